@@ -1,0 +1,49 @@
+/**
+ * The errors of the program, by whose they are. A FlowError ends one flow and becomes an answer or a cut;
+ * a UsageError and a StartError end the program with one line (exit status 2 and 1) and no stack.
+ */
+
+/** Who is at fault: the client's bytes, the upstream, an addon, or a limit of ours. */
+export type ErrorSource = "client" | "upstream" | "addon" | "llmproxy"
+
+export interface FlowErrorOptions {
+  /** HTTP status that the client gets where an answer can still be sent. Default: 400 for client, 502 otherwise. */
+  status?: number
+  cause?: unknown
+}
+
+/** Ends one flow. `code` is short, stable and machine-readable, as in "connection-refused". */
+export class FlowError extends Error {
+  readonly source: ErrorSource
+  readonly code: string
+  readonly status: number
+
+  constructor(source: ErrorSource, code: string, message: string, options: FlowErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = "FlowError"
+    this.source = source
+    this.code = code
+    this.status = options.status ?? (source === "client" ? 400 : 502)
+  }
+}
+
+/** The user asked for something that cannot be: a bad flag, a mistyped hook. Exit status 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError"
+}
+
+/** The request was right, the world was not: a port in use, a folder that cannot be written. Exit status 1. */
+export class StartError extends Error {
+  override readonly name = "StartError"
+}
+
+/** The message of anything that was thrown, for one line of a log. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}
+
+/** The system's code (ECONNREFUSED, ...) of anything that was thrown, if it has one. */
+export function systemCodeOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error) || !("code" in thrown)) return undefined
+  return typeof thrown.code === "string" ? thrown.code : undefined
+}

@@ -1,0 +1,153 @@
+/**
+ * What traffic with a language model means, whatever its wire format: request, delta, completion, usage, error.
+ * Our words keep the provider's beside them (`raw`). Dialects translate; nothing here knows a wire format.
+ */
+import type { JsonObject, JsonValue } from "./json.ts"
+
+export type DialectName =
+  | "openai-chat"
+  | "openai-completions"
+  | "openai-responses"
+  | "anthropic-messages"
+  | "ollama"
+  | "llamacpp"
+
+/** A part of a message. Unknown kinds keep their form. */
+export type ContentPart = JsonObject & { type: string }
+
+/** A message of a conversation. Its object is the provider's own JSON where the shape is the same (openai-chat). */
+export type Message = JsonObject & {
+  role: string
+  content?: string | ContentPart[] | null
+}
+
+/**
+ * A request to a model. Every field is a view on `body`: setting one changes that one value there, and nothing else of
+ * the body is serialised again. Changing `body` directly works as well.
+ */
+export interface LlmRequest {
+  readonly dialect: DialectName
+  /** The parsed body, unknown fields included. */
+  readonly body: JsonObject
+  model: string
+  /** The system prompt in the dialect's own place; undefined when there is none. Setting undefined removes it. */
+  system: string | undefined
+  /** The dialect's own list: in openai-chat the system messages are in it. A completion's prompt is one user message. */
+  messages: Message[]
+  tools: JsonValue[] | undefined
+  /** Whether the client asked for a stream. */
+  stream: boolean
+  maxTokens: number | undefined
+  temperature: number | undefined
+  topP: number | undefined
+  stop: string[] | undefined
+  /** How many choices. */
+  n: number
+}
+
+export type FinishUnified = "stop" | "length" | "toolCalls" | "contentFilter" | "error" | "cut" | "other"
+export interface FinishReason {
+  readonly unified: FinishUnified
+  /** The provider's word, or undefined where it gave none. */
+  readonly raw: string | undefined
+}
+
+export interface Usage {
+  inputTokens: number | undefined
+  outputTokens: number | undefined
+  totalTokens: number | undefined
+  cachedTokens: number | undefined
+  reasoningTokens: number | undefined
+  source: "provider" | "counted" | "none"
+}
+
+export type Delta =
+  | { readonly type: "text"; readonly index: number; readonly text: string }
+  | { readonly type: "reasoning"; readonly index: number; readonly text: string }
+  | { readonly type: "refusal"; readonly index: number; readonly text: string }
+  | {
+      readonly type: "toolCall"
+      readonly index: number
+      /** Which call of the choice this piece belongs to. */
+      readonly call: number
+      readonly id: string | undefined
+      readonly name: string | undefined
+      /** The next piece of the arguments' JSON text; may be empty. */
+      readonly arguments: string
+    }
+  | { readonly type: "usage"; readonly usage: Usage }
+  | { readonly type: "finish"; readonly index: number; readonly reason: FinishReason }
+  | { readonly type: "other"; readonly raw: JsonValue }
+
+export interface ToolCall {
+  id: string | undefined
+  name: string
+  /** JSON text, as the model wrote it. */
+  arguments: string
+}
+
+export interface Choice {
+  readonly index: number
+  text: string
+  reasoning: string
+  refusal: string
+  toolCalls: ToolCall[]
+  finishReason: FinishReason
+}
+
+/** An answer, whole. `text`, `toolCalls` and the like are those of the first choice. */
+export interface Completion {
+  readonly id: string | undefined
+  /** The model that answered, as the provider named it. */
+  readonly model: string | undefined
+  /** Seconds since the epoch, or undefined. */
+  readonly created: number | undefined
+  readonly choices: Choice[]
+  readonly text: string
+  readonly reasoning: string
+  readonly refusal: string
+  readonly toolCalls: ToolCall[]
+  readonly finishReason: FinishReason
+  readonly usage: Usage
+  /** Whether the answer came as a stream of events. */
+  readonly streamed: boolean
+  readonly timings: LlmTimings
+}
+
+/** Durations in milliseconds since the request was whole at the proxy. */
+export interface LlmTimings {
+  firstDeltaMs: number | undefined
+  totalMs: number | undefined
+}
+
+export type LlmErrorKind =
+  | "context_length"
+  | "rate_limit"
+  | "quota"
+  | "auth"
+  | "model_not_found"
+  | "loading"
+  | "overloaded"
+  | "invalid_request"
+  | "other"
+
+/** An error as a provider (or we) said it. */
+export interface LlmError {
+  readonly kind: LlmErrorKind
+  /** HTTP status; 200 for an error inside a stream. */
+  readonly status: number
+  readonly message: string
+  readonly code: string | undefined
+  readonly type: string | undefined
+  /** The provider's body or event, parsed where it is JSON. */
+  readonly raw: JsonValue | undefined
+}
+
+export const NO_USAGE: Readonly<Usage> = Object.freeze({
+  inputTokens: undefined,
+  outputTokens: undefined,
+  totalTokens: undefined,
+  cachedTokens: undefined,
+  reasoningTokens: undefined,
+  source: "none",
+})
