@@ -1,0 +1,57 @@
+/**
+ * What an addon is: a name, options, a failure policy and hooks. `defineAddon` is an identity function that gives types;
+ * a plain object, or a module that exports functions named like hooks, works as well. chain.ts calls the hooks.
+ */
+import type { Clock } from "./clock.ts"
+import type { Hooks } from "./hooks.ts"
+import type { LlmRequest } from "./llm/model.ts"
+import type { TokenCount } from "./llm/tokens/counter.ts"
+import type { Logger } from "./log.ts"
+import type { OptionSpecs, OptionValues } from "./options.ts"
+
+/** `continue`: log and go on without it. `block`: the request is stopped. */
+export type FailurePolicy = "continue" | "block"
+
+export interface TokenService {
+  /** Tokens of a whole request by OpenAI's rules. Never blocks the event loop. */
+  countRequest(request: LlmRequest): Promise<TokenCount>
+  /** Tokens of a text. */
+  countText(text: string, model?: string): Promise<number>
+  /** An upper bound that costs nothing: a token is at least one byte. */
+  boundRequest(request: LlmRequest): number
+}
+
+export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
+  /** Live: always the present values. */
+  readonly options: OptionValues<O>
+  /** Survives reloads of the addon. */
+  readonly state: Map<string, unknown>
+  /** Aborted when this version of the addon is replaced; flows that it has begun finish on it. */
+  readonly signal: AbortSignal
+  readonly log: Logger
+  readonly clock: Clock
+  readonly tokens: TokenService
+}
+
+export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Partial<Hooks> {
+  /** Lower-case words joined by hyphens; the prefix of its options. Default: the file's name. */
+  name?: string
+  /** Default: continue. */
+  onError?: FailurePolicy
+  options?: O
+  /** Collect every request's body, so that `request` can read it. */
+  collect?: boolean
+  /** Hold every LLM answer until `llmResponse` has accepted it. */
+  hold?: boolean
+  /** Other addons to load, by path from this file. */
+  addons?: readonly string[]
+  /** Makes the hooks, with a closure for what they remember. */
+  setup?(context: AddonContext<O>): Partial<Hooks> | undefined
+}
+
+/** Gives an addon's declaration its types. */
+export function defineAddon<const O extends OptionSpecs = Record<never, never>>(
+  addon: AddonDefinition<O>,
+): AddonDefinition<O> {
+  return addon
+}

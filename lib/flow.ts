@@ -1,0 +1,258 @@
+/**
+ * A flow: one request and what became of it, as addons see it. Interfaces only: proxy/flow-state.ts implements them,
+ * so that this page is what an addon author has to read, and all of it.
+ */
+import type { FlowError } from "./errors.ts"
+import type { Headers, HeadersInit } from "./headers.ts"
+import type { JsonObject, JsonValue } from "./llm/json.ts"
+import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "./llm/model.ts"
+
+export interface ClientInfo {
+  /** The proxy user, else a keyed hash of the credential that the request carries, else the address. */
+  readonly id: string
+  readonly address: string
+  readonly port: number
+  /** The client's TLS handshake with us, when there was one. */
+  readonly tls:
+    | { readonly sni: string | undefined; readonly alpn: string | undefined; readonly version: string }
+    | undefined
+}
+
+export interface UpstreamInfo {
+  readonly host: string
+  readonly port: number
+  /** The address that the socket is connected to. */
+  readonly address: string
+  readonly tls: { readonly version: string; readonly cipher: string; readonly alpn: string | undefined } | undefined
+  /** Whether the connection had carried a request before. */
+  readonly reused: boolean
+}
+
+export interface FlowRequest {
+  method: string
+  scheme: "http" | "https"
+  host: string
+  port: number
+  /** Path and query. */
+  path: string
+  /** Scheme, host, port, path in one. Setting it sets those four, and Host. */
+  url: string
+  readonly version: string
+  readonly headers: Headers
+  /** The body as text. Throws unless it was collected; setting it replaces the body and drops its Content-Encoding. */
+  text: string
+  /** The decoded body, collected. Throws unless it was collected. */
+  readonly bytes: Buffer
+  /** The body as JSON. Throws unless it was collected, and where it is no JSON. */
+  json(): JsonValue
+  /** Reads the whole body (at most `bodyLimit`) so that `text`, `bytes` and `json()` work. In `requestHeaders` or `request`. */
+  collect(): Promise<void>
+}
+
+/** A transform of chunks: a plain function (no promise is made), or an async generator over the decoded content. */
+export type ChunkTransform =
+  | ((chunk: Buffer) => Buffer | string | undefined)
+  | ((chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer | string>)
+
+/** A transform of deltas: returns the delta to keep it, others in its place, or undefined to drop it. */
+export type DeltaTransform = (delta: Delta) => Delta | readonly Delta[] | undefined
+
+export interface FlowResponse {
+  status: number
+  reason: string
+  readonly headers: Headers
+  /** The kept body as text. Throws unless `keep`, `collect` or `hold` was called in `responseHeaders`. Setting: see `collect`. */
+  text: string
+  /** The kept body, decoded: at most what `keep` named. */
+  readonly bytes: Buffer
+  /** Whether `keep`'s limit cut the copy. */
+  readonly truncated: boolean
+  json(): JsonValue
+  /** In `responseHeaders`: keep a decoded copy of at most `maxBytes` while the body streams on. */
+  keep(maxBytes: number): void
+  /** In `responseHeaders`: read the whole body first; `text` may then be set, still in that hook. */
+  collect(): Promise<void>
+  /** In `responseHeaders`: changes chunks as they pass. A generator function is told by its being one. */
+  transform(fn: ChunkTransform): void
+  /** In `responseHeaders` of a flow that speaks a dialect: changes, adds or drops deltas. Untouched ones leave as they came. */
+  transformDeltas(fn: DeltaTransform): void
+  /** In `responseHeaders`: keep the answer back until `llmResponse` (else `response`) has accepted it. */
+  hold(): void
+}
+
+/** An answer made here. `error` is shaped by the client's dialect. */
+export interface Reply {
+  status?: number
+  headers?: HeadersInit
+  text?: string
+  json?: JsonValue
+  error?: { code: string; message: string; type?: string; param?: string }
+}
+
+export interface RouteSpec {
+  /** Where to: an absolute URL. Its path replaces the request's when it has one. Absent: the request's own upstream. */
+  url?: string
+  /** A word for the terminal line and `x-llmproxy-route`, as in "local". */
+  name?: string
+  /** Why, for people; `x-llmproxy-reason`. */
+  reason?: string
+  /** Tokens that the decision counted; `x-llmproxy-tokens`. */
+  tokens?: number
+  /** An upstream proxy: http://[user:password@]host:port. */
+  via?: string
+  /** The address to connect to instead of the URL's host: `host:port`. */
+  connectTo?: string
+  /** PEM certificates to trust for this flow besides the system's. */
+  ca?: string
+}
+
+export interface Routed {
+  readonly name: string | undefined
+  readonly reason: string | undefined
+  readonly tokens: number | undefined
+  readonly url: string | undefined
+}
+
+export interface SendRequest {
+  /** Default POST. */
+  method?: string
+  headers?: HeadersInit
+  json?: JsonObject
+  text?: string
+}
+
+export interface SendOptions {
+  url: string
+  /** What the other side speaks. Default: by the URL's path. */
+  dialect?: DialectName
+  /** When the promise resolves: at the response head, the first delta (default), or the end. */
+  until?: "head" | "delta" | "end"
+  via?: string
+  connectTo?: string
+  ca?: string
+}
+
+/** Why an answer is of no use. `empty`: it ended cleanly without a text, a reasoning, a refusal or a tool call. */
+export interface AnswerFailure {
+  readonly kind: "connect" | "status" | "error" | "empty" | "cut"
+  readonly message: string
+  /** The response's status; 0 without one. */
+  readonly status: number
+  readonly error: LlmError | undefined
+}
+
+/** What `flow.send` resolves to. Hand it to `flow.respond`, or read it; an answer that is neither is aborted with its parent. */
+export interface Answer {
+  readonly flow: Flow
+  /** 0 when no head came. */
+  readonly status: number
+  readonly headers: Headers
+  /** What has gone wrong so far; undefined while all is well. */
+  readonly failure: AnswerFailure | undefined
+  /** The deltas from the first on. Can be read once. */
+  deltas(): AsyncIterable<Delta>
+  /** The whole answer. Rejects with a FlowError when it fails or is cut. */
+  completion(): Promise<Completion>
+  /** The body as text, at most `bodyLimit` bytes. */
+  text(): Promise<string>
+  abort(): void
+}
+
+export interface RespondOptions {
+  /** The model to name to the client, in place of the one that the answer names. */
+  model?: string
+  /** Usage for the client where the answer gives none. */
+  usage?: Usage | ((completion: Completion) => Promise<Usage>)
+}
+
+export interface FlowTimings {
+  /** Epoch milliseconds: the request head was whole. */
+  readonly start: number
+  /** Milliseconds since `start`; undefined: has not happened. */
+  readonly requestMs: number | undefined
+  readonly responseHeadMs: number | undefined
+  readonly firstDeltaMs: number | undefined
+  readonly endMs: number | undefined
+}
+
+export interface FlowLlm {
+  readonly dialect: DialectName
+  readonly request: LlmRequest
+  /** Once `llmResponse` has fired. */
+  readonly completion: Completion | undefined
+  /** Once `llmError` has fired. */
+  readonly error: LlmError | undefined
+}
+
+/** A flow as plain data, for those who record: it stays when the flow is gone. */
+export interface FlowSnapshot {
+  readonly id: string
+  readonly parentId: string | undefined
+  readonly client: ClientInfo
+  readonly server: UpstreamInfo | undefined
+  readonly request: {
+    method: string
+    url: string
+    version: string
+    headers: [string, string][]
+    body: string | undefined
+  }
+  readonly response:
+    | { status: number; headers: [string, string][]; body: string | undefined; truncated: boolean }
+    | undefined
+  readonly llm:
+    | { dialect: DialectName; model: string; completion: Completion | undefined; error: LlmError | undefined }
+    | undefined
+  readonly routed: Routed | undefined
+  readonly error: { source: string; code: string; message: string } | undefined
+  readonly timings: FlowTimings
+  readonly bytes: { request: number; response: number }
+  readonly metadata: Record<string, unknown>
+}
+
+export interface Flow {
+  /** UUIDv7. */
+  readonly id: string
+  /** The flow whose addon sent this one. */
+  readonly parent: Flow | undefined
+  readonly client: ClientInfo
+  /** Once a connection is there. */
+  readonly server: UpstreamInfo | undefined
+  readonly request: FlowRequest
+  /** The request as it came: method, URL, headers. */
+  readonly original: { readonly method: string; readonly url: string; readonly headers: Headers }
+  /** From `responseHeaders` on. */
+  readonly response: FlowResponse | undefined
+  /** For addons to leave notes to each other; keys are `addon.word`. */
+  readonly metadata: Record<string, unknown>
+  /** Whether the request came to the proxy's own address rather than through it. */
+  readonly baseUrl: boolean
+  /** Aborted when the client leaves or the flow is killed. Made when first read. */
+  readonly signal: AbortSignal
+  readonly routed: Routed | undefined
+  readonly error: FlowError | undefined
+  readonly timings: FlowTimings
+  readonly llm: FlowLlm | undefined
+  /** The flow spoke a dialect's path, but its body could not be read as that dialect: why. */
+  readonly unparsed: string | undefined
+  /** Answers without upstream. Later request hooks are skipped, response hooks run. */
+  respond(reply: Reply): void
+  respond(answer: Answer, options?: RespondOptions): void
+  /** Sends the flow elsewhere, or (without `url`) only says where it goes and why. */
+  route(spec: RouteSpec): void
+  /** Asks `url` in a child flow. The client sees nothing of it unless it is handed to `respond`. */
+  send(request: SendRequest, options: SendOptions): Promise<Answer>
+  /** From now on a client that waits for a stream gets keep-alive comments of its dialect (after `keepAliveMs`). */
+  keepAlive(note?: string): void
+  /** Ends the flow now, both sides. */
+  kill(reason?: string): void
+  /** Resolves on `resume()`, rejects when the flow is killed or the client leaves. */
+  pause(): Promise<void>
+  resume(): void
+  snapshot(): FlowSnapshot
+}
+
+/** What the llm hooks get: a flow in which `llm` is never undefined. */
+export interface LlmFlow extends Flow {
+  readonly llm: FlowLlm
+}

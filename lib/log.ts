@@ -1,0 +1,45 @@
+/**
+ * What the program says of itself: one line a message, to stderr. Whatever comes from outside is made harmless for a
+ * terminal here, in one place, and secrets are blanked out.
+ */
+export type LogLevel = "debug" | "info" | "warn" | "error"
+
+export interface Logger {
+  debug(message: string): void
+  info(message: string): void
+  warn(message: string): void
+  error(message: string): void
+}
+
+const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"]
+
+/** A logger that hands whole lines, without a line break, to `write`. Messages below `least` are dropped. */
+export function makeLogger(write: (line: string, level: LogLevel) => void, least: LogLevel = "info"): Logger {
+  const from = LEVELS.indexOf(least)
+  const at = (level: LogLevel) =>
+    LEVELS.indexOf(level) < from ? () => {} : (message: string) => write(blankSecrets(printable(message)), level)
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control bytes are what this removes
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+
+/** Text that cannot steer a terminal: controls and direction marks are shown as \xNN, tabs and line breaks as spaces. */
+export function printable(text: string): string {
+  return text
+    .replace(/[\t\n]+/g, " ")
+    .replace(CONTROLS, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`)
+}
+
+/** Things that look like credentials: OpenAI-style keys, bearer tokens, key fields in a query. */
+const SECRETS: readonly [RegExp, string][] = [
+  [/\b(sk|pk|rk)-[A-Za-z0-9_-]{8,}/g, "$1-***"],
+  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}/gi, "$1 ***"],
+  [/([?&](?:api[-_]?key|key|token|access_token)=)[^&\s"']+/gi, "$1***"],
+  [/(:\/\/[^\s/:@]*:)[^\s/@]+@/g, "$1***@"],
+]
+
+/** The text with everything that looks like a credential blanked out. */
+export function blankSecrets(text: string): string {
+  return SECRETS.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), text)
+}
