@@ -56,7 +56,10 @@ export class Headers {
   /** Puts one line in place of every line of that name; the first one's place and case are kept. */
   set(name: string, value: string): void {
     const first = this.#lower.indexOf(name.toLowerCase())
-    if (first < 0) return this.append(name, value)
+    if (first < 0) {
+      this.append(name, value)
+      return
+    }
     const kept = this.#nameAt(first)
     const line = fieldLine(kept, value)
     this.#remove(name.toLowerCase(), first + 1)
