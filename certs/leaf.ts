@@ -1,0 +1,155 @@
+/**
+ * The certificate made for one host, and the TLS context that presents it. All leaves share one key, made per
+ * process and apart from the CA's: making a key a host would cost more than it protects, since whoever reads our
+ * memory has the CA's key as well. Making a leaf is synchronous, so one name is never made twice at a time.
+ */
+import { generateKeyPairSync, randomBytes } from "node:crypto"
+import { createSecureContext, type SecureContext } from "node:tls"
+import { LRUCache } from "lru-cache"
+import { FlowError } from "../lib/errors.ts"
+import type { Ca } from "./ca.ts"
+import {
+  authorityKeyId,
+  distinguishedName,
+  issue,
+  leafKeyUsage,
+  publicKeyInfo,
+  serverAuth,
+  subjectAltName,
+} from "./certificate.ts"
+import { generalName } from "./constraints.ts"
+import type { Asn1 } from "./der.ts"
+import { type HostName, parseHostName, shown } from "./name.ts"
+
+const DAY_MS = 86_400_000
+// Chromium takes at most 200 days. Two of ours lie in the past, for clients whose clock is behind ours.
+const LEAF_DAYS = 197
+const BACKDATE_DAYS = 2
+const RENEW_BEFORE_MS = DAY_MS
+
+// A context takes some 30 kB, so that 1,000 of them stay near 30 MB.
+const CONTEXTS_MAX = 1_000
+// X.520's limit of a common name, ub-common-name.
+const COMMON_NAME_CHARS_MAX = 64
+// What OpenSSL wants for session tickets: a name, an HMAC key and an AES key of 16 bytes each.
+const TICKET_KEYS_BYTES = 48
+
+/** A leaf with what a server sends after it, and its key: PEM, in the shape that node:tls takes. */
+export interface LeafChain {
+  readonly cert: string
+  readonly key: string
+}
+
+interface Leaf {
+  readonly chain: LeafChain
+  context: SecureContext | undefined
+  /** Epoch milliseconds between which it may be handed out. */
+  readonly from: number
+  readonly until: number
+}
+
+export interface LeafFactoryOptions {
+  /** Epoch milliseconds. */
+  clock: () => number
+  /** Names kept at a time. Default: 1,000. */
+  max?: number
+}
+
+export class LeafFactory {
+  #ca: Ca
+  #clock: () => number
+  #leaves: LRUCache<string, Leaf>
+  #ticketKeys = randomBytes(TICKET_KEYS_BYTES)
+  #key: string
+  #publicKey: Asn1
+  #fixed: Asn1[]
+  #chain: string
+  #caFrom: number
+  #caTo: number
+
+  constructor(ca: Ca, { clock, max = CONTEXTS_MAX }: LeafFactoryOptions) {
+    this.#ca = ca
+    this.#clock = clock
+    this.#leaves = new LRUCache({ max })
+    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" })
+    this.#key = privateKey.export({ type: "pkcs8", format: "pem" }).toString()
+    this.#publicKey = publicKeyInfo(publicKey)
+    this.#fixed = [leafKeyUsage(), serverAuth()]
+    // A verifier compares this with the CA's own identifier; where the CA has none, there is nothing to name.
+    const keyId = ca.facts.subjectKeyId
+    if (keyId !== undefined) this.#fixed.push(authorityKeyId(keyId))
+    this.#chain = ca.chain.join("")
+    this.#caFrom = Date.parse(ca.cert.validFrom)
+    this.#caTo = Date.parse(ca.cert.validTo)
+  }
+
+  /**
+   * The TLS context for a host name or address, as it came from SNI or CONNECT; the same one until it is evicted
+   * or due. Contexts share their ticket keys, so that a session made with one is resumed with another.
+   * Throws FlowError: `bad-host-name`, `name-not-permitted` by the CA's constraints, or `ca-expired`.
+   */
+  contextFor(name: string): SecureContext {
+    const leaf = this.#leafFor(name)
+    leaf.context ??= createSecureContext({
+      ...leaf.chain,
+      // Client certificates are not asked for: without this, Node would read all its roots into memory.
+      ca: [],
+      minVersion: "TLSv1.2",
+      ticketKeys: this.#ticketKeys,
+    })
+    return leaf.context
+  }
+
+  /** The leaf itself, for a server that makes its own context. Throws as contextFor does. */
+  chainFor(name: string): LeafChain {
+    return this.#leafFor(name).chain
+  }
+
+  #leafFor(name: string): Leaf {
+    const host = parseHostName(name)
+    const now = this.#clock()
+    const known = this.#leaves.get(host.text)
+    if (known !== undefined && known.from <= now && now < known.until) return known
+    const made = this.#make(host, now)
+    this.#leaves.set(host.text, made)
+    return made
+  }
+
+  #make(host: HostName, now: number): Leaf {
+    if (!this.#ca.permits(host.text)) {
+      const what = `make a certificate for "${shown(host.text)}"`
+      throw new FlowError("llmproxy", "name-not-permitted", `${what}: the CA's name constraints do not permit it`)
+    }
+    if (now > this.#caTo) {
+      const when = new Date(this.#caTo).toISOString()
+      const what = `make a certificate for "${shown(host.text)}"`
+      throw new FlowError("llmproxy", "ca-expired", `${what}: the CA expired on ${when}; make a new one and restart`)
+    }
+    const from = Math.max(now - BACKDATE_DAYS * DAY_MS, this.#caFrom)
+    const to = Math.min(from + LEAF_DAYS * DAY_MS, this.#caTo)
+    const hasCommonName = host.text.length < COMMON_NAME_CHARS_MAX
+    const der = issue(
+      {
+        issuer: this.#ca.facts.subject,
+        subject: distinguishedName(hasCommonName ? { commonName: host.text } : {}),
+        notBefore: from,
+        notAfter: to,
+        publicKey: this.#publicKey,
+        extensions: [...this.#fixed, subjectAltName(generalName(host), !hasCommonName)],
+      },
+      this.#ca.signer,
+    )
+    return {
+      chain: { cert: pem(der) + this.#chain, key: this.#key },
+      context: undefined,
+      from,
+      // A leaf that ends with its CA cannot be renewed: making it anew for each connection would gain nothing.
+      until: to === this.#caTo ? to : to - RENEW_BEFORE_MS,
+    }
+  }
+}
+
+function pem(der: Buffer): string {
+  const lines = der.toString("base64").match(/.{1,64}/g) ?? []
+  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`
+}
