@@ -1,0 +1,301 @@
+/**
+ * Calls hooks: in list order, one after the other, synchronous or not. What nobody listens to costs a property lookup,
+ * and a hook that returns no promise costs no promise and no timer, because most hooks of most flows are like that.
+ * A chain never changes: a reload makes a new one, and flows finish on the one that they began with.
+ * What a failure means is left to the scope (a flow, or `plainScope`): it knows what can still be stopped.
+ */
+import type { FailurePolicy } from "./addon.ts"
+import type { Clock } from "./clock.ts"
+import { FlowError, messageOf } from "./errors.ts"
+import { HookBudget } from "./hook-budget.ts"
+import { HOOK_NAMES, type HookName, type Hooks } from "./hooks.ts"
+import type { Logger } from "./log.ts"
+
+export { HookBudget } from "./hook-budget.ts"
+
+/** Milliseconds that one asynchronous hook may work before it counts as failed. */
+export const HOOK_BUDGET_MS = 5_000
+
+export interface LoadedAddon {
+  readonly name: string
+  readonly onError: FailurePolicy
+  readonly collect: boolean
+  readonly hold: boolean
+  /** Bound to the object that declared them. */
+  readonly hooks: Partial<Hooks>
+  /** The absolute path of its entry; undefined for an addon that the program itself brings. */
+  readonly file: string | undefined
+}
+
+/** On whose behalf hooks run. */
+export interface HookScope {
+  /** The addon whose hook runs now, set by the chain. */
+  addon: LoadedAddon | undefined
+  /** The time budget of that hook, for `pause()` and `resume()`; undefined in `llmDelta`, which has none. */
+  budget: HookBudget | undefined
+  /** Whether the addons that follow are skipped: the flow was answered or killed. Asked after each hook in STOPPABLE. */
+  stopped(): boolean
+  /** A hook threw, rejected or ran out of time. Returns to go on with the next addon, throws to end the run. */
+  failed(addon: LoadedAddon, hook: HookName, error: unknown): void
+}
+
+export interface HookChainOptions {
+  clock: Clock
+  /** Milliseconds; see HOOK_BUDGET_MS. */
+  budgetMs: number
+  /** Hears of failures that come too late for any scope. */
+  log?: Logger
+}
+
+/** Hooks that a flow can answer in: what follows them is skipped then. Later hooks tell every addon, whatever happened. */
+const STOPPABLE: ReadonlySet<HookName> = new Set<HookName>(["requestHeaders", "request", "llmRequest"])
+
+interface Listener {
+  readonly addon: LoadedAddon
+  readonly hook: HookName
+  /** Takes what `run` was given for this hook: its signature is where the types are. */
+  readonly call: (...args: never) => unknown
+}
+
+export class HookChain {
+  readonly addons: readonly LoadedAddon[]
+  /** Whether an addon wants every request's body. */
+  readonly collect: boolean
+  /** Whether an addon holds every LLM answer. */
+  readonly hold: boolean
+  readonly #options: HookChainOptions
+  readonly #table: Partial<Record<HookName, readonly Listener[]>>
+  readonly #root: HookChain
+  readonly #without = new Map<LoadedAddon, HookChain>()
+  #flows = 0
+  #onIdle: (() => void) | undefined
+
+  constructor(addons: readonly LoadedAddon[], options: HookChainOptions, root?: HookChain) {
+    this.addons = addons
+    this.collect = addons.some((addon) => addon.collect)
+    this.hold = addons.some((addon) => addon.hold)
+    this.#options = options
+    this.#root = root ?? this
+    this.#table = Object.fromEntries(
+      HOOK_NAMES.map((hook) => [hook, listenersOf(hook, addons)]).filter(([, listeners]) => listeners !== undefined),
+    )
+  }
+
+  has(hook: HookName): boolean {
+    return this.#table[hook] !== undefined
+  }
+
+  /** The same chain for a flow that `addon` has sent: every addon sees it but its sender. */
+  without(addon: LoadedAddon): HookChain {
+    let chain = this.#without.get(addon)
+    if (chain === undefined) {
+      const others = this.addons.filter((other) => other !== addon)
+      chain = new HookChain(others, this.#options, this.#root)
+      this.#without.set(addon, chain)
+    }
+    return chain
+  }
+
+  /**
+   * Runs a hook of every addon that has it. Returns undefined when all of them were synchronous. What `scope.failed`
+   * throws is thrown here, or rejects the promise. `llmDelta` is never waited for.
+   */
+  run<H extends HookName>(hook: H, scope: HookScope, ...args: Parameters<Hooks[H]>): void | Promise<void> {
+    const listeners = this.#table[hook]
+    if (listeners === undefined) return undefined
+    return hook === "llmDelta" ? this.#observe(listeners, scope, args) : this.#runFrom(0, listeners, scope, args)
+  }
+
+  /** A flow begins on this chain. */
+  acquire(): void {
+    this.#root.#flows += 1
+  }
+
+  /** The flow has ended, its last hook included. */
+  release(): void {
+    const root = this.#root
+    root.#flows -= 1
+    if (root.#flows === 0) root.#onIdle?.()
+  }
+
+  /** Flows that run on this chain, child flows included. */
+  get flows(): number {
+    return this.#root.#flows
+  }
+
+  /** Calls `fn` whenever the last flow has ended, at once if there is none. For a chain that gets no new flows. */
+  onIdle(fn: () => void): void {
+    this.#root.#onIdle = fn
+    if (this.#root.#flows === 0) fn()
+  }
+
+  #runFrom(
+    first: number,
+    listeners: readonly Listener[],
+    scope: HookScope,
+    args: readonly unknown[],
+  ): void | Promise<void> {
+    for (let i = first; i < listeners.length; i++) {
+      const listener = listeners[i]
+      if (listener === undefined) break
+      const pending = this.#call(listener, scope, args)
+      if (pending !== undefined) {
+        return pending.then(() => {
+          if (!stops(listener.hook, scope)) return this.#runFrom(i + 1, listeners, scope, args)
+        })
+      }
+      if (stops(listener.hook, scope)) break
+    }
+    return undefined
+  }
+
+  #call(listener: Listener, scope: HookScope, args: readonly unknown[]): Promise<void> | undefined {
+    const { addon: addonBefore, budget: budgetBefore } = scope
+    const budget = new HookBudget(this.#options.clock, this.#options.budgetMs)
+    const leave = () => {
+      budget.end()
+      // Another hook of the same flow may have begun meanwhile (`error`, when the client leaves): it is not disturbed.
+      if (scope.budget !== budget) return
+      scope.addon = budgetBefore?.over ? undefined : addonBefore
+      scope.budget = budgetBefore?.over ? undefined : budgetBefore
+    }
+    scope.addon = listener.addon
+    scope.budget = budget
+    let result: unknown
+    try {
+      result = Reflect.apply(listener.call, undefined, args)
+    } catch (error) {
+      leave()
+      scope.failed(listener.addon, listener.hook, error)
+      return undefined
+    }
+    if (isThenable(result)) return this.#settle(result, listener, scope, budget, leave)
+    leave()
+    return undefined
+  }
+
+  /** Waits for an asynchronous hook, for as long as its budget lasts. */
+  #settle(
+    result: PromiseLike<unknown>,
+    listener: Listener,
+    scope: HookScope,
+    budget: HookBudget,
+    leave: () => void,
+  ): Promise<void> {
+    const { addon, hook } = listener
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown) => {
+        leave()
+        try {
+          scope.failed(addon, hook, error)
+          resolve()
+        } catch (ending) {
+          reject(ending)
+        }
+      }
+      budget.start(() => fail(timeoutOf(listener, this.#options.budgetMs)))
+      result.then(
+        () => {
+          if (budget.over) return
+          leave()
+          resolve()
+        },
+        (error: unknown) => {
+          if (!budget.over) fail(error)
+          else this.#options.log?.warn(`${describeFailure(addon, hook, error)} (after its time had run out)`)
+        },
+      )
+    })
+  }
+
+  /** `llmDelta`: nobody waits for what a listener returns, because the bytes are on their way already. */
+  #observe(listeners: readonly Listener[], scope: HookScope, args: readonly unknown[]): void {
+    const { addon: addonBefore, budget: budgetBefore } = scope
+    scope.budget = undefined
+    try {
+      for (const listener of listeners) {
+        scope.addon = listener.addon
+        this.#observeOne(listener, scope, args)
+      }
+    } finally {
+      scope.addon = addonBefore
+      scope.budget = budgetBefore
+    }
+  }
+
+  #observeOne(listener: Listener, scope: HookScope, args: readonly unknown[]): void {
+    const { addon, hook, call } = listener
+    let result: unknown
+    try {
+      result = Reflect.apply(call, undefined, args)
+    } catch (error) {
+      scope.failed(addon, hook, error)
+    }
+    if (isThenable(result)) result.then(undefined, (error: unknown) => this.#failedUnwatched(addon, hook, scope, error))
+  }
+
+  /** Nobody waits, so what `failed` throws to end a run can only be said. */
+  #failedUnwatched(addon: LoadedAddon, hook: HookName, scope: HookScope, error: unknown): void {
+    try {
+      scope.failed(addon, hook, error)
+    } catch (ending) {
+      this.#options.log?.warn(`addon "${addon.name}": ${hook} failed when nobody waited for it: ${messageOf(ending)}`)
+    }
+  }
+}
+
+/**
+ * A scope for hooks outside of flows: a failure is one line in the log, and throws when the addon says `block`.
+ * Make one for each event, as it holds what runs.
+ */
+export function plainScope(log: Logger): HookScope {
+  return {
+    addon: undefined,
+    budget: undefined,
+    stopped: () => false,
+    failed(addon, hook, error) {
+      const line = describeFailure(addon, hook, error)
+      log.error(line)
+      if (addon.onError !== "block") return
+      throw error instanceof FlowError ? error : new FlowError("addon", "hook-failed", line, { cause: error })
+    },
+  }
+}
+
+/** One line: which addon, which hook, what it threw, and where. */
+export function describeFailure(addon: LoadedAddon, hook: HookName, error: unknown): string {
+  const place = error instanceof FlowError ? undefined : placeOf(error)
+  return `addon "${addon.name}": ${hook} failed: ${messageOf(error)}${place === undefined ? "" : ` (${place})`}`
+}
+
+/** `file:line:column` of the innermost frame of a stack that is a file of the user's. */
+function placeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined
+  for (const line of error.stack?.split("\n") ?? []) {
+    const found = /^\s+at (?:.*\()?(?:file:\/\/)?([^()]+:\d+:\d+)\)?$/.exec(line)?.[1]
+    if (found !== undefined && !found.startsWith("node:") && !found.includes("/node_modules/")) return found
+  }
+  return undefined
+}
+
+function listenersOf(hook: HookName, addons: readonly LoadedAddon[]): readonly Listener[] | undefined {
+  const listeners: Listener[] = []
+  for (const addon of addons) {
+    const call = addon.hooks[hook]
+    if (call !== undefined) listeners.push({ addon, hook, call })
+  }
+  return listeners.length > 0 ? listeners : undefined
+}
+
+function stops(hook: HookName, scope: HookScope): boolean {
+  return STOPPABLE.has(hook) && scope.stopped()
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
+}
+
+function timeoutOf({ addon, hook }: Listener, budgetMs: number): FlowError {
+  const text = `addon "${addon.name}": ${hook} took more than ${budgetMs} ms; do slow work outside of hooks, or raise hookBudgetMs`
+  return new FlowError("addon", "hook-timeout", text)
+}

@@ -1,0 +1,69 @@
+/**
+ * The time that one running hook may take. It counts only while the hook itself works: flow.send() and flow.pause()
+ * stop it, because there the hook waits for an upstream or a person. chain.ts starts and ends it.
+ */
+import type { Clock, Timer } from "./clock.ts"
+
+export class HookBudget {
+  readonly #clock: Clock
+  #leftMs: number
+  #pauses = 0
+  #over = false
+  #armedAt = 0
+  #timer: Timer | undefined
+  #onExpiry: (() => void) | undefined
+
+  constructor(clock: Clock, budgetMs: number) {
+    this.#clock = clock
+    this.#leftMs = budgetMs
+  }
+
+  /** Whether the hook has ended, or has been given up. */
+  get over(): boolean {
+    return this.#over
+  }
+
+  /** Stands still from now on. Calls nest: as many `resume()` calls start it again. */
+  pause(): void {
+    this.#pauses += 1
+    if (this.#pauses === 1) this.#disarm()
+  }
+
+  resume(): void {
+    if (this.#pauses === 0) return
+    this.#pauses -= 1
+    if (this.#pauses === 0) this.#arm()
+  }
+
+  /** The hook turned out to be asynchronous: `onExpiry` is called once, when the time is used up. */
+  start(onExpiry: () => void): void {
+    this.#onExpiry = onExpiry
+    if (this.#pauses === 0) this.#arm()
+  }
+
+  end(): void {
+    this.#disarm()
+    this.#over = true
+    this.#onExpiry = undefined
+  }
+
+  #arm(): void {
+    // Before start() nothing runs: a hook that ends synchronously costs no timer.
+    if (this.#over || this.#onExpiry === undefined) return
+    this.#armedAt = this.#clock.monotonic()
+    this.#timer = this.#clock.after(this.#leftMs, () => this.#expire())
+  }
+
+  #disarm(): void {
+    if (this.#timer === undefined) return
+    this.#timer.cancel()
+    this.#timer = undefined
+    this.#leftMs = Math.max(0, this.#leftMs - (this.#clock.monotonic() - this.#armedAt))
+  }
+
+  #expire(): void {
+    const onExpiry = this.#onExpiry
+    this.end()
+    onExpiry?.()
+  }
+}
