@@ -1,0 +1,181 @@
+/**
+ * The counting thread, both ends of it: the one file of lib/llm that imports a node: module of the system, because
+ * loading a table (0.1 s) and counting a long text must not stop the event loop. The thread's entry is this same file,
+ * so it starts from source and from dist alike. Started with the first count, restarted after a crash, never the
+ * reason that a process stays alive. A count that cannot be had rejects; the caller estimates.
+ */
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
+import { messageOf } from "../../errors.ts"
+import { type Counted, countTexts } from "./encode.ts"
+import type { TableName } from "./encodings.ts"
+
+/** Counts texts with a table. Rejects when it cannot. */
+export interface CountingBackend {
+  count(table: TableName, texts: readonly string[]): Promise<readonly Counted[]>
+  close(): Promise<void>
+}
+
+export interface CountingThreadOptions {
+  /** The thread's module. Default: this file. */
+  script?: URL
+  /** Milliseconds without an answer after which the thread counts as hung. Default JOB_MS_MAX, START_MS_MAX at first. */
+  jobMsMax?: number
+}
+
+// Counts that wait. Beyond these an estimate is of more use to a request than a place in the queue.
+const QUEUE_JOBS_MAX = 256
+const QUEUE_CHARS_MAX = 16_777_216
+
+// The longest job (2 MiB of the worst text) takes 3 s on a slow core. A thread that starts also compiles and loads.
+const JOB_MS_MAX = 10_000
+const START_MS_MAX = 30_000
+
+// After this many crashes with no answer between them, the thread is started again only for every 100th count.
+const CRASHES_MAX = 3
+const COUNTS_SKIPPED = 100
+
+// Both tables with their maps take 90 MB; a 1 MiB text in pieces 40 MB more.
+const HEAP_MIB_MAX = 256
+
+const THREAD_MARK = "llmproxy token counting"
+
+interface Request {
+  readonly id: number
+  readonly table: TableName
+  readonly texts: readonly string[]
+}
+type Reply =
+  | { readonly id: number; readonly counts: readonly Counted[] }
+  | { readonly id: number; readonly error: string }
+
+interface Job {
+  readonly chars: number
+  resolve(counts: readonly Counted[]): void
+  reject(error: Error): void
+}
+
+export class CountingThread implements CountingBackend {
+  readonly #script: URL
+  readonly #jobMsMax: number | undefined
+  readonly #jobs = new Map<number, Job>()
+  #worker: Worker | undefined
+  #timer: NodeJS.Timeout | undefined
+  #answered = false
+  #lastId = 0
+  #chars = 0
+  #crashes = 0
+  #skipped = 0
+  #closed = false
+
+  constructor(options: CountingThreadOptions = {}) {
+    this.#script = options.script ?? new URL(import.meta.url)
+    this.#jobMsMax = options.jobMsMax
+  }
+
+  async count(table: TableName, texts: readonly string[]): Promise<readonly Counted[]> {
+    const chars = texts.reduce((sum, text) => sum + text.length, 0)
+    const worker = this.#admit(chars)
+    return new Promise((resolve, reject) => {
+      const request: Request = { id: ++this.#lastId, table, texts }
+      this.#jobs.set(request.id, { chars, resolve, reject })
+      this.#chars += chars
+      if (this.#jobs.size === 1) {
+        worker.ref()
+        this.#watch()
+      }
+      worker.postMessage(request)
+    })
+  }
+
+  /** Ends the thread. Counts that wait reject, as does every later one. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const worker = this.#worker
+    this.#drop("the token counter was closed")
+    await worker?.terminate()
+  }
+
+  #admit(chars: number): Worker {
+    if (this.#closed) throw new Error("count tokens: the token counter was closed")
+    if (this.#jobs.size >= QUEUE_JOBS_MAX || this.#chars + chars > QUEUE_CHARS_MAX)
+      throw new Error(`count tokens: ${this.#jobs.size} counts of ${this.#chars} characters are waiting already`)
+    if (this.#worker !== undefined) return this.#worker
+    if (this.#crashes >= CRASHES_MAX && ++this.#skipped % COUNTS_SKIPPED !== 0)
+      throw new Error(`count tokens: the counting thread crashed ${this.#crashes} times in a row`)
+    this.#worker = this.#start()
+    return this.#worker
+  }
+
+  #start(): Worker {
+    const worker = new Worker(this.#script, {
+      workerData: THREAD_MARK,
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX },
+    })
+    worker.on("message", (reply: Reply) => this.#take(reply))
+    worker.on("error", (error) => this.#crash(worker, messageOf(error)))
+    worker.on("exit", (code) => this.#crash(worker, `exit status ${code}`))
+    worker.unref()
+    this.#answered = false
+    return worker
+  }
+
+  #take(reply: Reply): void {
+    const job = this.#jobs.get(reply.id)
+    if (job === undefined) return
+    this.#jobs.delete(reply.id)
+    this.#chars -= job.chars
+    this.#answered = true
+    this.#crashes = 0
+    this.#skipped = 0
+    this.#watch()
+    if (this.#jobs.size === 0) this.#worker?.unref()
+    if ("counts" in reply) job.resolve(reply.counts)
+    else job.reject(new Error(`count tokens: ${reply.error}`))
+  }
+
+  /** Bounds the wait for the next answer, while one is due. */
+  #watch(): void {
+    clearTimeout(this.#timer)
+    if (this.#jobs.size === 0) return
+    const wait = this.#jobMsMax ?? (this.#answered ? JOB_MS_MAX : START_MS_MAX)
+    this.#timer = setTimeout(() => {
+      const worker = this.#worker
+      if (worker === undefined) return
+      this.#crash(worker, `no answer within ${wait} ms`)
+      void worker.terminate()
+    }, wait)
+  }
+
+  #crash(worker: Worker, reason: string): void {
+    if (worker !== this.#worker) return
+    this.#crashes++
+    this.#drop(`the counting thread ended (${reason})`)
+  }
+
+  #drop(reason: string): void {
+    clearTimeout(this.#timer)
+    this.#worker = undefined
+    const jobs = [...this.#jobs.values()]
+    this.#jobs.clear()
+    this.#chars = 0
+    for (const job of jobs) job.reject(new Error(`count tokens: ${reason}`))
+  }
+}
+
+/** The part of a message port that the thread needs. */
+export interface CountingPort {
+  on(event: "message", listener: (request: Request) => void): unknown
+  postMessage(reply: Reply): void
+}
+
+/** The thread's side: answers every request, also one that fails. */
+export function serveCounts(port: CountingPort): void {
+  port.on("message", ({ id, table, texts }) => {
+    countTexts(table, texts).then(
+      (counts) => port.postMessage({ id, counts }),
+      (error: unknown) => port.postMessage({ id, error: messageOf(error) }),
+    )
+  })
+}
+
+if (!isMainThread && workerData === THREAD_MARK && parentPort !== null) serveCounts(parentPort)
