@@ -32,8 +32,11 @@ export interface StreamDecoder {
 export interface StreamEncoder {
   /** The text for one delta, one or more whole events; "" where the dialect has no place for it. */
   delta(delta: Delta): string
-  /** Takes id, model, created and unknown top-level fields from an event of the same dialect. */
-  adopt(json: JsonValue | undefined): void
+  /**
+   * Takes id, model, created and unknown top-level fields from an event of the same dialect. `sent`: the event has left
+   * as its own bytes, so the encoder does not say again what it said (role, finish reason, usage).
+   */
+  adopt(json: JsonValue | undefined, sent?: boolean): void
   /** The end of the stream: usage where the client asked for it, then the end mark. */
   end(): string
 }

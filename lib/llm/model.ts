@@ -112,6 +112,8 @@ export interface Completion {
   /** Whether the answer came as a stream of events. */
   readonly streamed: boolean
   readonly timings: LlmTimings
+  /** The answer exceeded the limit of what is assembled: the client got all of it, this holds its beginning. */
+  readonly truncated?: true
 }
 
 /** Durations in milliseconds since the request was whole at the proxy. */

@@ -1,0 +1,115 @@
+/**
+ * The dialect `openai-chat`: POST …/chat/completions, spoken by OpenAI, Azure, LM Studio, llama.cpp, vLLM, Ollama and
+ * most others. This file says how a request is recognised and how an answer is shaped; streams, requests and errors
+ * have files of their own. Source: OpenAI's openapi.yaml, CreateChatCompletionRequest and -Response.
+ */
+import type { Dialect, EncodeContext } from "./dialect.ts"
+import type { JsonObject } from "./json.ts"
+import type { Choice, Delta, ToolCall } from "./model.ts"
+import { parseOpenAiAnswer, writeOpenAiAnswer } from "./openai-answer.ts"
+import { ChatRequest, isChatBody } from "./openai-chat-request.ts"
+import { readErrorBody, writeErrorJson } from "./openai-errors.ts"
+import { pathOnly } from "./openai-request.ts"
+import { OpenAiDecoder } from "./openai-stream.ts"
+import { type ChunkShape, comment, dataEvent, finishWord, OpenAiEncoder } from "./openai-write.ts"
+
+type ToolCallDelta = Extract<Delta, { type: "toolCall" }>
+
+export const openaiChat: Dialect = {
+  name: "openai-chat",
+  streamType: "text/event-stream",
+  match: (method, path) => method === "POST" && pathOnly(path).endsWith("/chat/completions"),
+  parseRequest: (body, path) => (isChatBody(body) ? new ChatRequest(body, path) : undefined),
+  decoder: () => new OpenAiDecoder(),
+  encoder: (context) => new OpenAiEncoder(context, new ChatChunks(context)),
+  parseAnswer: parseOpenAiAnswer,
+  writeAnswer: (completion, context) =>
+    writeOpenAiAnswer(completion, context, "chat.completion", (choice) => writeChoice(choice, context)),
+  parseError: readErrorBody,
+  writeError: writeErrorJson,
+  errorEvent: (error) => dataEvent(writeErrorJson(error)),
+  comment,
+}
+
+/** The choices of chat chunks. Remembers which tool calls have begun: only their first piece has id, type and name. */
+class ChatChunks implements ChunkShape {
+  readonly object = "chat.completion.chunk"
+  readonly toolsWord: ChunkShape["toolsWord"]
+  readonly #context: EncodeContext
+  readonly #begun = new Set<string>()
+
+  constructor(context: EncodeContext) {
+    this.#context = context
+    this.toolsWord = toolsWord(context)
+  }
+
+  choice(delta: Delta, first: boolean): JsonObject | undefined {
+    switch (delta.type) {
+      case "text":
+        return chunkChoice(delta.index, { ...role(first), content: delta.text })
+      case "reasoning":
+        return chunkChoice(delta.index, { ...role(first), reasoning_content: delta.text })
+      case "refusal":
+        return chunkChoice(delta.index, { ...role(first), refusal: delta.text })
+      case "toolCall":
+        return chunkChoice(delta.index, {
+          ...(first ? { role: "assistant", content: null } : {}),
+          ...this.#call(delta),
+        })
+      default:
+        return undefined
+    }
+  }
+
+  finish(index: number, reason: string, first: boolean): JsonObject {
+    return { ...chunkChoice(index, first ? { role: "assistant", content: "" } : {}), finish_reason: reason }
+  }
+
+  #call(delta: ToolCallDelta): JsonObject {
+    const named = delta.name === undefined ? {} : { name: delta.name }
+    const fn = { ...named, arguments: delta.arguments }
+    if (this.toolsWord === "function_call") return { function_call: fn }
+    const key = `${delta.index} ${delta.call}`
+    // A piece with neither id nor name continues a call that has left as its own bytes.
+    const begins = (delta.id !== undefined || delta.name !== undefined) && !this.#begun.has(key)
+    if (!begins) return { tool_calls: [{ index: delta.call, function: fn }] }
+    this.#begun.add(key)
+    const id = delta.id ?? callId(this.#context, delta.index, delta.call)
+    return { tool_calls: [{ index: delta.call, id, type: "function", function: { name: "", ...fn } }] }
+  }
+}
+
+function chunkChoice(index: number, delta: JsonObject): JsonObject {
+  return { index, delta, logprobs: null, finish_reason: null }
+}
+
+function role(first: boolean): JsonObject {
+  return first ? { role: "assistant" } : {}
+}
+
+function writeChoice(choice: Choice, context: EncodeContext): JsonObject {
+  const { index, text, reasoning, refusal, toolCalls } = choice
+  const content = text === "" && (toolCalls.length > 0 || refusal !== "") ? null : text
+  const message: JsonObject = { role: "assistant", content, refusal: refusal === "" ? null : refusal }
+  if (reasoning !== "") message.reasoning_content = reasoning
+  const word = toolsWord(context)
+  const [first] = toolCalls
+  if (first && word === "function_call") message.function_call = { name: first.name, arguments: first.arguments }
+  else if (first) message.tool_calls = toolCalls.map((call, at) => writeCall(call, callId(context, index, at)))
+  return { index, message, logprobs: null, finish_reason: finishWord(choice.finishReason, word) }
+}
+
+function writeCall(call: ToolCall, id: string): JsonObject {
+  return { id: call.id ?? id, type: "function", function: { name: call.name, arguments: call.arguments } }
+}
+
+/** A client answers a tool call by its id, so one that the server did not name gets one. */
+function callId(context: EncodeContext, choice: number, call: number): string {
+  return `call_${context.id}_${choice}_${call}`
+}
+
+/** A client that sent `functions` and no `tools` (before November 2023) reads only `function_call`. */
+function toolsWord(context: EncodeContext): ChunkShape["toolsWord"] {
+  const body = context.request?.body
+  return body?.functions !== undefined && body.tools === undefined ? "function_call" : "tool_calls"
+}

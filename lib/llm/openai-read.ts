@@ -1,0 +1,143 @@
+/**
+ * The meaning of OpenAI's answers, chunk or whole, for both dialects: `chat.completion(.chunk)` and `text_completion`.
+ * Lenient: a choice may have `delta`, `message` or `text`, or none (Azure); `usage` may be null, "" or in the choice;
+ * what is not understood becomes an "other" delta. Which event of a stream this came from is openai-stream.ts.
+ */
+import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
+import type { Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
+import { ToolCallTracker } from "./openai-tool-calls.ts"
+
+const FINISH: ReadonlyMap<string, FinishUnified> = new Map([
+  ["stop", "stop"],
+  ["eos", "stop"],
+  ["eos_token", "stop"], // TGI
+  ["stop_sequence", "stop"], // TGI
+  ["length", "length"],
+  ["max_tokens", "length"],
+  ["tool_calls", "toolCalls"],
+  ["function_call", "toolCalls"],
+  ["content_filter", "contentFilter"],
+  ["error", "error"], // OpenRouter
+])
+
+/** What a message may hold without being "other": read here, or empty of meaning. */
+const KNOWN_FIELDS = new Set([
+  "role",
+  "content",
+  "reasoning_content",
+  "reasoning",
+  "reasoning_details",
+  "refusal",
+  "tool_calls",
+  "function_call",
+])
+
+/** Reads the chunks of one answer, one after the other; remembers which tool calls have begun. */
+export class ChunkReader {
+  readonly #calls = new Map<number, ToolCallTracker>()
+
+  /** The deltas of one chunk or whole answer. Empty for a chunk that only opens a choice (role, `content: ""`). */
+  read(json: JsonValue): Delta[] {
+    if (!isObject(json)) return [{ type: "other", raw: json }]
+    const deltas: Delta[] = []
+    let understood = false
+    for (const value of arrayOf(json.choices)) {
+      const choice = objectOf(value)
+      if (choice && this.#readChoice(choice, deltas)) understood = true
+    }
+    const usage = readUsage(json)
+    if (usage) deltas.push({ type: "usage", usage })
+    if (deltas.length === 0 && !understood) deltas.push({ type: "other", raw: json })
+    return deltas
+  }
+
+  /** Appends the deltas of a choice. False when it holds something that no delta tells. */
+  #readChoice(choice: JsonObject, deltas: Delta[]): boolean {
+    const index = numberOf(choice.index) ?? 0
+    const message = objectOf(choice.delta) ?? objectOf(choice.message)
+    if (message) this.#readMessage(index, message, deltas)
+    else if (choice.text) pushText(deltas, "text", index, choice.text)
+    const reason = stringOf(choice.finish_reason)
+    if (reason) deltas.push({ type: "finish", index, reason: finishReasonOf(reason) })
+    if (message) return Object.keys(message).every((key) => KNOWN_FIELDS.has(key))
+    return typeof choice.text === "string"
+  }
+
+  #readMessage(index: number, message: JsonObject, deltas: Delta[]): void {
+    // vLLM and OpenRouter send the same text under both names.
+    pushText(deltas, "reasoning", index, message.reasoning_content ?? message.reasoning)
+    readContent(index, message.content, deltas)
+    pushText(deltas, "refusal", index, message.refusal)
+    if (message.tool_calls) deltas.push(...this.#tracker(index).readCalls(message.tool_calls))
+    if (message.function_call) deltas.push(...this.#tracker(index).readFunctionCall(message.function_call))
+  }
+
+  #tracker(index: number): ToolCallTracker {
+    let tracker = this.#calls.get(index)
+    if (!tracker) {
+      tracker = new ToolCallTracker(index)
+      this.#calls.set(index, tracker)
+    }
+    return tracker
+  }
+}
+
+/** Content is text, or Mistral's list of parts, in which reasoning is a part of type "thinking". */
+function readContent(index: number, content: JsonValue | undefined, deltas: Delta[]): void {
+  pushText(deltas, "text", index, content)
+  for (const value of arrayOf(content)) {
+    const part = objectOf(value)
+    pushText(deltas, "text", index, part?.text)
+    for (const thought of arrayOf(part?.thinking)) pushText(deltas, "reasoning", index, objectOf(thought)?.text)
+  }
+}
+
+function pushText(
+  deltas: Delta[],
+  type: "text" | "reasoning" | "refusal",
+  index: number,
+  text: JsonValue | undefined,
+): void {
+  if (typeof text === "string" && text !== "") deltas.push({ type, index, text })
+}
+
+export function finishReasonOf(raw: string): FinishReason {
+  return { unified: FINISH.get(raw) ?? "other", raw }
+}
+
+/**
+ * Usage as reported: at the top, in the choice (Moonshot) or in `x_groq`; else llama.cpp's `timings`, if they tell how
+ * much of the prompt came from its cache (without `cache_n`, `prompt_n` is less than the prompt).
+ */
+export function readUsage(json: JsonObject): Usage | undefined {
+  const usage = objectOf(json.usage) ?? objectOf(objectOf(json.x_groq)?.usage) ?? choiceUsage(json)
+  if (!usage) return usageOfTimings(objectOf(json.timings))
+  const inputTokens = numberOf(usage.prompt_tokens)
+  const outputTokens = numberOf(usage.completion_tokens)
+  const cached = objectOf(usage.prompt_tokens_details)?.cached_tokens ?? usage.prompt_cache_hit_tokens // DeepSeek
+  return {
+    inputTokens,
+    outputTokens,
+    totalTokens: numberOf(usage.total_tokens) ?? sum(inputTokens, outputTokens),
+    cachedTokens: numberOf(cached),
+    reasoningTokens: numberOf(objectOf(usage.completion_tokens_details)?.reasoning_tokens),
+    source: "provider",
+  }
+}
+
+function choiceUsage(json: JsonObject): JsonObject | undefined {
+  return objectOf(objectOf(arrayOf(json.choices)[0])?.usage)
+}
+
+function usageOfTimings(timings: JsonObject | undefined): Usage | undefined {
+  const cachedTokens = numberOf(timings?.cache_n)
+  const inputTokens = sum(cachedTokens, numberOf(timings?.prompt_n))
+  const outputTokens = numberOf(timings?.predicted_n)
+  if (inputTokens === undefined || outputTokens === undefined) return undefined
+  const totalTokens = inputTokens + outputTokens
+  return { inputTokens, outputTokens, totalTokens, cachedTokens, reasoningTokens: undefined, source: "provider" }
+}
+
+function sum(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : a + b
+}

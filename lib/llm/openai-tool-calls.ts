@@ -1,0 +1,122 @@
+/**
+ * Which tool call a streamed piece belongs to. OpenAI numbers the calls of a choice with `index`; the servers that
+ * imitate it leave the number out (Ollama's early versions), give every call number 0 (Gemini), repeat or empty the
+ * name (LM Studio up to 0.3.15), or make a new id for each piece (vLLM 0.6). No piece may be lost or joined to the wrong call.
+ */
+import { arrayOf, type JsonObject, type JsonValue, objectOf, parseJson, stringOf } from "./json.ts"
+import type { Delta } from "./model.ts"
+
+type ToolCallDelta = Extract<Delta, { type: "toolCall" }>
+
+interface Call {
+  readonly number: number
+  /** The provider's own number; undefined where it gave none. */
+  readonly index: number | undefined
+  /** Its first piece held the whole arguments: the sender does not split them. */
+  readonly whole: boolean
+  id: string | undefined
+  name: string | undefined
+}
+
+interface Piece {
+  readonly index: number | undefined
+  readonly id: string | undefined
+  readonly name: string | undefined
+  readonly arguments: string
+}
+
+/** The calls of one choice. Our call numbers count from 0 in order of appearance, whatever the provider's are. */
+export class ToolCallTracker {
+  readonly #choice: number
+  readonly #calls: Call[] = []
+
+  constructor(choice: number) {
+    this.#choice = choice
+  }
+
+  /** The pieces in a `tool_calls` array. In a whole `message` each element is a call of its own. */
+  readCalls(value: JsonValue | undefined): ToolCallDelta[] {
+    const touched = new Set<Call>()
+    return arrayOf(value).flatMap((element) => {
+      const entry = objectOf(element)
+      if (!entry) return []
+      const piece = pieceOf(entry, objectOf(entry.function) ?? entry)
+      const known = this.#find(piece, touched)
+      const call = known ?? this.#add(piece)
+      touched.add(call)
+      return [this.#delta(call, piece)]
+    })
+  }
+
+  /** The legacy `function_call`: one call, without number and id. */
+  readFunctionCall(value: JsonValue | undefined): ToolCallDelta[] {
+    const entry = objectOf(value)
+    if (!entry) return []
+    const piece = pieceOf({}, entry)
+    return [this.#delta(this.#calls[0] ?? this.#add(piece), piece)]
+  }
+
+  /** The call that `piece` continues; undefined when it begins one. `touched`: those met in the same array. */
+  #find(piece: Piece, touched: ReadonlySet<Call>): Call | undefined {
+    if (piece.index !== undefined) {
+      const call = this.#calls.findLast((known) => known.index === piece.index)
+      return call && !isOther(call, piece) ? call : undefined
+    }
+    if (piece.id !== undefined) {
+      const call = this.#calls.find((known) => known.id === piece.id && !touched.has(known))
+      if (call) return call
+    }
+    const last = this.#calls.at(-1)
+    if (!last || touched.has(last)) return undefined
+    if (piece.id !== undefined && last.id !== undefined) return undefined
+    return piece.name !== undefined && (last.name !== piece.name || isWhole(piece.arguments)) ? undefined : last
+  }
+
+  #add(piece: Piece): Call {
+    const whole = isWhole(piece.arguments)
+    const call = { number: this.#calls.length, index: piece.index, whole, id: undefined, name: undefined }
+    this.#calls.push(call)
+    return call
+  }
+
+  /** Id and name are told once, when first known. */
+  #delta(call: Call, piece: Piece): ToolCallDelta {
+    const id = call.id === undefined ? piece.id : undefined
+    const name = call.name === undefined ? piece.name : undefined
+    call.id ??= id
+    call.name ??= name
+    return { type: "toolCall", index: this.#choice, call: call.number, id, name, arguments: piece.arguments }
+  }
+}
+
+/** Whether `piece` has the number of `call` and is another call all the same: Gemini gives every call number 0. */
+function isOther(call: Call, piece: Piece): boolean {
+  if (piece.name === undefined || (piece.id !== undefined && piece.id === call.id)) return false
+  const otherId = piece.id !== undefined && call.id !== undefined
+  // A new id with the same name and a part of the arguments is vLLM's id per piece.
+  return isWhole(piece.arguments) ? otherId || call.whole : otherId && piece.name !== call.name
+}
+
+function isWhole(text: string): boolean {
+  return objectOf(parseJson(text)) !== undefined
+}
+
+function pieceOf(entry: JsonObject, fn: JsonObject): Piece {
+  const { index } = entry
+  return {
+    index: typeof index === "number" && index >= 0 ? index : undefined,
+    id: nonEmpty(entry.id),
+    name: nonEmpty(fn.name),
+    arguments: argumentsOf(fn.arguments),
+  }
+}
+
+/** JSON text at OpenAI; some servers send the object itself. */
+function argumentsOf(value: JsonValue | undefined): string {
+  if (typeof value === "string") return value
+  return value === undefined || value === null ? "" : JSON.stringify(value)
+}
+
+function nonEmpty(value: JsonValue | undefined): string | undefined {
+  return stringOf(value) || undefined
+}
