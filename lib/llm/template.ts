@@ -40,6 +40,9 @@ const DEEPSEEK_SYSTEM =
 const CONTROL_TOKENS = /<(?=\|EOT\||｜(?:begin▁of▁sentence|end▁of▁sentence|fim▁begin|fim▁hole|fim▁end)｜>)/g
 const TURN_LINES = /^(?=### (?:Instruction|Response):[ \t]*$)/gm
 
+// Answers of hosts that do not stop at the mark come back in the history with it.
+const ENDED_TURN = /\n?<\|EOT\|>\s*$/
+
 /** DeepSeek-Coder instruct v1. Source: the chat template in its tokenizer_config.json. */
 export const DEEPSEEK_CODER: ChatTemplate = {
   name: "deepseek-coder-instruct",
@@ -58,7 +61,7 @@ export function renderDeepseekCoder(messages: readonly Message[], options: Rende
     const text = textOf(message.content)
     if (isSystem(message)) prompt += systemLine(text)
     else if (message.role === "user") prompt += `${INSTRUCTION}\n${asText(text)}\n`
-    else prompt += `${RESPONSE}\n${asText(cleanOutput(text, DEEPSEEK_CODER.cut.slice(0, 2)))}\n${END_OF_TURN}\n`
+    else prompt += `${RESPONSE}\n${asText(text.replace(ENDED_TURN, ""))}\n${END_OF_TURN}\n`
   }
   return { prompt: `${prompt}${RESPONSE}\n`, stop: [...STOP] }
 }
@@ -126,11 +129,11 @@ export class StopFilter {
   push(text: string): string {
     if (this.#stopped) return ""
     const all = this.#held + text
-    const found = this.#stops.map((stop) => all.indexOf(stop)).filter((at) => at !== -1)
-    if (found.length > 0) {
+    const found = firstStop(all, this.#stops)
+    if (found !== undefined) {
       this.#stopped = true
       this.#held = ""
-      return all.slice(0, Math.min(...found))
+      return all.slice(0, found)
     }
     const held = Math.max(0, ...this.#stops.map((stop) => overlap(all, stop)))
     this.#held = all.slice(all.length - held)
@@ -143,6 +146,18 @@ export class StopFilter {
     this.#held = ""
     return rest
   }
+}
+
+/** Where the stop string that is complete first begins; the longer of two that end together. */
+function firstStop(text: string, stops: readonly string[]): number | undefined {
+  let first: { start: number; end: number } | undefined
+  for (const stop of stops) {
+    const start = text.indexOf(stop)
+    const end = start + stop.length
+    if (start === -1) continue
+    if (first === undefined || end < first.end || (end === first.end && start < first.start)) first = { start, end }
+  }
+  return first?.start
 }
 
 /** How many of the last characters of `text` are the first of `stop`. */
