@@ -107,7 +107,7 @@ function planMessage(plan: CountPlan, message: Message, model: string): void {
 
 /** The call's own id is left out: it comes again as the answer's tool_call_id. No rule is published; +3 was measured. */
 function planCalls(plan: CountPlan, message: Message): void {
-  const calls = arrayOf(message.tool_calls).map((call) => (isObject(call) ? (call.function ?? call.custom) : {}))
+  const calls = arrayOf(message.tool_calls).map((call) => (isObject(call) ? (call.function ?? call.custom) : undefined))
   for (const call of [...calls, message.function_call]) {
     if (!isObject(call)) continue
     plan.approximate(CALL_TOKENS)

@@ -1,6 +1,6 @@
 /** A request as a dialect gives it, without a dialect: enough for what counts tokens. */
-import type { JsonObject, JsonValue } from "../../../lib/llm/json.ts"
-import type { ContentPart, DialectName, LlmRequest, Message } from "../../../lib/llm/model.ts"
+import type { JsonObject, JsonValue } from "../../lib/llm/json.ts"
+import type { ContentPart, DialectName, LlmRequest, Message } from "../../lib/llm/model.ts"
 
 export interface RequestShape {
   model?: string
