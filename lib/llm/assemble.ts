@@ -257,7 +257,7 @@ export class Assembler {
     const inner = objectOf(json.response) ?? objectOf(json.message)
     this.#id ??= nonEmpty(json.id) ?? nonEmpty(inner?.id)
     this.#model ??= nonEmpty(json.model) ?? nonEmpty(inner?.model)
-    this.#created ??= numberOf(json.created) ?? numberOf(inner?.created_at)
+    this.#created ??= numberOf(json.created) || numberOf(inner?.created_at) || undefined
   }
 }
 

@@ -100,10 +100,10 @@ export class OpenAiEncoder implements StreamEncoder {
 
   adopt(json: JsonValue | undefined, sent = false): void {
     if (!isObject(json)) return
-    // Azure's first chunk has an empty id and model.
+    // Azure's first chunk has an empty id and model, and was created at 0.
     this.#id = stringOf(json.id) || this.#id
     this.#model = stringOf(json.model) || this.#model
-    this.#created = numberOf(json.created) ?? this.#created
+    this.#created = numberOf(json.created) || this.#created
     this.#extra = Object.fromEntries(Object.entries(json).filter(([key]) => !OWN_FIELDS.has(key)))
     if (sent) this.#noteSent(json)
   }
