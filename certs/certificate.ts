@@ -169,9 +169,9 @@ export function authorityKeyId(id: Uint8Array): Asn1 {
   return extension(OID.authorityKeyId, false, sequence(tagged(0, id)))
 }
 
-/** RFC 5280 4.2.1.6: critical exactly when the subject is empty. */
-export function subjectAltName(name: Asn1, critical: boolean): Asn1 {
-  return extension(OID.subjectAltName, critical, sequence(name))
+/** Not critical: our subjects are never empty (RFC 5280 4.2.1.6). */
+export function subjectAltName(name: Asn1): Asn1 {
+  return extension(OID.subjectAltName, false, sequence(name))
 }
 
 export function nameConstraints(value: Asn1): Asn1 {

@@ -64,7 +64,14 @@ export async function writeWhole(path: string, content: string | Uint8Array, mod
   const wanted = Buffer.from(content)
   const present = await readFile(path).catch(() => undefined)
   if (present?.equals(wanted)) return
-  await written(path, async () => rename(await writeTemporary(path, wanted, mode), path))
+  await written(path, async () => {
+    const temporary = await writeTemporary(path, wanted, mode)
+    try {
+      await rename(temporary, path)
+    } finally {
+      await rm(temporary, { force: true })
+    }
+  })
 }
 
 async function writeTemporary(path: string, content: string | Uint8Array, mode: number): Promise<string> {

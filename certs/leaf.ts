@@ -127,15 +127,17 @@ export class LeafFactory {
     }
     const from = Math.max(now - BACKDATE_DAYS * DAY_MS, this.#caFrom)
     const to = Math.min(from + LEAF_DAYS * DAY_MS, this.#caTo)
-    const hasCommonName = host.text.length < COMMON_NAME_CHARS_MAX
+    // A common name is for old clients and for reading. An address there would count as a DNS name where the CA has
+    // name constraints, and one that is too long would make the certificate invalid.
+    const hasCommonName = host.kind === "dns" && host.text.length < COMMON_NAME_CHARS_MAX
     const der = issue(
       {
         issuer: this.#ca.facts.subject,
-        subject: distinguishedName(hasCommonName ? { commonName: host.text } : {}),
+        subject: distinguishedName({ organization: "llmproxy", ...(hasCommonName && { commonName: host.text }) }),
         notBefore: from,
         notAfter: to,
         publicKey: this.#publicKey,
-        extensions: [...this.#fixed, subjectAltName(generalName(host), !hasCommonName)],
+        extensions: [...this.#fixed, subjectAltName(generalName(host))],
       },
       this.#ca.signer,
     )
