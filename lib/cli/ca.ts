@@ -70,6 +70,7 @@ export const caCommand: CommandModule<object, CaArguments> = {
       .option("permit", {
         type: "string",
         array: true,
+        nargs: 1, // or it would take the action that follows for another host
         default: [] as string[],
         describe: "limit a new CA to this host, the names below it, or this address (repeatable)",
       }),
