@@ -10,7 +10,7 @@ import type { LlmRequest } from "../model.ts"
 import type { Counted } from "./encode.ts"
 import { type EncodingName, encodingFor, type TableName, tableOf } from "./encodings.ts"
 import { estimateText, planRequest } from "./plan.ts"
-import { sampleText, TEXT_CHARS_MAX } from "./runs.ts"
+import { sampleText } from "./runs.ts"
 import { type CountingBackend, CountingThread } from "./worker-client.ts"
 
 export { boundRequest } from "./plan.ts"
@@ -39,8 +39,10 @@ const MEMO_BYTES_MAX = 8_388_608
 const KEY_CHARS_MAX = 48
 const MEMO_ENTRY_BYTES = 100
 
-// The texts of one request beyond this are each sampled: hashing and posting them holds the event loop for 5 ms.
-const REQUEST_CHARS_MAX = 2_097_152
+// Texts that are together longer (some 250,000 tokens) are sampled, each in proportion: hashing and posting more would
+// hold the event loop, counting more the other requests.
+const COUNTED_CHARS_MAX = 1_048_576
+const SAMPLE_CHARS_MIN = 256
 
 const ESTIMATE_METHOD = "utf-8 bytes / 3"
 
@@ -163,12 +165,12 @@ async function settled(found: Counted | Pending | undefined): Promise<Counted | 
 }
 
 function lookUps(table: TableName, texts: readonly string[]): Lookup[] {
-  const chars = texts.reduce((sum, text) => sum + Math.min(text.length, TEXT_CHARS_MAX), 0)
+  const chars = texts.reduce((sum, text) => sum + text.length, 0)
   // Halved, not divided: the next message of a huge conversation must not give every text another sample.
   let share = 1
-  while (chars * share > REQUEST_CHARS_MAX) share /= 2
+  while (chars * share > COUNTED_CHARS_MAX) share /= 2
   return texts.map((text) => {
-    const sample = sampleText(text, Math.ceil(Math.min(text.length, TEXT_CHARS_MAX) * share))
+    const sample = sampleText(text, Math.max(SAMPLE_CHARS_MIN, Math.ceil(text.length * share)))
     return { text, sample, key: keyOf(table, sample) }
   })
 }

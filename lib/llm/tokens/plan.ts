@@ -15,8 +15,8 @@ const NAME_TOKENS = 1
 const REPLY_TOKENS = 3
 const CALL_TOKENS = 3
 
-// Texts past these (5,000 short messages or schema fields) are estimated at once: looking each up costs a microsecond.
-const TEXTS_MAX = 5_000
+// Texts past these (1,000 short messages) are estimated at once: to look one up and remember it takes 3 microseconds.
+const TEXTS_MAX = 2_000
 
 // gpt-tokenizer gives English a token per 4 bytes and Chinese one per 2 to 3: errs on the high side for most text.
 const BYTES_PER_TOKEN = 3

@@ -7,8 +7,7 @@
 // 256 characters are ten times the longest word in use; merging a piece of this length takes 0.2 ms.
 export const RUN_CHARS_MAX = 256
 
-// A longer text is represented by this many characters, taken in equal windows over its whole length.
-export const TEXT_CHARS_MAX = 1_048_576
+// A text that is too long to count is represented by this many windows, at equal distances over its whole length.
 const SAMPLE_WINDOWS = 64
 
 const MARK = /\p{M}/u
@@ -85,10 +84,10 @@ function isLowSurrogate(code: number): boolean {
   return code >= 0xdc00 && code <= 0xdfff
 }
 
-/** At most `charsMax` characters that stand for the text: itself, or windows at equal distances joined. */
+/** At most `charsMax` (64 or more) characters that stand for the text: itself, or windows at equal distances joined. */
 export function sampleText(text: string, charsMax: number): string {
   if (text.length <= charsMax) return text
-  const width = Math.max(1, Math.floor(charsMax / SAMPLE_WINDOWS))
+  const width = Math.floor(charsMax / SAMPLE_WINDOWS)
   const step = (text.length - width) / (SAMPLE_WINDOWS - 1)
   let sample = ""
   for (let window = 0; window < SAMPLE_WINDOWS; window++) {

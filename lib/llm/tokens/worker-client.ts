@@ -26,7 +26,7 @@ export interface CountingThreadOptions {
 const QUEUE_JOBS_MAX = 256
 const QUEUE_CHARS_MAX = 16_777_216
 
-// The longest job (2 MiB of the worst text) takes 3 s on a slow core. A thread that starts also compiles and loads.
+// The longest job (1 MiB of the worst text) takes 3 s on a slow core. A thread that starts also compiles and loads.
 const JOB_MS_MAX = 10_000
 const START_MS_MAX = 30_000
 

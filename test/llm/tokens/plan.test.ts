@@ -88,12 +88,12 @@ test("a schema for the answer is counted as text", (t) => {
   t.end()
 })
 
-test("beyond five thousand texts the rest is estimated at once", (t) => {
+test("beyond two thousand texts the rest is estimated at once", (t) => {
   const messages = Array.from({ length: 4_000 }, () => ({ role: "user", content: "six by" }))
   const plan = planRequest(requestOf({ messages }))
-  t.equal(plan.texts.length, 5_000)
+  t.equal(plan.texts.length, 2_000)
   t.ok(plan.estimated)
-  t.equal(plan.fixed, 4_000 * 3 + 3 + 1_500 * (2 + 2))
+  t.equal(plan.fixed, 4_000 * 3 + 3 + 3_000 * (2 + 2))
   t.end()
 })
 
