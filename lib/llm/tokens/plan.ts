@@ -8,7 +8,7 @@ import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf 
 import type { LlmRequest, Message } from "../model.ts"
 import { encodingFor } from "./encodings.ts"
 import { audioTokens, FILE_TOKENS, imageTokens } from "./media.ts"
-import { planTools } from "./tool-schema.ts"
+import { jsonText, planTools } from "./tool-schema.ts"
 
 const MESSAGE_TOKENS = 3
 const NAME_TOKENS = 1
@@ -68,7 +68,7 @@ export function planRequest(request: LlmRequest): CountPlan {
   return plan
 }
 
-/** More tokens than the request can have, whatever the tokenizer: one is at least a byte. Costs a walk, no thread. */
+/** No tokenizer finds more tokens in the request than these: one is at least a byte. Costs a walk, no thread. */
 export function boundRequest(request: LlmRequest): number {
   const plan = planRequest(request)
   return plan.texts.reduce((sum, text) => sum + Buffer.byteLength(text), plan.fixed)
@@ -76,9 +76,11 @@ export function boundRequest(request: LlmRequest): number {
 
 /** A prompt is a text, a list of texts, or one or more lists of token ids. */
 function planPrompt(plan: CountPlan, prompt: JsonValue | undefined): void {
-  if (typeof prompt === "string") plan.text(prompt)
-  else if (typeof prompt === "number") plan.fixed++
-  else for (const part of arrayOf(prompt)) planPrompt(plan, part)
+  for (const part of [prompt, ...arrayOf(prompt)]) {
+    if (typeof part === "string") plan.text(part)
+    else if (typeof part === "number") plan.fixed++
+    else if (part !== prompt) plan.fixed += arrayOf(part).length
+  }
 }
 
 /** Two dialects keep the system prompt beside the messages. */
@@ -162,10 +164,10 @@ function planImage(part: JsonObject, model: string): number {
 function planFormat(plan: CountPlan, format: JsonValue | undefined): void {
   const schema = objectOf(format)?.json_schema
   if (!isObject(schema)) return
-  plan.text(JSON.stringify(schema))
+  plan.text(jsonText(schema))
   plan.estimated = true
 }
 
 function textOrJson(value: JsonValue | undefined): string | undefined {
-  return value === undefined || typeof value === "string" ? value : JSON.stringify(value)
+  return value === undefined || typeof value === "string" ? value : jsonText(value)
 }

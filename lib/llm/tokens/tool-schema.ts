@@ -36,7 +36,7 @@ export function planTools(tally: Tally, tools: readonly JsonValue[], encoding: E
     tally.text(`${stringOf(spec.name) ?? stringOf(tool.type) ?? ""}:${description(spec)}`)
     const schema = objectOf(spec.parameters) ?? objectOf(spec.input_schema)
     if (schema !== undefined) planSchema(tally, schema, 0)
-    else if (isObject(spec.format)) tally.text(JSON.stringify(spec.format))
+    else if (isObject(spec.format)) tally.text(jsonText(spec.format))
   }
 }
 
@@ -56,7 +56,7 @@ function planProperty(tally: Tally, name: string, property: JsonObject, depth: n
   if (items.length > 0) tally.fixed += ENUM_TOKENS
   for (const item of items) {
     tally.fixed += ENUM_ITEM_TOKENS
-    tally.text(typeof item === "string" ? item : JSON.stringify(item))
+    tally.text(typeof item === "string" ? item : jsonText(item))
   }
   const type = stringOf(property.type) ?? arrayOf(property.type).join("|")
   tally.text(`${name}:${type}:${description(property)}`)
@@ -69,4 +69,13 @@ function planProperty(tally: Tally, name: string, property: JsonObject, depth: n
 /** A final full stop is left out. */
 function description(spec: JsonObject): string {
   return (stringOf(spec.description) ?? "").replace(/\.$/, "")
+}
+
+/** JSON text; none for a value that is nested too deep to be written, which parsing allows. */
+export function jsonText(value: JsonValue): string {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return ""
+  }
 }

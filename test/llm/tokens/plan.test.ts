@@ -97,6 +97,16 @@ test("beyond two thousand texts the rest is estimated at once", (t) => {
   t.end()
 })
 
+test("JSON of any depth is planned, never an error", (t) => {
+  const deep = JSON.parse(`${"[".repeat(100_000)}${"]".repeat(100_000)}`) as JsonValue
+  const body = { response_format: { json_schema: { deep } } }
+  const messages = [{ role: "assistant", function_call: { name: "f", arguments: deep }, content: deep as never }]
+  const tools = [{ name: "g", parameters: { properties: { p: { enum: [deep] } } } }]
+  t.same(planRequest(requestOf({ body, messages, tools })).texts, ["assistant", "f", "g:", "p::"])
+  t.same(planRequest(requestOf({ dialect: "openai-completions", body: { prompt: deep } })).texts, [])
+  t.end()
+})
+
 test("an estimate is a token for three bytes", (t) => {
   t.equal(estimateText(""), 0)
   t.equal(estimateText("abcd"), 2)
