@@ -37,6 +37,8 @@ const CA_DAYS = 3650
 const BACKDATE_DAYS = 2
 const UNIQUE_BYTES = 4
 const PUBLIC_FILE = 0o644
+// Long enough before the end to make a new CA and trust it everywhere.
+const WARN_BEFORE_MS = 30 * DAY_MS
 
 export interface CaPaths {
   /** Private key and certificate, PEM, 0600. */
@@ -97,22 +99,41 @@ export async function loadOrCreateCa(confdir: string, options: CaOptions): Promi
     text = created ? made : ((await readCaFile(paths.pem)) ?? "")
   }
   warnings.push(await makePrivateFile(paths.pem))
-  const ca = readCa(text, paths.pem, now)
-  const constraints = ca.facts.nameConstraints && readConstraints(ca.facts.nameConstraints)
+  const material = readCa(text, paths.pem, now)
+  const constraints = constraintsOf(material)
   if (wanted !== undefined && !sameConstraints(wanted, constraints)) throw permitTooLate(paths.pem)
-  const certPem = ca.anchor.toString()
-  await writeWhole(paths.certPem, certPem, PUBLIC_FILE)
+  const ca = complete(material, paths, now)
+  await writeWhole(paths.certPem, ca.certPem, PUBLIC_FILE)
   await writeWhole(paths.cer, ca.anchor.raw, PUBLIC_FILE)
   await writeWhole(paths.p12, certificateOnlyPkcs12(ca.anchor, "llmproxy"), PUBLIC_FILE)
+  return { ...ca, created, warnings: [...warnings, ...ca.warnings].filter((warning) => warning !== undefined) }
+}
+
+/** Reads the confdir's CA and changes nothing; undefined where there is none. Throws StartError as above. */
+export async function loadCa(confdir: string, options: Pick<CaOptions, "clock">): Promise<Ca | undefined> {
+  const now = options.clock()
+  const paths = caPaths(confdir)
+  const text = await readCaFile(paths.pem)
+  return text === undefined ? undefined : complete(readCa(text, paths.pem, now), paths, now)
+}
+
+function complete(material: CaMaterial, paths: CaPaths, now: number): Ca {
+  const constraints = constraintsOf(material)
+  const end = Date.parse(material.cert.validTo)
+  const ending = `${paths.pem}: this CA expires on ${new Date(end).toISOString()}; make a new one and trust it in time`
   return {
-    ...ca,
-    certPem,
-    fingerprint256: ca.anchor.fingerprint256,
+    ...material,
+    certPem: material.anchor.toString(),
+    fingerprint256: material.anchor.fingerprint256,
     paths,
-    created,
-    warnings: warnings.filter((warning) => warning !== undefined),
+    created: false,
+    warnings: end - now < WARN_BEFORE_MS ? [ending] : [],
     permits: (name) => isPermitted(constraints, name),
   }
+}
+
+function constraintsOf({ facts }: CaMaterial): NameConstraints | undefined {
+  return facts.nameConstraints && readConstraints(facts.nameConstraints)
 }
 
 function parsePermit(permit: readonly string[]): NameConstraints {

@@ -6,7 +6,7 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto"
 import { createSecureContext, type SecureContext } from "node:tls"
 import { LRUCache } from "lru-cache"
-import { FlowError } from "../lib/errors.ts"
+import { FlowError, messageOf } from "../lib/errors.ts"
 import type { Ca } from "./ca.ts"
 import {
   authorityKeyId,
@@ -86,17 +86,20 @@ export class LeafFactory {
   /**
    * The TLS context for a host name or address, as it came from SNI or CONNECT; the same one until it is evicted
    * or due. Contexts share their ticket keys, so that a session made with one is resumed with another.
-   * Throws FlowError: `bad-host-name`, `name-not-permitted` by the CA's constraints, or `ca-expired`.
+   * Throws FlowError: `bad-host-name`, `name-not-permitted` by the CA's constraints, `ca-expired`, or `leaf-failed`
+   * where OpenSSL refuses the CA's key or chain.
    */
   contextFor(name: string): SecureContext {
     const leaf = this.#leafFor(name)
-    leaf.context ??= createSecureContext({
-      ...leaf.chain,
-      // Client certificates are not asked for: without this, Node would read all its roots into memory.
-      ca: [],
-      minVersion: "TLSv1.2",
-      ticketKeys: this.#ticketKeys,
-    })
+    leaf.context ??= attempt(name, () =>
+      createSecureContext({
+        ...leaf.chain,
+        // Client certificates are not asked for: without this, Node would read all its roots into memory.
+        ca: [],
+        minVersion: "TLSv1.2",
+        ticketKeys: this.#ticketKeys,
+      }),
+    )
     return leaf.context
   }
 
@@ -110,21 +113,21 @@ export class LeafFactory {
     const now = this.#clock()
     const known = this.#leaves.get(host.text)
     if (known !== undefined && known.from <= now && now < known.until) return known
-    const made = this.#make(host, now)
+    this.#check(host, now)
+    const made = attempt(host.text, () => this.#make(host, now))
     this.#leaves.set(host.text, made)
     return made
   }
 
+  #check(host: HostName, now: number): void {
+    if (!this.#ca.permits(host.text))
+      throw refusal("name-not-permitted", host.text, "the CA's name constraints do not permit it")
+    if (now <= this.#caTo) return
+    const when = new Date(this.#caTo).toISOString()
+    throw refusal("ca-expired", host.text, `the CA expired on ${when}; make a new one and restart`)
+  }
+
   #make(host: HostName, now: number): Leaf {
-    if (!this.#ca.permits(host.text)) {
-      const what = `make a certificate for "${shown(host.text)}"`
-      throw new FlowError("llmproxy", "name-not-permitted", `${what}: the CA's name constraints do not permit it`)
-    }
-    if (now > this.#caTo) {
-      const when = new Date(this.#caTo).toISOString()
-      const what = `make a certificate for "${shown(host.text)}"`
-      throw new FlowError("llmproxy", "ca-expired", `${what}: the CA expired on ${when}; make a new one and restart`)
-    }
     const from = Math.max(now - BACKDATE_DAYS * DAY_MS, this.#caFrom)
     const to = Math.min(from + LEAF_DAYS * DAY_MS, this.#caTo)
     // A common name is for old clients and for reading. An address there would count as a DNS name where the CA has
@@ -154,4 +157,17 @@ export class LeafFactory {
 function pem(der: Buffer): string {
   const lines = der.toString("base64").match(/.{1,64}/g) ?? []
   return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`
+}
+
+// What OpenSSL says of a user's CA comes as a plain Error, which must not leave a TLS callback.
+function attempt<T>(name: string, make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    throw refusal("leaf-failed", name, messageOf(error), error)
+  }
+}
+
+function refusal(code: string, name: string, why: string, cause?: unknown): FlowError {
+  return new FlowError("llmproxy", code, `make a certificate for "${shown(name)}": ${why}`, { cause })
 }

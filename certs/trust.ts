@@ -2,7 +2,7 @@
  * How clients come to trust the CA: the commands for each platform's stores, which the user runs, and the bundle of
  * the system's roots plus our CA for programs that take a file instead. Nothing here changes a trust store.
  */
-import { access, constants, readFile } from "node:fs/promises"
+import { access, constants, readFile, stat } from "node:fs/promises"
 import path from "node:path"
 import * as tls from "node:tls"
 import type { Ca } from "./ca.ts"
@@ -183,6 +183,8 @@ export async function readDistro(file = "/etc/os-release"): Promise<Distro | und
 export async function findSystemBundle(env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
   const named = env.SSL_CERT_FILE
   for (const file of named ? [named, ...SYSTEM_BUNDLES] : SYSTEM_BUNDLES) {
+    const found = await stat(file).catch(() => undefined)
+    if (!found?.isFile()) continue
     const readable = await access(file, constants.R_OK).then(
       () => true,
       () => false,

@@ -47,7 +47,9 @@ export function trustText(
   const steps = trustCommands(platform, ca.paths.certPem, distro).map(
     ({ title, commands }) => `# ${title}\n${commands.join("\n")}\n`,
   )
-  const intro = `# Run what you need of these; llmproxy runs none. SHA-256 of the certificate:\n# ${ca.fingerprint256}\n`
+  const intro =
+    "# Run what you need of these; llmproxy runs none. Programs started by `llmproxy run` need none.\n" +
+    `# SHA-256 of the certificate: ${ca.fingerprint256}\n`
   return [intro, ...steps].join("\n")
 }
 

@@ -4,7 +4,7 @@ import { X509Certificate } from "node:crypto"
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "tap"
-import { caPaths, loadOrCreateCa } from "../../certs/ca.ts"
+import { caPaths, loadCa, loadOrCreateCa } from "../../certs/ca.ts"
 import { LeafFactory } from "../../certs/leaf.ts"
 
 const NOW = Date.UTC(2026, 10, 20, 12)
@@ -155,6 +155,28 @@ test("an expired CA and one from the future are one line each", async (t) => {
     name: "StartError",
     message: /it is not valid before 2026-11-18.*check this machine's clock/,
   })
+})
+
+test("a CA in its last 30 days says so at each start", async (t) => {
+  const confdir = t.testdir()
+  const ca = await loadOrCreateCa(confdir, { clock })
+  const end = Date.parse(ca.cert.validTo)
+  t.same((await loadOrCreateCa(confdir, { clock: () => end - 30 * DAY_MS })).warnings, [])
+  const { warnings } = await loadOrCreateCa(confdir, { clock: () => end - 30 * DAY_MS + 1 })
+  t.match(warnings, [/llmproxy-ca.pem: this CA expires on 2036-11-17T12:00:00.000Z; make a new one/])
+})
+
+test("loading without making changes nothing", async (t) => {
+  const confdir = join(t.testdir(), "conf")
+  t.equal(await loadCa(confdir, { clock }), undefined)
+  t.equal(existsSync(confdir), false)
+  const made = await loadOrCreateCa(confdir, { clock, permit: ["a.test"] })
+  rmSync(made.paths.cer)
+  const loaded = await loadCa(confdir, { clock })
+  t.equal(loaded?.fingerprint256, made.fingerprint256)
+  t.equal(loaded?.permits("b.test"), false)
+  t.equal(existsSync(made.paths.cer), false)
+  await t.rejects(loadCa(confdir, { clock: () => NOW + 3651 * DAY_MS }), { name: "StartError", message: /expired/ })
 })
 
 test("a user's RSA CA that openssl made signs leaves that openssl accepts", { skip }, async (t) => {

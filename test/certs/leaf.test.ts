@@ -1,6 +1,6 @@
 /** Leaves as clients see them: in real handshakes, by openssl's strict checks, and through time. */
 import { spawnSync } from "node:child_process"
-import { X509Certificate } from "node:crypto"
+import { generateKeyPairSync, X509Certificate } from "node:crypto"
 import { once } from "node:events"
 import { writeFileSync } from "node:fs"
 import { type AddressInfo, createServer, type Socket } from "node:net"
@@ -8,6 +8,7 @@ import { join } from "node:path"
 import * as tls from "node:tls"
 import { type Test, test } from "tap"
 import { type Ca, loadOrCreateCa } from "../../certs/ca.ts"
+import { caConstraints, distinguishedName, issue, publicKeyInfo, signerFor } from "../../certs/certificate.ts"
 import { decode } from "../../certs/der.ts"
 import { LeafFactory } from "../../certs/leaf.ts"
 
@@ -255,6 +256,21 @@ test("a name that the CA's constraints do not permit gets no leaf", async (t) =>
   t.throws(() => factory.contextFor("b.test"), { name: "FlowError", code: "name-not-permitted", message: /"b.test"/ })
 })
 
+test("what OpenSSL refuses is a FlowError with its reason", async (t) => {
+  const ca = await newCa(t)
+  const sign = () => {
+    throw new Error("digest too big for rsa key")
+  }
+  const unable = new LeafFactory({ ...ca, signer: { ...ca.signer, sign } }, { clock: Date.now })
+  t.throws(() => unable.chainFor("a.test"), {
+    name: "FlowError",
+    code: "leaf-failed",
+    message: /"a.test": digest too big/,
+  })
+  const weak = new LeafFactory({ ...ca, chain: [weakCertificate()] }, { clock: Date.now })
+  t.throws(() => weak.contextFor("a.test"), { name: "FlowError", code: "leaf-failed", source: "llmproxy" })
+})
+
 test("below an intermediate CA the chain is sent, and a client that trusts the root accepts it", {
   skip,
 }, async (t) => {
@@ -310,4 +326,14 @@ function emptyConfig(folder: string): string {
   const path = join(folder, "openssl.cnf")
   writeFileSync(path, "[req]\ndistinguished_name = name\n[name]\n")
   return path
+}
+
+/** A certificate with a key that OpenSSL no longer lets a server send. */
+function weakCertificate(): X509Certificate {
+  const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 512 })
+  const signer = signerFor(privateKey)
+  if (signer === undefined) throw new Error("no signer for RSA")
+  const name = distinguishedName({ commonName: "weak" })
+  const content = { issuer: name, subject: name, notBefore: 0, notAfter: 1e12, publicKey: publicKeyInfo(publicKey) }
+  return new X509Certificate(issue({ ...content, extensions: [caConstraints()] }, signer))
 }

@@ -122,6 +122,7 @@ test("SSL_CERT_FILE names the system's bundle, unless it cannot be read", async 
   const usual = await findSystemBundle({})
   t.equal(await findSystemBundle({ SSL_CERT_FILE: `${file}.missing` }), usual)
   t.equal(await findSystemBundle({ SSL_CERT_FILE: "" }), usual)
+  t.equal(await findSystemBundle({ SSL_CERT_FILE: t.testdirName }), usual, "a folder is no bundle")
 })
 
 test("the bundle is the system's roots plus our CA, 0644, and written again only when it changed", async (t) => {

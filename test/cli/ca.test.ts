@@ -51,7 +51,7 @@ test("ca trust prints the commands with the fingerprint, and the bundle they nam
   const confdir = t.testdir()
   const out = await run("trust", "--confdir", confdir)
   const ca = await loadOrCreateCa(confdir, { clock: Date.now })
-  t.ok(out.includes(`# ${ca.fingerprint256}\n`))
+  t.ok(out.includes(`# SHA-256 of the certificate: ${ca.fingerprint256}\n`))
   t.ok(out.includes(`export NODE_EXTRA_CA_CERTS=${ca.paths.certPem}\n`))
   t.ok(readdirSync(confdir).includes("llmproxy-ca-bundle.pem"))
 })
