@@ -269,7 +269,7 @@ export function describeFailure(addon: LoadedAddon, hook: HookName, error: unkno
 }
 
 /** `file:line:column` of the innermost frame of a stack that is a file of the user's. */
-function placeOf(error: unknown): string | undefined {
+export function placeOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
   for (const line of error.stack?.split("\n") ?? []) {
     const found = /^\s+at (?:.*\()?(?:file:\/\/)?([^()]+:\d+:\d+)\)?$/.exec(line)?.[1]
