@@ -64,8 +64,9 @@ export function parseFields(
     const value = text.slice(first, last)
     if (BAD_VALUE.test(value))
       throw violation(side, "bad-field-value", `field ${quoted(name)} holds a control character: ${quoted(value)}`)
-    headers.appendRaw(text.slice(start, end), name, value)
-    if (noted !== undefined) note(noted, name, value)
+    const line = text.slice(start, end)
+    headers.appendRaw(line, name, value)
+    if (noted !== undefined) note(noted, name, value, line)
     start = end + 2
   }
   return headers
@@ -76,7 +77,7 @@ function isBlank(code: number): boolean {
 }
 
 // By length first: most fields of a head are none of these, and no lower-case copy is made for them.
-function note(noted: NotedFields, name: string, value: string): void {
+function note(noted: NotedFields, name: string, value: string, line: string): void {
   switch (name.length) {
     case 4:
       if (name.toLowerCase() !== "host") return
@@ -93,11 +94,18 @@ function note(noted: NotedFields, name: string, value: string): void {
       if (name.toLowerCase() === "connection") noted.connection = joined(noted.connection, value)
       return
     case 14:
-      if (name.toLowerCase() === "content-length") noted.contentLength = joined(noted.contentLength, value)
+      if (name.toLowerCase() === "content-length") noted.contentLength = joined(noted.contentLength, exact(line, value))
       return
     case 17:
-      if (name.toLowerCase() === "transfer-encoding") noted.transferEncoding = joined(noted.transferEncoding, value)
+      if (name.toLowerCase() === "transfer-encoding")
+        noted.transferEncoding = joined(noted.transferEncoding, exact(line, value))
   }
+}
+
+// A tab beside a value is white space to the RFC and part of the value to others (llhttp reads "chunked\t" as another
+// coding). It stays, and framing.ts refuses it.
+function exact(line: string, value: string): string {
+  return line.includes("\t") ? line.slice(line.indexOf(":") + 1).replace(/^ +| +$/g, "") : value
 }
 
 function joined(before: string | undefined, value: string): string {

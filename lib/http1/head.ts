@@ -14,6 +14,8 @@ export const BAD_TARGET = /[\u0000-\u0020\u007f]/
 const ABSOLUTE_FORM = /^[A-Za-z][0-9A-Za-z+.-]*:\/\//
 /** RFC 9112 section 3.2.3; the user of it parses the host. */
 const AUTHORITY_FORM = /^(?:\[[^[\]/?#@]+\]|[^:[\]/?#@]+):[0-9]{1,5}$/
+/** Expect is a list (RFC 9110 section 10.1.1); only this member is known. */
+const CONTINUE = /^100-continue(?:[ \t]*,[ \t]*100-continue)*$/i
 const STATUS_LINE = /^HTTP\/([0-9])\.([0-9]) ([1-9][0-9]{2})(?: (.*))?$/s
 const VERSION = /^HTTP\/[0-9]\.[0-9]$/
 
@@ -101,7 +103,7 @@ function checkHost(version: "1.0" | "1.1", noted: NotedFields): void {
 
 function expectsContinue(version: "1.0" | "1.1", expect: string): boolean {
   if (version === "1.0") return false // RFC 9110 section 10.1.1
-  if (expect.toLowerCase() === "100-continue") return true
+  if (CONTINUE.test(expect)) return true
   throw violation("client", "bad-expect", `Expect is ${quoted(expect)}, only 100-continue is understood`, 417)
 }
 

@@ -121,6 +121,7 @@ test("the connection of a response lives on, unless its body lasts until the clo
 
 test("an expectation counts in HTTP/1.1 only", (t) => {
   t.ok(headOf("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-CONTINUE\r\n\r\n").expectContinue)
+  t.ok(headOf("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n\r\n").expectContinue)
   t.notOk(headOf("POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").expectContinue)
   t.notOk(headOf("POST / HTTP/1.0\r\nExpect: tea\r\n\r\n").expectContinue)
   t.end()
