@@ -7,6 +7,8 @@ import type { Headers, HeadersInit } from "./headers.ts"
 import type { JsonObject, JsonValue } from "./llm/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "./llm/model.ts"
 
+export type { Completion, Delta, DialectName, JsonObject, JsonValue, LlmError, LlmRequest, Usage }
+
 export interface ClientInfo {
   /** The proxy user, else a keyed hash of the credential that the request carries, else the address. */
   readonly id: string

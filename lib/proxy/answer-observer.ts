@@ -1,0 +1,146 @@
+/**
+ * Watches the bytes of an answer and says what they mean: deltas as they come, then a completion or an error. It gets
+ * a copy after the bytes were written on, never holds them up, and what it cannot read it gives up on, saying why.
+ */
+import { messageOf } from "../errors.ts"
+import { ContentDecoder } from "./content-coding.ts"
+import {
+  Assembler,
+  type Completion,
+  type Delta,
+  type Dialect,
+  isContent,
+  type LlmError,
+  readAnswer,
+  readError,
+  type StreamDecoder,
+  type StreamEvent,
+} from "./observe.ts"
+import type { StreamResponseHead } from "./streams.ts"
+
+/** Bytes of an error body that are read for its meaning. */
+const ERROR_BYTES_MAX = 65_536
+/** Bytes of a JSON answer that are read for its meaning. */
+const ANSWER_BYTES_MAX = 33_554_432
+
+export interface AnswerObserverOptions {
+  readonly dialect: Dialect
+  readonly head: StreamResponseHead
+  /** Whether the client asked for a stream: decides where the content type does not say. */
+  readonly stream: boolean
+  /** Milliseconds since the request was whole. */
+  elapsed(): number
+  onDelta(delta: Delta): void
+}
+
+export interface Observed {
+  readonly completion: Completion | undefined
+  readonly error: LlmError | undefined
+  /** Why the answer could not be read. */
+  readonly unparsed: string | undefined
+}
+
+/** Whether an answer is a stream of events: by its content type, else by what the client asked for. */
+export function isStream(head: StreamResponseHead, asked: boolean): boolean {
+  const type = head.headers.get("content-type")?.toLowerCase() ?? ""
+  if (type.includes("event-stream") || type.includes("ndjson")) return true
+  return asked && !type.includes("json") && !type.includes("html") && head.status < 400
+}
+
+export class AnswerObserver {
+  #options: AnswerObserverOptions
+  #coding: ContentDecoder | undefined
+  #decoder: StreamDecoder | undefined
+  #assembler = new Assembler()
+  #pieces: Buffer[] = []
+  #size = 0
+  #unparsed: string | undefined
+  #firstDeltaMs: number | undefined
+
+  constructor(options: AnswerObserverOptions) {
+    this.#options = options
+    if (isStream(options.head, options.stream)) this.#decoder = options.dialect.decoder()
+    try {
+      this.#coding = ContentDecoder.for(options.head.headers.get("content-encoding"))
+    } catch (thrown) {
+      this.#unparsed = messageOf(thrown)
+    }
+  }
+
+  /** The first piece of text, reasoning or tool call; undefined until it came. */
+  get firstDeltaMs(): number | undefined {
+    return this.#firstDeltaMs
+  }
+
+  /** A promise only where a Content-Encoding has to be taken off. */
+  feed(piece: Buffer): void | Promise<void> {
+    if (this.#unparsed !== undefined) return undefined
+    if (this.#coding === undefined) {
+      this.#decoded(piece)
+      return undefined
+    }
+    return this.#coding.feed(piece).then(
+      (decoded) => {
+        for (const one of decoded) this.#decoded(one)
+      },
+      (thrown) => this.#giveUp(messageOf(thrown)),
+    )
+  }
+
+  /** The answer has ended. `cut`: it broke off. Call once. */
+  finish(cut: boolean): Observed {
+    this.#coding?.close()
+    if (this.#decoder !== undefined && this.#unparsed === undefined) this.#take(() => this.#decoder?.finish() ?? [])
+    const totalMs = this.#options.elapsed()
+    const timings = { firstDeltaMs: this.#firstDeltaMs, totalMs }
+    const { head, dialect } = this.#options
+    if (head.status >= 400)
+      return {
+        completion: undefined,
+        error: readError(dialect, head.status, Buffer.concat(this.#pieces)),
+        unparsed: undefined,
+      }
+    if (this.#unparsed === undefined && this.#decoder === undefined && !cut) {
+      const answer = readAnswer(dialect, Buffer.concat(this.#pieces))
+      if (answer === undefined) this.#giveUp(`the answer is no ${dialect.name} answer`)
+      else if ("error" in answer) return { completion: undefined, error: answer.error, unparsed: undefined }
+      else return { completion: { ...answer.completion, timings }, error: undefined, unparsed: undefined }
+    }
+    if (this.#assembler.error !== undefined)
+      return { completion: undefined, error: this.#assembler.error, unparsed: this.#unparsed }
+    return { completion: this.#assembler.finish(cut, timings), error: undefined, unparsed: this.#unparsed }
+  }
+
+  #decoded(piece: Buffer): void {
+    const decoder = this.#decoder
+    if (decoder !== undefined) {
+      this.#take(() => decoder.feed(piece))
+      return
+    }
+    const limit = this.#options.head.status >= 400 ? ERROR_BYTES_MAX : ANSWER_BYTES_MAX
+    this.#size += piece.length
+    if (this.#size <= limit) this.#pieces.push(piece)
+    else if (this.#options.head.status < 400) this.#giveUp(`the answer exceeds ${ANSWER_BYTES_MAX} bytes`)
+  }
+
+  #take(decode: () => StreamEvent[]): void {
+    try {
+      for (const event of decode()) this.#event(event)
+    } catch (thrown) {
+      this.#giveUp(messageOf(thrown))
+    }
+  }
+
+  #event(event: StreamEvent): void {
+    this.#assembler.push(event)
+    for (const delta of event.deltas) {
+      if (this.#firstDeltaMs === undefined && isContent(delta)) this.#firstDeltaMs = this.#options.elapsed()
+      this.#options.onDelta(delta)
+    }
+  }
+
+  #giveUp(why: string): void {
+    this.#unparsed = why
+    this.#pieces = []
+  }
+}

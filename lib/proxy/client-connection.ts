@@ -1,0 +1,35 @@
+/**
+ * What is known of one client connection, through CONNECT and TLS: the socket changes, this object stays.
+ */
+import type { Socket } from "node:net"
+
+export interface ClientTls {
+  readonly sni: string | undefined
+  readonly alpn: string | undefined
+  readonly version: string
+}
+
+let lastId = 0
+
+export class ClientConnection {
+  /** Unique in the process. */
+  readonly id: number
+  readonly address: string
+  readonly port: number
+  /** The user that authenticated at the proxy, if that was asked for. */
+  user: string | undefined
+  tls: ClientTls | undefined
+  /** The server name of a TLS handshake inside a CONNECT tunnel: what the upstream is asked for as well. */
+  tunnelSni: string | undefined
+
+  constructor(socket: Socket) {
+    this.id = ++lastId
+    this.address = plainAddress(socket.remoteAddress ?? "unknown")
+    this.port = socket.remotePort ?? 0
+  }
+}
+
+/** An IPv4 address that came in IPv6's clothes, without them. */
+export function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address
+}

@@ -1,0 +1,204 @@
+/**
+ * Makes an upstream connection: name, TCP, an HTTP proxy on the way, TLS. Every failure says what was attempted and
+ * that the request was not sent.
+ */
+import { type LookupAddress, lookup } from "node:dns"
+import { connect as connectTcp, isIP, type Socket } from "node:net"
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls"
+import type { Clock } from "../clock.ts"
+import { FlowError, messageOf, systemCodeOf } from "../errors.ts"
+import type { HeadLimits } from "../http1/message.ts"
+import { hostAndPort } from "./authority.ts"
+import { plainAddress } from "./client-connection.ts"
+import { loopError, type SelfGuard } from "./self.ts"
+import type { ServerInfo } from "./streams.ts"
+import type { Target } from "./target.ts"
+import type { TrustStore } from "./trust-store.ts"
+import { connectThroughProxy, type ViaProxy } from "./via.ts"
+
+export interface DialOptions {
+  readonly clock: Clock
+  readonly connectTimeoutMs: number
+  readonly head: HeadLimits
+  readonly self: SelfGuard
+  readonly trust: TrustStore
+  /** The TLS session of an earlier connection to the same target. */
+  readonly session: Buffer | undefined
+  onSession(session: Buffer): void
+}
+
+export interface Dialled {
+  readonly socket: Socket
+  readonly info: ServerInfo
+}
+
+let lastId = 0
+
+/** Rejects with a FlowError: 502, 504 for a timeout, 508 when the address is our own. */
+export async function dial(target: Target, options: DialOptions): Promise<Dialled> {
+  const attempt = new Attempt(target, options)
+  try {
+    const tcp = await attempt.tcp()
+    const tls = target.scheme === "https" ? await attempt.tls(tcp) : undefined
+    return { socket: tls ?? tcp, info: infoOf(target, tcp, tls) }
+  } finally {
+    attempt.finish()
+  }
+}
+
+/** One dial under one timeout. */
+class Attempt {
+  #target: Target
+  #options: DialOptions
+  #timedOut: Promise<never>
+  #cancelTimer: () => void
+  #socket: Socket | undefined
+
+  constructor(target: Target, options: DialOptions) {
+    this.#target = target
+    this.#options = options
+    let expire: (error: FlowError) => void = () => {}
+    this.#timedOut = new Promise((_, reject) => {
+      expire = reject
+    })
+    this.#timedOut.catch(() => {})
+    const timer = options.clock.after(options.connectTimeoutMs, () => {
+      expire(this.#failure("connect-timeout", `no connection within ${options.connectTimeoutMs} ms`, undefined, 504))
+      this.#socket?.destroy()
+    })
+    this.#cancelTimer = () => timer.cancel()
+  }
+
+  finish(): void {
+    this.#cancelTimer()
+  }
+
+  async tcp(): Promise<Socket> {
+    const via = this.#target.via
+    if (via === undefined) return this.#connect(this.#target.connectTo ?? this.#target)
+    const proxy: ViaProxy = parseVia(via)
+    const socket = await this.#connect(proxy)
+    await Promise.race([connectThroughProxy(socket, proxy, this.#target, this.#options.head), this.#timedOut])
+    return socket
+  }
+
+  #connect(to: { host: string; port: number }): Promise<Socket> {
+    this.#options.self.check(to.host, to.port)
+    const socket = connectTcp({
+      host: to.host,
+      port: to.port,
+      noDelay: true,
+      lookup: this.#lookup(to),
+      autoSelectFamily: true,
+    })
+    this.#socket = socket
+    return Promise.race([this.#opened(socket, "connect"), this.#timedOut])
+  }
+
+  /** Resolves names ourselves, to see before the connection is made whether a name means the proxy itself. */
+  #lookup(to: { host: string; port: number }): LookupFunction {
+    return (hostname, options, callback) => {
+      lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+        const own = error === null && addresses.some(({ address }) => this.#options.self.isSelf(address, to.port))
+        if (own) callback(loopError(to.host, to.port), [])
+        else callback(error, addresses ?? [])
+      })
+    }
+  }
+
+  tls(tcp: Socket): Promise<TLSSocket> {
+    const { target, options } = { target: this.#target, options: this.#options }
+    const name = target.sni ?? target.host
+    const settings: ConnectionOptions = {
+      socket: tcp,
+      host: name,
+      servername: isIP(name) === 0 ? name : "",
+      ALPNProtocols: ["http/1.1"],
+      rejectUnauthorized: target.verify,
+      secureContext: options.trust.context(target.ca),
+      ...(options.session === undefined ? {} : { session: options.session }),
+    }
+    const socket = connectTls(settings)
+    this.#socket = socket
+    socket.on("session", options.onSession)
+    return Promise.race([this.#opened(socket, "secureConnect"), this.#timedOut])
+  }
+
+  #opened<S extends Socket>(socket: S, event: "connect" | "secureConnect"): Promise<S> {
+    return new Promise((resolve, reject) => {
+      const onError = (thrown: unknown) => {
+        socket.destroy()
+        reject(thrown instanceof FlowError ? thrown : this.#explain(thrown))
+      }
+      socket.once("error", onError)
+      socket.once("close", () => reject(this.#failure("connection-closed", "closed during the handshake")))
+      socket.once(event, () => {
+        socket.off("error", onError)
+        // Between here and the connection's own listener an error must not take the process down.
+        socket.on("error", () => {})
+        resolve(socket)
+      })
+    })
+  }
+
+  #explain(thrown: unknown): FlowError {
+    const code = systemCodeOf(thrown) ?? "unknown"
+    const known = REASONS[code]
+    if (known !== undefined) return this.#failure(known[0], `${known[1]} (${code})`, thrown)
+    const tlsFailure = /CERT|TLS|SSL|SELF_SIGNED|ISSUER|ALTNAME|VERIFY/.test(code)
+    if (!tlsFailure) return this.#failure("connect-failed", `${messageOf(thrown)} (${code})`, thrown)
+    const advice = "trust its issuer with --upstream-ca FILE, or accept any certificate with --insecure"
+    return this.#failure("untrusted", `certificate not accepted: ${messageOf(thrown)} (${code}); ${advice}`, thrown)
+  }
+
+  #failure(code: string, what: string, cause?: unknown, status = 502): FlowError {
+    const { host, port, via, connectTo } = this.#target
+    const through = via === undefined ? "" : ` through ${viaForPeople(via)}`
+    const to = connectTo === undefined ? "" : ` at ${hostAndPort(connectTo.host, connectTo.port)}`
+    const message = `connect ${hostAndPort(host, port)}${to}${through}: ${what}; the request was not sent`
+    return new FlowError("upstream", code, message, { status, cause })
+  }
+}
+
+type LookupFunction = (
+  hostname: string,
+  options: object,
+  callback: (error: Error | null, addresses: LookupAddress[]) => void,
+) => void
+
+const REASONS: Readonly<Record<string, readonly [code: string, what: string]>> = {
+  ECONNREFUSED: ["connection-refused", "refused; is a server running there?"],
+  ENOTFOUND: ["name-not-found", "no such host"],
+  EAI_AGAIN: ["name-not-found", "the name could not be resolved"],
+  ECONNRESET: ["connection-reset", "reset during the handshake"],
+  EHOSTUNREACH: ["unreachable", "no way to that host"],
+  ENETUNREACH: ["unreachable", "no way to that network"],
+  ETIMEDOUT: ["connect-timeout", "no answer"],
+}
+
+function parseVia(via: string): ViaProxy {
+  const url = new URL(via)
+  if (url.protocol !== "http:")
+    throw new FlowError("addon", "bad-via", `via ${viaForPeople(via)}: only http:// proxies can be used`)
+  const credentials =
+    url.username === "" ? undefined : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
+  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port || 80), credentials }
+}
+
+/** Without credentials. */
+function viaForPeople(via: string): string {
+  return URL.canParse(via) ? new URL(via).host : "the upstream proxy"
+}
+
+function infoOf(target: Target, tcp: Socket, tls: TLSSocket | undefined): ServerInfo {
+  return {
+    id: ++lastId,
+    host: target.host,
+    port: target.port,
+    address: plainAddress(tcp.remoteAddress ?? ""),
+    tls:
+      tls === undefined
+        ? undefined
+        : { version: tls.getProtocol() ?? "", cipher: tls.getCipher().name, alpn: tls.alpnProtocol || undefined },
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * One flow, top to bottom: the request's head and body, its meaning, the upstream (or an addon's answer), the response.
+ * This is the one place where both halves meet; HTTP versions end at the two stream interfaces (streams.ts).
+ */
+import { FlowError, messageOf } from "../errors.ts"
+import { Headers } from "../headers.ts"
+import { incomingFromAnswer } from "./answer-encode.ts"
+import { ask } from "./ask.ts"
+import { breakOff, deliver } from "./deliver.ts"
+import type { FlowState, Replied } from "./flow-state.ts"
+import { type Incoming, wholeIncoming } from "./incoming.ts"
+import { type Dialect, dialectFor, readLlmRequest, replyContent } from "./observe.ts"
+
+/** Serves one flow to its end. Never rejects. */
+export async function exchange(flow: FlowState): Promise<void> {
+  flow.chain.acquire()
+  flow.delivery.client.onAbort((reason) => flow.fail(reason))
+  let incoming: Incoming | undefined
+  try {
+    await readRequest(flow)
+    incoming = flow.replied === undefined ? await ask(flow) : await incomingFrom(flow, flow.replied)
+    await deliver(flow, incoming, (replied) => incomingFrom(flow, replied))
+  } catch (thrown) {
+    const reason = flow.error ?? asFlowError(thrown)
+    flow.fail(reason)
+    incoming?.abort(reason)
+    await breakOff(flow, reason)
+  } finally {
+    flow.finish()
+    flow.chain.release()
+  }
+}
+
+/** The request's half: `requestHeaders`, the body if somebody wants it, `request`, `llmRequest`. */
+async function readRequest(flow: FlowState): Promise<void> {
+  const { chain } = flow
+  await chain.run("requestHeaders", flow, flow)
+  flow.check()
+  if (flow.replied !== undefined) return
+  const dialect = listensToLlm(flow) ? (flow.dialect ?? dialectFor(flow.request.method, flow.request.path)) : undefined
+  if (chain.collect || dialect !== undefined) await collect(flow)
+  await chain.run("request", flow, flow)
+  flow.check()
+  flow.mark("requestMs")
+  if (dialect !== undefined && flow.replied === undefined) await announce(flow, dialect)
+}
+
+function listensToLlm({ chain, dialect }: FlowState): boolean {
+  if (dialect !== undefined) return true
+  return chain.has("llmRequest") || chain.has("llmResponse") || chain.has("llmDelta") || chain.has("llmError")
+}
+
+/** Collects the body. What cannot be collected streams on unread, unless an addon insists on reading it. */
+async function collect(flow: FlowState): Promise<void> {
+  try {
+    await flow.request.collect()
+    if (flow.request.decodeError !== undefined) throw flow.request.decodeError
+  } catch (thrown) {
+    flow.check()
+    if (!(thrown instanceof FlowError) || thrown.code === "cut" || blocks(flow)) throw thrown
+    markUnparsed(flow, thrown.message)
+  }
+}
+
+/** Whether an addon that reads requests stops those that it cannot read. */
+function blocks({ chain }: FlowState): boolean {
+  return chain.addons.some(({ onError, hooks, collect: wants }) => {
+    return onError === "block" && (wants || hooks.llmRequest !== undefined)
+  })
+}
+
+function markUnparsed(flow: FlowState, why: string): void {
+  flow.unparsed = why
+  flow.core.log.warn(`${flow.request.method} ${flow.request.host}: not read as LLM traffic: ${why}`)
+}
+
+/** Fires `llmRequest` for a body that is a request of `dialect`, and writes back what addons changed. */
+async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
+  if (!flow.request.readable) return
+  const llm = readLlmRequest(dialect, flow.request.bytes, flow.request.path)
+  if (typeof llm === "string") {
+    if (blocks(flow)) throw new FlowError("client", "unparsable-body", `${llm}, and an addon has to read it`)
+    markUnparsed(flow, llm)
+    return
+  }
+  flow.llm = llm
+  llm.announced = true
+  // LlmFlow is this flow from here on: `llm` is set.
+  await flow.chain.run("llmRequest", flow, flow as FlowState & { llm: typeof llm })
+  flow.check()
+  const edited = llm.editedBody()
+  if (edited !== undefined) flow.request.replace(edited)
+  if (flow.chain.hold && flow.request.headers.has("accept-encoding"))
+    flow.request.headers.set("Accept-Encoding", "identity")
+}
+
+/** What `flow.respond` was given, as something to deliver. */
+async function incomingFrom(flow: FlowState, replied: Replied): Promise<Incoming> {
+  if (replied.kind === "answer") return incomingFromAnswer(flow, replied.answer, replied.options)
+  const { reply } = replied
+  const { status, contentType, body } = replyContent(dialectOf(flow), reply)
+  const headers = new Headers(reply.headers)
+  if (!headers.has("content-type")) headers.set("Content-Type", contentType)
+  return wholeIncoming({ status, reason: "", headers }, body)
+}
+
+/** The dialect for errors of ours: the flow's, else what its path says, whoever listens. */
+function dialectOf(flow: FlowState): Dialect | undefined {
+  return flow.llm?.dialectOf ?? dialectFor(flow.original.method, flow.request.path)
+}
+
+function asFlowError(thrown: unknown): FlowError {
+  if (thrown instanceof FlowError) return thrown
+  return new FlowError("llmproxy", "internal", `llmproxy failed: ${messageOf(thrown)}`, { status: 500, cause: thrown })
+}

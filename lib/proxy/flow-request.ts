@@ -1,0 +1,166 @@
+/**
+ * The request of a flow: head fields that addons may change, and a body that streams on unless somebody asks for it.
+ */
+import { FlowError } from "../errors.ts"
+import type { FlowRequest, JsonValue } from "../flow.ts"
+import { Headers } from "../headers.ts"
+import { defaultPort, formatAuthority, normalHost } from "./authority.ts"
+import { BufferBody } from "./body-queue.ts"
+import { decodeContent } from "./content-coding.ts"
+import type { MemoryShare } from "./memory.ts"
+import type { Body, ClientStream } from "./streams.ts"
+
+/** Fields that say something of the body's exact bytes, and are wrong once it changes. */
+const BODY_FIELDS = [
+  "content-encoding",
+  "content-length",
+  "content-md5",
+  "content-digest",
+  "digest",
+  "etag",
+  "repr-digest",
+]
+
+export function dropBodyFields(headers: Headers): void {
+  for (const name of BODY_FIELDS) headers.delete(name)
+}
+
+export class FlowRequestState implements FlowRequest {
+  method: string
+  scheme: "http" | "https"
+  host: string
+  port: number
+  path: string
+  readonly version: string
+  readonly headers: Headers
+  /** True once an addon has replaced the body. */
+  edited = false
+  /** Why the collected body could not be decoded. */
+  decodeError: FlowError | undefined
+  #client: ClientStream
+  #memory: MemoryShare
+  #limit: number
+  #collected: Buffer | undefined
+  #decoded: Buffer | undefined
+  #prefix: Buffer[] | undefined
+  #collecting: Promise<void> | undefined
+
+  constructor(client: ClientStream, memory: MemoryShare, bodyLimit: number) {
+    const { method, scheme, host, port, path, version, headers } = client.head
+    this.method = method
+    this.scheme = scheme
+    this.host = host
+    this.port = port
+    this.path = path
+    this.version = version
+    this.headers = headers
+    this.#client = client
+    this.#memory = memory
+    this.#limit = bodyLimit
+  }
+
+  get url(): string {
+    return `${this.scheme}://${formatAuthority(this.host, this.port, this.scheme)}${this.path === "*" ? "" : this.path}`
+  }
+
+  set url(value: string) {
+    const url = new URL(value)
+    const scheme = url.protocol.slice(0, -1)
+    const host = normalHost(url.hostname.replace(/^\[|\]$/g, ""))
+    if ((scheme !== "http" && scheme !== "https") || host === undefined)
+      throw new TypeError(`request.url: ${value} is no http or https URL`)
+    this.scheme = scheme
+    this.host = host
+    this.port = Number(url.port || defaultPort(scheme))
+    this.path = `${url.pathname}${url.search}`
+    if (this.headers.has("host")) this.headers.set("Host", formatAuthority(host, this.port, scheme))
+  }
+
+  get collected(): boolean {
+    return this.#collected !== undefined
+  }
+
+  /** Whether `bytes`, `text` and `json()` can be read. */
+  get readable(): boolean {
+    return this.#decoded !== undefined
+  }
+
+  get bytes(): Buffer {
+    if (this.#decoded === undefined)
+      throw new Error("request body not collected: await flow.request.collect() in requestHeaders or request first")
+    return this.#decoded
+  }
+
+  get text(): string {
+    return this.bytes.toString("utf8")
+  }
+
+  set text(value: string) {
+    this.replace(Buffer.from(value, "utf8"))
+  }
+
+  json(): JsonValue {
+    return JSON.parse(this.text) as JsonValue
+  }
+
+  /** Puts another body in place of the present one. */
+  replace(bytes: Buffer): void {
+    if (this.#collected === undefined) void this.bytes // Throws: what is streaming on cannot be replaced.
+    this.#collected = bytes
+    this.#decoded = bytes
+    this.edited = true
+    dropBodyFields(this.headers)
+  }
+
+  collect(): Promise<void> {
+    this.#collecting ??= this.#collect()
+    return this.#collecting
+  }
+
+  /** The body as it goes to the upstream: collected, or the rest of what streams. Called once. */
+  outgoing(): Body {
+    if (this.#collected !== undefined) return new BufferBody(this.#collected)
+    if (this.#prefix === undefined) return this.#client.body
+    return new PrefixedBody(this.#prefix, this.#client.body)
+  }
+
+  async #collect(): Promise<void> {
+    if (this.#client.expectsContinue) {
+      this.#client.inform({ status: 100, reason: "Continue", headers: new Headers() })
+      this.headers.delete("expect")
+    }
+    const pieces: Buffer[] = []
+    let size = 0
+    for (let piece = await this.#client.body.read(); piece !== undefined; piece = await this.#client.body.read()) {
+      pieces.push(piece)
+      size += piece.length
+      if (size <= this.#limit && this.#memory.take(piece.length)) continue
+      this.#prefix = pieces
+      const message = `the request body exceeds bodyLimit (${this.#limit} bytes) or the memory limit; it is streamed on unread`
+      throw new FlowError("client", "body-too-large", message, { status: 413 })
+    }
+    const whole = pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces)
+    this.#collected = whole
+    this.#decoded = await decodeContent(whole, this.headers.get("content-encoding"), this.#limit).catch((thrown) => {
+      this.decodeError = thrown instanceof FlowError ? thrown : undefined
+      return undefined
+    })
+  }
+}
+
+class PrefixedBody implements Body {
+  readonly length: number | undefined
+  #prefix: Buffer[]
+  #rest: Body
+
+  constructor(prefix: Buffer[], rest: Body) {
+    this.#prefix = prefix
+    this.#rest = rest
+    this.length = rest.length
+  }
+
+  read(): Promise<Buffer | undefined> {
+    const piece = this.#prefix.shift()
+    return piece === undefined ? this.#rest.read() : Promise.resolve(piece)
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * The response of a flow as addons see it, and what they asked for in `responseHeaders`: a copy, a transform, a hold.
+ */
+import type { ChunkTransform, DeltaTransform, FlowResponse, JsonValue } from "../flow.ts"
+import type { Headers } from "../headers.ts"
+import { dropBodyFields } from "./flow-request.ts"
+import type { MemoryShare } from "./memory.ts"
+import type { StreamResponseHead } from "./streams.ts"
+
+/** What a response can do for its hooks while the flow is in `responseHeaders`. */
+export interface ResponseActions {
+  /** Reads the whole decoded body. */
+  collect(): Promise<Buffer>
+}
+
+export class FlowResponseState implements FlowResponse {
+  status: number
+  reason: string
+  readonly headers: Headers
+  /** False once `responseHeaders` is over: nothing can be asked for any more. */
+  open = true
+  keepBytes = 0
+  holding = false
+  truncated = false
+  /** The body that an addon set, in place of the upstream's. */
+  replaced: Buffer | undefined
+  readonly chunkTransforms: ChunkTransform[] = []
+  readonly deltaTransforms: DeltaTransform[] = []
+  #actions: ResponseActions
+  #memory: MemoryShare
+  #pieces: Buffer[] = []
+  #size = 0
+  #collected: Buffer | undefined
+
+  constructor(head: StreamResponseHead, memory: MemoryShare, actions: ResponseActions) {
+    this.status = head.status
+    this.reason = head.reason
+    this.headers = head.headers
+    this.#memory = memory
+    this.#actions = actions
+  }
+
+  get transforming(): boolean {
+    return this.chunkTransforms.length > 0 || this.deltaTransforms.length > 0
+  }
+
+  /** Whether `bytes`, `text` and `json()` can be read. */
+  get readable(): boolean {
+    return this.#collected !== undefined || this.keepBytes > 0
+  }
+
+  get bytes(): Buffer {
+    if (this.#collected !== undefined) return this.#collected
+    if (this.keepBytes === 0)
+      throw new Error("response body not kept: call flow.response.keep(maxBytes) in responseHeaders first")
+    return Buffer.concat(this.#pieces)
+  }
+
+  get text(): string {
+    return this.bytes.toString("utf8")
+  }
+
+  set text(value: string) {
+    if (!this.open || this.#collected === undefined)
+      throw new Error("response.text can be set in responseHeaders, after await flow.response.collect()")
+    this.replaced = Buffer.from(value, "utf8")
+    this.#collected = this.replaced
+    dropBodyFields(this.headers)
+  }
+
+  json(): JsonValue {
+    return JSON.parse(this.text) as JsonValue
+  }
+
+  keep(maxBytes: number): void {
+    this.#check("keep")
+    this.keepBytes = Math.max(this.keepBytes, maxBytes)
+  }
+
+  async collect(): Promise<void> {
+    this.#check("collect")
+    this.#collected ??= await this.#actions.collect()
+  }
+
+  transform(fn: ChunkTransform): void {
+    this.#check("transform")
+    this.chunkTransforms.push(fn)
+  }
+
+  transformDeltas(fn: DeltaTransform): void {
+    this.#check("transformDeltas")
+    this.deltaTransforms.push(fn)
+  }
+
+  hold(): void {
+    this.#check("hold")
+    this.holding = true
+  }
+
+  /** From the exchange: a decoded piece that was sent. */
+  store(piece: Buffer): void {
+    const room = this.keepBytes - this.#size
+    if (room <= 0 || !this.#memory.take(Math.min(room, piece.length))) {
+      this.truncated = true
+      return
+    }
+    // A copy: the piece is a view on a buffer that is much larger.
+    this.#pieces.push(Buffer.from(piece.subarray(0, room)))
+    this.#size += Math.min(room, piece.length)
+    if (piece.length > room) this.truncated = true
+  }
+
+  #check(what: string): void {
+    if (!this.open) throw new Error(`flow.response.${what}() comes too late: call it in responseHeaders`)
+  }
+}

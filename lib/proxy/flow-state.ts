@@ -1,0 +1,274 @@
+/**
+ * A flow from the inside: what addons see (Flow) and what the exchange and the hook chain need beside it. What an
+ * addon asks for is noted here; exchange.ts and deliver.ts act on it.
+ */
+import type { HookBudget, HookChain, HookScope, LoadedAddon } from "../chain.ts"
+import { describeFailure } from "../chain.ts"
+import type { Clock } from "../clock.ts"
+import { FlowError, messageOf } from "../errors.ts"
+import type {
+  Answer,
+  ClientInfo,
+  Flow,
+  FlowSnapshot,
+  FlowTimings,
+  Reply,
+  RespondOptions,
+  Routed,
+  RouteSpec,
+  SendOptions,
+  SendRequest,
+  UpstreamInfo,
+} from "../flow.ts"
+import type { Headers } from "../headers.ts"
+import type { HookName } from "../hooks.ts"
+import type { Logger } from "../log.ts"
+import { uuidv7 } from "../uuid.ts"
+import { AnswerState } from "./answer.ts"
+import type { AnswerObserver } from "./answer-observer.ts"
+import { ClientDelivery } from "./client-delivery.ts"
+import { FlowRequestState } from "./flow-request.ts"
+import type { FlowResponseState } from "./flow-response.ts"
+import { snapshotOf } from "./flow-snapshot.ts"
+import { type MemoryBudget, MemoryShare } from "./memory.ts"
+import type { Dialect, LlmState } from "./observe.ts"
+import type { ProxySettings } from "./settings.ts"
+import type { ClientStream } from "./streams.ts"
+import type { Upstream } from "./upstream.ts"
+
+/** What every exchange shares. */
+export interface ExchangeCore {
+  readonly upstream: Upstream
+  readonly settings: ProxySettings
+  readonly clock: Clock
+  readonly log: Logger
+  readonly memory: MemoryBudget
+  /** Who the client is; see ClientInfo.id. */
+  identify(client: ClientStream): string
+  /** Sends a child flow. Given here so that this file and answer.ts need not know the exchange. */
+  send(parent: FlowState, request: SendRequest, options: SendOptions): Promise<Answer>
+}
+
+/** What `respond` was called with. */
+export type Replied =
+  | { readonly kind: "reply"; readonly reply: Reply }
+  | { readonly kind: "answer"; readonly answer: AnswerState; readonly options: RespondOptions }
+
+/** Mutable timings, in milliseconds since `start`. */
+type Marks = { -readonly [K in keyof FlowTimings]: FlowTimings[K] }
+
+export class FlowState implements Flow, HookScope {
+  readonly core: ExchangeCore
+  readonly chain: HookChain
+  readonly client: ClientInfo
+  readonly delivery: ClientDelivery
+  readonly parent: FlowState | undefined
+  readonly request: FlowRequestState
+  readonly original: { readonly method: string; readonly url: string; readonly headers: Headers }
+  readonly metadata: Record<string, unknown> = Object.create(null)
+  readonly baseUrl: boolean
+  readonly memory: MemoryShare
+  readonly timings: Marks
+  readonly sizes = { request: 0, response: 0 }
+  server: UpstreamInfo | undefined
+  response: FlowResponseState | undefined
+  llm: LlmState | undefined
+  unparsed: string | undefined
+  routed: Routed | undefined
+  routeSpec: RouteSpec | undefined
+  error: FlowError | undefined
+  replied: Replied | undefined
+  /** The dialect of a flow that an addon sent, where its path does not say it. */
+  dialect: Dialect | undefined
+  /** Watches the answer while it is delivered. */
+  observer: AnswerObserver | undefined
+  /** `held`: the answer is complete and kept back, so `respond` may still put another in its place. */
+  phase: "request" | "upstream" | "held" | "response" | "ended" = "request"
+  // The hook that runs now; the chain's to set.
+  addon: LoadedAddon | undefined
+  budget: HookBudget | undefined
+  #id: string | undefined
+  #startMonotonic: number
+  #abort: AbortController | undefined
+  #onFail: ((reason: FlowError) => void)[] = []
+  #pauses: { resolve(): void; reject(error: FlowError): void }[] = []
+
+  constructor(core: ExchangeCore, client: ClientStream, chain: HookChain, parent: FlowState | undefined) {
+    this.core = core
+    this.chain = chain
+    this.parent = parent
+    this.baseUrl = client.baseUrl
+    this.memory = new MemoryShare(core.memory)
+    this.request = new FlowRequestState(client, this.memory, core.settings.bodyLimit)
+    const { method, url, headers } = this.request
+    this.original = { method, url, headers: headers.clone() }
+    this.client = new ClientView(core, client)
+    this.delivery = new ClientDelivery(client, core.clock, core.settings.keepAliveMs)
+    this.#startMonotonic = core.clock.monotonic()
+    this.timings = {
+      start: core.clock.now(),
+      requestMs: undefined,
+      responseHeadMs: undefined,
+      firstDeltaMs: undefined,
+      endMs: undefined,
+    }
+  }
+
+  get id(): string {
+    this.#id ??= uuidv7(this.timings.start)
+    return this.#id
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController()
+      if (this.error !== undefined) this.#abort.abort(this.error)
+    }
+    return this.#abort.signal
+  }
+
+  respond(replyOrAnswer: Reply | Answer, options: RespondOptions = {}): void {
+    if (this.error !== undefined || this.phase === "ended") return
+    if (this.phase !== "request" && this.phase !== "held")
+      throw new Error("flow.respond() comes too late: the request has been sent; hold the answer to replace it")
+    if (this.replied?.kind === "answer") this.replied.answer.abort()
+    if ("deltas" in replyOrAnswer) this.replied = { kind: "answer", answer: asAnswerState(replyOrAnswer), options }
+    else this.replied = { kind: "reply", reply: replyOrAnswer }
+  }
+
+  route(spec: RouteSpec): void {
+    if (this.phase !== "request" && spec.url !== undefined)
+      throw new Error("flow.route() comes too late: the request has been sent")
+    this.routeSpec = { ...this.routeSpec, ...spec }
+    const { name, reason, tokens, url } = this.routeSpec
+    this.routed = { name, reason, tokens, url }
+  }
+
+  async send(request: SendRequest, options: SendOptions): Promise<Answer> {
+    const budget = this.budget
+    budget?.pause()
+    try {
+      return await this.core.send(this, request, options)
+    } finally {
+      budget?.resume()
+    }
+  }
+
+  keepAlive(note = "keep-alive"): void {
+    if (this.llm?.streams === true) this.delivery.keepAlive(this.llm.format, note)
+  }
+
+  kill(reason = "killed by an addon"): void {
+    this.fail(new FlowError("addon", "killed", reason))
+  }
+
+  async pause(): Promise<void> {
+    if (this.error !== undefined) throw this.error
+    const budget = this.budget
+    budget?.pause()
+    try {
+      await new Promise<void>((resolve, reject) => this.#pauses.push({ resolve, reject }))
+    } finally {
+      budget?.resume()
+    }
+  }
+
+  resume(): void {
+    for (const { resolve } of this.#pauses.splice(0)) resolve()
+  }
+
+  snapshot(): FlowSnapshot {
+    return snapshotOf(this)
+  }
+
+  /** The flow breaks off: everything that runs for it is told at once. Only the first reason counts. */
+  fail(reason: FlowError): void {
+    if (this.error !== undefined || this.phase === "ended") return
+    this.error = reason
+    this.#abort?.abort(reason)
+    for (const { reject } of this.#pauses.splice(0)) reject(reason)
+    for (const listener of this.#onFail.splice(0)) listener(reason)
+  }
+
+  /** Calls `listener` when the flow fails; at once if it has. */
+  onFail(listener: (reason: FlowError) => void): void {
+    if (this.error === undefined) this.#onFail.push(listener)
+    else listener(this.error)
+  }
+
+  /** Throws the flow's error, if it has one: called after each wait. */
+  check(): void {
+    if (this.error !== undefined) throw this.error
+  }
+
+  mark(what: "requestMs" | "responseHeadMs" | "firstDeltaMs" | "endMs"): void {
+    this.timings[what] ??= this.core.clock.monotonic() - this.#startMonotonic
+  }
+
+  /** Milliseconds since the request was whole. */
+  elapsedSinceRequest(): number {
+    return this.core.clock.monotonic() - this.#startMonotonic - (this.timings.requestMs ?? 0)
+  }
+
+  /** The request body could not be read to its end. */
+  bodyFailed(thrown: Error): void {
+    this.fail(
+      thrown instanceof FlowError ? thrown : new FlowError("client", "bad-body", thrown.message, { cause: thrown }),
+    )
+  }
+
+  /** The flow's last hook has run: what it holds is given back, what it sent and did not use is aborted. */
+  finish(): void {
+    this.phase = "ended"
+    this.delivery.stop()
+    this.memory.release()
+    for (const listener of this.#onFail.splice(0)) listener(new FlowError("llmproxy", "ended", "its parent has ended"))
+  }
+
+  // HookScope
+
+  stopped(): boolean {
+    return this.replied !== undefined || this.error !== undefined
+  }
+
+  failed(addon: LoadedAddon, hook: HookName, error: unknown): void {
+    // What an addon sees when it waits for a flow that has failed is no failure of the addon.
+    if (error === this.error && error !== undefined) return
+    const line = describeFailure(addon, hook, error)
+    this.core.log.error(line)
+    if (addon.onError !== "block" || hook === "error" || hook === "response") return
+    const message = `addon "${addon.name}" failed in ${hook}, and the request was stopped: ${messageOf(error)}`
+    throw new FlowError("addon", "addon-failed", message, { status: 500, cause: error })
+  }
+}
+
+/** The client, told lazily: most flows are never asked who it was. */
+class ClientView implements ClientInfo {
+  #core: ExchangeCore
+  #stream: ClientStream
+  #id: string | undefined
+
+  constructor(core: ExchangeCore, stream: ClientStream) {
+    this.#core = core
+    this.#stream = stream
+  }
+
+  get id(): string {
+    this.#id ??= this.#core.identify(this.#stream)
+    return this.#id
+  }
+  get address(): string {
+    return this.#stream.connection.address
+  }
+  get port(): number {
+    return this.#stream.connection.port
+  }
+  get tls(): ClientInfo["tls"] {
+    return this.#stream.connection.tls
+  }
+}
+
+function asAnswerState(answer: Answer): AnswerState {
+  if (answer instanceof AnswerState) return answer
+  throw new TypeError("flow.respond(answer) takes what flow.send() resolved to")
+}

@@ -1,0 +1,287 @@
+/**
+ * The client's end of HTTP/1.1: turns one socket into requests, one after the other (h1-client-stream.ts is one of
+ * them). Pipelined bytes wait in the parser until the answer before them has been sent.
+ *
+ * While an answer is outstanding the socket is read on, so that a client that leaves is noticed at once.
+ */
+import type { Duplex } from "node:stream"
+import type { Clock, Timer } from "../clock.ts"
+import { FlowError } from "../errors.ts"
+import type { RequestHead } from "../http1/message.ts"
+import { RequestParser } from "../http1/parser.ts"
+import type { ClientConnection } from "./client-connection.ts"
+import { closeGently, resetGently } from "./close.ts"
+import { Http1ClientStream } from "./h1-client-stream.ts"
+import { IdleTimer } from "./idle-timer.ts"
+import type { ProxySettings } from "./settings.ts"
+import type { StreamRequestHead } from "./streams.ts"
+
+/** Bytes of pipelined requests that are kept while an answer is outstanding. */
+const PIPELINE_BYTES_MAX = 65_536
+
+/** Where a request goes, told from its head. */
+export interface ResolvedHead {
+  readonly head: StreamRequestHead
+  readonly baseUrl: boolean
+}
+
+export interface Http1ClientContext {
+  readonly connection: ClientConnection
+  readonly clock: Clock
+  readonly settings: ProxySettings
+  /** Throws a FlowError with the status that the client gets. */
+  resolve(head: RequestHead): ResolvedHead
+  /** A request was refused before it became a flow. */
+  refused(error: FlowError): void
+}
+
+/** What comes next on a connection. */
+export type NextRequest =
+  | { readonly kind: "request"; readonly stream: Http1ClientStream }
+  | { readonly kind: "connect"; readonly head: RequestHead }
+
+export class Http1Client {
+  readonly socket: Duplex
+  readonly context: Http1ClientContext
+  /** Whether the socket was given away. */
+  detached = false
+  #parser: RequestParser
+  #stream: Http1ClientStream | undefined
+  #readingBody = false
+  #wanted: ((next: NextRequest | undefined) => void) | undefined
+  #over = false
+  #idle: IdleTimer
+  #headTimer: Timer | undefined
+
+  /** `first`: bytes that were read from the socket already. */
+  constructor(socket: Duplex, context: Http1ClientContext, first?: Buffer) {
+    this.socket = socket
+    this.context = context
+    this.#parser = new RequestParser(context.settings.head)
+    this.#idle = new IdleTimer(context.clock, context.settings.idleTimeoutMs, () => this.#onIdle())
+    socket.on("data", this.#onData)
+    socket.on("end", this.#onEnd)
+    socket.on("close", this.#onClose)
+    socket.on("error", this.#onError)
+    if (first !== undefined && first.length > 0) this.#parser.feed(first)
+    socket.resume()
+  }
+
+  /** The next request; undefined when there will be none. Call it again after that request has been answered. */
+  next(): Promise<NextRequest | undefined> {
+    if (this.#over) return Promise.resolve(undefined)
+    return new Promise((resolve) => {
+      this.#wanted = resolve
+      this.#advance()
+      if (this.#wanted !== undefined && this.#headTimer === undefined && !this.#parser.idle) this.#startHeadTimer()
+    })
+  }
+
+  /** Gives the socket away for bytes that are no HTTP: takes our listeners off, puts unread bytes back. */
+  detach(): Duplex {
+    this.detached = true
+    this.#stop()
+    this.socket.pause()
+    const rest = this.#parser.rest()
+    if (rest.length > 0) this.socket.unshift(rest)
+    return this.socket
+  }
+
+  /** Ends the connection after the present answer, which has been sent. */
+  close(): void {
+    this.#stop()
+    closeGently(this.socket, this.context.clock)
+  }
+
+  destroy(): void {
+    this.#stop()
+    this.socket.destroy()
+  }
+
+  /** Sends what is queued, then a TCP reset: the one cut that a body without framing can show. */
+  reset(): void {
+    this.#stop()
+    resetGently(this.socket, this.context.clock)
+  }
+
+  /** The stream has been answered and its request read: the next one may come. */
+  release(): void {
+    this.#stream = undefined
+    this.#idle.touch()
+    if (this.socket.readableEnded) this.close()
+    else this.socket.resume()
+  }
+
+  /** The body's reader has made room. */
+  bodyWanted(): void {
+    if (this.#over) return
+    this.#advance()
+    if (this.#stream?.queue.full !== true) this.socket.resume()
+  }
+
+  #startHeadTimer(): void {
+    this.#headTimer = this.context.clock.after(this.context.settings.headerTimeoutMs, () => {
+      this.#refuse(
+        new FlowError("client", "header-timeout", "the request head did not arrive in time", { status: 408 }),
+      )
+    })
+  }
+
+  #stopHeadTimer(): void {
+    this.#headTimer?.cancel()
+    this.#headTimer = undefined
+  }
+
+  #onData = (bytes: Buffer): void => {
+    this.#idle.touch()
+    try {
+      this.#parser.feed(bytes)
+    } catch (thrown) {
+      this.#broken(thrown)
+      return
+    }
+    this.#advance()
+    if (this.#wanted !== undefined && this.#headTimer === undefined && !this.#parser.idle) this.#startHeadTimer()
+  }
+
+  #advance(): void {
+    try {
+      while (this.#step()) {}
+    } catch (thrown) {
+      this.#broken(thrown)
+    }
+  }
+
+  /** Takes one event from the parser, if there is one and somebody wants it. */
+  #step(): boolean {
+    if (this.#readingBody) return this.#stepBody()
+    if (this.#wanted === undefined) {
+      if (this.#parser.buffered > PIPELINE_BYTES_MAX) this.socket.pause()
+      return false
+    }
+    const event = this.#parser.next()
+    if (event?.type !== "head") return false
+    this.#stopHeadTimer()
+    this.#begin(event.head)
+    return this.#readingBody
+  }
+
+  #stepBody(): boolean {
+    const queue = this.#stream?.queue
+    if (queue?.full === true) {
+      this.socket.pause()
+      return false
+    }
+    const event = this.#parser.next()
+    if (event === undefined) return false
+    if (event.type === "data") queue?.push(event.bytes)
+    if (event.type !== "end") return true
+    this.#readingBody = false
+    this.#stream?.requestEnded(event.trailers)
+    return false
+  }
+
+  #begin(head: RequestHead): void {
+    const wanted = this.#wanted
+    if (head.method === "CONNECT") {
+      this.#wanted = undefined
+      wanted?.({ kind: "connect", head })
+      return
+    }
+    const resolved = this.context.resolve(head)
+    this.#wanted = undefined
+    this.#stream = new Http1ClientStream(this, head, resolved)
+    this.#readingBody = true
+    wanted?.({ kind: "request", stream: this.#stream })
+  }
+
+  /** The bytes are no HTTP/1.1: the flow fails, or (between two flows) the client is told and the connection closed. */
+  #broken(thrown: unknown): void {
+    const error =
+      thrown instanceof FlowError ? thrown : new FlowError("llmproxy", "internal", String(thrown), { cause: thrown })
+    if (this.#stream !== undefined && this.#readingBody) {
+      this.#readingBody = false
+      this.#stream.requestFailed(error)
+    } else this.#refuse(error)
+  }
+
+  #refuse(error: FlowError): void {
+    this.context.refused(error)
+    writeRefusal(this.socket, error)
+    this.#finish()
+    this.close()
+  }
+
+  #onIdle(): void {
+    if (this.#readingBody) {
+      const message = "the request body stopped arriving"
+      this.#broken(new FlowError("client", "body-timeout", message, { status: 408 }))
+    } else if (this.#stream === undefined) {
+      this.#finish()
+      this.close()
+    }
+    this.#idle = new IdleTimer(this.context.clock, this.context.settings.idleTimeoutMs, () => this.#onIdle())
+    if (this.#over) this.#idle.stop()
+  }
+
+  #onEnd = (): void => this.#gone("the client closed the connection before the answer was complete")
+  #onClose = (): void => this.#gone("the client's connection closed before the answer was complete")
+  #onError = (thrown: Error): void => this.#gone(`the client's connection broke: ${thrown.message}`)
+
+  #gone(message: string): void {
+    const stream = this.#stream
+    this.#finish()
+    if (stream === undefined) {
+      if (this.socket.destroyed) this.#stop()
+      else this.close()
+      return
+    }
+    this.#readingBody = false
+    stream.gone(new FlowError("client", "client-gone", message))
+  }
+
+  /** No further request will come. */
+  #finish(): void {
+    this.#over = true
+    this.#stopHeadTimer()
+    const wanted = this.#wanted
+    this.#wanted = undefined
+    wanted?.(undefined)
+  }
+
+  #stop(): void {
+    this.#finish()
+    this.#idle.stop()
+    this.socket.off("data", this.#onData)
+    this.socket.off("end", this.#onEnd)
+    this.socket.off("close", this.#onClose)
+    // The error listener stays: a socket without one takes the process down.
+  }
+}
+
+/** Answers bytes that never became a flow. The caller closes. */
+export function writeRefusal(socket: Duplex, error: FlowError): void {
+  const text = `llmproxy: ${error.message}\n`
+  const length = Buffer.byteLength(text, "latin1")
+  const head = `HTTP/1.1 ${error.status} ${STATUS_TEXT[error.status] ?? "Error"}\r\n`
+  socket.write(
+    `${head}Content-Type: text/plain\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${text}`,
+    "latin1",
+  )
+}
+
+const STATUS_TEXT: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  403: "Forbidden",
+  404: "Not Found",
+  408: "Request Timeout",
+  413: "Content Too Large",
+  417: "Expectation Failed",
+  421: "Misdirected Request",
+  431: "Request Header Fields Too Large",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+  508: "Loop Detected",
+}

@@ -1,0 +1,158 @@
+/**
+ * One HTTP/1.1 exchange with an upstream: ServerStream over a connection that Http1Server owns.
+ */
+import type { Duplex } from "node:stream"
+import type { FlowError } from "../errors.ts"
+import type { Headers } from "../headers.ts"
+import type { Framing, ResponseEvent } from "../http1/message.ts"
+import { chunkHead, requestHead, trailerSection } from "../http1/serializer.ts"
+import { BodyQueue } from "./body-queue.ts"
+import type { Http1Server } from "./h1-server.ts"
+import { SocketWriter } from "./socket-writer.ts"
+import type { Body, Processed, ServerInfo, ServerRequestHead, ServerStream, StreamResponseHead } from "./streams.ts"
+
+interface HeadWaiter {
+  resolve(head: StreamResponseHead): void
+  reject(error: FlowError): void
+}
+
+export class Http1ServerStream implements ServerStream {
+  readonly reused: boolean
+  readonly info: ServerInfo
+  trailers: Headers | undefined
+  processed: Processed = "no"
+  #connection: Http1Server
+  #writer: SocketWriter
+  #framing: Framing = { kind: "none" }
+  #queue: BodyQueue | undefined
+  #head: StreamResponseHead | undefined
+  #headWaiter: HeadWaiter | undefined
+  #inform: ((head: StreamResponseHead) => void) | undefined
+  #error: FlowError | undefined
+  #sent = false
+  #received = false
+  #keepAlive = false
+  #closed = false
+
+  constructor(connection: Http1Server, reused: boolean) {
+    this.#connection = connection
+    this.reused = reused
+    this.info = connection.info
+    this.#writer = new SocketWriter(connection.socket)
+  }
+
+  get full(): boolean {
+    return this.#queue?.full === true
+  }
+
+  send(head: ServerRequestHead, body: { length: number | undefined; hasBody: boolean }): void {
+    this.processed = "maybe"
+    this.#framing = framingOf(body)
+    this.#connection.parser.expect(head.method)
+    this.#writer.text(
+      requestHead({ method: head.method, target: head.path }, head.headers, this.#framing, {
+        host: head.authority,
+        ...(head.upgrade === undefined ? {} : { upgrade: head.upgrade }),
+      }),
+    )
+    if (!body.hasBody) this.#requestSent()
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.#closed || bytes.length === 0) return true
+    this.#connection.touch()
+    if (this.#framing.kind === "chunked") return this.#writer.chunk(chunkHead(bytes.length), bytes)
+    return this.#writer.bytes(bytes)
+  }
+
+  ready(): Promise<void> {
+    return this.#writer.ready()
+  }
+
+  end(trailers?: Headers): void {
+    if (this.#closed) return
+    if (this.#framing.kind === "chunked") this.#writer.text(trailerSection(trailers))
+    this.#requestSent()
+  }
+
+  onInform(listener: (head: StreamResponseHead) => void): void {
+    this.#inform = listener
+  }
+
+  head(): Promise<StreamResponseHead> {
+    if (this.#head !== undefined) return Promise.resolve(this.#head)
+    if (this.#error !== undefined) return Promise.reject(this.#error)
+    return new Promise((resolve, reject) => {
+      this.#headWaiter = { resolve, reject }
+    })
+  }
+
+  get body(): Body {
+    if (this.#queue === undefined) throw new Error("the body is not there before the head")
+    return this.#queue
+  }
+
+  abort(reason: FlowError): void {
+    if (this.#closed) return
+    this.fail(reason)
+    this.#connection.destroy()
+  }
+
+  tunnel(): Duplex {
+    this.#closed = true
+    return this.#connection.detach()
+  }
+
+  /** From the connection: the next piece of the answer. */
+  accept(event: ResponseEvent): void {
+    this.processed = "yes"
+    if (event.type === "informational") {
+      this.#inform?.({ status: event.head.status, reason: event.head.reason, headers: event.head.headers })
+    } else if (event.type === "head") {
+      const { status, reason, headers, framing } = event.head
+      this.#keepAlive = event.head.keepAlive && framing.kind !== "until-close" && status !== 101
+      this.#queue = new BodyQueue(lengthOf(framing), () => this.#connection.bodyWanted())
+      this.#head = { status, reason, headers }
+      this.#headWaiter?.resolve(this.#head)
+    } else if (event.type === "data") {
+      this.#queue?.push(event.bytes)
+    } else {
+      this.trailers = event.trailers
+      this.#received = true
+      this.#queue?.finish()
+      // After a 101 the connection is the exchange's; it asks for it with tunnel().
+      if (this.#head?.status !== 101) this.#complete()
+    }
+  }
+
+  /** From the connection: it broke. */
+  fail(error: FlowError): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#error = error
+    this.#queue?.fail(error)
+    this.#headWaiter?.reject(error)
+  }
+
+  #requestSent(): void {
+    this.#sent = true
+    this.#complete()
+  }
+
+  /** Once the answer is whole the connection is given back, if the request has been sent whole as well. */
+  #complete(): void {
+    if (!this.#received || this.#closed) return
+    this.#closed = true
+    this.#connection.finished(this.#sent && this.#keepAlive)
+  }
+}
+
+function framingOf(body: { length: number | undefined; hasBody: boolean }): Framing {
+  if (!body.hasBody) return { kind: "none" }
+  return body.length === undefined ? { kind: "chunked" } : { kind: "length", length: body.length }
+}
+
+function lengthOf(framing: Framing): number | undefined {
+  if (framing.kind === "none") return 0
+  return framing.kind === "length" ? framing.length : undefined
+}

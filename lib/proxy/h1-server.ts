@@ -1,0 +1,193 @@
+/**
+ * The upstream's end of HTTP/1.1: one connection that carries one exchange at a time (Http1ServerStream), and waits in
+ * the pool between two of them. Bytes that arrive while it waits kill it: they would be taken for the next answer.
+ */
+import type { Duplex } from "node:stream"
+import type { Clock } from "../clock.ts"
+import { FlowError, messageOf } from "../errors.ts"
+import type { HeadLimits } from "../http1/message.ts"
+import { ResponseParser } from "../http1/parser.ts"
+import { Http1ServerStream } from "./h1-server-stream.ts"
+import { IdleTimer } from "./idle-timer.ts"
+import type { ServerInfo } from "./streams.ts"
+
+export interface Http1ServerOptions {
+  readonly clock: Clock
+  readonly head: HeadLimits
+  /** An exchange in which nothing moves for this long fails. */
+  readonly stallTimeoutMs: number
+  /** The connection may carry another exchange. */
+  onIdle(connection: Http1Server): void
+  /** It is gone for good. Once. */
+  onClosed(connection: Http1Server): void
+}
+
+export class Http1Server {
+  readonly socket: Duplex
+  readonly info: ServerInfo
+  readonly parser: ResponseParser
+  /** Monotonic milliseconds at which it became idle. */
+  idleSince = 0
+  #options: Http1ServerOptions
+  #stream: Http1ServerStream | undefined
+  #used = false
+  #closed = false
+  #ended = false
+  #finished = false
+  #stall: IdleTimer
+
+  constructor(socket: Duplex, info: ServerInfo, options: Http1ServerOptions) {
+    this.socket = socket
+    this.info = info
+    this.#options = options
+    this.parser = new ResponseParser(options.head)
+    this.#stall = this.#startStallTimer()
+    socket.on("data", this.#onData)
+    socket.on("end", this.#onEnd)
+    socket.on("close", this.#onClose)
+    socket.on("error", this.#onError)
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Begins an exchange. The connection must be idle. */
+  open(): Http1ServerStream {
+    const stream = new Http1ServerStream(this, this.#used)
+    this.#used = true
+    this.#stream = stream
+    this.#stall.touch()
+    this.socket.resume()
+    return stream
+  }
+
+  touch(): void {
+    this.#stall.touch()
+  }
+
+  /** From the stream: both directions are complete. */
+  finished(reusable: boolean): void {
+    this.#stream = undefined
+    if (!reusable || this.#closed || !this.parser.idle) {
+      this.destroy()
+      return
+    }
+    this.idleSince = this.#options.clock.monotonic()
+    this.#options.onIdle(this)
+  }
+
+  /** From the stream: its body's reader has made room. */
+  bodyWanted(): void {
+    if (this.#closed) return
+    this.#advance()
+    if (this.#stream?.full !== true) this.socket.resume()
+  }
+
+  destroy(): void {
+    this.#close()
+    this.socket.destroy()
+  }
+
+  /** Gives the socket away after a 101: takes our listeners off, puts unread bytes back. */
+  detach(): Duplex {
+    this.#close()
+    this.socket.off("data", this.#onData)
+    this.socket.off("end", this.#onEnd)
+    this.socket.off("close", this.#onClose)
+    this.socket.pause()
+    const rest = this.parser.rest()
+    if (rest.length > 0) this.socket.unshift(rest)
+    return this.socket
+  }
+
+  #startStallTimer(): IdleTimer {
+    const { clock, stallTimeoutMs } = this.#options
+    return new IdleTimer(clock, stallTimeoutMs, () => {
+      const minutes = Math.round(stallTimeoutMs / 60_000)
+      const message = `${this.info.host}:${this.info.port} sent nothing for ${minutes} minutes`
+      this.#fail(new FlowError("upstream", "stall-timeout", message, { status: 504 }))
+    })
+  }
+
+  #onData = (bytes: Buffer): void => {
+    this.#stall.touch()
+    if (this.#stream === undefined) {
+      this.destroy()
+      return
+    }
+    try {
+      this.parser.feed(bytes)
+    } catch (thrown) {
+      this.#fail(asFlowError(thrown))
+      return
+    }
+    this.#advance()
+  }
+
+  #advance(): void {
+    try {
+      while (this.#step()) {}
+    } catch (thrown) {
+      this.#fail(asFlowError(thrown))
+    }
+  }
+
+  #step(): boolean {
+    const stream = this.#stream
+    if (stream === undefined) return false
+    if (stream.full) {
+      this.socket.pause()
+      return false
+    }
+    const event = this.parser.next()
+    if (event === undefined) return this.#ended && this.#finish()
+    stream.accept(event)
+    return event.type !== "end"
+  }
+
+  /** Everything that came has been read: the end completes an answer without framing, and cuts any other. */
+  #finish(): boolean {
+    if (this.#finished) throw this.#cut("closed the connection before its answer was complete")
+    this.#finished = true
+    this.parser.finish()
+    return true
+  }
+
+  #onEnd = (): void => {
+    this.#ended = true
+    if (this.#stream === undefined) this.destroy()
+    else this.#advance()
+  }
+
+  #onClose = (): void => {
+    // After an end the queue may still hold bytes that the client has not read yet.
+    if (!this.#ended) this.#fail(this.#cut("closed the connection before its answer was complete"))
+  }
+
+  #onError = (thrown: Error): void => this.#fail(this.#cut(`broke the connection: ${messageOf(thrown)}`))
+
+  #cut(what: string): FlowError {
+    return new FlowError("upstream", "cut", `${this.info.host}:${this.info.port} ${what}`)
+  }
+
+  #fail(error: FlowError): void {
+    if (this.#closed) return
+    const stream = this.#stream
+    this.#stream = undefined
+    this.destroy()
+    stream?.fail(error)
+  }
+
+  #close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#stall.stop()
+    this.#options.onClosed(this)
+  }
+}
+
+function asFlowError(thrown: unknown): FlowError {
+  if (thrown instanceof FlowError) return thrown
+  return new FlowError("llmproxy", "internal", messageOf(thrown), { cause: thrown })
+}

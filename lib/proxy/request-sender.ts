@@ -1,0 +1,101 @@
+/**
+ * Sends a request's head and pumps its body, while the answer is awaited at the same time. What has been sent is kept
+ * as long as it is small, so that it can be sent again on another connection.
+ */
+import { Headers } from "../headers.ts"
+import { formatAuthority } from "./authority.ts"
+import type { FlowState } from "./flow-state.ts"
+import type { Body, ServerStream, StreamResponseHead } from "./streams.ts"
+
+/** Bytes of a body that are kept for sending again. */
+const REPLAY_BYTES_MAX = 65_536
+
+export class RequestSender {
+  /** Resolves when every `informational` hook so far has run. */
+  informed: Promise<void> | undefined
+  #flow: FlowState
+  #body: Body
+  #stream: ServerStream | undefined
+  #sent: Buffer[] = []
+  #sentBytes = 0
+  #ended = false
+  #pumping = false
+
+  constructor(flow: FlowState) {
+    this.#flow = flow
+    this.#body = flow.request.outgoing()
+  }
+
+  /** Whether everything that was sent so far is still here. */
+  get replayable(): boolean {
+    return this.#sentBytes <= REPLAY_BYTES_MAX || this.#flow.request.collected
+  }
+
+  /** Sends the request on `stream`; what was sent on an earlier one is sent again. */
+  start(stream: ServerStream): void {
+    const { request } = this.#flow
+    const { client } = this.#flow.delivery
+    const { length } = this.#body
+    // A request without a body may still say Content-Length: 0, and keeps it.
+    const hasBody = length !== 0 || request.headers.has("content-length")
+    this.#stream = stream
+    stream.onInform((head) => this.#inform(head))
+    stream.send(
+      {
+        method: request.method,
+        path: request.path,
+        authority: request.headers.get("host") ?? formatAuthority(request.host, request.port, request.scheme),
+        headers: request.headers,
+        upgrade: client.head.upgrade,
+      },
+      { length, hasBody },
+    )
+    for (const piece of this.#sent) stream.write(piece)
+    if (!hasBody) return
+    if (this.#ended || length === 0) this.#end(stream)
+    else if (!this.#pumping) void this.#pump()
+  }
+
+  /** Never rejects: a client that breaks off fails the flow itself, an upstream that does fails its head or body. */
+  async #pump(): Promise<void> {
+    this.#pumping = true
+    try {
+      for (let piece = await this.#body.read(); piece !== undefined; piece = await this.#body.read()) {
+        if (this.#flow.phase === "ended") return
+        this.#keep(piece)
+        this.#flow.sizes.request += piece.length
+        const stream = this.#stream
+        if (stream?.write(piece) === false) await stream.ready().catch(() => {})
+      }
+      this.#ended = true
+      if (this.#stream !== undefined) this.#end(this.#stream)
+    } catch (thrown) {
+      if (thrown instanceof Error) this.#flow.bodyFailed(thrown)
+    }
+  }
+
+  #end(stream: ServerStream): void {
+    stream.end(this.#flow.delivery.client.trailers)
+  }
+
+  #keep(piece: Buffer): void {
+    this.#sentBytes += piece.length
+    if (this.replayable) this.#sent.push(piece)
+    else this.#sent = []
+  }
+
+  #inform(head: StreamResponseHead): void {
+    const { chain, delivery } = this.#flow
+    if (head.status === 100 && !delivery.client.expectsContinue) return
+    if (!chain.has("informational")) {
+      delivery.client.inform(head)
+      return
+    }
+    const run = async () => {
+      await chain.run("informational", this.#flow, this.#flow, { status: head.status, headers: head.headers })
+      delivery.client.inform({ ...head, headers: new Headers(head.headers) })
+    }
+    this.informed = (this.informed ?? Promise.resolve()).then(run)
+    this.informed.catch(() => {}) // ask() awaits it and fails the flow with it.
+  }
+}

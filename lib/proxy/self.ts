@@ -1,0 +1,63 @@
+/**
+ * Knows our own addresses, however they are spelt. A request that would reach the proxy itself is refused (508): it
+ * would go round until something breaks, and a page behind the proxy must not be reached through it.
+ */
+import { isIP } from "node:net"
+import { networkInterfaces } from "node:os"
+import { FlowError } from "../errors.ts"
+import { hostAndPort } from "./authority.ts"
+import { plainAddress } from "./client-connection.ts"
+
+export interface ListeningAddress {
+  readonly address: string
+  readonly port: number
+}
+
+export class SelfGuard {
+  #listening: ListeningAddress[] = []
+
+  listen(address: ListeningAddress): void {
+    this.#listening.push(address)
+  }
+
+  clear(): void {
+    this.#listening = []
+  }
+
+  /** Whether a connection to this address (an IP literal) and port would arrive at one of our listeners. */
+  isSelf(address: string, port: number): boolean {
+    return this.#listening.some((own) => own.port === port && reaches(plainAddress(address), plainAddress(own.address)))
+  }
+
+  /** Throws where `host` is an address of ours, or a name that always means this machine. */
+  check(host: string, port: number): void {
+    const loopbackName = host === "localhost" || host.endsWith(".localhost")
+    const address = loopbackName ? "127.0.0.1" : host
+    if (isIP(address) !== 0 && this.isSelf(address, port)) throw loopError(host, port)
+  }
+}
+
+export function loopError(host: string, port: number): FlowError {
+  const message = `${hostAndPort(host, port)} is the proxy itself; to use it as a base URL, send the request to it directly`
+  return new FlowError("client", "loop", message, { status: 508 })
+}
+
+/** Whether a connection to `address` arrives at a socket that listens on `own`. */
+function reaches(address: string, own: string): boolean {
+  if (address === own) return true
+  const anywhere = own === "0.0.0.0" || own === "::"
+  // Connecting to the unspecified address means this machine, on every system that allows it.
+  const unspecified = address === "0.0.0.0" || address === "::"
+  if (isLoopback(own)) return isLoopback(address) || unspecified
+  if (!anywhere) return false
+  return unspecified || isLoopback(address) || ownAddresses().has(address)
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "::1" || address === "0:0:0:0:0:0:0:1"
+}
+
+function ownAddresses(): Set<string> {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+  return new Set(addresses.map((entry) => entry.address))
+}

@@ -1,0 +1,63 @@
+/**
+ * `flow.send`: asks an upstream in a flow of its own, whose client is this process. The parent's client sees nothing of
+ * it; every addon but the sender does.
+ */
+import type { Answer, SendOptions, SendRequest } from "../flow.ts"
+import { Headers } from "../headers.ts"
+import { AnswerState } from "./answer.ts"
+import { defaultPort, formatAuthority, normalHost } from "./authority.ts"
+import { exchange } from "./exchange.ts"
+import { type ExchangeCore, FlowState } from "./flow-state.ts"
+import { InnerClient } from "./inner-client.ts"
+import { dialectFor, dialectNamed } from "./observe.ts"
+import type { StreamRequestHead } from "./streams.ts"
+
+/** Resolves when `options.until` is reached or the answer has failed. Rejects only when the parent has failed. */
+export async function sendChild(
+  core: ExchangeCore,
+  parent: FlowState,
+  request: SendRequest,
+  options: SendOptions,
+): Promise<Answer> {
+  parent.check()
+  const body = Buffer.from(request.json === undefined ? (request.text ?? "") : JSON.stringify(request.json))
+  const head = headOf(request, options.url)
+  const inner = new InnerClient(parent.delivery.client.connection, head, body)
+  const chain = parent.addon === undefined ? parent.chain : parent.chain.without(parent.addon)
+  const child = new FlowState(core, inner, chain, parent)
+  child.dialect = options.dialect === undefined ? dialectFor(head.method, head.path) : dialectNamed(options.dialect)
+  const { via, connectTo, ca } = options
+  child.routeSpec = {
+    ...(via === undefined ? {} : { via }),
+    ...(connectTo === undefined ? {} : { connectTo }),
+    ...(ca === undefined ? {} : { ca }),
+  }
+  parent.onFail((reason) => child.fail(reason))
+  const answer = new AnswerState(child, inner, child.dialect)
+  void exchange(child)
+  await answer.until(options.until ?? "delta")
+  parent.check()
+  return answer
+}
+
+function headOf(request: SendRequest, target: string): StreamRequestHead {
+  const url = new URL(target)
+  const scheme = url.protocol.slice(0, -1)
+  const host = normalHost(url.hostname.replace(/^\[|\]$/g, ""))
+  if ((scheme !== "http" && scheme !== "https") || host === undefined)
+    throw new TypeError(`flow.send: ${target} is no http or https URL`)
+  const port = Number(url.port || defaultPort(scheme))
+  const headers = new Headers(request.headers)
+  headers.set("Host", formatAuthority(host, port, scheme))
+  if (request.json !== undefined && !headers.has("content-type")) headers.set("Content-Type", "application/json")
+  return {
+    method: request.method ?? "POST",
+    scheme,
+    host,
+    port,
+    path: `${url.pathname}${url.search}`,
+    headers,
+    version: "HTTP/1.1",
+    upgrade: undefined,
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * The listening side: accepts clients into sessions, and holds what all of them share. app.ts owns it.
+ */
+import { createHmac, randomBytes } from "node:crypto"
+import { createServer, type Server, type Socket } from "node:net"
+import type { SecureContext } from "node:tls"
+import { type HookChain, plainScope } from "../chain.ts"
+import type { Clock } from "../clock.ts"
+import { StartError, systemCodeOf } from "../errors.ts"
+import type { ServerHookInfo } from "../hooks.ts"
+import type { Logger } from "../log.ts"
+import { hostAndPort, parseAuthority } from "./authority.ts"
+import type { ExchangeCore } from "./flow-state.ts"
+import { MemoryBudget } from "./memory.ts"
+import { sendChild } from "./send.ts"
+import { Session } from "./session.ts"
+import type { ProxySettings } from "./settings.ts"
+import type { ClientStream, ServerInfo } from "./streams.ts"
+import type { Target } from "./target.ts"
+import { Upstream } from "./upstream.ts"
+
+export interface ProxyServerOptions {
+  readonly settings: ProxySettings
+  readonly clock: Clock
+  readonly log: Logger
+  /** The chain for flows that begin now. */
+  chain(): HookChain
+  /** The TLS context for a host; throws a FlowError. */
+  leaf(name: string): SecureContext
+}
+
+export class ProxyServer {
+  readonly core: ExchangeCore
+  #options: ProxyServerOptions
+  #upstream: Upstream
+  #servers: Server[] = []
+  #sessions = new Set<Session>()
+  #identityKey = randomBytes(32)
+
+  constructor(options: ProxyServerOptions) {
+    const { settings, clock, log } = options
+    this.#options = options
+    this.#upstream = new Upstream(settings, clock, {
+      connecting: (target) => this.#connecting(target),
+      connected: (info) => this.#serverHook("serverConnected", info),
+      disconnected: (info) => void this.#serverHook("serverDisconnected", info),
+    })
+    const core: ExchangeCore = {
+      upstream: this.#upstream,
+      settings,
+      clock,
+      log,
+      memory: new MemoryBudget(settings.memoryLimit),
+      identify: (client) => this.#identify(client),
+      send: (parent, request, sendOptions) => sendChild(core, parent, request, sendOptions),
+    }
+    this.core = core
+  }
+
+  /** Client connections that are open. */
+  get clients(): number {
+    return this.#sessions.size
+  }
+
+  /** Listens; resolves with the address and port. Rejects with a StartError of one line. Port 0: any free one. */
+  listen(host: string, port: number): Promise<{ host: string; port: number }> {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
+    this.#servers.push(server)
+    return new Promise((resolve, reject) => {
+      server.once("error", (thrown) => reject(explainListen(host, port, thrown)))
+      server.listen(port, host, () => {
+        const address = server.address()
+        if (address === null || typeof address === "string") return
+        server.on("error", (thrown) => this.#options.log.error(`listener: ${thrown.message}`))
+        this.#upstream.self.listen({ address: address.address, port: address.port })
+        resolve({ host: address.address, port: address.port })
+      })
+    })
+  }
+
+  /** Takes no more clients; resolves when open flows have ended or `graceMs` are over. */
+  async stop(graceMs: number): Promise<void> {
+    for (const server of this.#servers) server.close()
+    for (const session of [...this.#sessions]) session.drain()
+    if (this.#sessions.size > 0 && graceMs > 0) await this.#drained(graceMs)
+    for (const session of this.#sessions) session.socket.destroy()
+    this.#upstream.close()
+    this.#upstream.self.clear()
+  }
+
+  #drained(graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(graceMs, resolve)
+      this.#onEmpty = () => {
+        timer.cancel()
+        resolve()
+      }
+    })
+  }
+
+  #onEmpty: () => void = () => {}
+
+  #accept(socket: Socket): void {
+    const session = new Session(socket, {
+      core: this.core,
+      chain: () => this.#options.chain(),
+      leaf: (name) => this.#options.leaf(name),
+    })
+    this.#sessions.add(session)
+    void session.run().then(() => {
+      this.#sessions.delete(session)
+      if (this.#sessions.size === 0) this.#onEmpty()
+    })
+  }
+
+  async #connecting(target: Target): Promise<Target> {
+    const chain = this.#options.chain()
+    if (!chain.has("serverConnect")) return target
+    const to = target.connectTo
+    const info: ServerHookInfo = {
+      host: target.host,
+      port: target.port,
+      connectTo: to === undefined ? undefined : hostAndPort(to.host, to.port),
+    }
+    await chain.run("serverConnect", plainScope(this.#options.log), info)
+    const connectTo = info.connectTo === undefined ? undefined : parseAuthority(info.connectTo, target.port)
+    return { ...target, connectTo }
+  }
+
+  #serverHook(name: "serverConnected" | "serverDisconnected", { host, port }: ServerInfo): void | Promise<void> {
+    const chain = this.#options.chain()
+    if (!chain.has(name)) return undefined
+    return chain.run(name, plainScope(this.#options.log), { host, port, connectTo: undefined })
+  }
+
+  /** The proxy user, else a keyed hash of the credential (it never leaves this process), else the address. */
+  #identify(client: ClientStream): string {
+    const { user, address } = client.connection
+    if (user !== undefined) return user
+    const { headers } = client.head
+    const credential = headers.get("authorization") ?? headers.get("x-api-key") ?? headers.get("api-key")
+    if (credential === undefined) return address
+    return `key-${createHmac("sha256", this.#identityKey).update(credential).digest("hex").slice(0, 16)}`
+  }
+}
+
+function explainListen(host: string, port: number, thrown: Error): StartError {
+  const where = hostAndPort(host, port)
+  const code = systemCodeOf(thrown)
+  if (code === "EADDRINUSE")
+    return new StartError(`listen on ${where}: the port is in use; choose another with -p PORT, or stop what uses it`)
+  if (code === "EACCES")
+    return new StartError(`listen on ${where}: not permitted; ports below 1024 need rights, choose another with -p`)
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND")
+    return new StartError(`listen on ${where}: this machine has no such address; choose another with --host`)
+  return new StartError(`listen on ${where}: ${thrown.message}`)
+}

@@ -1,0 +1,308 @@
+/**
+ * One client connection from accept to close: peek, CONNECT, TLS, then requests one after the other. Each step hands
+ * the socket to the next; what is not ours to read is relayed unseen.
+ */
+import type { Socket } from "node:net"
+import type { Duplex } from "node:stream"
+import type { SecureContext } from "node:tls"
+import { type HookChain, plainScope } from "../chain.ts"
+import { FlowError, messageOf } from "../errors.ts"
+import type { ConnectHookInfo, TlsHookInfo } from "../hooks.ts"
+import type { RequestHead } from "../http1/message.ts"
+import { hostAndPort, parseAuthority } from "./authority.ts"
+import { ClientConnection } from "./client-connection.ts"
+import { type ClientHello, readHello } from "./client-hello.ts"
+import { exchange } from "./exchange.ts"
+import { type ExchangeCore, FlowState } from "./flow-state.ts"
+import { Http1Client, writeRefusal } from "./h1-client.ts"
+import { type Peeked, peek } from "./peek.ts"
+import { type Place, resolveHead } from "./place.ts"
+import { openTunnel } from "./raw-upstream.ts"
+import { acceptTls } from "./tls.ts"
+import { relay } from "./tunnel.ts"
+
+export interface SessionContext {
+  readonly core: ExchangeCore
+  /** The chain for what begins now. */
+  chain(): HookChain
+  /** The certificate for a name; throws a FlowError. */
+  leaf(name: string): SecureContext
+}
+
+type Tunnel = Extract<Place, { kind: "tunnel" }>
+
+/** Protocols that we can answer for. A client that offers others only is relayed unseen. */
+const OUR_ALPN: readonly string[] = ["http/1.1"]
+const HTTP_ALPN: ReadonlySet<string> = new Set(["h2", "http/1.1", "http/1.0"])
+
+export class Session {
+  readonly socket: Socket
+  readonly connection: ClientConnection
+  /** Flows that are being answered. */
+  active = 0
+  #context: SessionContext
+  #client: Http1Client | undefined
+  #draining = false
+
+  constructor(socket: Socket, context: SessionContext) {
+    this.socket = socket
+    this.#context = context
+    this.connection = new ClientConnection(socket)
+    socket.setNoDelay(true)
+    // Sockets change hands below; an error that comes between two owners must not take the process down.
+    socket.on("error", () => {})
+  }
+
+  /** Serves the connection to its end. Never rejects. */
+  async run(): Promise<void> {
+    const { core } = this.#context
+    try {
+      await this.#hook("clientConnected")
+      await this.#serveOpen(this.socket, true)
+    } catch (thrown) {
+      this.socket.destroy()
+      core.log.warn(`${hostAndPort(this.connection.address, this.connection.port)}: ${messageOf(thrown)}`)
+    }
+    if (!this.socket.destroyed) await new Promise((resolve) => this.socket.once("close", resolve))
+    await this.#hook("clientDisconnected").catch(() => {})
+  }
+
+  /** No further request: closes now if nothing is being answered, else after that. */
+  drain(): void {
+    this.#draining = true
+    if (this.active > 0) return
+    this.#client?.close()
+    this.socket.destroy()
+  }
+
+  async #hook(name: "clientConnected" | "clientDisconnected"): Promise<void> {
+    const chain = this.#context.chain()
+    if (chain.has(name)) await chain.run(name, plainScope(this.#context.core.log), this.connection)
+  }
+
+  /** At our own address. `tlsAllowed`: the client may begin TLS with us, once. */
+  async #serveOpen(socket: Socket, tlsAllowed: boolean): Promise<void> {
+    const { core } = this.#context
+    const peeked = await peek(socket, { clock: core.clock, timeoutMs: core.settings.headerTimeoutMs })
+    if (peeked.kind === "closed") return this.#closed(socket, peeked.why)
+    if (peeked.kind === "tls" && tlsAllowed) {
+      const hello = await readHello(peeked.hello)
+      const name = hello.sni ?? socket.localAddress ?? "127.0.0.1"
+      const tls = await this.#acceptTls(socket, hello, name)
+      this.connection.tls = { sni: hello.sni, alpn: tls.alpnProtocol || undefined, version: tls.getProtocol() ?? "" }
+      return this.#serveOpen(tls, false)
+    }
+    // Whatever else this is, the parser has the right words for it.
+    await this.#serveHttp(socket, { kind: "open" }, peeked.kind === "http" ? peeked.bytes : undefined)
+  }
+
+  async #serveHttp(socket: Duplex, place: Place, first: Buffer | undefined): Promise<void> {
+    const { core } = this.#context
+    const client = new Http1Client(
+      socket,
+      {
+        connection: this.connection,
+        clock: core.clock,
+        settings: core.settings,
+        resolve: (head) => resolveHead(head, place, core.settings, core.upstream.self),
+        refused: (error) => core.log.warn(`${this.connection.address}: refused a request: ${error.message}`),
+      },
+      first,
+    )
+    this.#client = client
+    for (let next = await client.next(); next !== undefined; next = await client.next()) {
+      if (next.kind === "connect") return this.#connect(client, next.head, place)
+      this.active++
+      await exchange(new FlowState(core, next.stream, this.#context.chain(), undefined))
+      this.active--
+      if (this.#draining) client.close()
+    }
+  }
+
+  /** CONNECT host:port (RFC 9110 section 9.3.6). */
+  async #connect(client: Http1Client, head: RequestHead, place: Place): Promise<void> {
+    const { core } = this.#context
+    const authority = place.kind === "open" ? parseAuthority(head.target, 0) : undefined
+    if (authority === undefined) {
+      const message = "CONNECT needs host:port, and cannot be used inside a tunnel"
+      return this.#refuseConnect(client, new FlowError("client", "bad-connect", message))
+    }
+    const { host, port } = authority
+    try {
+      core.upstream.self.check(host, port)
+      const unseen = (await this.#httpConnect(head, host, port)) || this.#isIgnored(host, port)
+      const tunnel: Tunnel = { kind: "tunnel", scheme: "http", host, port }
+      // For what we only relay, the client hears at once whether the upstream can be reached.
+      const upstream = unseen ? await openTunnel(core, tunnel, undefined) : undefined
+      client.socket.write("HTTP/1.1 200 Connection Established\r\n\r\n", "latin1")
+      const socket = client.detach()
+      if (upstream !== undefined) await this.#relay(socket, upstream)
+      else await this.#serveTunnel(socket as Socket, tunnel)
+    } catch (thrown) {
+      if (!(thrown instanceof FlowError)) throw thrown
+      this.#refuseConnect(client, thrown)
+    }
+  }
+
+  #refuseConnect(client: Http1Client, error: FlowError): void {
+    if (client.detached) {
+      this.#closed(client.socket, error.message)
+      return
+    }
+    this.#context.core.log.warn(`${this.connection.address}: CONNECT refused: ${error.message}`)
+    writeRefusal(client.socket, error)
+    client.close()
+  }
+
+  /** Runs `httpConnect`; true when an addon wants the tunnel relayed unseen. */
+  async #httpConnect(head: RequestHead, host: string, port: number): Promise<boolean> {
+    const chain = this.#context.chain()
+    if (!chain.has("httpConnect")) return false
+    let unseen = false
+    let refusal: FlowError | undefined
+    const info: ConnectHookInfo = {
+      client: this.connection,
+      host,
+      port,
+      headers: head.headers,
+      refuse: (status, message) => {
+        refusal ??= new FlowError("addon", "refused", message, { status })
+      },
+      passthrough: () => {
+        unseen = true
+      },
+    }
+    await chain.run("httpConnect", plainScope(this.#context.core.log), info)
+    if (refusal !== undefined) throw refusal
+    return unseen
+  }
+
+  /** Inside a tunnel, encrypted or not: TLS, HTTP, or bytes that are not ours to read. */
+  async #serveTunnel(socket: Socket, place: Tunnel): Promise<void> {
+    const { core } = this.#context
+    const { headerTimeoutMs, silentClientMs } = core.settings
+    const options = { clock: core.clock, timeoutMs: headerTimeoutMs, silentMs: silentClientMs }
+    const peeked = await peek(socket, options)
+    if (peeked.kind === "silent") return this.#serveSilent(socket, place)
+    await this.#serveSeen(socket, place, peeked)
+  }
+
+  async #serveSeen(socket: Socket, place: Tunnel, peeked: Peeked): Promise<void> {
+    if (peeked.kind === "closed") this.#closed(socket, peeked.why)
+    else if (peeked.kind === "http") await this.#serveHttp(socket, place, peeked.bytes)
+    else if (peeked.kind === "tls" && place.scheme === "http") await this.#intercept(socket, place, peeked.hello)
+    else await this.#relay(socket, await openTunnel(this.#context.core, place, this.connection.tunnelSni))
+  }
+
+  /** The client waits: perhaps for the server to speak first, as with SMTP or SSH. */
+  async #serveSilent(socket: Socket, place: Tunnel): Promise<void> {
+    const { core } = this.#context
+    const upstream = await openTunnel(core, place, this.connection.tunnelSni)
+    const first = await firstToSpeak(socket, upstream)
+    if (first !== "client") return this.#relay(socket, upstream)
+    upstream.destroy()
+    const peeked = await peek(socket, { clock: core.clock, timeoutMs: core.settings.headerTimeoutMs })
+    await this.#serveSeen(socket, place, peeked)
+  }
+
+  async #intercept(socket: Socket, place: Tunnel, record: Buffer): Promise<void> {
+    const { core } = this.#context
+    const hello = await readHello(record)
+    const name = hello.sni ?? place.host
+    const foreign = hello.alpn.length > 0 && !hello.alpn.some((protocol) => HTTP_ALPN.has(protocol))
+    if (foreign || this.#isIgnored(name, place.port) || (await this.#tlsClientHello(hello, place))) {
+      return this.#relay(socket, await openTunnel(core, place, undefined))
+    }
+    const tls = await this.#acceptTls(socket, hello, name)
+    this.connection.tls = { sni: hello.sni, alpn: tls.alpnProtocol || undefined, version: tls.getProtocol() ?? "" }
+    this.connection.tunnelSni = hello.sni
+    await this.#serveTunnel(tls, { ...place, scheme: "https" })
+  }
+
+  async #tlsClientHello(hello: ClientHello, place: Tunnel): Promise<boolean> {
+    const chain = this.#context.chain()
+    if (!chain.has("tlsClientHello")) return false
+    let unseen = false
+    const info: TlsHookInfo = {
+      client: this.connection,
+      ...hello,
+      host: place.host,
+      port: place.port,
+      passthrough: () => {
+        unseen = true
+      },
+    }
+    await chain.run("tlsClientHello", plainScope(this.#context.core.log), info)
+    return unseen
+  }
+
+  #acceptTls(
+    socket: Socket,
+    hello: ClientHello,
+    name: string,
+  ): Promise<Socket & { alpnProtocol: string | false | null; getProtocol(): string | null }> {
+    const { core, leaf } = this.#context
+    return acceptTls(socket, {
+      clock: core.clock,
+      secureContext: leaf(name),
+      // A client that offers none must not be refused for it.
+      alpn: hello.alpn.length > 0 ? OUR_ALPN : [],
+      timeoutMs: core.settings.headerTimeoutMs,
+      name,
+    })
+  }
+
+  #isIgnored(host: string, port: number): boolean {
+    const { ignoreHosts, allowHosts } = this.#context.core.settings
+    const text = `${host}:${port}`
+    if (ignoreHosts.some((pattern) => pattern.test(text))) return true
+    return allowHosts.length > 0 && !allowHosts.some((pattern) => pattern.test(text))
+  }
+
+  async #relay(socket: Duplex, upstream: Duplex): Promise<void> {
+    const { clock, settings } = this.#context.core
+    this.active++
+    await relay(socket, upstream, clock, settings.idleTimeoutMs)
+    this.active--
+  }
+
+  #closed(socket: Duplex, why: string): void {
+    this.#context.core.log.debug(`${this.connection.address}: ${why}`)
+    socket.destroy()
+    this.socket.destroy()
+  }
+}
+
+/** Which of two sockets sends something (or ends) first; nothing is taken from either. */
+function firstToSpeak(client: Duplex, server: Duplex): Promise<"client" | "server"> {
+  return new Promise((resolve) => {
+    const stop = (who: "client" | "server") => {
+      for (const [socket, listener] of listeners) {
+        socket.off("data", listener)
+        socket.off("end", ends.get(socket) ?? listener)
+        socket.off("close", ends.get(socket) ?? listener)
+        socket.pause()
+      }
+      resolve(who)
+    }
+    const heard = (socket: Duplex, who: "client" | "server") => (bytes: Buffer) => {
+      stop(who)
+      socket.unshift(bytes)
+    }
+    const listeners = new Map<Duplex, (bytes: Buffer) => void>([
+      [client, heard(client, "client")],
+      [server, heard(server, "server")],
+    ])
+    // An end on either side is for the relay to pass on.
+    const ends = new Map<Duplex, () => void>([
+      [client, () => stop("server")],
+      [server, () => stop("server")],
+    ])
+    for (const [socket, listener] of listeners) {
+      socket.on("data", listener)
+      socket.on("end", ends.get(socket) ?? (() => {}))
+      socket.on("close", ends.get(socket) ?? (() => {}))
+      socket.resume()
+    }
+  })
+}

@@ -1,0 +1,74 @@
+/**
+ * What the sockets need to know: limits, timeouts and where requests to our own address go. Options of the command
+ * line are mapped onto this in app.ts; every field has its unit in its name or its comment.
+ */
+import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "../http1/message.ts"
+
+/** curl's --connect-to: connections to host:port go to address:port. Empty host or undefined port: any. */
+export interface ConnectToRule {
+  readonly host: string
+  readonly port: number | undefined
+  readonly toHost: string
+  readonly toPort: number | undefined
+}
+
+export interface ProxySettings {
+  readonly head: HeadLimits
+  /** Where origin-form requests to our own address go. */
+  readonly baseUpstream: URL
+  /** Names besides IP literals and localhost that a request to our own address may carry in Host. */
+  readonly baseHosts: readonly string[]
+  /** Values of Origin that may call our own address. */
+  readonly baseOrigins: readonly string[]
+  readonly connectTo: readonly ConnectToRule[]
+  /** PEM certificates to trust besides the system's. */
+  readonly upstreamCa: readonly string[]
+  /** False: upstream certificates are not verified. */
+  readonly verify: boolean
+  /** `host:port` that matches is relayed unseen. */
+  readonly ignoreHosts: readonly RegExp[]
+  /** When not empty: only `host:port` that matches is intercepted. */
+  readonly allowHosts: readonly RegExp[]
+  /** Bytes of one body that may be collected, kept or held. */
+  readonly bodyLimit: number
+  /** Bytes that all flows together may hold. */
+  readonly memoryLimit: number
+  /** A request head, a ClientHello and a TLS handshake must be whole within this. */
+  readonly headerTimeoutMs: number
+  /** A client connection between two requests, or a tunnel in which nothing moves. */
+  readonly idleTimeoutMs: number
+  /** Name resolution, TCP and TLS of an upstream connection. */
+  readonly connectTimeoutMs: number
+  /** An exchange in which neither side has sent a byte. */
+  readonly stallTimeoutMs: number
+  /** After this a waiting SSE client gets keep-alive comments. */
+  readonly keepAliveMs: number
+  /** Connections to one origin at a time; further requests wait. */
+  readonly upstreamConnections: number
+  /** An idle upstream connection is closed after this. */
+  readonly upstreamIdleMs: number
+  /** After CONNECT, a client that stays silent for this long may be waiting for the server to speak first. */
+  readonly silentClientMs: number
+}
+
+export const DEFAULT_SETTINGS: ProxySettings = {
+  head: DEFAULT_HEAD_LIMITS,
+  baseUpstream: new URL("https://api.openai.com"),
+  baseHosts: [],
+  baseOrigins: [],
+  connectTo: [],
+  upstreamCa: [],
+  verify: true,
+  ignoreHosts: [],
+  allowHosts: [],
+  bodyLimit: 33_554_432,
+  memoryLimit: 536_870_912,
+  headerTimeoutMs: 30_000,
+  idleTimeoutMs: 300_000,
+  connectTimeoutMs: 15_000,
+  stallTimeoutMs: 900_000,
+  keepAliveMs: 5_000,
+  upstreamConnections: 256,
+  upstreamIdleMs: 30_000,
+  silentClientMs: 300,
+}

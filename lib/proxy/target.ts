@@ -1,0 +1,31 @@
+/**
+ * An upstream target: everything that makes one connection unfit for another request. It is the pool's key.
+ */
+import type { ProxySettings } from "./settings.ts"
+
+export interface Target {
+  readonly scheme: "http" | "https"
+  readonly host: string
+  readonly port: number
+  /** The name for the TLS handshake and for the certificate; the host unless the client asked for another. */
+  readonly sni: string | undefined
+  /** Connect here instead of to host and port. */
+  readonly connectTo: { readonly host: string; readonly port: number } | undefined
+  /** An HTTP proxy to go through, as it was given (credentials included). */
+  readonly via: string | undefined
+  /** PEM certificates to trust for this target besides the others. */
+  readonly ca: string | undefined
+  readonly verify: boolean
+}
+
+/** The first --connect-to rule that fits. */
+export function connectToRule(settings: ProxySettings, host: string, port: number): Target["connectTo"] {
+  const rule = settings.connectTo.find((one) => (one.host === "" || one.host === host) && (one.port ?? port) === port)
+  return rule === undefined ? undefined : { host: rule.toHost === "" ? host : rule.toHost, port: rule.toPort ?? port }
+}
+
+export function targetKey(target: Target): string {
+  const { scheme, host, port, sni, connectTo, via, ca, verify } = target
+  const to = connectTo === undefined ? "" : `${connectTo.host}|${connectTo.port}`
+  return `${scheme}|${host}|${port}|${sni ?? ""}|${to}|${via ?? ""}|${ca ?? ""}|${verify}`
+}

@@ -1,0 +1,65 @@
+/**
+ * Which certificates an upstream may show: the system's roots, Node's, and what the user adds. Built when the first
+ * TLS connection is made, because reading some hundred certificates costs more than starting the program.
+ */
+import { readFileSync } from "node:fs"
+import { createSecureContext, rootCertificates, type SecureContext } from "node:tls"
+
+/** Where systems keep their roots as one PEM file. */
+const SYSTEM_BUNDLES: readonly string[] = [
+  "/etc/ssl/certs/ca-certificates.crt",
+  "/etc/pki/tls/certs/ca-bundle.crt",
+  "/etc/ssl/ca-bundle.pem",
+  "/etc/ssl/cert.pem",
+]
+
+/** Contexts for addons' own `ca` are few; this bounds them all the same. */
+const CONTEXTS_MAX = 64
+
+export class TrustStore {
+  #extra: readonly string[]
+  #contexts = new Map<string, SecureContext>()
+
+  /** `extra`: PEM texts to trust besides the roots. */
+  constructor(extra: readonly string[]) {
+    this.#extra = extra
+  }
+
+  /** A client context that trusts the roots, the user's certificates and `ca` (PEM). */
+  context(ca: string | undefined): SecureContext {
+    const key = ca ?? ""
+    const known = this.#contexts.get(key)
+    if (known !== undefined) return known
+    const own = ca === undefined ? this.#extra : [...this.#extra, ca]
+    const context = createSecureContext({ ca: [...roots(), ...own], minVersion: "TLSv1.2" })
+    if (this.#contexts.size >= CONTEXTS_MAX) this.#contexts.delete(this.#contexts.keys().next().value ?? "")
+    this.#contexts.set(key, context)
+    return context
+  }
+}
+
+let cachedRoots: string[] | undefined
+
+function roots(): string[] {
+  cachedRoots ??= [...rootCertificates, ...systemRoots(), ...fromFile(process.env.NODE_EXTRA_CA_CERTS)]
+  return cachedRoots
+}
+
+/** SSL_CERT_FILE replaces the system's roots, as it does for OpenSSL. */
+function systemRoots(): string[] {
+  if (process.env.SSL_CERT_FILE !== undefined) return fromFile(process.env.SSL_CERT_FILE)
+  for (const path of SYSTEM_BUNDLES) {
+    const found = fromFile(path)
+    if (found.length > 0) return found
+  }
+  return []
+}
+
+function fromFile(path: string | undefined): string[] {
+  if (path === undefined) return []
+  try {
+    return [readFileSync(path, "latin1")]
+  } catch {
+    return [] // A system without that bundle: Node's own roots stand.
+  }
+}

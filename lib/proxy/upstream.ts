@@ -1,0 +1,186 @@
+/**
+ * The pool of upstream connections, shared by all clients: reuse or dial, a limit per target, idle expiry.
+ * What is sent again, and when, is exchange.ts's to decide; here `fresh` only asks for a new connection.
+ */
+import type { Clock, Timer } from "../clock.ts"
+import { FlowError } from "../errors.ts"
+import { type Dialled, dial } from "./dial.ts"
+import { Http1Server } from "./h1-server.ts"
+import { SelfGuard } from "./self.ts"
+import type { ProxySettings } from "./settings.ts"
+import type { ServerInfo, ServerStream } from "./streams.ts"
+import { type Target, targetKey } from "./target.ts"
+import { TrustStore } from "./trust-store.ts"
+
+/** TLS sessions that are kept for resumption. */
+const SESSIONS_MAX = 500
+
+/** What the pool tells of connections, for the hooks. */
+export interface UpstreamEvents {
+  /** Before a dial; may change where it goes. */
+  connecting(target: Target): Target | Promise<Target>
+  connected(info: ServerInfo): void | Promise<void>
+  disconnected(info: ServerInfo): void
+}
+
+interface Waiter {
+  resolve(): void
+  reject(error: FlowError): void
+}
+
+/** The connections to one target. */
+interface Origin {
+  /** The last one is the freshest, and is taken first. */
+  readonly idle: Http1Server[]
+  readonly waiting: Waiter[]
+  /** Connections that exist or are being made. */
+  count: number
+}
+
+export class Upstream {
+  readonly self = new SelfGuard()
+  #origins = new Map<string, Origin>()
+  #connections = new Set<Http1Server>()
+  #sessions = new Map<string, Buffer>()
+  #trust: TrustStore
+  #sweep: Timer | undefined
+  #settings: ProxySettings
+  #clock: Clock
+  #events: UpstreamEvents
+
+  constructor(settings: ProxySettings, clock: Clock, events: UpstreamEvents) {
+    this.#settings = settings
+    this.#clock = clock
+    this.#events = events
+    this.#trust = new TrustStore(settings.upstreamCa)
+  }
+
+  /** Connections that are open, idle ones included. */
+  get size(): number {
+    return this.#connections.size
+  }
+
+  /**
+   * A stream to `target`. Rejects with a FlowError; `signal` gives up waiting for a free connection.
+   * `fresh`: on a connection that has carried nothing yet.
+   */
+  async open(target: Target, options: { fresh?: boolean; signal?: () => AbortSignal } = {}): Promise<ServerStream> {
+    const key = targetKey(target)
+    let origin = this.#originOf(key)
+    let idle = options.fresh === true ? undefined : origin.idle.pop()
+    while (idle === undefined && origin.count >= this.#settings.upstreamConnections) {
+      await this.#wait(origin, options.signal?.())
+      origin = this.#originOf(key) // The old one may have been forgotten meanwhile.
+      idle = origin.idle.pop()
+    }
+    if (idle !== undefined) return idle.open()
+    origin.count++
+    try {
+      return await this.#connect(key, origin, target)
+    } catch (thrown) {
+      origin.count--
+      this.#forgetIfEmpty(key, origin)
+      origin.waiting.shift()?.resolve()
+      throw thrown
+    }
+  }
+
+  /** Closes every connection, busy ones too. */
+  close(): void {
+    this.#sweep?.cancel()
+    for (const connection of [...this.#connections]) connection.destroy()
+  }
+
+  /** A connection outside of the pool, the caller's own. Rejects with a FlowError. */
+  async dial(wanted: Target): Promise<Dialled> {
+    const key = targetKey(wanted)
+    const target = await this.#events.connecting(wanted)
+    return dial(target, {
+      clock: this.#clock,
+      connectTimeoutMs: this.#settings.connectTimeoutMs,
+      head: this.#settings.head,
+      self: this.self,
+      trust: this.#trust,
+      session: this.#sessions.get(key),
+      onSession: (session) => this.#keepSession(key, session),
+    })
+  }
+
+  async #connect(key: string, origin: Origin, target: Target): Promise<ServerStream> {
+    const { socket, info } = await this.dial(target)
+    const connection = new Http1Server(socket, info, {
+      clock: this.#clock,
+      head: this.#settings.head,
+      stallTimeoutMs: this.#settings.stallTimeoutMs,
+      onIdle: (idle) => this.#onIdle(origin, idle),
+      onClosed: (closed) => this.#onClosed(key, origin, closed),
+    })
+    this.#connections.add(connection)
+    await this.#events.connected(info)
+    if (connection.closed)
+      throw new FlowError("upstream", "cut", `${info.host}:${info.port} closed the connection at once`)
+    return connection.open()
+  }
+
+  #originOf(key: string): Origin {
+    const known = this.#origins.get(key)
+    if (known !== undefined) return known
+    const origin: Origin = { idle: [], waiting: [], count: 0 }
+    this.#origins.set(key, origin)
+    return origin
+  }
+
+  #wait(origin: Origin, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { resolve, reject }
+      origin.waiting.push(waiter)
+      const leave = () => {
+        const index = origin.waiting.indexOf(waiter)
+        if (index < 0) return
+        origin.waiting.splice(index, 1)
+        reject(new FlowError("client", "client-gone", "the client left while it waited for a connection"))
+      }
+      signal?.addEventListener("abort", leave, { once: true })
+    })
+  }
+
+  #onIdle(origin: Origin, connection: Http1Server): void {
+    origin.idle.push(connection)
+    origin.waiting.shift()?.resolve()
+    this.#sweep ??= this.#clock.after(this.#settings.upstreamIdleMs, () => this.#expire())
+  }
+
+  #onClosed(key: string, origin: Origin, connection: Http1Server): void {
+    if (!this.#connections.delete(connection)) return
+    origin.count--
+    const index = origin.idle.indexOf(connection)
+    if (index >= 0) origin.idle.splice(index, 1)
+    origin.waiting.shift()?.resolve()
+    this.#forgetIfEmpty(key, origin)
+    this.#events.disconnected(connection.info)
+  }
+
+  #forgetIfEmpty(key: string, origin: Origin): void {
+    if (origin.count === 0 && origin.waiting.length === 0) this.#origins.delete(key)
+  }
+
+  /** Closes what has been idle for too long, and looks again as long as something is idle. */
+  #expire(): void {
+    this.#sweep = undefined
+    const before = this.#clock.monotonic() - this.#settings.upstreamIdleMs
+    let left = false
+    for (const origin of [...this.#origins.values()]) {
+      for (const connection of [...origin.idle]) {
+        if (connection.idleSince <= before) connection.destroy()
+        else left = true
+      }
+    }
+    if (left) this.#sweep = this.#clock.after(this.#settings.upstreamIdleMs / 2, () => this.#expire())
+  }
+
+  #keepSession(key: string, session: Buffer): void {
+    this.#sessions.delete(key)
+    if (this.#sessions.size >= SESSIONS_MAX) this.#sessions.delete(this.#sessions.keys().next().value ?? "")
+    this.#sessions.set(key, session)
+  }
+}
