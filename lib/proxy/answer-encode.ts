@@ -4,6 +4,7 @@
  */
 import type { RespondOptions } from "../flow.ts"
 import { Headers } from "../headers.ts"
+import { statusText } from "../http1/status-text.ts"
 import { uuidv7 } from "../uuid.ts"
 import type { AnswerState } from "./answer.ts"
 import { STREAM_FIELDS } from "./client-delivery.ts"
@@ -59,7 +60,10 @@ function failureIncoming(dialect: Dialect, answer: AnswerState): Incoming {
     message: failure?.message ?? "the answer failed",
     ...(error?.type === undefined ? {} : { type: error.type }),
   })
-  return wholeIncoming({ status, reason: "", headers: new Headers({ "Content-Type": contentType }) }, body)
+  return wholeIncoming(
+    { status, reason: statusText(status), headers: new Headers({ "Content-Type": contentType }) },
+    body,
+  )
 }
 
 class AnswerEncoding {

@@ -55,7 +55,10 @@ function messageLength(start: Buffer): number {
 /** Reads what `wholeHello` returned. Rejects with a FlowError. */
 export async function readHello(record: Buffer): Promise<ClientHello> {
   try {
-    const hello = await readTlsClientHello(Readable.from([record]))
+    // Not ended: the reader takes an end before its last byte for a broken hello.
+    const stream = new Readable({ read() {} })
+    stream.push(record)
+    const hello = await readTlsClientHello(stream)
     const sni = getExtensionData(hello, "server_name")?.serverName
     return { sni: sni === "" ? undefined : sni, alpn: getExtensionData(hello, "alpn")?.protocols ?? [] }
   } catch (thrown) {

@@ -4,6 +4,7 @@
  */
 import { FlowError } from "../errors.ts"
 import { Headers } from "../headers.ts"
+import { statusText } from "../http1/status-text.ts"
 import { wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
 import { decodeContent } from "./content-coding.ts"
@@ -243,7 +244,7 @@ function respondWithError(flow: FlowState, reason: FlowError): void {
     type: reason.source === "client" ? "invalid_request_error" : "api_error",
   })
   const headers = new Headers({ "Content-Type": contentType })
-  const incoming = wholeIncoming({ status: reason.status, reason: "", headers }, body)
+  const incoming = wholeIncoming({ status: reason.status, reason: statusText(reason.status), headers }, body)
   sendHead(flow, incoming)
   delivery.write(body)
   delivery.end()

@@ -4,6 +4,7 @@
  */
 import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
+import { statusText } from "../http1/status-text.ts"
 import { incomingFromAnswer } from "./answer-encode.ts"
 import { ask } from "./ask.ts"
 import { breakOff, deliver } from "./deliver.ts"
@@ -101,7 +102,7 @@ async function incomingFrom(flow: FlowState, replied: Replied): Promise<Incoming
   const { status, contentType, body } = replyContent(dialectOf(flow), reply)
   const headers = new Headers(reply.headers)
   if (!headers.has("content-type")) headers.set("Content-Type", contentType)
-  return wholeIncoming({ status, reason: "", headers }, body)
+  return wholeIncoming({ status, reason: statusText(status), headers }, body)
 }
 
 /** The dialect for errors of ours: the flow's, else what its path says, whoever listens. */

@@ -9,6 +9,7 @@ import type { Clock, Timer } from "../clock.ts"
 import { FlowError } from "../errors.ts"
 import type { RequestHead } from "../http1/message.ts"
 import { RequestParser } from "../http1/parser.ts"
+import { statusText } from "../http1/status-text.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import { closeGently, resetGently } from "./close.ts"
 import { Http1ClientStream } from "./h1-client-stream.ts"
@@ -263,25 +264,9 @@ export class Http1Client {
 export function writeRefusal(socket: Duplex, error: FlowError): void {
   const text = `llmproxy: ${error.message}\n`
   const length = Buffer.byteLength(text, "latin1")
-  const head = `HTTP/1.1 ${error.status} ${STATUS_TEXT[error.status] ?? "Error"}\r\n`
+  const head = `HTTP/1.1 ${error.status} ${statusText(error.status)}\r\n`
   socket.write(
     `${head}Content-Type: text/plain\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${text}`,
     "latin1",
   )
-}
-
-const STATUS_TEXT: Readonly<Record<number, string>> = {
-  400: "Bad Request",
-  403: "Forbidden",
-  404: "Not Found",
-  408: "Request Timeout",
-  413: "Content Too Large",
-  417: "Expectation Failed",
-  421: "Misdirected Request",
-  431: "Request Header Fields Too Large",
-  501: "Not Implemented",
-  502: "Bad Gateway",
-  504: "Gateway Timeout",
-  505: "HTTP Version Not Supported",
-  508: "Loop Detected",
 }
