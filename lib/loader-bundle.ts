@@ -10,6 +10,7 @@ import { createRequire, isBuiltin } from "node:module"
 import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Message, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from "esbuild"
+import { didYouMean } from "./did-you-mean.ts"
 import { messageOf, UsageError } from "./errors.ts"
 
 export type ScriptFormat = "cjs" | "esm"
@@ -120,6 +121,8 @@ async function resolvePackage(
   const { path, kind, resolveDir, importer } = args
   if (kind === "entry-point" || isAbsolute(path) || args.pluginData === RESOLVED_BY_ESBUILD) return undefined
   if (Object.hasOwn(modules, path)) return { path, namespace: PROVIDED }
+  if (path.startsWith("llmproxy/"))
+    return { errors: [{ text: `There is no "${path}"${didYouMean(path, Object.keys(modules))}` }] }
   if (isBuiltin(path)) return { path, external: true }
   const found = await build.resolve(path, { kind, importer, resolveDir, pluginData: RESOLVED_BY_ESBUILD })
   if (found.errors.length > 0) {
@@ -213,5 +216,5 @@ function described({ text, location }: Message, folder: string): string {
       ? lineText.indexOf(";", lineText.indexOf(metaName("dirname"))) + 1
       : 0
   const place = `${shownPath(resolve(folder, file))}:${line}:${location.column - added + 1}`
-  return `${place}: ${text}\n  ${lineText.slice(added).trim()}`
+  return `${place}: ${text.replace(`"${PROVIDED}:`, '"')}\n  ${lineText.slice(added).trim()}`
 }

@@ -87,7 +87,7 @@ export class AddonManager {
       const roots = [...this.#roots]
       this.#roots.push(...files.filter((file, i) => files.indexOf(file) === i && !roots.includes(file)))
       try {
-        await this.#replace(new Map(), (versions) => {
+        await this.#replace(new Map(), new Map(), (versions) => {
           for (const { options } of versions) this.#options.options.adopt(options)
           this.#options.options.checkNames()
         })
@@ -157,12 +157,12 @@ export class AddonManager {
       return undefined
     }
     const start = this.#options.clock.monotonic()
-    const files = new Map<string, string>()
+    const read = new Map<string, string>()
     try {
-      const fresh = await this.#maker.fromFile(file, files)
-      await this.#replace(new Map([[file, fresh]]), () => {})
+      const fresh = await this.#make(file, read)
+      await this.#replace(new Map([[file, fresh]]), read, () => {})
     } catch (error) {
-      return this.#failed(name, file, { files, message: messageOf(error) })
+      return this.#failed(name, file, { files: read, message: messageOf(error) })
     }
     this.#failures.delete(file)
     this.#watch()
@@ -177,7 +177,7 @@ export class AddonManager {
     this.#watch()
     // Tried again because something beside it changed, with the same end: said once.
     if (before?.message === failure.message) return undefined
-    this.#options.log.error(`${failure.message}; addon "${name}" keeps running as it was`)
+    this.#options.log.error(`addon "${name}" was not reloaded and runs on as it was: ${failure.message}`)
     return { name, file, outcome: "failed", message: failure.message }
   }
 
@@ -185,10 +185,14 @@ export class AddonManager {
    * Brings in new versions: makes those that are missing, runs their first hooks, then swaps the chain in one step.
    * Whatever throws before that step leaves everything as it was.
    */
-  async #replace(fresh: Map<string, Version>, check: (versions: readonly Version[]) => void): Promise<void> {
+  async #replace(
+    fresh: Map<string, Version>,
+    read: Map<string, string>,
+    check: (versions: readonly Version[]) => void,
+  ): Promise<void> {
     const started: Version[] = []
     try {
-      const versions = await this.#assemble(fresh)
+      const versions = await this.#assemble(fresh, read)
       checkDistinct(versions)
       check(versions)
       const news = versions.filter((version) => !this.#versions.includes(version))
@@ -205,15 +209,25 @@ export class AddonManager {
     }
   }
 
+  /** Makes a version; `read` learns of its files even if that fails, because then they are what to watch. */
+  async #make(file: string, read: Map<string, string>): Promise<Version> {
+    const files = new Map<string, string>()
+    try {
+      return await this.#maker.fromFile(file, files)
+    } finally {
+      for (const [path, hash] of files) read.set(path, hash)
+    }
+  }
+
   /** All addons in order, each before those that it names. New ones are put into `fresh`. */
-  async #assemble(fresh: Map<string, Version>): Promise<Version[]> {
+  async #assemble(fresh: Map<string, Version>, read: Map<string, string>): Promise<Version[]> {
     const present = new Map(this.#versions.map((version) => [version.addon.file, version]))
     const versions: Version[] = []
     const seen = new Set<string>()
     const visit = async (file: string) => {
       if (seen.has(file)) return // twice named, or a circle
       seen.add(file)
-      const version = fresh.get(file) ?? present.get(file) ?? (await this.#maker.fromFile(file, new Map()))
+      const version = fresh.get(file) ?? present.get(file) ?? (await this.#make(file, read))
       if (version !== present.get(file)) fresh.set(file, version)
       versions.push(version)
       for (const nested of version.nested) await visit(nested)

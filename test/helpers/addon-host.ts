@@ -46,7 +46,10 @@ export function addonHost(settings: AddonHostOptions = {}): AddonHost {
     options,
     budgetMs: 5_000,
     tokens: noTokens,
-    modules: { llmproxy: () => import("../../lib/addon.ts") },
+    modules: {
+      llmproxy: () => import("../../lib/addon.ts"),
+      "llmproxy/testing": () => import("../../lib/testing/manual-clock.ts"),
+    },
     places: { folders: settings.folders ?? ["/"], shipped: settings.shipped },
     watch: settings.watch ?? false,
   })
