@@ -17,12 +17,13 @@ export async function readConfigFile(path: string, named: boolean): Promise<Conf
     const hint = code === "ENOENT" ? "there is no such file" : `cannot be read (${code ?? messageOf(error)})`
     throw new UsageError(`config file ${path}: ${hint}`)
   }
-  return { path, values: await parseConfig(text, path) }
+  return await parseConfig(text, path)
 }
 
-async function parseConfig(text: string, path: string): Promise<Readonly<Record<string, unknown>>> {
-  const { parseDocument } = await import("yaml")
-  const document = parseDocument(text, { prettyErrors: true })
+async function parseConfig(text: string, path: string): Promise<ConfigValues> {
+  const { isNode, LineCounter, parseDocument } = await import("yaml")
+  const lineCounter = new LineCounter()
+  const document = parseDocument(text, { prettyErrors: true, lineCounter })
   const [error] = document.errors
   if (error !== undefined) {
     const at = error.linePos?.[0]
@@ -36,8 +37,12 @@ async function parseConfig(text: string, path: string): Promise<Readonly<Record<
   } catch (thrown) {
     throw new UsageError(`config file ${path}: ${messageOf(thrown)}`)
   }
-  if (value === null || value === undefined) return {}
+  if (value === null || value === undefined) return { path, values: {} }
   if (typeof value !== "object" || Array.isArray(value))
     throw new UsageError(`config file ${path}:1:1: must hold options by name, as in "port: 8080"`)
-  return Object.fromEntries(Object.entries(value))
+  const lineOf = (...keys: string[]) => {
+    const node = document.getIn(keys, true)
+    return isNode(node) && node.range ? lineCounter.linePos(node.range[0]).line : undefined
+  }
+  return { path, values: Object.fromEntries(Object.entries(value)), lineOf }
 }

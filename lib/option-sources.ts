@@ -31,6 +31,14 @@ export interface ConfigValues {
   readonly path: string
   /** The program's own options by name, an addon's in an object of its own. */
   readonly values: Readonly<Record<string, unknown>>
+  /** The line on which the value of a key, or of a key within a key, stands; counted from 1. */
+  readonly lineOf?: (...keys: string[]) => number | undefined
+}
+
+/** `config.yaml:3`, for messages. */
+export function placeInConfig({ path, lineOf }: ConfigValues, ...keys: string[]): string {
+  const line = lineOf?.(...keys)
+  return line === undefined ? path : `${path}:${line}`
 }
 
 export const NO_SOURCES: OptionSources = { set: [], flags: {}, env: {}, envFile: undefined, config: undefined }
@@ -132,11 +140,14 @@ function findConfig(
   const group = prefix === undefined ? config.values : config.values[prefix]
   if (group === undefined || group === null) return undefined
   if (!isRecord(group))
-    throw new UsageError(`${config.path}: ${prefix} must hold the addon's options, as in ${prefix}: {${name}: ...}`)
+    throw new UsageError(
+      `${placeInConfig(config, prefix ?? name)}: ${prefix} must hold the addon's options, as in ${prefix}: {${name}: ...}`,
+    )
   const raw = group[name]
   if (raw === undefined || raw === null) return undefined
   const option = prefix === undefined ? name : `${prefix}.${name}`
-  return { raw, given: `${option}: ${shown(raw)}`, where: ` (${config.path})` }
+  const place = prefix === undefined ? placeInConfig(config, name) : placeInConfig(config, prefix, name)
+  return { raw, given: `${option}: ${shown(raw)}`, where: ` (${place})` }
 }
 
 /** Reads a .env file. One that is missing is no error unless the person named it. */

@@ -4,7 +4,7 @@
  */
 import { didYouMean } from "./did-you-mean.ts"
 import { UsageError } from "./errors.ts"
-import { type OptionSources, parseSet } from "./option-sources.ts"
+import { type ConfigValues, type OptionSources, parseSet, placeInConfig } from "./option-sources.ts"
 import { isRecord } from "./option-value.ts"
 import {
   describeOptions,
@@ -106,7 +106,7 @@ export class OptionStore {
     for (const text of this.#sources.set) this.#checkSet(parseSet(text).name)
     const { config } = this.#sources
     if (config === undefined) return
-    for (const [key, value] of Object.entries(config.values)) this.#checkConfig(config.path, key, value)
+    for (const [key, value] of Object.entries(config.values)) this.#checkConfig(config, key, value)
   }
 
   /** Help for all options, the program's own first. */
@@ -129,19 +129,23 @@ export class OptionStore {
     throw new UsageError(`--set ${name}: no addon named "${prefix}" is loaded${hint}`)
   }
 
-  #checkConfig(path: string, key: string, value: unknown): void {
+  #checkConfig(config: ConfigValues, key: string, value: unknown): void {
     const own = this.#held.get(undefined)?.group.names ?? new Set<string>()
     if (own.has(key)) return
     const group = this.#held.get(key)?.group
     if (group === undefined) {
       // An object is for an addon that is not loaded this time: one config file serves every start.
       if (isRecord(value)) return
-      throw new UsageError(`${path}: no option named "${key}"${didYouMean(key, [...own, ...this.#prefixes()])}`)
+      throw new UsageError(
+        `${placeInConfig(config, key)}: no option named "${key}"${didYouMean(key, [...own, ...this.#prefixes()])}`,
+      )
     }
     for (const name of Object.keys(isRecord(value) ? value : {})) {
       if (group.names.has(`${key}.${name}`)) continue
       const hint = didYouMean(name, Object.keys(group.specs))
-      throw new UsageError(`${path}: ${key}: addon "${key}" has no option named "${name}"${hint}`)
+      throw new UsageError(
+        `${placeInConfig(config, key, name)}: ${key}: addon "${key}" has no option named "${name}"${hint}`,
+      )
     }
   }
 

@@ -1,10 +1,15 @@
 import { join } from "node:path"
 import { test } from "tap"
 import { readConfigFile } from "../lib/config-file.ts"
+import { NO_SOURCES } from "../lib/option-sources.ts"
+import { OptionStore } from "../lib/option-store.ts"
 
 test("a config file holds options by name, an addon's below its name", async (t) => {
   const path = join(t.testdir({ "c.yaml": "port: 9\nbudget:\n  limit: 5000 # tokens\nmode: [regular]\n" }), "c.yaml")
-  t.same(await readConfigFile(path, false), { path, values: { port: 9, budget: { limit: 5000 }, mode: ["regular"] } })
+  const config = await readConfigFile(path, false)
+  t.equal(config?.path, path)
+  t.same(config?.values, { port: 9, budget: { limit: 5000 }, mode: ["regular"] })
+  t.same([config?.lineOf?.("port"), config?.lineOf?.("budget", "limit"), config?.lineOf?.("none")], [1, 3, undefined])
 })
 
 test("an empty file, or one of comments, sets nothing", async (t) => {
@@ -48,4 +53,26 @@ test("a file of aliases that multiply is refused instead of filling the memory",
     )
   const path = join(t.testdir({ "bomb.yaml": lines.join("\n") }), "bomb.yaml")
   await t.rejects(readConfigFile(path, false), { name: "UsageError", message: /alias/i })
+})
+
+test("a bad value or an unknown name in a config file is told with its line", async (t) => {
+  const specs = { limit: { type: "integer", help: "A limit." } } as const
+  const cases: [string, RegExp][] = [
+    ["budget:\n  limit: abc\n", /^budget\.limit: abc \(.*c\.yaml:2\): budget\.limit must be an integer$/],
+    [
+      "# one\nbudget:\n  limit: 1\n  limti: 2\n",
+      /c\.yaml:4: budget: addon "budget" has no option named "limti"; did you mean/,
+    ],
+    ["budget: {}\nbugdet: 5\n", /c\.yaml:2: no option named "bugdet"; did you mean "budget"\?$/],
+    ["\nbudget: 5\n", /c\.yaml:2: budget must hold the addon's options/],
+  ]
+  for (const [text, message] of cases) {
+    const config = await readConfigFile(join(t.testdir({ "c.yaml": text }), "c.yaml"), true)
+    const store = new OptionStore({ ...NO_SOURCES, config })
+    const use = () => {
+      store.define("budget", specs)
+      store.checkNames()
+    }
+    t.throws(use, { name: "UsageError", message }, text)
+  }
 })
