@@ -31,7 +31,7 @@ export class BlockFinder {
       this.#searched = end - start
       // Wherever the end may come, the block is at least this long: same answer for every split.
       if (end - start - 1 > this.#bytesMax) throw this.#tooLong()
-      this.#refuseBareLf(bytes, from, start, end)
+      this.#refuseBareEnds(bytes, from, start, end)
       return undefined
     }
     this.#searched = 0
@@ -41,11 +41,14 @@ export class BlockFinder {
     return text
   }
 
-  // A peer that ends its lines with bare LF would never send the CRLF CRLF: it learns of it now, not by a timeout.
-  #refuseBareLf(bytes: Buffer, from: number, start: number, end: number): void {
-    for (let at = bytes.indexOf(LF, from); at >= 0 && at < end; at = bytes.indexOf(LF, at + 1)) {
-      if (at > start && bytes[at - 1] === CR) continue
-      throw violation(this.#side, "bare-lf", "a line ends with LF alone (RFC 9112 section 2.2)")
+  // A peer that ends its lines otherwise would never send the CRLF CRLF: it learns of it now, not by a timeout.
+  #refuseBareEnds(bytes: Buffer, from: number, start: number, end: number): void {
+    for (let at = from; at < end; at++) {
+      const byte = bytes[at]
+      if (byte === LF && (at === start || bytes[at - 1] !== CR))
+        throw violation(this.#side, "bare-lf", "a line ends with LF alone (RFC 9112 section 2.2)")
+      if (byte === CR && at + 1 < end && bytes[at + 1] !== LF)
+        throw violation(this.#side, "bare-cr", "a CR stands alone (RFC 9112 section 2.2)")
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * The chunked coding (RFC 9112 section 7.1): framing is read byte by byte through a table of states, so a feed may
- * end anywhere; data leaves as views. Extensions are dropped, after they were checked and counted.
+ * The chunked coding (RFC 9112 section 7.1): framing is read byte by byte, one state after another, so a
+ * feed may end anywhere; data leaves as views. Extensions are dropped, after they were checked and counted.
  */
 import type { Headers } from "../headers.ts"
 import { BlockFinder } from "./blocks.ts"
@@ -123,12 +123,13 @@ export class ChunkedReader {
   }
 
   #readTrailers(queue: ByteQueue): "end" | undefined {
-    if (queue.length === 0) return undefined
+    queue.join()
+    if (queue.length < 2) return undefined
+    if (queue.bytes[queue.start + 1] !== LF) throw this.#bad("the line of the last chunk does not end with CRLF")
     this.#trailerFinder ??= new BlockFinder(this.#limits, this.#side)
     const text = this.#trailerFinder.take(queue)
     if (text === undefined) return undefined
     if (text === "") return "end"
-    if (!text.startsWith("\r\n")) throw this.#bad("the line of the last chunk does not end with CRLF")
     const trailers = parseFields(text, 2, this.#limits, this.#side, undefined)
     const forbidden = trailers.lowerNames().find((name) => FORBIDDEN_TRAILERS.has(name))
     if (forbidden !== undefined)

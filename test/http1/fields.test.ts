@@ -41,6 +41,13 @@ test("a bare LF is refused, at once where no empty line can follow", (t) => {
   t.end()
 })
 
+test("a bare CR is refused at once, before the head is whole", (t) => {
+  for (const text of ["GET /\rX", "GET / HTTP/1.1\r\nX: y\rZ", "GET / HTTP/1.1\r\r\n"])
+    for (const pieces of wholeAndBytes(bytesOf(text)))
+      t.equal(readRequests(pieces).error, "client bare-cr 400", JSON.stringify(text))
+  t.end()
+})
+
 test("bytes beyond ASCII, tabs and names of JavaScript's own are ordinary", (t) => {
   const lines = ["__proto__: 1", "constructor: 2", "toString:\t3", "hasOwnProperty: \xff\x80", "X: a\tb"]
   const { messages, error } = readRequests([bytesOf(`GET / HTTP/1.0\r\n${lines.join("\r\n")}\r\n\r\n`)])
