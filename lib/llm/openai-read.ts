@@ -7,6 +7,9 @@ import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf,
 import type { Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
 import { ToolCallTracker } from "./openai-tool-calls.ts"
 
+/** A choice's index is below this: choices are remembered to the end. OpenAI allows 128, a list of prompts gives more. */
+export const CHOICES_MAX = 2_048
+
 const FINISH: ReadonlyMap<string, FinishUnified> = new Map([
   ["stop", "stop"],
   ["eos", "stop"],
@@ -51,9 +54,10 @@ export class ChunkReader {
     return deltas
   }
 
-  /** Appends the deltas of a choice. False when it holds something that no delta tells. */
+  /** Appends the deltas of a choice. False when it holds something that no delta tells, or is none of ours to number. */
   #readChoice(choice: JsonObject, deltas: Delta[]): boolean {
     const index = numberOf(choice.index) ?? 0
+    if (!Number.isInteger(index) || index < 0 || index >= CHOICES_MAX) return false
     const message = objectOf(choice.delta) ?? objectOf(choice.message)
     if (message) this.#readMessage(index, message, deltas)
     else if (choice.text) pushText(deltas, "text", index, choice.text)

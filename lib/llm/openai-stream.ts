@@ -28,7 +28,8 @@ export class OpenAiDecoder implements StreamDecoder {
 
   #read(event: SseEvent): StreamEvent {
     const { raw } = event
-    if (event.error !== undefined) return errorEvent(raw, bogusError(event.error))
+    // llama.cpp's field holds the inside of the error object, without `{"error":…}` around it.
+    if (event.error !== undefined) return errorEvent(raw, readErrorBody(IN_STREAM_STATUS, event.error))
     const text = event.data ?? event.bare
     if (text === undefined) return { raw, deltas: NO_DELTAS, error: undefined, done: false, json: undefined }
     if (text.trim() === END_MARK) return { raw, deltas: NO_DELTAS, error: undefined, done: true, json: undefined }
@@ -62,9 +63,4 @@ export class OpenAiDecoder implements StreamDecoder {
 
 function errorEvent(raw: Buffer, error: LlmError, json: JsonValue | undefined = error.raw): StreamEvent {
   return { raw, deltas: NO_DELTAS, error, done: false, json }
-}
-
-/** llama.cpp's field holds the inside of the error object, without `{"error":…}` around it. */
-function bogusError(value: string): LlmError {
-  return readErrorBody(IN_STREAM_STATUS, value)
 }

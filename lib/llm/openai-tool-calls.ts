@@ -3,8 +3,12 @@
  * imitate it leave the number out (Ollama's early versions), give every call number 0 (Gemini), repeat or empty the
  * name (LM Studio up to 0.3.15), or make a new id for each piece (vLLM 0.6). No piece may be lost or joined to the wrong call.
  */
+import { FlowError } from "../errors.ts"
 import { arrayOf, type JsonObject, type JsonValue, objectOf, parseJson, stringOf } from "./json.ts"
 import type { Delta } from "./model.ts"
+
+/** Calls in one choice. Each is remembered to the end of the answer, so an endless stream of them must end. */
+export const TOOL_CALLS_MAX = 512
 
 type ToolCallDelta = Extract<Delta, { type: "toolCall" }>
 
@@ -25,7 +29,7 @@ interface Piece {
   readonly arguments: string
 }
 
-/** The calls of one choice. Our call numbers count from 0 in order of appearance, whatever the provider's are. */
+/** The calls of one choice. Throws a FlowError beyond TOOL_CALLS_MAX. Our call numbers count from 0 in order of appearance, whatever the provider's are. */
 export class ToolCallTracker {
   readonly #choice: number
   readonly #calls: Call[] = []
@@ -73,6 +77,10 @@ export class ToolCallTracker {
   }
 
   #add(piece: Piece): Call {
+    if (this.#calls.length === TOOL_CALLS_MAX) {
+      const message = `decode the answer: choice ${this.#choice} has more than ${TOOL_CALLS_MAX} tool calls`
+      throw new FlowError("upstream", "too-many-tool-calls", message)
+    }
     const whole = isWhole(piece.arguments)
     const call = { number: this.#calls.length, index: piece.index, whole, id: undefined, name: undefined }
     this.#calls.push(call)

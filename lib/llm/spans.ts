@@ -33,8 +33,8 @@ export interface Span {
 
 /**
  * `source` with the changes from `original` (what `source` parses to) to `current`. Unchanged members and elements keep
- * their text; new ones are appended or inserted, removed ones cut. Falls back to JSON.stringify where `source` is not
- * what it should be. Throws a RangeError only if a changed value is nested too deeply for JSON.stringify.
+ * their text; new ones are appended or inserted, removed ones cut. A value whose text is not found is written anew.
+ * Throws a RangeError only if a changed value nests too deeply for JSON.stringify.
  */
 export function editJson(source: string, original: JsonObject, current: JsonObject): string {
   const start = skipSpace(source, 0)

@@ -1,7 +1,7 @@
 import { test } from "tap"
 import type { JsonObject, JsonValue } from "../../lib/llm/json.ts"
 import type { Delta } from "../../lib/llm/model.ts"
-import { ChunkReader, finishReasonOf, readUsage } from "../../lib/llm/openai-read.ts"
+import { CHOICES_MAX, ChunkReader, finishReasonOf, readUsage } from "../../lib/llm/openai-read.ts"
 
 function read(json: JsonValue): Delta[] {
   return new ChunkReader().read(json)
@@ -28,6 +28,9 @@ test("what no delta tells is an other delta with the whole chunk", async (t) => 
     { choices: [] },
     { choices: [], prompt_filter_results: [] },
     { choices: [{ index: 0, finish_reason: null }] },
+    { choices: [{ index: CHOICES_MAX, delta: { content: "a" } }] },
+    { choices: [{ index: -1, delta: { content: "a" } }] },
+    { choices: [{ index: 0.5, delta: { content: "a" } }] },
     delta({ audio: { data: "AAAA" } }),
     { object: "something.else" },
     [],

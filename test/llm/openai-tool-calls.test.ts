@@ -3,7 +3,7 @@ import { test } from "tap"
 import { Assembler } from "../../lib/llm/assemble.ts"
 import type { JsonObject, JsonValue } from "../../lib/llm/json.ts"
 import type { ToolCall } from "../../lib/llm/model.ts"
-import { ToolCallTracker } from "../../lib/llm/openai-tool-calls.ts"
+import { TOOL_CALLS_MAX, ToolCallTracker } from "../../lib/llm/openai-tool-calls.ts"
 
 /** The calls that come of `tool_calls` arrays, one a chunk. */
 function calls(...chunks: JsonValue[][]): ToolCall[] {
@@ -163,4 +163,12 @@ test("id and name are told once, with the first piece that has them", async (t) 
       { id: undefined, name: undefined },
     ],
   )
+})
+
+test("an endless stream of calls ends with an error", async (t) => {
+  const tracker = new ToolCallTracker(0)
+  const many = Array.from({ length: TOOL_CALLS_MAX }, (_, index) => piece(index, `call_${index}`, "f", "{}"))
+  t.equal(tracker.readCalls(many).length, TOOL_CALLS_MAX)
+  const one = [piece(TOOL_CALLS_MAX, "one more", "f", "{}")]
+  t.throws(() => tracker.readCalls(one), { code: "too-many-tool-calls", source: "upstream" })
 })
