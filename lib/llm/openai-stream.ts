@@ -34,8 +34,8 @@ export class OpenAiDecoder implements StreamDecoder {
     if (text === undefined) return { raw, deltas: NO_DELTAS, error: undefined, done: false, json: undefined }
     if (text.trim() === END_MARK) return { raw, deltas: NO_DELTAS, error: undefined, done: true, json: undefined }
     const json = parseJson(text)
-    if (json === undefined && text.includes("\n")) return this.#readLines(raw, text)
     if (event.event === "error") return errorEvent(raw, readErrorBody(IN_STREAM_STATUS, text), json)
+    if (json === undefined && text.includes("\n")) return this.#readLines(raw, text)
     return this.#readJson(raw, json)
   }
 

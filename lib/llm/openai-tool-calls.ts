@@ -29,7 +29,10 @@ interface Piece {
   readonly arguments: string
 }
 
-/** The calls of one choice. Throws a FlowError beyond TOOL_CALLS_MAX. Our call numbers count from 0 in order of appearance, whatever the provider's are. */
+/**
+ * The calls of one choice. Our call numbers count from 0 in order of appearance, whatever the provider's are.
+ * Throws a FlowError beyond TOOL_CALLS_MAX.
+ */
 export class ToolCallTracker {
   readonly #choice: number
   readonly #calls: Call[] = []
