@@ -19,6 +19,8 @@ export interface TokenService {
   countText(text: string, model?: string): Promise<number>
   /** An upper bound that costs nothing: a token is at least one byte. */
   boundRequest(request: LlmRequest): number
+  /** Loads what counting for `model` needs, so that the first request does not wait for it. */
+  warm(model?: string): Promise<void>
 }
 
 export interface AddonContext<O extends OptionSpecs = OptionSpecs> {

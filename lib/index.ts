@@ -1,1 +1,28 @@
-export const x: number = 1
+/**
+ * The addon API: what `import ... from "llmproxy"` gives. Everything else in the package may change.
+ */
+export { type AddonContext, type AddonDefinition, defineAddon, type FailurePolicy, type TokenService } from "./addon.ts"
+export type { Clock, Timer } from "./clock.ts"
+export { FlowError } from "./errors.ts"
+export type * from "./flow.ts"
+export { Headers, type HeadersInit } from "./headers.ts"
+export type { ClientHookInfo, ConnectHookInfo, HookName, Hooks, ServerHookInfo, TlsHookInfo } from "./hooks.ts"
+export type {
+  Choice,
+  ContentPart,
+  FinishReason,
+  LlmErrorKind,
+  LlmTimings,
+  Message,
+  ToolCall,
+} from "./llm/model.ts"
+export {
+  cleanOutput,
+  flattenMessages,
+  renderDeepseekCoder,
+  StopFilter,
+  textOf,
+} from "./llm/template.ts"
+export type { TokenCount } from "./llm/tokens/counter.ts"
+export type { Logger } from "./log.ts"
+export type { OptionSpec, OptionSpecs, OptionValues } from "./options.ts"

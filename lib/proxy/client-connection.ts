@@ -22,7 +22,7 @@ export class ClientConnection {
   /** The server name of a TLS handshake inside a CONNECT tunnel: what the upstream is asked for as well. */
   tunnelSni: string | undefined
 
-  constructor(socket: Socket) {
+  constructor(socket: Pick<Socket, "remoteAddress" | "remotePort">) {
     this.id = ++lastId
     this.address = plainAddress(socket.remoteAddress ?? "unknown")
     this.port = socket.remotePort ?? 0

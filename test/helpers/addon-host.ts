@@ -33,6 +33,7 @@ const noTokens: TokenService = {
   countRequest: () => Promise.reject(new Error("not in this test")),
   countText: async (text) => text.length,
   boundRequest: () => 0,
+  warm: () => Promise.resolve(),
 }
 
 export function addonHost(settings: AddonHostOptions = {}): AddonHost {

@@ -1,0 +1,158 @@
+/**
+ * The program without its command line: options, addons, certificates, listeners; start() and stop(). The commands of
+ * lib/cli and the tests drive this one class.
+ */
+import type { SecureContext } from "node:tls"
+import type { Ca } from "../certs/ca.ts"
+import type { AddonDefinition, TokenService } from "./addon.ts"
+import { type Clock, systemClock } from "./clock.ts"
+import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./core-options.ts"
+import { StartError } from "./errors.ts"
+import type { LlmRequest } from "./llm/model.ts"
+import { boundRequest } from "./llm/tokens/plan.ts"
+import { AddonManager } from "./loader.ts"
+import type { SearchPlaces } from "./loader-find.ts"
+import type { Logger } from "./log.ts"
+import type { OptionSources } from "./option-sources.ts"
+import { OptionStore } from "./option-store.ts"
+import { ProxyServer } from "./proxy/server.ts"
+
+export interface AppOptions {
+  readonly sources: OptionSources
+  /** What `-s` names, in order. */
+  readonly scripts: readonly string[]
+  readonly places: SearchPlaces
+  /** The folder of the CA and the config file. */
+  readonly confdir: string
+  readonly log: Logger
+  /** Addons of the program's own, before the user's: the terminal output. */
+  readonly builtin?: readonly AddonDefinition[]
+  /** Whether changed addon files are noticed. Default: true. */
+  readonly watch?: boolean
+  readonly clock?: Clock
+}
+
+export interface Listening {
+  readonly host: string
+  readonly port: number
+}
+
+export class App {
+  readonly store: OptionStore
+  readonly values: CoreValues
+  readonly addons: AddonManager
+  readonly #options: AppOptions
+  readonly #clock: Clock
+  readonly #tokens: LazyTokens
+  #server: ProxyServer | undefined
+  #ca: Ca | undefined
+
+  /** Throws a UsageError for an option that does not fit. */
+  constructor(options: AppOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.store = new OptionStore(options.sources)
+    this.values = this.store.define(undefined, CORE_OPTIONS)
+    this.#tokens = new LazyTokens(options.log)
+    this.addons = new AddonManager({
+      log: options.log,
+      clock: this.#clock,
+      options: this.store,
+      budgetMs: this.values.hookBudgetMs,
+      tokens: this.#tokens,
+      modules: { llmproxy: () => import("./index.ts"), "llmproxy/testing": () => import("./testing/index.ts") },
+      places: options.places,
+      watch: options.watch ?? true,
+    })
+    for (const definition of options.builtin ?? []) this.addons.add(definition)
+  }
+
+  /** The CA, once started. */
+  get ca(): Ca {
+    if (this.#ca === undefined) throw new Error("the CA is there once the program has started")
+    return this.#ca
+  }
+
+  /** Loads addons, makes or reads the CA, listens. Rejects with a UsageError (status 2) or a StartError (status 1). */
+  async start(): Promise<Listening> {
+    const settings = settingsFrom(this.values)
+    // Neither waits for the other: an addon is built while the CA is read.
+    const [leaf] = await Promise.all([this.#certificates(), this.addons.load(this.#options.scripts)])
+    const server = new ProxyServer({
+      settings,
+      clock: this.#clock,
+      log: this.#options.log,
+      chain: () => this.addons.chain,
+      leaf,
+    })
+    const listening = await server.listen(this.values.host, this.values.port)
+    this.#server = server
+    if (this.values.insecure) this.#options.log.warn("--insecure: upstream certificates are not verified")
+    await this.addons.running()
+    return listening
+  }
+
+  /** Takes no more clients, lets open flows end within `graceMs`, then ends the addons. */
+  async stop(graceMs = 0): Promise<void> {
+    await this.#server?.stop(graceMs)
+    await this.addons.close()
+    await this.#tokens.close()
+  }
+
+  /** Client connections that are open. */
+  get clients(): number {
+    return this.#server?.clients ?? 0
+  }
+
+  /** Reads the CA now, so that a broken one stops the start; what makes leaves is loaded with it. */
+  async #certificates(): Promise<(name: string) => SecureContext> {
+    const now = () => this.#clock.now()
+    const [{ loadOrCreateCa }, { LeafFactory }] = await Promise.all([
+      import("../certs/ca.ts"),
+      import("../certs/leaf.ts"),
+    ])
+    const ca = await loadOrCreateCa(this.#options.confdir, { clock: now })
+    for (const warning of ca.warnings) this.#options.log.warn(warning)
+    if (!ca.cert.ca) throw new StartError(`${ca.paths.pem}: the certificate is no CA's`)
+    this.#ca = ca
+    const factory = new LeafFactory(ca, { clock: now })
+    return (name) => factory.contextFor(name)
+  }
+}
+
+/** The token counter, loaded when somebody counts: most programs that run never do. */
+class LazyTokens implements TokenService {
+  #log: Logger
+  #counter: Promise<import("./llm/tokens/counter.ts").TokenCounter> | undefined
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
+
+  async countRequest(request: LlmRequest) {
+    return (await this.#load()).countRequest(request)
+  }
+
+  async countText(text: string, model?: string): Promise<number> {
+    return (await this.#load()).countText(text, model)
+  }
+
+  boundRequest(request: LlmRequest): number {
+    return boundRequest(request)
+  }
+
+  async warm(model?: string): Promise<void> {
+    await (await this.#load()).warm(model)
+  }
+
+  async close(): Promise<void> {
+    await (await this.#counter)?.close()
+  }
+
+  #load() {
+    this.#counter ??= import("./llm/tokens/counter.ts").then(({ TokenCounter }) => {
+      return new TokenCounter({ onFailure: (error) => this.#log.warn(`token counting: ${String(error)}`) })
+    })
+    return this.#counter
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The program's own options, in the same declaration as an addon's: flags, LLMPROXY_* variables, config file and help
+ * follow from it. settingsFrom() turns their values into what the sockets need.
+ */
+import { readFileSync } from "node:fs"
+import { messageOf, UsageError } from "./errors.ts"
+import type { OptionSpecs, OptionValues } from "./options.ts"
+import { hostAndPort, parseAuthority } from "./proxy/authority.ts"
+import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings } from "./proxy/settings.ts"
+
+export const CORE_OPTIONS = {
+  port: { type: "integer", default: 8080, min: 0, max: 65_535, help: "Port to listen on; 0: any free one." },
+  host: { type: "string", default: "127.0.0.1", help: "Address to listen on." },
+  baseUpstream: {
+    type: "string",
+    default: "https://api.openai.com",
+    help: "Where requests addressed to the proxy itself (base-URL clients) go.",
+  },
+  baseHost: { type: "list", default: [], help: "Further names under which the proxy may be used as a base URL." },
+  baseOrigin: { type: "list", default: [], help: "Origins of web pages that may use the proxy as a base URL." },
+  connectTo: {
+    type: "list",
+    default: [],
+    help: "HOST:PORT:ADDR:PORT: connect to ADDR:PORT instead of HOST:PORT, as curl's.",
+  },
+  upstreamCa: { type: "list", default: [], help: "PEM files with certificates to trust besides the system's." },
+  insecure: { type: "boolean", default: false, help: "Do not verify upstream certificates." },
+  ignoreHosts: { type: "list", default: [], help: "Regular expressions: host:port that matches is relayed unseen." },
+  allowHosts: { type: "list", default: [], help: "Regular expressions: only host:port that matches is intercepted." },
+  bodyLimit: {
+    type: "integer",
+    default: D.bodyLimit,
+    min: 0,
+    help: "Bytes of one body that may be collected or held.",
+  },
+  memoryLimit: { type: "integer", default: D.memoryLimit, min: 0, help: "Bytes that all flows together may hold." },
+  headLimit: { type: "integer", default: D.head.headBytes, min: 1_024, help: "Bytes of a request or response head." },
+  headFields: { type: "integer", default: D.head.headFields, min: 1, help: "Fields of a request or response head." },
+  headerTimeoutMs: {
+    type: "integer",
+    default: D.headerTimeoutMs,
+    min: 1,
+    help: "A request head must be whole by then.",
+  },
+  idleTimeoutMs: {
+    type: "integer",
+    default: D.idleTimeoutMs,
+    min: 1,
+    help: "An idle client or tunnel is closed then.",
+  },
+  connectTimeoutMs: {
+    type: "integer",
+    default: D.connectTimeoutMs,
+    min: 1,
+    help: "An upstream connection is there by then.",
+  },
+  stallTimeoutMs: {
+    type: "integer",
+    default: D.stallTimeoutMs,
+    min: 1,
+    help: "An exchange in which nothing moves fails then.",
+  },
+  keepAliveMs: {
+    type: "integer",
+    default: D.keepAliveMs,
+    min: 1,
+    help: "A waiting stream gets a comment each time this passes.",
+  },
+  hookBudgetMs: {
+    type: "integer",
+    default: 5_000,
+    min: 1,
+    help: "An asynchronous hook of an addon has to end by then.",
+  },
+  upstreamConnections: {
+    type: "integer",
+    default: D.upstreamConnections,
+    min: 1,
+    help: "Connections to one origin at a time.",
+  },
+  upstreamIdleMs: {
+    type: "integer",
+    default: D.upstreamIdleMs,
+    min: 1,
+    help: "An idle upstream connection is closed then.",
+  },
+} as const satisfies OptionSpecs
+
+export type CoreValues = OptionValues<typeof CORE_OPTIONS>
+
+/** Throws a UsageError that names the option. */
+export function settingsFrom(values: CoreValues): ProxySettings {
+  return {
+    ...D,
+    head: { headBytes: values.headLimit, headFields: values.headFields },
+    baseUpstream: upstreamUrl(values.baseUpstream),
+    baseHosts: values.baseHost.map((name) => name.toLowerCase()),
+    baseOrigins: values.baseOrigin,
+    connectTo: values.connectTo.map(connectToRule),
+    upstreamCa: values.upstreamCa.map(pemFile),
+    verify: !values.insecure,
+    ignoreHosts: values.ignoreHosts.map((text) => pattern("--ignore-hosts", text)),
+    allowHosts: values.allowHosts.map((text) => pattern("--allow-hosts", text)),
+    bodyLimit: values.bodyLimit,
+    memoryLimit: values.memoryLimit,
+    headerTimeoutMs: values.headerTimeoutMs,
+    idleTimeoutMs: values.idleTimeoutMs,
+    connectTimeoutMs: values.connectTimeoutMs,
+    stallTimeoutMs: values.stallTimeoutMs,
+    keepAliveMs: values.keepAliveMs,
+    upstreamConnections: values.upstreamConnections,
+    upstreamIdleMs: values.upstreamIdleMs,
+  }
+}
+
+function upstreamUrl(text: string): URL {
+  if (!/^https?:\/\//i.test(text))
+    throw new UsageError(`--base-upstream ${text}: the upstream needs a scheme, for example https://${text}`)
+  if (!URL.canParse(text)) throw new UsageError(`--base-upstream ${text}: this is no URL`)
+  return new URL(text)
+}
+
+/** curl's HOST1:PORT1:HOST2:PORT2, each part of which may be empty. */
+function connectToRule(text: string): ConnectToRule {
+  const match = /^(\[[0-9a-f:.]+\]|[^:[\]]*):(\d*):(\[[0-9a-f:.]+\]|[^:[\]]*):(\d*)$/i.exec(text)
+  if (match === null)
+    throw new UsageError(
+      `--connect-to ${text}: write HOST:PORT:ADDR:PORT, for example api.openai.com:443:127.0.0.1:8443`,
+    )
+  const [, host = "", port = "", toHost = "", toPort = ""] = match
+  return { host: bare(host), port: portOf(text, port), toHost: bare(toHost), toPort: portOf(text, toPort) }
+}
+
+function bare(host: string): string {
+  if (host === "") return ""
+  return parseAuthority(host, 1)?.host ?? host.toLowerCase()
+}
+
+function portOf(text: string, port: string): number | undefined {
+  if (port === "") return undefined
+  const number = Number(port)
+  if (number < 1 || number > 65_535) throw new UsageError(`--connect-to ${text}: ${port} is no port`)
+  return number
+}
+
+function pemFile(path: string): string {
+  let text: string
+  try {
+    text = readFileSync(path, "latin1")
+  } catch (thrown) {
+    throw new UsageError(`--upstream-ca ${path}: ${messageOf(thrown)}`)
+  }
+  if (text.includes("-----BEGIN CERTIFICATE-----")) return text
+  throw new UsageError(`--upstream-ca ${path}: the file holds no PEM certificate`)
+}
+
+function pattern(option: string, text: string): RegExp {
+  try {
+    return new RegExp(text, "i")
+  } catch (thrown) {
+    throw new UsageError(`${option} ${text}: ${messageOf(thrown)}`)
+  }
+}
+
+/** The base URL for clients, as it is printed and as `run` sets it. */
+export function baseUrlOf(host: string, port: number): string {
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
+  return `http://${hostAndPort(reachable, port)}`
+}
