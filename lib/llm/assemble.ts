@@ -228,7 +228,7 @@ export class Assembler {
     }
     if (!call) return
     if (delta.id && call.id === undefined && this.#room(delta.id.length)) call.id = delta.id
-    if (delta.name && call.name === "" && this.#room(delta.name.length)) call.name = delta.name
+    if (delta.name && this.#room(delta.name.length)) call.name += delta.name
     if (delta.arguments !== "" && this.#room(PIECE_CHARS + delta.arguments.length)) call.arguments.push(delta.arguments)
   }
 

@@ -70,7 +70,9 @@ export type Delta =
       readonly index: number
       /** Which call of the choice this piece belongs to. */
       readonly call: number
+      /** Told once, with the first piece that has it. */
       readonly id: string | undefined
+      /** The name, told once; from a provider that splits names, the next piece of it. */
       readonly name: string | undefined
       /** The next piece of the arguments' JSON text; may be empty. */
       readonly arguments: string

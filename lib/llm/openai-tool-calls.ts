@@ -1,7 +1,7 @@
 /**
  * Which tool call a streamed piece belongs to. OpenAI numbers the calls of a choice with `index`; the servers that
- * imitate it leave the number out (Ollama's early versions), give every call number 0 (Gemini), repeat or empty the
- * name (LM Studio up to 0.3.15), or make a new id for each piece (vLLM 0.6). No piece may be lost or joined to the wrong call.
+ * imitate it leave the number out (Ollama before 0.4.7), give every call number 0 (Ollama 0.20), repeat, empty or split
+ * the name (LM Studio, Gemini), or make a new id for each piece (vLLM). No piece may be lost or joined to the wrong call.
  */
 import { FlowError } from "../errors.ts"
 import { arrayOf, type JsonObject, type JsonValue, objectOf, parseJson, stringOf } from "./json.ts"
@@ -90,17 +90,17 @@ export class ToolCallTracker {
     return call
   }
 
-  /** Id and name are told once, when first known. */
+  /** The id is told once, when first known; of the name only what is new, for some repeat it and some split it. */
   #delta(call: Call, piece: Piece): ToolCallDelta {
     const id = call.id === undefined ? piece.id : undefined
-    const name = call.name === undefined ? piece.name : undefined
+    const name = piece.name === call.name ? undefined : piece.name
     call.id ??= id
-    call.name ??= name
+    if (name !== undefined) call.name = (call.name ?? "") + name
     return { type: "toolCall", index: this.#choice, call: call.number, id, name, arguments: piece.arguments }
   }
 }
 
-/** Whether `piece` has the number of `call` and is another call all the same: Gemini gives every call number 0. */
+/** Whether `piece` has the number of `call` and is another call all the same: Ollama gives every call number 0. */
 function isOther(call: Call, piece: Piece): boolean {
   if (piece.name === undefined || (piece.id !== undefined && piece.id === call.id)) return false
   const otherId = piece.id !== undefined && call.id !== undefined

@@ -126,7 +126,7 @@ test("empty choices and calls cannot fill memory either", async (t) => {
   t.ok(completion.choices.length < 100 && completion.toolCalls.length < 100)
 })
 
-test("a tool call takes its first id and name, and all of its arguments", async (t) => {
+test("a tool call takes its first id, and all pieces of its name and arguments", async (t) => {
   const assembler = new Assembler()
   const piece = (call: number, id: string | undefined, name: string | undefined, json: string): Delta => {
     return { type: "toolCall", index: 0, call, id, name, arguments: json }
@@ -134,14 +134,14 @@ test("a tool call takes its first id and name, and all of its arguments", async 
   for (const delta of [
     piece(1, "b", "g", "{"),
     piece(0, "a", "f", "["),
-    piece(1, "c", "h", "}"),
+    piece(1, "c", "_2", "}"),
     piece(0, undefined, undefined, "]"),
   ]) {
     assembler.add(delta)
   }
   t.strictSame(assembler.finish(false).toolCalls, [
     { id: "a", name: "f", arguments: "[]" },
-    { id: "b", name: "g", arguments: "{}" },
+    { id: "b", name: "g_2", arguments: "{}" },
   ])
 })
 

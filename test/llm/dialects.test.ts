@@ -1,5 +1,5 @@
 /**
- * The rules that hold for every dialect, over the recorded forms in test/fixtures/llm/<dialect>: `name.sse|ndjson|json`
+ * The rules that hold for every dialect, over the forms in test/fixtures/llm/<dialect>: `name.sse|ndjson|json`
  * with `name.….expected.json` beside it. A new dialect adds fixtures and nothing here.
  */
 import { readdirSync, readFileSync } from "node:fs"

@@ -150,6 +150,12 @@ test("arguments that came as an object are written as JSON; odd entries are skip
   t.strictSame(new ToolCallTracker(0).readFunctionCall(null), [])
 })
 
+test("a name in pieces is put together, and a repeated one is told once", async (t) => {
+  const named = (name: string): JsonObject => piece(0, undefined, name, "")
+  const [call] = calls([named("edit_ex")], [named("isting_file")], [named("edit_existing_file")])
+  t.equal(call?.name, "edit_existing_file")
+})
+
 test("id and name are told once, with the first piece that has them", async (t) => {
   const tracker = new ToolCallTracker(0)
   const [first] = tracker.readCalls([piece(0, "x", undefined, "")])
