@@ -54,6 +54,9 @@ export type Replied =
   | { readonly kind: "reply"; readonly reply: Reply }
   | { readonly kind: "answer"; readonly answer: AnswerState; readonly options: RespondOptions }
 
+/** What outlives its flow is told this. One error for all: making one costs more than parsing a head. */
+const ENDED = new FlowError("llmproxy", "ended", "the flow that it belongs to has ended")
+
 /** Mutable timings, in milliseconds since `start`. */
 type Marks = { -readonly [K in keyof FlowTimings]: FlowTimings[K] }
 
@@ -222,7 +225,8 @@ export class FlowState implements Flow, HookScope {
     this.phase = "ended"
     this.delivery.stop()
     this.memory.release()
-    for (const listener of this.#onFail.splice(0)) listener(new FlowError("llmproxy", "ended", "its parent has ended"))
+    for (const listener of this.#onFail) listener(ENDED)
+    this.#onFail = []
   }
 
   // HookScope

@@ -100,6 +100,7 @@ export class Http1ClientStream implements ClientStream {
     if (this.#state !== "head-sent") return
     this.#state = "ended"
     if (this.#framing?.kind === "chunked") this.#writer.text(trailerSection(trailers))
+    this.#writer.flush()
     if (this.#gone !== undefined) this.#client.close()
     else if (this.#requestDone) this.#finishConnection()
     // The answer is out before the request was read whole: what is left of it is not worth reading.
@@ -110,6 +111,7 @@ export class Http1ClientStream implements ClientStream {
     if (this.#state === "ended" || this.#state === "aborted") return
     const headSent = this.#state === "head-sent"
     this.#state = "aborted"
+    this.#writer.flush()
     if (!headSent) this.#client.destroy()
     // A length or a missing last chunk shows the cut, so what is queued may still arrive.
     else if (this.#framing?.kind !== "until-close") this.#client.close()
@@ -119,6 +121,7 @@ export class Http1ClientStream implements ClientStream {
 
   tunnel(): Duplex {
     this.#state = "ended"
+    this.#writer.flush()
     return this.#client.detach()
   }
 

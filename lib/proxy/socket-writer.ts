@@ -7,52 +7,59 @@ import { FlowError } from "../errors.ts"
 
 /** Bytes in the socket's queue from which on the writer asks to wait. */
 const WRITE_HIGH_WATER = 65_536
-/** Up to this size a chunk is copied beside its framing: cheaper than three entries in the socket's queue. */
-const COPY_BYTES_MAX = 8_192
-const CRLF = Buffer.from("\r\n", "latin1")
+/** Up to this size bytes are copied beside their head or framing. */
+const COPY_BYTES_MAX = 16_384
+const CRLF = "\r\n"
 
 export class SocketWriter {
   #socket: Duplex
   #corked = false
+  /** Text that waits for the bytes behind it: one copy is cheaper than two entries in the socket's queue. */
+  #pending = ""
 
   constructor(socket: Duplex) {
     this.#socket = socket
   }
 
-  /** Latin1 text: heads and framing. */
+  /** Latin1 text: heads and framing. Leaves with the next bytes, with `flush`, or at the end of this turn. */
   text(text: string): boolean {
     this.#cork()
-    this.#socket.write(text, "latin1")
+    this.#pending += text
     return this.#hasRoom()
   }
 
   bytes(bytes: Buffer): boolean {
     this.#cork()
-    this.#socket.write(bytes)
+    if (this.#pending !== "" && bytes.length <= COPY_BYTES_MAX) this.#socket.write(this.#join(this.#take(), bytes, ""))
+    else {
+      this.flush()
+      this.#socket.write(bytes)
+    }
     return this.#hasRoom()
   }
 
   /** One chunk of the chunked coding; `head` is its size line. */
   chunk(head: string, bytes: Buffer): boolean {
     this.#cork()
-    if (bytes.length > COPY_BYTES_MAX) {
-      this.#socket.write(head, "latin1")
+    if (bytes.length <= COPY_BYTES_MAX) {
+      this.#socket.write(this.#join(this.#take() + head, bytes, CRLF))
+    } else {
+      this.#socket.write(this.#take() + head, "latin1")
       this.#socket.write(bytes)
-      this.#socket.write(CRLF)
-      return this.#hasRoom()
+      this.#socket.write(CRLF, "latin1")
     }
-    const framed = Buffer.allocUnsafe(head.length + bytes.length + 2)
-    framed.write(head, 0, "latin1")
-    bytes.copy(framed, head.length)
-    framed[framed.length - 2] = 13
-    framed[framed.length - 1] = 10
-    this.#socket.write(framed)
     return this.#hasRoom()
+  }
+
+  /** Hands text that waits to the socket: before the socket is ended or given away. */
+  flush(): void {
+    if (this.#pending !== "") this.#socket.write(this.#take(), "latin1")
   }
 
   /** Resolves when the queue has drained; rejects when the socket closes first. */
   ready(): Promise<void> {
     const socket = this.#socket
+    this.flush()
     if (socket.destroyed || socket.writableEnded) return Promise.reject(closed())
     if (!socket.writableNeedDrain) return Promise.resolve()
     return new Promise((resolve, reject) => {
@@ -73,12 +80,27 @@ export class SocketWriter {
     return this.#socket.writableLength < WRITE_HIGH_WATER
   }
 
+  #take(): string {
+    const text = this.#pending
+    this.#pending = ""
+    return text
+  }
+
+  #join(before: string, bytes: Buffer, after: string): Buffer {
+    const joined = Buffer.allocUnsafe(before.length + bytes.length + after.length)
+    joined.write(before, 0, "latin1")
+    joined.set(bytes, before.length)
+    if (after !== "") joined.write(after, before.length + bytes.length, "latin1")
+    return joined
+  }
+
   #cork(): void {
     if (this.#corked) return
     this.#corked = true
     this.#socket.cork()
     process.nextTick(() => {
       this.#corked = false
+      this.flush()
       this.#socket.uncork()
     })
   }

@@ -1,0 +1,24 @@
+/** llmproxy as a peer: the built program, driven without its command line so that only the proxy is measured. */
+import { resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+
+const [confdir = "", caFile = "", originPort = "0", ...scripts] = process.argv.slice(2)
+const from = (file: string) => import(pathToFileURL(resolve("dist/lib", file)).href)
+const { App } = await from("app.js")
+const { NO_SOURCES } = await from("option-sources.js")
+const { makeLogger } = await from("log.js")
+
+const app = new App({
+  sources: {
+    ...NO_SOURCES,
+    flags: { port: 0, upstreamCa: [caFile], connectTo: [`:${originPort}:127.0.0.1:${originPort}`] },
+  },
+  scripts,
+  places: { folders: [process.cwd()], shipped: resolve("addons") },
+  confdir,
+  log: makeLogger((line: string) => process.stderr.write(`${line}\n`), "warn"),
+  watch: false,
+})
+const { port } = await app.start()
+process.stdout.write(`${port}\n`)
+process.stdin.resume().on("end", () => process.exit(0))

@@ -1,0 +1,82 @@
+/**
+ * Processes under measurement: started with a port on their first line of output, their CPU time and memory read from
+ * the operating system, children included.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { readdirSync, readFileSync } from "node:fs"
+
+/** Clock ticks a second in /proc/PID/stat: a constant of the Linux ABI. */
+const TICKS_PER_SECOND = 100
+
+export interface Peer {
+  readonly name: string
+  readonly child: ChildProcess
+  readonly port: number
+  stop(): Promise<void>
+}
+
+/** Starts a command; `port` is what it listens on, or the number on its first line of output. */
+export async function startPeer(
+  name: string,
+  command: string,
+  args: readonly string[],
+  options: { port?: number; env?: NodeJS.ProcessEnv } = {},
+): Promise<Peer> {
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...options.env } })
+  let errors = ""
+  child.stderr.on("data", (bytes) => {
+    errors = (errors + String(bytes)).slice(-2_000)
+  })
+  const port = options.port ?? (await firstNumber(child, () => errors))
+  if (options.port === undefined) child.stdout.resume()
+  return { name, child, port, stop: () => stop(child) }
+}
+
+function firstNumber(child: ChildProcess, errors: () => string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let text = ""
+    child.stdout?.on("data", (bytes) => {
+      text += String(bytes)
+      const match = /(\d{4,5})\s*\n/.exec(text)
+      if (match !== null) resolve(Number(match[1]))
+    })
+    child.once("exit", (code) => reject(new Error(`ended with ${code} before it listened: ${errors()}`)))
+  })
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = new Promise((resolve) => child.once("exit", resolve))
+  child.kill("SIGKILL")
+  await exited
+}
+
+/** CPU time of the process and its children, in microseconds. */
+export function cpuMicros(peer: Peer): number {
+  return family(peer.child.pid ?? 0).reduce((sum, pid) => sum + statOf(pid).cpu, 0)
+}
+
+/** Resident memory of the process and its children, in bytes. */
+export function residentBytes(peer: Peer): number {
+  return family(peer.child.pid ?? 0).reduce((sum, pid) => sum + statOf(pid).resident, 0)
+}
+
+function family(pid: number): number[] {
+  const parents = new Map<number, number>()
+  for (const name of readdirSync("/proc")) if (/^\d+$/.test(name)) parents.set(Number(name), statOf(Number(name)).parent)
+  const members = [pid]
+  for (const member of members) for (const [child, parent] of parents) if (parent === member) members.push(child)
+  return members
+}
+
+function statOf(pid: number): { parent: number; cpu: number; resident: number } {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1")
+    // The name is in parentheses and may hold anything; fields are counted behind it.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+    const ticks = Number(fields[11]) + Number(fields[12])
+    return { parent: Number(fields[1]), cpu: (ticks / TICKS_PER_SECOND) * 1e6, resident: Number(fields[21]) * 4_096 }
+  } catch {
+    return { parent: 0, cpu: 0, resident: 0 } // It has ended meanwhile.
+  }
+}
