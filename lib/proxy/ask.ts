@@ -73,7 +73,7 @@ function applyRoute(flow: FlowState): void {
 /** After a change of origin, credentials stay behind unless an addon has set them itself. */
 function dropForeignCredentials(flow: FlowState): void {
   const { request, original } = flow
-  if (new URL(request.url).origin === new URL(original.url).origin) return
+  if (request.host === original.host && request.port === original.port && request.scheme === original.scheme) return
   for (const name of CREDENTIAL_FIELDS)
     if (request.headers.get(name) === original.headers.get(name)) request.headers.delete(name)
   for (const name of new Set(request.headers.lowerNames())) if (name.startsWith("openai-")) request.headers.delete(name)
@@ -86,7 +86,7 @@ function targetOf(flow: FlowState): Target {
   const host = normalHost(request.host)
   if (host === undefined) throw new FlowError("client", "bad-host", `${request.host} is no host name`)
   const sni = flow.delivery.client.connection.tunnelSni
-  const sameHost = sni !== undefined && new URL(original.url).hostname.replace(/^\[|\]$/g, "") === host
+  const sameHost = sni !== undefined && original.host === request.host
   return {
     scheme: request.scheme,
     host,

@@ -60,7 +60,7 @@ export class FlowRequestState implements FlowRequest {
   }
 
   get url(): string {
-    return `${this.scheme}://${formatAuthority(this.host, this.port, this.scheme)}${this.path === "*" ? "" : this.path}`
+    return urlOf(this)
   }
 
   set url(value: string) {
@@ -146,6 +146,34 @@ export class FlowRequestState implements FlowRequest {
       return undefined
     })
   }
+}
+
+/** The request as it came: addons change the other one. */
+export class OriginalRequest {
+  readonly method: string
+  readonly scheme: "http" | "https"
+  readonly host: string
+  readonly port: number
+  readonly path: string
+  readonly headers: Headers
+
+  constructor({ method, scheme, host, port, path, headers }: FlowRequestState) {
+    this.method = method
+    this.scheme = scheme
+    this.host = host
+    this.port = port
+    this.path = path
+    this.headers = headers.clone()
+  }
+
+  get url(): string {
+    return urlOf(this)
+  }
+}
+
+function urlOf(request: { scheme: "http" | "https"; host: string; port: number; path: string }): string {
+  const { scheme, host, port, path } = request
+  return `${scheme}://${formatAuthority(host, port, scheme)}${path === "*" ? "" : path}`
 }
 
 class PrefixedBody implements Body {

@@ -27,7 +27,7 @@ import { uuidv7 } from "../uuid.ts"
 import { AnswerState } from "./answer.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
 import { ClientDelivery } from "./client-delivery.ts"
-import { FlowRequestState } from "./flow-request.ts"
+import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
 import { snapshotOf } from "./flow-snapshot.ts"
 import { type MemoryBudget, MemoryShare } from "./memory.ts"
@@ -67,7 +67,7 @@ export class FlowState implements Flow, HookScope {
   readonly delivery: ClientDelivery
   readonly parent: FlowState | undefined
   readonly request: FlowRequestState
-  readonly original: { readonly method: string; readonly url: string; readonly headers: Headers }
+  readonly original: OriginalRequest
   readonly metadata: Record<string, unknown> = Object.create(null)
   readonly baseUrl: boolean
   readonly memory: MemoryShare
@@ -103,8 +103,7 @@ export class FlowState implements Flow, HookScope {
     this.baseUrl = client.baseUrl
     this.memory = new MemoryShare(core.memory)
     this.request = new FlowRequestState(client, this.memory, core.settings.bodyLimit)
-    const { method, url, headers } = this.request
-    this.original = { method, url, headers: headers.clone() }
+    this.original = new OriginalRequest(this.request)
     this.client = new ClientView(core, client)
     this.delivery = new ClientDelivery(client, core.clock, core.settings.keepAliveMs)
     this.#startMonotonic = core.clock.monotonic()
