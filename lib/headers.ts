@@ -86,8 +86,13 @@ export class Headers {
     return this.#lower
   }
 
-  *[Symbol.iterator](): Generator<[name: string, value: string]> {
-    for (let index = 0; index < this.#lower.length; index++) yield [this.#nameAt(index), this.#values[index] ?? ""]
+  [Symbol.iterator](): IterableIterator<[name: string, value: string]> {
+    return this.entries().values()
+  }
+
+  /** Name and value of every line: a copy. */
+  entries(): [name: string, value: string][] {
+    return this.#values.map((value, index) => [this.#nameAt(index), value])
   }
 
   clone(): Headers {

@@ -20,7 +20,6 @@ import type {
   SendRequest,
   UpstreamInfo,
 } from "../flow.ts"
-import type { Headers } from "../headers.ts"
 import type { HookName } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import { uuidv7 } from "../uuid.ts"
