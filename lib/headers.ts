@@ -13,9 +13,9 @@ const BAD_VALUE = /[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u00ff]/
 export type HeadersInit = Headers | Iterable<readonly [string, string]> | Record<string, string | readonly string[]>
 
 export class Headers {
-  // Three columns instead of one list of objects: a head is read and written on the hot path.
+  // Two columns instead of a list of objects, and values cut from their lines when asked for: a head is read and
+  // written on the hot path, and what recorders keep of it costs the garbage collector by the object.
   #lower: string[] = []
-  #values: string[] = []
   #lines: string[] = []
 
   constructor(init?: HeadersInit) {
@@ -25,51 +25,49 @@ export class Headers {
       for (const one of typeof value === "string" ? [value] : value) this.append(name, one)
   }
 
-  /** Takes a line as it stood on the wire, without its CRLF. The caller has validated name and value. */
-  appendRaw(line: string, name: string, value: string): void {
-    this.#lower.push(name.toLowerCase())
-    this.#values.push(value)
+  /** Takes a line as it stood on the wire, without its CRLF. The caller has validated it; it begins with `name`. */
+  appendRaw(line: string, name: string): void {
+    this.#lower.push(lowerCase(name))
     this.#lines.push(line)
   }
 
   /** Adds a line after the others. Throws a TypeError on a name or value that would break the head. */
   append(name: string, value: string): void {
-    this.appendRaw(fieldLine(name, value), name, value)
+    this.appendRaw(fieldLine(name, value), name)
   }
 
-  /** The first value of the field, or undefined. */
+  /** The first value of the field, without white space around it, or undefined. */
   get(name: string): string | undefined {
-    const index = this.#lower.indexOf(name.toLowerCase())
-    return index < 0 ? undefined : this.#values[index]
+    const index = this.#lower.indexOf(lowerCase(name))
+    return index < 0 ? undefined : this.#valueAt(index)
   }
 
   /** Every value of the field, in order. */
   getAll(name: string): string[] {
-    const lower = name.toLowerCase()
-    return this.#values.filter((_, index) => this.#lower[index] === lower)
+    const lower = lowerCase(name)
+    return this.#lines.flatMap((_, index) => (this.#lower[index] === lower ? [this.#valueAt(index)] : []))
   }
 
   has(name: string): boolean {
-    return this.#lower.includes(name.toLowerCase())
+    return this.#lower.includes(lowerCase(name))
   }
 
   /** Puts one line in place of every line of that name; the first one's place and case are kept. */
   set(name: string, value: string): void {
-    const first = this.#lower.indexOf(name.toLowerCase())
+    const lower = lowerCase(name)
+    const first = this.#lower.indexOf(lower)
     if (first < 0) {
       this.append(name, value)
       return
     }
-    const kept = this.#nameAt(first)
-    const line = fieldLine(kept, value)
-    this.#remove(name.toLowerCase(), first + 1)
-    this.#values[first] = value
+    const line = fieldLine(this.#nameAt(first), value)
+    this.#remove(lower, first + 1)
     this.#lines[first] = line
   }
 
   /** Removes every line of that name. */
   delete(name: string): void {
-    this.#remove(name.toLowerCase(), 0)
+    this.#remove(lowerCase(name), 0)
   }
 
   get size(): number {
@@ -81,7 +79,7 @@ export class Headers {
     return this.#lines
   }
 
-  /** The lower-case name of line `index`: what the framing code compares. */
+  /** The lower-case name of each line: what the framing code compares. */
   lowerNames(): readonly string[] {
     return this.#lower
   }
@@ -92,13 +90,12 @@ export class Headers {
 
   /** Name and value of every line: a copy. */
   entries(): [name: string, value: string][] {
-    return this.#values.map((value, index) => [this.#nameAt(index), value])
+    return this.#lines.map((_, index) => [this.#nameAt(index), this.#valueAt(index)])
   }
 
   clone(): Headers {
     const copy = new Headers()
     copy.#lower = this.#lower.slice()
-    copy.#values = this.#values.slice()
     copy.#lines = this.#lines.slice()
     return copy
   }
@@ -107,14 +104,45 @@ export class Headers {
     return (this.#lines[index] ?? "").slice(0, this.#lower[index]?.length)
   }
 
+  #valueAt(index: number): string {
+    const line = this.#lines[index] ?? ""
+    let first = (this.#lower[index]?.length ?? 0) + 1
+    let last = line.length
+    while (first < last && isBlank(line.charCodeAt(first))) first++
+    while (last > first && isBlank(line.charCodeAt(last - 1))) last--
+    return line.slice(first, last)
+  }
+
   #remove(lower: string, from: number): void {
     for (let index = this.#lower.length - 1; index >= from; index--) {
       if (this.#lower[index] !== lower) continue
       this.#lower.splice(index, 1)
-      this.#values.splice(index, 1)
       this.#lines.splice(index, 1)
     }
   }
+}
+
+/** Lower-case forms of names that were seen: a few hundred names make up all traffic. */
+const lowerNames = new Map<string, string>()
+const LOWER_NAMES_MAX = 1_000
+const KEPT_NAME = /^[\x21-\x7e]{1,64}$/
+
+function lowerCase(name: string): string {
+  const known = lowerNames.get(name)
+  if (known !== undefined) return known
+  const lower = name.toLowerCase()
+  if (lowerNames.size < LOWER_NAMES_MAX && KEPT_NAME.test(name)) lowerNames.set(flat(name), flat(lower))
+  return lower
+}
+
+/** A copy that does not keep the head alive from which it was cut. */
+function flat(text: string): string {
+  return Buffer.from(text, "latin1").toString("latin1")
+}
+
+/** Optional white space: RFC 9110 section 5.6.3. */
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9
 }
 
 function fieldLine(name: string, value: string): string {

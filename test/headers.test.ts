@@ -5,7 +5,7 @@ function rawHeaders(...lines: string[]): Headers {
   const headers = new Headers()
   for (const line of lines) {
     const colon = line.indexOf(":")
-    headers.appendRaw(line, line.slice(0, colon), line.slice(colon + 1).trim())
+    headers.appendRaw(line, line.slice(0, colon))
   }
   return headers
 }

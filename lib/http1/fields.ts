@@ -65,7 +65,7 @@ export function parseFields(
     if (BAD_VALUE.test(value))
       throw violation(side, "bad-field-value", `field ${quoted(name)} holds a control character: ${quoted(value)}`)
     const line = text.slice(start, end)
-    headers.appendRaw(line, name, value)
+    headers.appendRaw(line, name)
     if (noted !== undefined) note(noted, name, value, line)
     start = end + 2
   }
