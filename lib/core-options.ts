@@ -26,14 +26,14 @@ export const CORE_OPTIONS = {
   upstreamCa: { type: "list", default: [], help: "PEM files with certificates to trust besides the system's." },
   insecure: { type: "boolean", default: false, help: "Do not verify upstream certificates." },
   ignoreHosts: { type: "list", default: [], help: "Regular expressions: host:port that matches is relayed unseen." },
+  allowHosts: { type: "list", default: [], help: "Regular expressions: only host:port that matches is intercepted." },
   flowDetail: {
     type: "integer",
     default: 1,
     min: 0,
     max: 4,
-    help: "What is printed of a flow; 0: nothing, 1: a line, 2: excerpts, 3: messages as they come, 4: heads and bodies.",
+    help: "What is printed of a flow: 0 nothing, 1 a line, 2 excerpts, 3 messages as they come, 4 heads and bodies.",
   },
-  allowHosts: { type: "list", default: [], help: "Regular expressions: only host:port that matches is intercepted." },
   bodyLimit: {
     type: "integer",
     default: D.bodyLimit,

@@ -2,11 +2,10 @@
  * `llmproxy ca`: where the CA's certificate is, the certificate itself, and the commands that make this machine
  * trust it. Makes the CA where there is none yet; runs no command and changes no trust store.
  */
-import { homedir } from "node:os"
-import { join } from "node:path"
-import type { CommandModule } from "yargs"
 import { type Ca, loadOrCreateCa } from "../../certs/ca.ts"
 import { type Distro, readDistro, trustCommands, writeCaBundle } from "../../certs/trust.ts"
+import type { Command } from "./command.ts"
+import { confdirOf, PLACE_FLAGS } from "./proxy-flags.ts"
 
 const ACTIONS = ["path", "print", "trust"] as const
 type Action = (typeof ACTIONS)[number]
@@ -14,7 +13,7 @@ type Action = (typeof ACTIONS)[number]
 export interface CaArguments {
   action: Action
   confdir: string
-  permit: string[]
+  permit: readonly string[]
 }
 
 /** What the command prints: `out` on stdout, `warnings` on stderr. */
@@ -53,32 +52,25 @@ export function trustText(
   return [intro, ...steps].join("\n")
 }
 
-export const caCommand: CommandModule<object, CaArguments> = {
-  command: "ca [action]",
-  describe: "show the CA's certificate, or how to trust it",
-  builder: (yargs) =>
-    yargs
-      .positional("action", {
-        choices: ACTIONS,
-        default: "path" as const,
-        describe:
-          "path: where the certificate is; print: the certificate; trust: the commands that make this machine trust it",
-      })
-      .option("confdir", {
-        type: "string",
-        default: join(homedir(), ".llmproxy"),
-        describe: "folder of the CA",
-      })
-      .option("permit", {
-        type: "string",
-        array: true,
-        nargs: 1, // or it would take the action that follows for another host
-        default: [] as string[],
-        describe: "limit a new CA to this host, the names below it, or this address (repeatable)",
-      }),
-  handler: async (args) => {
-    const { out, warnings } = await runCa(args, Date.now)
-    for (const warning of warnings) process.stderr.write(`${warning}\n`)
-    process.stdout.write(out)
+export const caCommand: Command = {
+  name: "ca",
+  usage: "llmproxy ca [path|print|trust]",
+  help: "show where the CA's certificate is, the certificate, or the commands that make this machine trust it",
+  words: ACTIONS,
+  flags: {
+    confdir: PLACE_FLAGS.confdir,
+    permit: {
+      type: "list",
+      value: "HOST",
+      help: "Limit a new CA to this host and the names below it, or to this address (repeatable).",
+    },
+  },
+  async run(line, world) {
+    const [action = "path"] = ACTIONS.filter((name) => name === line.words[0])
+    const request = { action, confdir: confdirOf(line, world), permit: line.list("permit") }
+    const { out, warnings } = await runCa(request, () => world.clock.now())
+    for (const warning of warnings) world.err.write(`${warning}\n`)
+    world.out.write(out)
+    return 0
   },
 }

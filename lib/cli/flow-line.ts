@@ -1,0 +1,118 @@
+/**
+ * One flow as one line: method, host and path, model, route and why, tokens in and out, status, time to first token,
+ * total time. Pure. What stands in it comes from strangers, so every piece is made harmless first.
+ */
+import type { Flow } from "../flow.ts"
+import { blankSecrets, printable } from "../log.ts"
+import type { Colour, Paint } from "./paint.ts"
+
+/** Characters of a path, a reason or an error message that a line repeats. */
+const PIECE_CHARS_MAX = 200
+/** Between two fields. */
+const GAP = "  "
+/** Before the continuation of a line that is longer than the terminal is wide. */
+const INDENT = "     "
+
+interface Field {
+  readonly text: string
+  readonly colour?: Colour
+}
+
+export interface LineOptions {
+  readonly paint: Paint
+  /** Where the line is broken, between fields; undefined: never. */
+  readonly columns: number | undefined
+}
+
+/** The line of a flow that has ended, with its line break. */
+export function flowLine(flow: Flow, { paint, columns }: LineOptions): string {
+  const fields = fieldsOf(flow).filter(({ text }) => text !== "")
+  const lead = flow.parent === undefined ? "" : "  ↳ "
+  let result = lead
+  let width = lead.length
+  for (const [i, { text, colour }] of fields.entries()) {
+    const gap = i === 0 ? "" : GAP
+    const breaks = columns !== undefined && i > 0 && width + gap.length + text.length > columns
+    result += breaks ? `\n${INDENT}` : gap
+    width = (breaks ? INDENT.length : width + gap.length) + text.length
+    result += colour === undefined ? text : paint(colour, text)
+  }
+  return `${result}\n`
+}
+
+function fieldsOf(flow: Flow): Field[] {
+  const { llm, routed, timings } = flow
+  const isLlm = llm !== undefined
+  const place: Field = { text: placeOf(flow) }
+  return [
+    isLlm ? { ...place, colour: "bold" } : { ...place, colour: "dim" },
+    { text: modelOf(flow), colour: "cyan" },
+    { text: routeOf(flow), colour: routed?.name === "local" ? "green" : "magenta" },
+    { text: tokensOf(flow) },
+    statusOf(flow),
+    { text: timings.firstDeltaMs === undefined ? "" : `first ${duration(timings.firstDeltaMs)}`, colour: "dim" },
+    { text: timings.endMs === undefined ? "" : duration(timings.endMs), colour: "dim" },
+  ]
+}
+
+/** The request as the client made it, without its query: that may hold anything. */
+function placeOf({ original }: Flow): string {
+  const { method, url } = original
+  return clean(`${method} ${url.replace(/^https?:\/\//, "").replace(/\?.*$/s, "")}`)
+}
+
+function modelOf({ llm }: Flow): string {
+  if (llm === undefined) return ""
+  const { model } = llm.request
+  const answered = llm.completion?.model
+  // "gpt-4o-2024-08-06" is what "gpt-4o" means, not another model.
+  const isOther = answered !== undefined && answered !== "" && !answered.startsWith(model)
+  return clean(isOther ? `${model} → ${answered}` : model)
+}
+
+function routeOf({ routed }: Flow): string {
+  if (routed?.name === undefined) return ""
+  return clean(routed.reason === undefined ? routed.name : `${routed.name}: ${routed.reason}`)
+}
+
+function tokensOf({ llm }: Flow): string {
+  const usage = llm?.completion?.usage
+  if (usage === undefined) return ""
+  const counted = usage.source === "counted" ? "~" : ""
+  const input = usage.inputTokens === undefined ? "" : `in ${counted}${usage.inputTokens}`
+  const output = usage.outputTokens === undefined ? "" : `out ${counted}${usage.outputTokens}`
+  return [input, output].filter((text) => text !== "").join(GAP)
+}
+
+function statusOf(flow: Flow): Field {
+  const { response, error, llm, unparsed } = flow
+  const status = response?.status
+  const shown = status === undefined ? "" : String(status)
+  if (error !== undefined) {
+    const what = error.code === "client-gone" ? "client left" : `${shown === "" ? "failed" : "cut"}: ${error.message}`
+    return { text: clean(shown === "" ? what : `${shown} ${what}`), colour: "red" }
+  }
+  if (llm?.error !== undefined)
+    return { text: clean(`${shown} ${llm.error.kind}: ${llm.error.message}`), colour: "red" }
+  if (llm?.completion?.finishReason.unified === "length") return { text: `${shown} length`, colour: "yellow" }
+  if (unparsed !== undefined) return { text: clean(`${shown} not read: ${unparsed}`), colour: "yellow" }
+  if (status !== undefined && status >= 400) return { text: shown, colour: "red" }
+  return { text: shown, colour: "green" }
+}
+
+/** "85 ms", "1.2 s", "75 s", "3 min 5 s". */
+export function duration(ms: number): string {
+  if (ms < 999.5) return `${Math.round(ms)} ms`
+  const seconds = ms / 1_000
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`
+  const whole = Math.round(seconds)
+  return whole < 120 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`
+}
+
+/** One line's worth of a text from outside: no control bytes, no secrets, not endless. */
+export function clean(text: string, chars = PIECE_CHARS_MAX): string {
+  // Cut first, so that a huge text costs little; what is cut in two by that is no whole secret.
+  const cut = text.length > 4 * chars ? text.slice(0, 4 * chars) : text
+  const shown = blankSecrets(printable(cut))
+  return shown.length > chars ? `${shown.slice(0, chars - 1)}…` : shown
+}

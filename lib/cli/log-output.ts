@@ -1,0 +1,15 @@
+/**
+ * The log on stderr: what went wrong is said with its level and its colour, what is merely told stands as it is.
+ */
+import { type Logger, type LogLevel, makeLogger } from "../log.ts"
+import type { Paint } from "./paint.ts"
+import type { Output } from "./world.ts"
+
+const PREFIX: Readonly<Record<LogLevel, string>> = { debug: "debug: ", info: "", warn: "warning: ", error: "error: " }
+
+export function outputLogger(err: Output, paint: Paint, least: LogLevel): Logger {
+  return makeLogger((line, level) => {
+    const text = PREFIX[level] + line
+    err.write(`${level === "error" ? paint("red", text) : level === "warn" ? paint("yellow", text) : text}\n`)
+  }, least)
+}

@@ -1,0 +1,81 @@
+/**
+ * From the words of a command line to a command, and from whatever it throws to an exit status: 0, 1 when the world
+ * was not as it should be, 2 when the line was not. Each command's file is loaded when it is the one.
+ */
+import { didYouMean } from "../did-you-mean.ts"
+import { StartError, UsageError } from "../errors.ts"
+import { blankSecrets } from "../log.ts"
+import { readArguments } from "./arguments.ts"
+import type { Command, Flags } from "./command.ts"
+import { version } from "./package.ts"
+import type { World } from "./world.ts"
+
+type Loader = () => Promise<Command>
+
+/** In the order of the help. */
+export const COMMANDS: Readonly<Record<string, Loader>> = {
+  start: async () => (await import("./start.ts")).startCommand,
+  run: async () => (await import("./run.ts")).runCommand,
+  env: async () => (await import("./env.ts")).envCommand,
+  demo: async () => (await import("./demo.ts")).demoCommand,
+  ca: async () => (await import("./ca.ts")).caCommand,
+  doctor: async () => (await import("./doctor.ts")).doctorCommand,
+}
+
+const COMMON_FLAGS: Flags = {
+  version: { type: "switch", help: "Print the version." },
+  help: { type: "switch", alias: "h", help: "Print this help." },
+}
+
+/** Runs the line and resolves to the exit status. Never rejects. */
+export async function main(argv: readonly string[], world: World): Promise<number> {
+  try {
+    return await dispatch(argv, world)
+  } catch (thrown) {
+    if (thrown instanceof UsageError) return failed(world, thrown.message, 2)
+    if (thrown instanceof StartError) return failed(world, thrown.message, 1)
+    const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+    world.err.write(`${blankSecrets(stack)}\n`)
+    return 1
+  }
+}
+
+function failed(world: World, message: string, status: number): number {
+  world.err.write(`llmproxy: ${blankSecrets(message)}\n`)
+  return status
+}
+
+async function dispatch(argv: readonly string[], world: World): Promise<number> {
+  const [first = ""] = argv
+  const named = Object.hasOwn(COMMANDS, first)
+  const load = COMMANDS[named ? first : "start"]
+  if (load === undefined) throw new Error(`no loader for ${first}`)
+  const command = await load()
+  const flags = { ...command.flags, ...COMMON_FLAGS }
+  const line = await readArguments(named ? argv.slice(1) : argv, flags)
+  if (line.has("version")) {
+    world.out.write(`${version()}\n`)
+    return 0
+  }
+  if (line.has("help")) {
+    const { helpText } = await import("./help.ts")
+    world.out.write(await helpText({ ...command, flags }, line, world))
+    return 0
+  }
+  checkWords(command, line.words, named)
+  if (line.rest !== undefined && command.takesRest !== true)
+    throw new UsageError(`${command.name}: takes nothing behind "--"; to start a program write llmproxy run -- CMD`)
+  return await command.run(line, world)
+}
+
+function checkWords(command: Command, words: readonly string[], named: boolean): void {
+  const { words: allowed = [] } = command
+  const [word] = allowed.length > 0 && allowed.includes(words[0] ?? "") ? words.slice(1) : words
+  if (word === undefined) return
+  if (Object.hasOwn(COMMANDS, word)) throw new UsageError(`${word}: a command comes first, as in llmproxy ${word} ...`)
+  if (allowed.length > 0)
+    throw new UsageError(`${command.name} ${word}: write one of ${allowed.join(", ")}${didYouMean(word, allowed)}`)
+  if (named) throw new UsageError(`${command.name}: takes no "${word}"`)
+  const hint = didYouMean(word, Object.keys(COMMANDS)) || "; an addon is loaded with -s"
+  throw new UsageError(`no command named "${word}"${hint}`)
+}

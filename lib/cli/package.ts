@@ -1,0 +1,30 @@
+/**
+ * Where the package is, seen from its source (lib/cli) and from its compiled form (dist/lib/cli) alike.
+ */
+import { existsSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { SearchPlaces } from "../loader-find.ts"
+import { isRecord } from "../option-value.ts"
+
+export function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(join(folder, "package.json"))) {
+    const above = dirname(folder)
+    if (above === folder) throw new Error("llmproxy's package.json is missing: install it again")
+    folder = above
+  }
+  return folder
+}
+
+export function version(): string {
+  const parsed: unknown = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8"))
+  return isRecord(parsed) ? String(parsed.version) : "unknown"
+}
+
+/** Where `-s` looks: the current folder, then the package's, and by bare name among the shipped addons. */
+export function addonPlaces(cwd: string): SearchPlaces {
+  const root = packageRoot()
+  const source = join(root, "addons")
+  return { folders: [cwd, root], shipped: existsSync(source) ? source : join(root, "dist", "addons") }
+}

@@ -1,0 +1,117 @@
+/**
+ * The flags of the commands that start a proxy, and where the values of its options come from because of them.
+ */
+import { join, resolve } from "node:path"
+import { readConfigFile } from "../config-file.ts"
+import { CORE_OPTIONS } from "../core-options.ts"
+import { UsageError } from "../errors.ts"
+import { type OptionSources, readEnvFile } from "../option-sources.ts"
+import type { CommandLine, Flag, Flags } from "./command.ts"
+import type { World } from "./world.ts"
+
+const OWN_FLAGS = {
+  port: { alias: "p", value: "PORT" },
+  host: { value: "ADDRESS" },
+  "base-upstream": { value: "URL" },
+  "base-host": { value: "NAME" },
+  "base-origin": { value: "ORIGIN" },
+  "connect-to": { value: "RULE" },
+  "upstream-ca": { value: "FILE" },
+  insecure: {},
+  "ignore-hosts": { value: "RE" },
+  "allow-hosts": { value: "RE" },
+  "flow-detail": { value: "0..4" },
+} as const
+
+/** The options of the program that have a flag of their own; the others are set with --set. */
+const OPTION_FLAGS: Flags = Object.fromEntries(
+  Object.entries(OWN_FLAGS).map(([name, shown]) => [name, { ...shown, ...optionFlag(optionOf(name)) }]),
+)
+
+/** Where files are looked for: of every command. */
+export const PLACE_FLAGS = {
+  config: { type: "text", value: "FILE", help: "Config file.", default: "config.yaml in the confdir" },
+  confdir: { type: "text", value: "DIR", help: "Folder of the CA and the config file.", default: "~/.llmproxy" },
+  "env-file": { type: "text", value: "FILE", help: "File with environment variables.", default: ".env" },
+} as const satisfies Flags
+
+export const PROXY_FLAGS: Flags = {
+  script: { type: "list", alias: "s", value: "ADDON", help: "Load an addon: a file, or a shipped one by name." },
+  set: { type: "list", value: "NAME=VALUE", help: "Set an option, as in --set conductor.localModel=qwen." },
+  mode: { type: "list", alias: "m", value: "SPEC", help: "How clients reach the proxy.", default: "regular" },
+  ...OPTION_FLAGS,
+  ...PLACE_FLAGS,
+  quiet: { type: "switch", alias: "q", help: "Print no flows, only warnings and errors." },
+  verbose: { type: "switch", alias: "v", help: "Log more." },
+}
+
+/** The flags that say where a proxy listens, for commands that only talk about one. */
+export const ADDRESS_FLAGS: Flags = {
+  ...Object.fromEntries(["port", "host"].map((name) => [name, OPTION_FLAGS[name] ?? { type: "text", help: "" }])),
+  ...PLACE_FLAGS,
+}
+
+function optionOf(flag: string): keyof typeof CORE_OPTIONS {
+  const name = flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
+  if (!isOption(name)) throw new Error(`--${flag}: no option is called ${name}`)
+  return name
+}
+
+function isOption(name: string): name is keyof typeof CORE_OPTIONS {
+  return Object.hasOwn(CORE_OPTIONS, name)
+}
+
+function optionFlag(name: keyof typeof CORE_OPTIONS): Flag {
+  const { help, type, default: value } = CORE_OPTIONS[name]
+  if (type === "boolean") return { type: "switch", help }
+  if (type === "list") return { type: "list", help }
+  return { type: "text", help, default: String(value) }
+}
+
+export interface Sources {
+  readonly sources: OptionSources
+  readonly confdir: string
+}
+
+/** Reads the files that the line names, or that are at their usual places. Throws a UsageError. */
+export async function sourcesOf(line: CommandLine, world: World): Promise<Sources> {
+  checkMode(line.list("mode"))
+  const named = line.text("env-file")
+  const envFile = readEnvFile(resolve(world.cwd, named ?? ".env"), named !== undefined)
+  const confdir = confdirOf(line, world, envFile?.values)
+  const config = line.text("config")
+  const flags: Record<string, unknown> = {}
+  for (const flag of Object.keys(OWN_FLAGS)) {
+    const value = line.values[flag]
+    if (value !== undefined) flags[optionOf(flag)] = value
+  }
+  const sources = {
+    set: line.list("set"),
+    flags,
+    env: world.env,
+    envFile,
+    config: await readConfigFile(
+      config === undefined ? join(confdir, "config.yaml") : resolve(world.cwd, config),
+      config !== undefined,
+    ),
+  }
+  return { sources, confdir }
+}
+
+/** The folder of the CA and the config file: flag, LLMPROXY_CONFDIR, .env, ~/.llmproxy. */
+export function confdirOf(
+  line: CommandLine,
+  world: World,
+  envFile: Readonly<Record<string, string | undefined>> = {},
+): string {
+  const { LLMPROXY_CONFDIR: fromEnv } = world.env
+  const text = line.text("confdir") || fromEnv || envFile.LLMPROXY_CONFDIR
+  return text ? resolve(world.cwd, text) : join(world.home, ".llmproxy")
+}
+
+function checkMode(modes: readonly string[]): void {
+  for (const mode of modes) {
+    if (mode === "regular") continue
+    throw new UsageError(`--mode ${mode}: this version has only "regular"; say where to listen with -p and --host`)
+  }
+}

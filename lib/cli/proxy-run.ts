@@ -1,0 +1,94 @@
+/**
+ * A proxy as a command runs it: options read, terminal output and log attached, started, and stopped with grace.
+ * Shared by start and run.
+ */
+import { App, type Listening } from "../app.ts"
+import { baseUrlOf, CORE_OPTIONS, type CoreValues } from "../core-options.ts"
+import type { Logger } from "../log.ts"
+import { resolveOptions } from "../options.ts"
+import type { CommandLine } from "./command.ts"
+import { outputLogger } from "./log-output.ts"
+import { nodeWarning } from "./node-version.ts"
+import { addonPlaces } from "./package.ts"
+import { type Paint, paintFor } from "./paint.ts"
+import { type Sources, sourcesOf } from "./proxy-flags.ts"
+import { makeTerminal, type Terminal } from "./terminal.ts"
+import type { Output, World } from "./world.ts"
+
+/** Milliseconds that open streams get to end after a signal. */
+export const GRACE_MS = 10_000
+
+export interface Prepared extends Sources {
+  readonly app: App
+  readonly values: CoreValues
+  readonly log: Logger
+  readonly paint: Paint
+  readonly terminal: Terminal
+}
+
+export interface PrepareOptions {
+  /** Where the lines of the flows go, and the log. */
+  readonly out: Output
+  readonly err: Output
+  /** Values that count where nobody has said otherwise. */
+  readonly defaults?: Readonly<Record<string, unknown>>
+}
+
+/** Reads what the line, the environment and the files say. Throws a UsageError. */
+export async function prepare(
+  line: CommandLine,
+  world: World,
+  { out, err, defaults }: PrepareOptions,
+): Promise<Prepared> {
+  const read = await sourcesOf(line, world)
+  const sources = { ...read.sources, flags: { ...defaults, ...read.sources.flags } }
+  const values = resolveOptions(undefined, CORE_OPTIONS, sources)
+  const isQuiet = line.has("quiet")
+  const [paint, logPaint] = await Promise.all([
+    paintFor(world.env, out.isTerminal),
+    paintFor(world.env, err.isTerminal),
+  ])
+  const log = outputLogger(err, logPaint, isQuiet ? "warn" : line.has("verbose") ? "debug" : "info")
+  const terminal = makeTerminal({ out, paint, detail: isQuiet ? 0 : values.flowDetail })
+  const app = new App({
+    sources,
+    scripts: line.list("script"),
+    places: addonPlaces(world.cwd),
+    confdir: read.confdir,
+    log,
+    builtin: terminal.addon === undefined ? [] : [terminal.addon],
+    clock: world.clock,
+  })
+  return { app, values, log, paint, terminal, sources, confdir: read.confdir }
+}
+
+/** Warnings about where the proxy runs and listens. */
+export function warnAtStart(
+  { log }: Pick<Prepared, "log">,
+  world: World,
+  listening: Listening,
+  isQuiet: boolean,
+): void {
+  const node = nodeWarning(world.nodeVersion)
+  if (node !== undefined && !isQuiet) log.warn(node)
+  if (!isLoopback(listening.host))
+    log.warn(
+      `listening on ${listening.host}: whoever reaches this address can use the proxy and the keys that it adds; ` +
+        "use --host 127.0.0.1 unless that is what you want",
+    )
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "::1" || host === "localhost" || /^(::ffff:)?127\./.test(host)
+}
+
+/** The base URL for OpenAI's clients. */
+export function openaiBaseUrl({ host, port }: Listening): string {
+  return `${baseUrlOf(host, port)}/v1`
+}
+
+/** What a person reads when the program ends. */
+export function writeSummary(terminal: Terminal, err: Output): void {
+  const text = terminal.summary.text()
+  if (text !== "") err.write(`\n${text}`)
+}

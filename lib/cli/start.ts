@@ -1,0 +1,100 @@
+/**
+ * `llmproxy`: starts the proxy and runs it until a signal comes. Open streams may then end; a second signal ends them.
+ */
+
+import { shellQuote } from "../../certs/trust.ts"
+import type { Listening } from "../app.ts"
+import { baseUrlOf } from "../core-options.ts"
+import type { Command, CommandLine } from "./command.ts"
+import { PROXY_FLAGS } from "./proxy-flags.ts"
+import { GRACE_MS, openaiBaseUrl, type Prepared, prepare, warnAtStart, writeSummary } from "./proxy-run.ts"
+import type { World } from "./world.ts"
+
+export const startCommand: Command = {
+  name: "start",
+  usage: "llmproxy [options]",
+  help: "start the proxy (what happens without a command)",
+  flags: {
+    ...PROXY_FLAGS,
+    options: { type: "switch", help: "Print all options, those of the loaded addons too, and end." },
+  },
+  run: start,
+  more: async (line, world) => {
+    const { addonHelp } = await import("./options-help.ts")
+    return await addonHelp(line, world)
+  },
+}
+
+async function start(line: CommandLine, world: World): Promise<number> {
+  if (line.has("options")) {
+    const { allOptions } = await import("./options-help.ts")
+    world.out.write(await allOptions(line, world))
+    return 0
+  }
+  const prepared = await prepare(line, world, { out: world.out, err: world.err })
+  const { app, terminal } = prepared
+  const signals = new SignalWaiter(world)
+  try {
+    const listening = await app.start()
+    const isQuiet = line.has("quiet")
+    warnAtStart(prepared, world, listening, isQuiet)
+    if (!isQuiet) world.err.write(announcement(listening, prepared, line))
+    await signals.first
+    signals.endAtNext()
+    if (app.clients > 0 && !isQuiet) prepared.log.info("ending: open streams get 10 s; once more to end them now")
+    await app.stop(GRACE_MS)
+    writeSummary(terminal, world.err)
+    return 0
+  } catch (thrown) {
+    await app.stop()
+    throw thrown
+  } finally {
+    signals.stop()
+  }
+}
+
+/** What a person needs to point a client at the proxy. */
+export function announcement(
+  listening: Listening,
+  { app, paint, values, confdir }: Announced,
+  line: CommandLine,
+): string {
+  const { host, port } = listening
+  const env = ["llmproxy env"]
+  if (port !== 8080) env.push("-p", String(port))
+  if (values.host !== "127.0.0.1") env.push("--host", shellQuote(values.host))
+  if (line.text("confdir") !== undefined) env.push("--confdir", shellQuote(confdir))
+  const addons = app.addons.chain.addons.filter(({ file }) => file !== undefined).map(({ name }) => name)
+  const rows = [
+    ...(addons.length === 0 ? [] : [["addons", addons.join(", ")]]),
+    ["base URL", `OPENAI_BASE_URL=${openaiBaseUrl(listening)}`],
+    ["all traffic of a shell", `eval "$(${env.join(" ")})"`],
+  ]
+  const width = Math.max(...rows.map(([name = ""]) => name.length))
+  const lines = rows.map(([name = "", text = ""]) => `  ${paint("dim", name.padEnd(width))}  ${text}\n`)
+  return `llmproxy listening on ${paint("bold", baseUrlOf(host, port))}\n${lines.join("")}`
+}
+
+type Announced = Pick<Prepared, "app" | "paint" | "values" | "confdir">
+
+/** The first signal asks the program to end, the second one ends it. */
+class SignalWaiter {
+  readonly first: Promise<void>
+  readonly stop: () => void
+  #isEnding = false
+
+  constructor(world: World) {
+    let came = () => {}
+    this.first = new Promise((resolve) => {
+      came = resolve
+    })
+    this.stop = world.onSignal(() => {
+      if (this.#isEnding) world.exit(0)
+      else came()
+    })
+  }
+
+  endAtNext(): void {
+    this.#isEnding = true
+  }
+}
