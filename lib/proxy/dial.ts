@@ -22,6 +22,8 @@ export interface DialOptions {
   readonly head: HeadLimits
   readonly self: SelfGuard
   readonly trust: TrustStore
+  /** Resolves names. Default: the system's resolver. */
+  readonly lookup?: Lookup | undefined
   /** The TLS session of an earlier connection to the same target. */
   readonly session: Buffer | undefined
   onSession(session: Buffer): void
@@ -96,9 +98,11 @@ class Attempt {
   }
 
   /** Resolves names ourselves, to see before the connection is made whether a name means the proxy itself. */
-  #lookup(to: { host: string; port: number }): LookupFunction {
+  #lookup(to: { host: string; port: number }): Lookup {
+    const resolve: Lookup =
+      this.#options.lookup ?? ((name, options, done) => lookup(name, { ...options, all: true }, done))
     return (hostname, options, callback) => {
-      lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+      resolve(hostname, options, (error, addresses) => {
         const own = error === null && addresses.some(({ address }) => this.#options.self.isSelf(address, to.port))
         if (own) callback(loopError(to.host, to.port), [])
         else callback(error, addresses ?? [])
@@ -160,7 +164,8 @@ class Attempt {
   }
 }
 
-type LookupFunction = (
+/** Resolves a name to all of its addresses. */
+export type Lookup = (
   hostname: string,
   options: object,
   callback: (error: Error | null, addresses: LookupAddress[]) => void,

@@ -23,7 +23,7 @@ export const OWN_PATH = "/.llmproxy/"
 export function resolveHead(head: RequestHead, place: Place, settings: ProxySettings, self: SelfGuard): ResolvedHead {
   const absolute = /^([a-z][a-z0-9+.-]*):\/\//i.exec(head.target)
   if (absolute !== null) {
-    const resolved = absoluteForm(head, absolute[1]?.toLowerCase() ?? "")
+    const resolved = absoluteForm(head, absolute[1]?.toLowerCase() ?? "", place)
     self.check(resolved.host, resolved.port)
     return { head: resolved, baseUrl: false }
   }
@@ -34,8 +34,11 @@ export function resolveHead(head: RequestHead, place: Place, settings: ProxySett
   return { head: streamHead(head, { scheme, host, port }, head.target), baseUrl: false }
 }
 
-/** `GET http://host/path`: the target's authority wins, and Host is rewritten to it (RFC 9112 section 3.2.2). */
-function absoluteForm(head: RequestHead, scheme: string): StreamRequestHead {
+/**
+ * `GET http://host/path`: the target's authority wins, and Host is rewritten to it (RFC 9112 section 3.2.2). Inside a
+ * tunnel the bytes still go where the tunnel goes: that is whom the client has connected to.
+ */
+function absoluteForm(head: RequestHead, scheme: string, place: Place): StreamRequestHead {
   if (scheme !== "http" && scheme !== "https")
     throw new FlowError("client", "bad-scheme", `requests for ${scheme}: URLs cannot be made here`)
   const rest = head.target.slice(scheme.length + 3)
@@ -44,9 +47,22 @@ function absoluteForm(head: RequestHead, scheme: string): StreamRequestHead {
   const authority = parseAuthority(authorityText, defaultPort(scheme))
   if (authority === undefined)
     throw new FlowError("client", "bad-target", "the host of the request-target is not understood")
-  const path = end < 0 ? "/" : rest.slice(end)
-  head.headers.set("Host", formatAuthority(authority.host, authority.port, scheme))
-  return streamHead(head, { scheme, ...authority }, path.startsWith("/") ? path : `/${path}`)
+  setHost(head, authority, scheme)
+  const to = place.kind === "tunnel" ? place : { scheme, ...authority }
+  return streamHead(head, to, originForm(head.method, end < 0 ? "" : rest.slice(end)))
+}
+
+/** A Host line that says the same stays as it came. */
+function setHost({ headers }: RequestHead, wanted: Authority, scheme: "http" | "https"): void {
+  const present = parseAuthority(headers.get("host") ?? "", defaultPort(scheme))
+  if (present?.host === wanted.host && present.port === wanted.port) return
+  headers.set("Host", formatAuthority(wanted.host, wanted.port, scheme))
+}
+
+/** What is left of an absolute URL behind its authority. OPTIONS of no path is about the server: RFC 9112 section 3.2.4. */
+function originForm(method: string, rest: string): string {
+  if (rest === "" && method === "OPTIONS") return "*"
+  return rest.startsWith("/") ? rest : `/${rest}`
 }
 
 /**
@@ -93,5 +109,6 @@ function streamHead(
   path: string,
 ): StreamRequestHead {
   const { method, headers, upgrade, version } = head
-  return { method, ...to, path, headers, upgrade, version: version === "1.0" ? "HTTP/1.0" : "HTTP/1.1" }
+  const { scheme, host, port } = to
+  return { method, scheme, host, port, path, headers, upgrade, version: version === "1.0" ? "HTTP/1.0" : "HTTP/1.1" }
 }

@@ -10,6 +10,7 @@ import { StartError, systemCodeOf } from "../errors.ts"
 import type { ServerHookInfo } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import { hostAndPort, parseAuthority } from "./authority.ts"
+import type { Lookup } from "./dial.ts"
 import type { ExchangeCore } from "./flow-state.ts"
 import { MemoryBudget } from "./memory.ts"
 import { sendChild } from "./send.ts"
@@ -27,6 +28,8 @@ export interface ProxyServerOptions {
   chain(): HookChain
   /** The TLS context for a host; throws a FlowError. */
   leaf(name: string): SecureContext
+  /** Resolves upstream names. Default: the system's resolver. */
+  readonly lookup?: Lookup
 }
 
 export class ProxyServer {
@@ -38,13 +41,14 @@ export class ProxyServer {
   #identityKey = randomBytes(32)
 
   constructor(options: ProxyServerOptions) {
-    const { settings, clock, log } = options
+    const { settings, clock, log, lookup } = options
     this.#options = options
-    this.#upstream = new Upstream(settings, clock, {
-      connecting: (target) => this.#connecting(target),
-      connected: (info) => this.#serverHook("serverConnected", info),
-      disconnected: (info) => void this.#serverHook("serverDisconnected", info),
-    })
+    const events = {
+      connecting: (target: Target) => this.#connecting(target),
+      connected: (info: ServerInfo) => this.#serverHook("serverConnected", info),
+      disconnected: (info: ServerInfo) => void this.#serverHook("serverDisconnected", info),
+    }
+    this.#upstream = new Upstream(settings, clock, events, lookup)
     const core: ExchangeCore = {
       upstream: this.#upstream,
       settings,

@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from "../clock.ts"
 import { FlowError } from "../errors.ts"
-import { type Dialled, dial } from "./dial.ts"
+import { type Dialled, dial, type Lookup } from "./dial.ts"
 import { Http1Server } from "./h1-server.ts"
 import { SelfGuard } from "./self.ts"
 import type { ProxySettings } from "./settings.ts"
@@ -47,11 +47,13 @@ export class Upstream {
   #settings: ProxySettings
   #clock: Clock
   #events: UpstreamEvents
+  #lookup: Lookup | undefined
 
-  constructor(settings: ProxySettings, clock: Clock, events: UpstreamEvents) {
+  constructor(settings: ProxySettings, clock: Clock, events: UpstreamEvents, lookup?: Lookup) {
     this.#settings = settings
     this.#clock = clock
     this.#events = events
+    this.#lookup = lookup
     this.#trust = new TrustStore(settings.upstreamCa)
   }
 
@@ -101,6 +103,7 @@ export class Upstream {
       head: this.#settings.head,
       self: this.self,
       trust: this.#trust,
+      lookup: this.#lookup,
       session: this.#sessions.get(key),
       onSession: (session) => this.#keepSession(key, session),
     })
