@@ -100,6 +100,11 @@ export interface RouteSpec {
   reason?: string
   /** Tokens that the decision counted; `x-llmproxy-tokens`. */
   tokens?: number
+  /**
+   * Fields for that upstream alone, as a key of its: they are set when the request leaves, and only if it still goes
+   * to the origin it went to at this call. A hook that reads `flow.request.headers` before does not see them.
+   */
+  headers?: HeadersInit
   /** An upstream proxy: http://[user:password@]host:port. */
   via?: string
   /** The address to connect to instead of the URL's host: `host:port`. */
@@ -129,6 +134,14 @@ export interface SendOptions {
   dialect?: DialectName
   /** When the promise resolves: at the response head, the first delta (default), or the end. */
   until?: "head" | "delta" | "end"
+  /** Milliseconds until `until` has to be reached; then the answer's failure says so. Default: no limit. */
+  timeoutMs?: number
+  /**
+   * What the deltas of an answer in a dialect become before anybody sees them: what is empty after it counts as empty,
+   * and `respond` writes every event anew. Each choice ends with a finish delta, so that it can let go what it held
+   * back. One function an answer.
+   */
+  transform?: DeltaTransform
   via?: string
   connectTo?: string
   ca?: string
@@ -244,8 +257,14 @@ export interface Flow {
   route(spec: RouteSpec): void
   /** Asks `url` in a child flow. The client sees nothing of it unless it is handed to `respond`. */
   send(request: SendRequest, options: SendOptions): Promise<Answer>
-  /** From now on a client that waits for a stream gets keep-alive comments of its dialect (after `keepAliveMs`). */
-  keepAlive(note?: string): void
+  /**
+   * From now on a client that waits for a stream gets keep-alive comments of its dialect (after `keepAliveMs`). The
+   * function that it returns stops that again, unless a head has been sent by then: whoever waits for events goes on
+   * being kept alive until there are some.
+   */
+  keepAlive(note?: string): () => void
+  /** What `promise` becomes. The hook's time budget stands still; rejects when the flow is killed or the client leaves. */
+  waitFor<T>(promise: PromiseLike<T>): Promise<T>
   /** Ends the flow now, both sides. */
   kill(reason?: string): void
   /** Resolves on `resume()`, rejects when the flow is killed or the client leaves. */

@@ -18,6 +18,8 @@ import {
   deltasOf,
   type EncodeContext,
   errorContent,
+  isObject,
+  type JsonValue,
   type StreamEncoder,
   type Usage,
 } from "./observe.ts"
@@ -92,7 +94,7 @@ class AnswerEncoding {
     const head: StreamResponseHead = { status: 200, reason: "OK", headers }
     if (!this.#answer.streaming) return generatedIncoming(head, this.#fromJson())
     const same = this.#answer.dialect === this.#client && this.#options.model === undefined
-    return generatedIncoming(head, same ? this.#sameBytes() : this.#encoded())
+    return generatedIncoming(head, same && !this.#answer.transformed ? this.#sameBytes() : this.#encoded())
   }
 
   /** A JSON answer for a client that wants a stream. */
@@ -126,7 +128,7 @@ class AnswerEncoding {
     }
   }
 
-  /** Another dialect, or another model name: every delta is written anew. */
+  /** Another dialect, another model name, or a transform: every delta is written anew. */
   async *#encoded(): AsyncGenerator<Buffer, void> {
     const answer = this.#answer
     let encoder: StreamEncoder | undefined
@@ -138,7 +140,8 @@ class AnswerEncoding {
         )
         throw asFlowError(event.error)
       }
-      encoder ??= this.#client.encoder(this.#context(modelIn(event.json)))
+      if (event.json === undefined && event.deltas.length === 0) continue // A comment, or the end mark.
+      encoder ??= this.#encoderFor(event.json)
       const writer = encoder
       const text = event.deltas.map((delta) => (delta.type === "usage" ? "" : writer.delta(delta))).join("")
       if (text !== "") yield Buffer.from(text)
@@ -151,7 +154,17 @@ class AnswerEncoding {
   async #usageFor(completion: Completion): Promise<Usage> {
     const { usage } = this.#options
     if (completion.usage.source !== "none" || usage === undefined) return completion.usage
-    return typeof usage === "function" ? await usage(completion) : usage
+    this.#flow.countedUsage = typeof usage === "function" ? await usage(completion) : usage
+    return this.#flow.countedUsage
+  }
+
+  /** Within one dialect, id, time and fields that we do not know are the answer's own. */
+  #encoderFor(json: JsonValue | undefined): StreamEncoder {
+    const encoder = this.#client.encoder(this.#context(modelIn(json)))
+    const { model } = this.#options
+    if (this.#answer.dialect === this.#client && isObject(json))
+      encoder.adopt(model === undefined ? json : { ...json, model })
+    return encoder
   }
 
   #context(model: string | undefined): EncodeContext {

@@ -3,9 +3,10 @@
  * by the addon or handed to the client. answer-encode.ts puts it into the client's dialect and form.
  */
 import { FlowError, messageOf } from "../errors.ts"
-import type { Answer, AnswerFailure, Flow } from "../flow.ts"
+import type { Answer, AnswerFailure, DeltaTransform, Flow } from "../flow.ts"
 import { Headers } from "../headers.ts"
 import { isStream } from "./answer-observer.ts"
+import { AnswerTransform } from "./answer-transform.ts"
 import { ContentDecoder } from "./content-coding.ts"
 import type { FlowState } from "./flow-state.ts"
 import type { InnerClient } from "./inner-client.ts"
@@ -42,11 +43,23 @@ export class AnswerState implements Answer {
   #raw: Buffer[] = []
   #rawSize = 0
   #ended = false
+  #transform: AnswerTransform | undefined
 
-  constructor(child: FlowState, inner: InnerClient, dialect: Dialect | undefined) {
+  constructor(
+    child: FlowState,
+    inner: InnerClient,
+    dialect: Dialect | undefined,
+    transform: DeltaTransform | undefined,
+  ) {
     this.child = child
     this.dialect = dialect
     this.#inner = inner
+    if (transform !== undefined) this.#transform = new AnswerTransform(transform)
+  }
+
+  /** Whether its events say something else than their bytes do. */
+  get transformed(): boolean {
+    return this.#transform !== undefined
   }
 
   get flow(): Flow {
@@ -73,7 +86,7 @@ export class AnswerState implements Answer {
       if (this.status >= 400) await this.#readStatusError()
       else if (this.streaming) await this.#readEvents(what)
       else if (this.dialect !== undefined) await this.#readJson(this.dialect)
-      else if (what === "end") while ((await this.nextPiece()) !== undefined) {}
+      else if (what === "end") await this.#readAll(this.child.core.settings.bodyLimit)
     } catch (thrown) {
       this.#fail(thrown)
     }
@@ -155,12 +168,13 @@ export class AnswerState implements Answer {
     if (this.#ended) return false
     const piece = await this.nextPiece()
     const decoder = this.#decoder
-    const events = piece === undefined ? decoder?.finish() : decoder?.feed(piece)
-    for (const event of events ?? []) {
+    const decoded = (piece === undefined ? decoder?.finish() : decoder?.feed(piece)) ?? []
+    const events = this.#transform?.events(decoded, piece === undefined) ?? decoded
+    for (const event of events) {
       this.assembler.push(event)
       this.#events.push(event)
     }
-    return piece !== undefined || (events?.length ?? 0) > 0
+    return piece !== undefined || events.length > 0
   }
 
   async #readJson(dialect: Dialect): Promise<void> {
@@ -172,8 +186,8 @@ export class AnswerState implements Answer {
     } else if ("error" in answer) {
       this.failure = { kind: "error", message: answer.error.message, status: this.status, error: answer.error }
     } else {
-      this.whole = answer.completion
-      const { text, reasoning, refusal, toolCalls } = answer.completion
+      this.whole = this.#transform?.completion(answer.completion) ?? answer.completion
+      const { text, reasoning, refusal, toolCalls } = this.whole
       if (text === "" && reasoning === "" && refusal === "" && toolCalls.length === 0) this.#empty()
     }
   }

@@ -16,6 +16,7 @@ const CREDENTIAL_FIELDS = ["authorization", "cookie", "api-key", "x-api-key", "x
 export async function ask(flow: FlowState): Promise<Incoming> {
   applyRoute(flow)
   dropForeignCredentials(flow)
+  flow.routeFields?.applyTo(flow.request)
   flow.phase = "upstream"
   const target = targetOf(flow)
   const sender = new RequestSender(flow)

@@ -73,6 +73,13 @@ export class ClientDelivery {
     this.client.abort(reason)
   }
 
+  /** Undoes `keepAlive`, as long as nothing was sent: then the answer's own head can still leave. */
+  letBe(): void {
+    if (this.state !== "nothing") return
+    this.stop()
+    this.#format = undefined
+  }
+
   /** No more comments. */
   stop(): void {
     this.#timer?.cancel()

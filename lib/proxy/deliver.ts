@@ -2,7 +2,7 @@
  * The response's half of a flow: `responseHeaders`, then the body, streamed, transformed or held, then the last hooks.
  * Also how a flow breaks off: what the client is told, and that exactly one of `response` and `error` fires.
  */
-import { FlowError } from "../errors.ts"
+import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
@@ -12,7 +12,7 @@ import { FlowResponseState } from "./flow-response.ts"
 import type { FlowState, Replied } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 import { wholeIncoming } from "./incoming.ts"
-import { dialectFor, errorContent } from "./observe.ts"
+import { type Completion, dialectFor, errorContent, type Usage } from "./observe.ts"
 import { transformed } from "./transform.ts"
 import { relay } from "./tunnel.ts"
 
@@ -155,9 +155,15 @@ async function conclude(flow: FlowState, observer: AnswerObserver, cut: boolean)
     llm.error = error
     await chain.run("llmError", flow, llmFlow, error)
   } else if (completion !== undefined) {
-    llm.completion = completion
-    await chain.run("llmResponse", flow, llmFlow, completion)
+    llm.completion = withCountedUsage(completion, flow.countedUsage)
+    await chain.run("llmResponse", flow, llmFlow, llm.completion)
   }
+}
+
+/** What was counted stands in for what the client's answer does not say: clients that stream seldom ask for usage. */
+function withCountedUsage(completion: Completion, counted: Usage | undefined): Completion {
+  if (counted === undefined || completion.usage.source !== "none") return completion
+  return { ...completion, usage: counted }
 }
 
 /** Reads the answer whole, lets `llmResponse` judge it, then sends it, or what was put in its place. */
@@ -227,7 +233,9 @@ export async function breakOff(flow: FlowState, reason: FlowError): Promise<void
       if (delivery.state === "kept") writeErrorEvent(flow, reason)
       delivery.abort(reason)
     }
-    if (flow.observer !== undefined) await conclude(flow, flow.observer, true)
+    // Whatever becomes of the hooks before it, `error` fires: addons free there what they hold for the flow.
+    if (flow.observer !== undefined)
+      await conclude(flow, flow.observer, true).catch((thrown) => core.log.error(messageOf(thrown)))
     await flow.chain.run("error", flow, flow, reason)
   } catch (thrown) {
     core.log.error(`${flow.request.method} ${flow.request.host}: failed while it broke off: ${String(thrown)}`)

@@ -19,7 +19,9 @@ import type {
   SendOptions,
   SendRequest,
   UpstreamInfo,
+  Usage,
 } from "../flow.ts"
+import { Headers, type HeadersInit } from "../headers.ts"
 import type { HookName } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import { uuidv7 } from "../uuid.ts"
@@ -78,10 +80,14 @@ export class FlowState implements Flow, HookScope {
   unparsed: string | undefined
   routed: Routed | undefined
   routeSpec: RouteSpec | undefined
+  /** Fields that `route` was given, for one origin. */
+  routeFields: RouteFields | undefined
   error: FlowError | undefined
   replied: Replied | undefined
   /** The dialect of a flow that an addon sent, where its path does not say it. */
   dialect: Dialect | undefined
+  /** What was counted for an answer that reports no usage. */
+  countedUsage: Usage | undefined
   /** Watches the answer while it is delivered. */
   observer: AnswerObserver | undefined
   /** `held`: the answer is complete and kept back, so `respond` may still put another in its place. */
@@ -93,7 +99,7 @@ export class FlowState implements Flow, HookScope {
   #startMonotonic: number
   #abort: AbortController | undefined
   #onFail: ((reason: FlowError) => void)[] = []
-  #pauses: { resolve(): void; reject(error: FlowError): void }[] = []
+  #pauses: (() => void)[] = []
 
   constructor(core: ExchangeCore, client: ClientStream, chain: HookChain, parent: FlowState | undefined) {
     this.core = core
@@ -141,6 +147,7 @@ export class FlowState implements Flow, HookScope {
     if (this.phase !== "request" && spec.url !== undefined)
       throw new Error("flow.route() comes too late: the request has been sent")
     this.routeSpec = { ...this.routeSpec, ...spec }
+    if (spec.headers !== undefined) this.routeFields = new RouteFields(spec.url ?? this.request.url, spec.headers)
     const { name, reason, tokens, url } = this.routeSpec
     this.routed = { name, reason, tokens, url }
   }
@@ -155,27 +162,35 @@ export class FlowState implements Flow, HookScope {
     }
   }
 
-  keepAlive(note = "keep-alive"): void {
-    if (this.llm?.streams === true) this.delivery.keepAlive(this.llm.format, note)
+  keepAlive(note = "keep-alive"): () => void {
+    if (this.llm?.streams !== true) return () => {}
+    this.delivery.keepAlive(this.llm.format, note)
+    return () => this.delivery.letBe()
   }
 
   kill(reason = "killed by an addon"): void {
     this.fail(new FlowError("addon", "killed", reason))
   }
 
-  async pause(): Promise<void> {
-    if (this.error !== undefined) throw this.error
-    const budget = this.budget
+  pause(): Promise<void> {
+    return this.waitFor(new Promise<void>((resolve) => this.#pauses.push(resolve)))
+  }
+
+  async waitFor<T>(promise: PromiseLike<T>): Promise<T> {
+    const { budget } = this
     budget?.pause()
     try {
-      await new Promise<void>((resolve, reject) => this.#pauses.push({ resolve, reject }))
+      return await new Promise<T>((resolve, reject) => {
+        this.onFail(reject)
+        promise.then(resolve, reject)
+      })
     } finally {
       budget?.resume()
     }
   }
 
   resume(): void {
-    for (const { resolve } of this.#pauses.splice(0)) resolve()
+    for (const resolve of this.#pauses.splice(0)) resolve()
   }
 
   snapshot(): FlowSnapshot {
@@ -187,7 +202,6 @@ export class FlowState implements Flow, HookScope {
     if (this.error !== undefined || this.phase === "ended") return
     this.error = reason
     this.#abort?.abort(reason)
-    for (const { reject } of this.#pauses.splice(0)) reject(reason)
     for (const listener of this.#onFail.splice(0)) listener(reason)
   }
 
@@ -241,6 +255,23 @@ export class FlowState implements Flow, HookScope {
     if (addon.onError !== "block" || hook === "error" || hook === "response") return
     const message = `addon "${addon.name}" failed in ${hook}, and the request was stopped: ${messageOf(error)}`
     throw new FlowError("addon", "addon-failed", message, { status: 500, cause: error })
+  }
+}
+
+/** Fields that may leave for one origin only. */
+class RouteFields {
+  readonly #origin: string
+  readonly #fields: Headers
+
+  constructor(url: string, fields: HeadersInit) {
+    this.#origin = new URL(url).origin
+    this.#fields = new Headers(fields)
+  }
+
+  /** Sets them, if the request goes where they belong. */
+  applyTo(request: FlowRequestState): void {
+    if (new URL(request.url).origin !== this.#origin) return
+    for (const [name, value] of this.#fields) request.headers.set(name, value)
   }
 }
 

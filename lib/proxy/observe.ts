@@ -26,7 +26,7 @@ export type {
   StreamEvent,
   Usage,
 }
-export { Assembler, deltasOf, dialectFor, dialectNamed, isContent, parseJson }
+export { Assembler, deltasOf, dialectFor, dialectNamed, isContent, isObject, parseJson }
 
 /** What a flow that speaks a dialect carries. */
 export class LlmState implements FlowLlm {

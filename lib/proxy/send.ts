@@ -2,6 +2,8 @@
  * `flow.send`: asks an upstream in a flow of its own, whose client is this process. The parent's client sees nothing of
  * it; every addon but the sender does.
  */
+import type { Timer } from "../clock.ts"
+import { FlowError } from "../errors.ts"
 import type { Answer, SendOptions, SendRequest } from "../flow.ts"
 import { Headers } from "../headers.ts"
 import { AnswerState } from "./answer.ts"
@@ -33,11 +35,21 @@ export async function sendChild(
     ...(ca === undefined ? {} : { ca }),
   }
   parent.onFail((reason) => child.fail(reason))
-  const answer = new AnswerState(child, inner, child.dialect)
+  const answer = new AnswerState(child, inner, child.dialect, options.transform)
+  const deadline = deadlineOf(child, options)
   void exchange(child)
   await answer.until(options.until ?? "delta")
+  deadline?.cancel()
   parent.check()
   return answer
+}
+
+/** `timeoutMs`: the child fails then. */
+function deadlineOf(child: FlowState, { timeoutMs, url }: SendOptions): Timer | undefined {
+  if (timeoutMs === undefined) return undefined
+  return child.core.clock.after(timeoutMs, () =>
+    child.fail(new FlowError("upstream", "timeout", `${url}: no answer within ${timeoutMs} ms`, { status: 504 })),
+  )
 }
 
 function headOf(request: SendRequest, target: string): StreamRequestHead {
