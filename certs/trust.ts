@@ -162,8 +162,8 @@ export function shellQuote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
-// PowerShell takes the typographic single quotes for the plain one, so they are doubled as well.
-function powershellQuote(text: string): string {
+/** One word of PowerShell, whatever is in it. It takes the typographic single quotes for the plain one: all are doubled. */
+export function powershellQuote(text: string): string {
   return `'${text.replace(/['\u2018-\u201b]/g, "$&$&")}'`
 }
 

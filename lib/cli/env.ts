@@ -1,12 +1,67 @@
-/** Not written yet. */
+/**
+ * `llmproxy env`: the variables that `run` sets, as lines for `eval`. Starts nothing; makes the CA where there is none,
+ * because the variables name its files.
+ */
+import { loadOrCreateCa } from "../../certs/ca.ts"
+import { writeCaBundle } from "../../certs/trust.ts"
+import { baseUrlOf, CORE_OPTIONS } from "../core-options.ts"
+import { didYouMean } from "../did-you-mean.ts"
 import { UsageError } from "../errors.ts"
-import type { Command } from "./command.ts"
+import { resolveOptions } from "../options.ts"
+import type { Command, CommandLine } from "./command.ts"
+import { type Environment, proxyEnvironment } from "./environment.ts"
+import { ADDRESS_FLAGS, sourcesOf } from "./proxy-flags.ts"
+import { assignments, SHELLS, type Shell, usualShell } from "./shell.ts"
+import type { World } from "./world.ts"
+
 export const envCommand: Command = {
   name: "env",
-  usage: "llmproxy env",
-  help: "env",
-  flags: {},
-  run: async () => {
-    throw new UsageError("env: not there yet")
+  usage: "llmproxy env [options]",
+  help: "print the variables that point a shell's programs at a proxy that runs, for eval",
+  flags: {
+    ...ADDRESS_FLAGS,
+    shell: { type: "text", value: "SHELL", help: `One of ${SHELLS.join(", ")}.`, default: "by $SHELL" },
   },
+  async run(line, world) {
+    const shell = shellOf(line.text("shell"), world)
+    world.out.write(assignments(await environmentFor(line, world), shell))
+    return 0
+  },
+}
+
+async function environmentFor(line: CommandLine, world: World): Promise<Environment> {
+  const { sources, confdir } = await sourcesOf(line, world)
+  const { host, port, baseUpstream } = resolveOptions(undefined, CORE_OPTIONS, sources)
+  if (port === 0) throw new UsageError("env: the port is 0, which is none yet; name the proxy's with -p PORT")
+  return await makeEnvironment({ host, port }, { confdir, world, baseUpstream })
+}
+
+export interface EnvironmentPlace {
+  readonly confdir: string
+  readonly world: World
+  readonly baseUpstream: string
+}
+
+/** The variables for the programs of a proxy, with the files that they name. Throws a StartError for a broken CA. */
+export async function makeEnvironment(
+  { host, port }: { readonly host: string; readonly port: number },
+  { confdir, world, baseUpstream }: EnvironmentPlace,
+): Promise<Environment> {
+  const ca = await loadOrCreateCa(confdir, { clock: () => world.clock.now() })
+  const bundleFile = await writeCaBundle(confdir, ca, { env: { ...world.env } })
+  return proxyEnvironment({
+    proxyUrl: baseUrlOf(host, port),
+    caFile: ca.paths.certPem,
+    bundleFile,
+    env: world.env,
+    targets: URL.canParse(baseUpstream) ? [new URL(baseUpstream).hostname] : [],
+  })
+}
+
+function shellOf(given: string | undefined, world: World): Shell {
+  if (given === undefined) return usualShell(world.platform, world.env)
+  const named = given === "bash" || given === "zsh" ? "sh" : given
+  const shell = SHELLS.find((name) => name === named)
+  if (shell !== undefined) return shell
+  throw new UsageError(`--shell ${given}: must be one of ${SHELLS.join(", ")}${didYouMean(given, SHELLS)}`)
 }

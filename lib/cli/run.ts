@@ -1,12 +1,121 @@
-/** Not written yet. */
-import { UsageError } from "../errors.ts"
-import type { Command } from "./command.ts"
+/**
+ * `llmproxy run -- CMD`: a proxy for one program, which is started with the variables that point it here. Its standard
+ * streams are its own: what the proxy has to say goes to stderr or to --log-file.
+ */
+import { spawn } from "node:child_process"
+import { closeSync, openSync, writeSync } from "node:fs"
+import { constants } from "node:os"
+import { resolve } from "node:path"
+import { baseUrlOf } from "../core-options.ts"
+import { messageOf, StartError, systemCodeOf, UsageError } from "../errors.ts"
+import type { Command, CommandLine } from "./command.ts"
+import { makeEnvironment } from "./env.ts"
+import type { Environment } from "./environment.ts"
+import { proxyHint } from "./node-program.ts"
+import { PROXY_FLAGS } from "./proxy-flags.ts"
+import { openaiBaseUrl, prepare, warnAtStart, writeSummary } from "./proxy-run.ts"
+import type { Output, World } from "./world.ts"
+
+/** Milliseconds for flows that the program has left behind to be reported. */
+const GRACE_MS = 1_000
+/** What shells exit with for a command that is not there, and for one that cannot be run. */
+const NOT_FOUND = 127
+const NOT_RUNNABLE = 126
+
 export const runCommand: Command = {
   name: "run",
-  usage: "llmproxy run",
-  help: "run",
-  flags: {},
-  run: async () => {
-    throw new UsageError("run: not there yet")
+  usage: "llmproxy run [options] -- CMD ARGS",
+  help: "start a proxy on a free port, run CMD through it, and exit with its status",
+  takesRest: true,
+  flags: {
+    ...PROXY_FLAGS,
+    port: { type: "text", alias: "p", value: "PORT", help: "Port to listen on.", default: "any free one" },
+    "log-file": { type: "text", value: "FILE", help: "Append flows and log to FILE, not to stderr." },
   },
+  run,
+}
+
+async function run(line: CommandLine, world: World): Promise<number> {
+  const [program, ...args] = line.rest ?? []
+  if (program === undefined) throw new UsageError("run: what to run stands behind --, as in llmproxy run -- curl URL")
+  const log = openLog(line, world)
+  try {
+    const prepared = await prepare(line, world, { out: log, err: log, defaults: { port: "0" } })
+    const { app, values, confdir, terminal } = prepared
+    try {
+      const listening = await app.start()
+      const isQuiet = line.has("quiet")
+      warnAtStart(prepared, world, listening, isQuiet)
+      const environment = await makeEnvironment(listening, { confdir, world, baseUpstream: values.baseUpstream })
+      const baseUrl = openaiBaseUrl(listening)
+      if (!isQuiet)
+        log.write(`llmproxy listening on ${baseUrlOf(listening.host, listening.port)}, base URL ${baseUrl}\n`)
+      const hint = await proxyHint(program, world)
+      if (hint !== undefined && !isQuiet)
+        log.write(`${hint}; if its calls do not show up, set OPENAI_BASE_URL=${baseUrl}\n`)
+      return await runProgram(program, args, environment, world)
+    } finally {
+      await app.stop(GRACE_MS)
+      writeSummary(terminal, log)
+    }
+  } finally {
+    log.close()
+  }
+}
+
+/** Runs a program to its end. Resolves to its status; 128 and the signal's number when a signal ended it. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  environment: Environment,
+  world: World,
+): Promise<number> {
+  return new Promise((done) => {
+    const child = spawn(program, args, { stdio: "inherit", cwd: world.cwd, env: withVariables(world.env, environment) })
+    const stop = world.onSignal((signal) => {
+      // A terminal sends Ctrl-C to the program as well: passed on, it would come twice.
+      if (signal !== "SIGINT" || !world.err.isTerminal) child.kill(signal)
+    })
+    child.on("error", (error) => {
+      stop()
+      const isMissing = systemCodeOf(error) === "ENOENT"
+      world.err.write(`llmproxy: run ${program}: ${isMissing ? "no such program" : messageOf(error)}\n`)
+      done(isMissing ? NOT_FOUND : NOT_RUNNABLE)
+    })
+    child.on("exit", (status, signal) => {
+      stop()
+      done(signal === null ? (status ?? 1) : 128 + constants.signals[signal])
+    })
+  })
+}
+
+function withVariables(env: Environment, more: Environment): NodeJS.ProcessEnv {
+  const result: NodeJS.ProcessEnv = { ...env }
+  for (const [name, value] of Object.entries(more)) {
+    if (value === undefined) delete result[name]
+    else result[name] = value
+  }
+  return result
+}
+
+/** Where the proxy's own lines go. */
+function openLog(line: CommandLine, world: World): Output & { close(): void } {
+  const file = line.text("log-file")
+  if (file === undefined) {
+    const { err } = world
+    return { write: (text) => err.write(text), isTerminal: err.isTerminal, columns: err.columns, close: () => {} }
+  }
+  const path = resolve(world.cwd, file)
+  try {
+    // Prompts may stand in it: for the user's eyes.
+    const handle = openSync(path, "a", 0o600)
+    return {
+      write: (text) => void writeSync(handle, text),
+      isTerminal: false,
+      columns: undefined,
+      close: () => closeSync(handle),
+    }
+  } catch (thrown) {
+    throw new StartError(`--log-file ${path}: ${messageOf(thrown)}`)
+  }
 }

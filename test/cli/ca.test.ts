@@ -1,36 +1,19 @@
 /** `llmproxy ca` as yargs parses it: what it prints where, and that it runs nothing. */
-import { execFile } from "node:child_process"
 import { chmodSync, existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { promisify } from "node:util"
 import { test } from "tap"
-import yargs from "yargs"
 import { caPaths, loadOrCreateCa } from "../../certs/ca.ts"
-import { type CaArguments, caCommand, runCa, trustText } from "../../lib/cli/ca.ts"
+import { trustText } from "../../lib/cli/ca.ts"
+import { main } from "../../lib/cli/main.ts"
+import { FakeWorld } from "../helpers/world.ts"
 
-/** The command's arguments as yargs hands them over. */
-async function parse(...args: string[]): Promise<CaArguments> {
-  let parsed: CaArguments | undefined
-  const command = {
-    ...caCommand,
-    handler: (given: CaArguments) => {
-      parsed = given
-    },
-  }
-  const fail = (message: string, error: Error | undefined) => {
-    throw error ?? new Error(message)
-  }
-  await yargs(["ca", ...args])
-    .command(command)
-    .strict()
-    .exitProcess(false)
-    .fail(fail)
-    .parseAsync()
-  if (parsed === undefined) throw new Error("the command was not reached")
-  return parsed
+/** What the command prints on stdout. Throws what it says on stderr when it fails. */
+async function run(...args: string[]): Promise<string> {
+  const world = new FakeWorld()
+  const status = await main(["ca", ...args], world)
+  if (status !== 0) throw new Error(`${status} ${world.err.text}`)
+  return world.out.text
 }
-
-const run = async (...args: string[]) => (await runCa(await parse(...args), Date.now)).out
 
 test("ca and ca path make the CA and print where its certificate is", async (t) => {
   const confdir = join(t.testdir(), "conf")
@@ -78,15 +61,27 @@ test("the text goes to stdout and warnings to stderr", async (t) => {
   const confdir = t.testdir()
   const { paths } = await loadOrCreateCa(confdir, { clock: Date.now })
   chmodSync(paths.pem, 0o644)
-  const script = `
-    const { caCommand } = await import(${JSON.stringify(new URL("../../lib/cli/ca.ts", import.meta.url).href)})
-    await caCommand.handler({ action: "path", confdir: ${JSON.stringify(confdir)}, permit: [] })`
-  const args = [...process.execArgv, "--input-type=module", "--eval", script]
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, args)
-  t.equal(stdout, `${paths.certPem}\n`)
-  t.match(stderr, /^.*llmproxy-ca.pem: other users could use this key \(mode 0644\)[^\n]*\n$/)
+  const world = new FakeWorld()
+  t.equal(await main(["ca", "path", "--confdir", confdir], world), 0)
+  t.equal(world.out.text, `${paths.certPem}\n`)
+  t.match(world.err.text, /^.*llmproxy-ca.pem: other users could use this key \(mode 0644\)[^\n]*\n$/)
 })
 
-test("an unknown action is refused", async (t) => {
-  await t.rejects(run("burn", "--confdir", t.testdir()), { message: /burn/ })
+test("the confdir is the flag's, else LLMPROXY_CONFDIR, else .llmproxy in the home folder", async (t) => {
+  const home = t.testdir()
+  const fromEnv = new FakeWorld({ home, cwd: home, env: { LLMPROXY_CONFDIR: "here" } })
+  t.equal(await main(["ca"], fromEnv), 0)
+  t.equal(fromEnv.out.text, `${join(home, "here", "llmproxy-ca-cert.pem")}\n`)
+  const byDefault = new FakeWorld({ home })
+  t.equal(await main(["ca"], byDefault), 0)
+  t.equal(byDefault.out.text, `${join(home, ".llmproxy", "llmproxy-ca-cert.pem")}\n`)
+})
+
+test("an unknown action is refused with the ones there are, and a near one is suggested", async (t) => {
+  const world = new FakeWorld()
+  t.equal(await main(["ca", "burn"], world), 2)
+  t.equal(world.err.text, "llmproxy: ca burn: write one of path, print, trust\n")
+  const near = new FakeWorld()
+  t.equal(await main(["ca", "trst"], near), 2)
+  t.match(near.err.text, /did you mean "trust"\?/)
 })
