@@ -1,12 +1,116 @@
-/** Not written yet. */
-import { UsageError } from "../errors.ts"
-import type { Command } from "./command.ts"
+/**
+ * `llmproxy doctor`: looks at everything that the main job needs, says what it found and what to do, changes nothing.
+ * Exit status 1 when something is broken.
+ */
+import { createServer } from "node:net"
+import { loadCa } from "../../certs/ca.ts"
+import { isTrusted } from "../../certs/trust.ts"
+import { CORE_OPTIONS } from "../core-options.ts"
+import { systemCodeOf } from "../errors.ts"
+import { printable } from "../log.ts"
+import type { OptionSources } from "../option-sources.ts"
+import { type OptionSpecs, resolveOptions } from "../options.ts"
+import { hostAndPort } from "../proxy/authority.ts"
+import type { Command, CommandLine } from "./command.ts"
+import { makeAsk } from "./doctor/ask.ts"
+import type { Check, ConductorValues, Finding, Mark, Patient } from "./doctor/check.ts"
+import { checkCloud } from "./doctor/cloud.ts"
+import { checkLocal } from "./doctor/local.ts"
+import { checkCa, checkNode, checkNoProxy, checkPort } from "./doctor/machine.ts"
+import { type Colour, type Paint, paintFor } from "./paint.ts"
+import { PROXY_FLAGS, sourcesOf } from "./proxy-flags.ts"
+import type { World } from "./world.ts"
+
+/** One after the other: the check of the port listens there for a moment, where the next one looks for a server. */
+const MACHINE_CHECKS: readonly Check[] = [checkNode, checkPort, checkCa, checkNoProxy]
+/** At once: they wait for others. */
+const NETWORK_CHECKS: readonly Check[] = [checkLocal, checkCloud]
+const SIGNS: Readonly<Record<Mark, readonly [string, Colour]>> = {
+  good: ["✓", "green"],
+  bad: ["✗", "red"],
+  note: ["–", "yellow"],
+}
+
+/** LM Studio's, which the conductor asks where nothing is said. */
+const DEFAULT_LOCAL_PORT = 1234
+
+/** The conductor's own declaration is the addon's; these are what doctor needs of it, read from the same places. */
+const CONDUCTOR_OPTIONS = {
+  localUrl: { type: "string", help: "" },
+  localHost: { type: "string", help: "", env: "LOCAL_LLM_HOST" },
+  localPort: { type: "integer", help: "", env: "LOCAL_LLM_PORT" },
+  localKey: { type: "string", help: "", secret: true },
+  cloudKey: { type: "string", help: "", secret: true, env: "OPENAI_API_KEY" },
+  maxTokenCount: { type: "integer", help: "", default: 8192, env: "MAX_TOKEN_COUNT" },
+} as const satisfies OptionSpecs
+
 export const doctorCommand: Command = {
   name: "doctor",
-  usage: "llmproxy doctor",
-  help: "doctor",
-  flags: {},
-  run: async () => {
-    throw new UsageError("doctor: not there yet")
+  usage: "llmproxy doctor [options]",
+  help: "check local model servers, the cloud key, the CA, the port and the environment",
+  flags: Object.fromEntries(
+    ["port", "host", "base-upstream", "set", "config", "confdir", "env-file"].map((name) => [
+      name,
+      PROXY_FLAGS[name] ?? { type: "text", help: "" },
+    ]),
+  ),
+  async run(line, world) {
+    const paint = await paintFor(world.env, world.out.isTerminal)
+    return await examine(await patientOf(line, world), world, paint)
   },
+}
+
+/** Runs all checks, prints their findings in order. Resolves to the exit status. */
+export async function examine(patient: Patient, world: Pick<World, "out">, paint: Paint): Promise<number> {
+  let broken = 0
+  const print = (findings: readonly Finding[]) => {
+    broken += findings.filter(({ mark }) => mark === "bad").length
+    for (const finding of findings) world.out.write(findingText(finding, paint))
+  }
+  for (const check of MACHINE_CHECKS) print(await check(patient))
+  const running = NETWORK_CHECKS.map((check) => check(patient))
+  for (const findings of running) print(await findings)
+  const things = broken === 1 ? "1 thing is" : `${broken} things are`
+  world.out.write(`\n${broken === 0 ? "Nothing is" : things} broken.\n`)
+  return broken === 0 ? 0 : 1
+}
+
+export function findingText({ mark, text, fix }: Finding, paint: Paint): string {
+  const [sign, colour] = SIGNS[mark]
+  const line = `${paint(colour, sign)} ${printable(text)}\n`
+  return fix === undefined ? line : `${line}  ${paint("dim", `→ ${printable(fix)}`)}\n`
+}
+
+async function patientOf(line: CommandLine, world: World): Promise<Patient> {
+  const { sources, confdir } = await sourcesOf(line, world)
+  const clock = () => world.clock.now()
+  return {
+    env: world.env,
+    clock: world.clock,
+    nodeVersion: world.nodeVersion,
+    confdir,
+    values: resolveOptions(undefined, CORE_OPTIONS, sources),
+    conductor: conductorOf(sources),
+    ask: makeAsk(world.clock),
+    listens: tryListening,
+    loadCa: () => loadCa(confdir, { clock }),
+    isTrusted: (ca) => isTrusted(ca, world.platform),
+  }
+}
+
+function conductorOf(sources: OptionSources): ConductorValues {
+  const { localUrl, localHost, localPort, ...values } = resolveOptions("conductor", CONDUCTOR_OPTIONS, sources)
+  if (localUrl !== undefined || (localHost === undefined && localPort === undefined)) return { ...values, localUrl }
+  const host = localHost ?? "127.0.0.1"
+  const port = localPort ?? DEFAULT_LOCAL_PORT
+  return { ...values, localUrl: host.includes("://") ? host : `http://${hostAndPort(host, port)}` }
+}
+
+/** Listens for a moment, which is the only true answer to whether one could. */
+export function tryListening(host: string, port: number): Promise<"free" | string> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.on("error", (error) => resolve(systemCodeOf(error) ?? error.message))
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve("free")))
+  })
 }

@@ -1,0 +1,78 @@
+/**
+ * Checks of the machine itself: Node, the port, the variables that hide hosts from a proxy, the CA.
+ */
+import { caPaths } from "../../../certs/ca.ts"
+import { baseUrlOf } from "../../core-options.ts"
+import { messageOf, StartError } from "../../errors.ts"
+import { API_HOSTS, hidingEntries } from "../environment.ts"
+import { nodeWarning } from "../node-version.ts"
+import type { Finding, Patient } from "./check.ts"
+
+/** What package.json's engines ask for. */
+const NODE_LEAST = [20, 19]
+
+export async function checkNode({ nodeVersion }: Patient): Promise<Finding[]> {
+  const [major = 0, minor = 0] = nodeVersion.split(".").map(Number)
+  const [leastMajor = 0, leastMinor = 0] = NODE_LEAST
+  const fix = "install Node 24 LTS from https://nodejs.org"
+  if (major < leastMajor || (major === leastMajor && minor < leastMinor))
+    return [{ mark: "bad", text: `Node ${nodeVersion} is too old: ${NODE_LEAST.join(".")} or later is needed`, fix }]
+  const warning = nodeWarning(nodeVersion)
+  if (warning === undefined) return [{ mark: "good", text: `Node ${nodeVersion}` }]
+  return [{ mark: "note", text: warning, fix }]
+}
+
+export async function checkPort(patient: Patient): Promise<Finding[]> {
+  const { host, port } = patient.values
+  const place = `port ${port} of ${host}`
+  if (port === 0) return [{ mark: "good", text: "port: any free one" }]
+  const state = await patient.listens(host, port)
+  if (state === "free") return [{ mark: "good", text: `${place} is free` }]
+  if (state !== "EADDRINUSE")
+    return [{ mark: "bad", text: `${place} cannot be used (${state})`, fix: "choose others with -p PORT and --host" }]
+  if (await isOurs(patient, baseUrlOf(host, port)))
+    return [{ mark: "good", text: `${place}: an llmproxy listens there already` }]
+  return [{ mark: "bad", text: `${place} is taken by another program`, fix: "choose another port with -p PORT" }]
+}
+
+/** Whether an llmproxy answers there: its own paths are never forwarded. */
+export async function isOurs(patient: Patient, url: string): Promise<boolean> {
+  const reply = await patient.ask(`${url}/.llmproxy/`)
+  return reply.kind === "answer" && reply.text.includes("llmproxy")
+}
+
+export async function checkNoProxy({ env, values }: Patient): Promise<Finding[]> {
+  const { baseUpstream } = values
+  const hosts = URL.canParse(baseUpstream) ? [...API_HOSTS, new URL(baseUpstream).hostname] : API_HOSTS
+  for (const name of ["no_proxy", "NO_PROXY"]) {
+    const entries = hidingEntries(env[name], hosts)
+    if (entries.length === 0) continue
+    const text = `${name} hides LLM hosts from the proxy: ${entries.join(", ")}`
+    return [{ mark: "bad", text, fix: 'remove them, or let `llmproxy run` or `eval "$(llmproxy env)"` do it' }]
+  }
+  return [{ mark: "good", text: "NO_PROXY hides no LLM host" }]
+}
+
+export async function checkCa(patient: Patient): Promise<Finding[]> {
+  const { pem } = caPaths(patient.confdir)
+  try {
+    const ca = await patient.loadCa()
+    if (ca === undefined) return [{ mark: "note", text: `no CA yet: the first start makes ${pem}` }]
+    const until = ca.cert.validTo
+    const state: Finding = { mark: "good", text: `CA ${pem}, valid until ${until}` }
+    const warnings = ca.warnings.map((text): Finding => ({ mark: "note", text }))
+    return [state, ...warnings, trustFinding(await patient.isTrusted(ca))]
+  } catch (thrown) {
+    if (!(thrown instanceof StartError)) throw thrown
+    return [{ mark: "bad", text: messageOf(thrown), fix: `move ${pem} away to have a new CA made, and trust that one` }]
+  }
+}
+
+function trustFinding(trusted: "yes" | "no" | "unknown"): Finding {
+  if (trusted === "yes") return { mark: "good", text: "the system trusts the CA" }
+  const text =
+    trusted === "no"
+      ? "the system does not trust the CA: only programs started by `llmproxy run`, or after `llmproxy env`, do"
+      : "whether the system trusts the CA cannot be seen on this platform"
+  return { mark: "note", text, fix: "`llmproxy ca trust` prints the commands" }
+}
