@@ -12,6 +12,8 @@ import { connectToRule, type Target } from "./target.ts"
 /** Fields that are good for one origin only. */
 const CREDENTIAL_FIELDS = ["authorization", "cookie", "api-key", "x-api-key", "x-goog-api-key", "proxy-authorization"]
 
+const UNUSED = new FlowError("llmproxy", "unused", "the connection was not used")
+
 /** Sends the request and waits for the response's head. Rejects with a FlowError. */
 export async function ask(flow: FlowState): Promise<Incoming> {
   applyRoute(flow)
@@ -54,7 +56,15 @@ function maySendAgain(stream: ServerStream, sender: RequestSender, thrown: unkno
 
 async function open(flow: FlowState, target: Target, fresh: boolean): Promise<ServerStream> {
   // A signal is made only where somebody may have to wait: reading `flow.signal` creates it.
-  const stream = await flow.core.upstream.open(target, { fresh, signal: () => flow.signal })
+  const opening = flow.core.upstream.open(target, { fresh, signal: () => flow.signal })
+  const stream = await flow.orFail(opening).catch((thrown: unknown) => {
+    // A flow that fails does not wait for the dial; what comes of it later is not used.
+    opening.then(
+      (late) => late.abort(flow.error ?? UNUSED),
+      () => {},
+    )
+    throw thrown
+  })
   const { host, port, address, tls } = stream.info
   flow.server = { host, port, address, tls, reused: stream.reused }
   flow.onFail((reason) => stream.abort(reason))

@@ -13,6 +13,7 @@ import type { FlowState, Replied } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 import { wholeIncoming } from "./incoming.ts"
 import { type Completion, dialectFor, errorContent, type Usage } from "./observe.ts"
+import type { StreamResponseHead } from "./streams.ts"
 import { transformed } from "./transform.ts"
 import { relay } from "./tunnel.ts"
 
@@ -103,12 +104,13 @@ async function stream(flow: FlowState, incoming: Incoming): Promise<void> {
     await deliverAsEvents(flow, incoming)
     return
   }
-  const observer = observerFor(flow, incoming)
+  const observer = observerFor(flow, incoming.head)
   flow.phase = "response"
   flow.observer = observer
   sendHead(flow, incoming)
   await pump(flow, incoming, observer)
   if (observer !== undefined) await conclude(flow, observer, false)
+  flow.check()
 }
 
 /** Body pieces to the client: written first, looked at afterwards. */
@@ -121,20 +123,21 @@ async function pump(flow: FlowState, incoming: Incoming, observer: AnswerObserve
     const observing = observer?.feed(piece)
     if (keeps) response.store(piece)
     if (observing !== undefined) await observing
-    if (!hasRoom) await delivery.ready()
+    if (!hasRoom) await flow.orFail(delivery.ready())
+    flow.check()
   }
   flow.check()
   delivery.end(incoming.trailers())
 }
 
-function observerFor(flow: FlowState, incoming: Incoming): AnswerObserver | undefined {
+function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver | undefined {
   const { llm, chain } = flow
   if (llm === undefined) return undefined
   if (!chain.has("llmDelta") && !chain.has("llmResponse") && !chain.has("llmError")) return undefined
   const tell = chain.has("llmDelta")
   return new AnswerObserver({
     dialect: llm.dialectOf,
-    head: incoming.head,
+    head,
     stream: llm.request.stream,
     elapsed: () => flow.elapsedSinceRequest(),
     onDelta: (delta) => {
@@ -174,7 +177,7 @@ async function hold(
 ): Promise<void> {
   flow.keepAlive()
   flow.phase = "held"
-  const observer = observerFor(flow, incoming)
+  const observer = observerFor(flow, incoming.head)
   flow.observer = observer
   const bytes = await readAll(flow, { ...incoming, body: observedBody(incoming, observer) })
   flow.check()
@@ -202,7 +205,7 @@ function observedBody(incoming: Incoming, observer: AnswerObserver | undefined):
 
 /** A head and comments have been sent, and what came is no stream: a JSON answer becomes one, an error ends it. */
 async function deliverAsEvents(flow: FlowState, incoming: Incoming): Promise<void> {
-  const observer = observerFor(flow, incoming)
+  const observer = observerFor(flow, incoming.head)
   flow.observer = observer
   const bytes = await readAll(flow, { ...incoming, body: observedBody(incoming, observer) })
   flow.phase = "response"
@@ -234,12 +237,19 @@ export async function breakOff(flow: FlowState, reason: FlowError): Promise<void
       delivery.abort(reason)
     }
     // Whatever becomes of the hooks before it, `error` fires: addons free there what they hold for the flow.
-    if (flow.observer !== undefined)
-      await conclude(flow, flow.observer, true).catch((thrown) => core.log.error(messageOf(thrown)))
+    const observer = flow.observer ?? unseen(flow)
+    if (observer !== undefined)
+      await conclude(flow, observer, true).catch((thrown) => core.log.error(messageOf(thrown)))
     await flow.chain.run("error", flow, flow, reason)
   } catch (thrown) {
     core.log.error(`${flow.request.method} ${flow.request.host}: failed while it broke off: ${String(thrown)}`)
   }
+}
+
+/** For an answer that broke off when there was only its head: that one is told of as well. */
+function unseen(flow: FlowState): AnswerObserver | undefined {
+  const { response } = flow
+  return response === undefined ? undefined : observerFor(flow, response)
 }
 
 function respondWithError(flow: FlowState, reason: FlowError): void {

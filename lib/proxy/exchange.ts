@@ -58,10 +58,19 @@ async function collect(flow: FlowState): Promise<void> {
     if (flow.request.decodeError !== undefined) throw flow.request.decodeError
   } catch (thrown) {
     flow.check()
-    if (!(thrown instanceof FlowError) || thrown.code === "cut" || blocks(flow)) throw thrown
+    const unreadable = thrown instanceof FlowError && UNREADABLE.has(thrown.code)
+    if (!unreadable || blocks(flow)) throw thrown
     markUnparsed(flow, thrown.message)
   }
 }
+
+/** The body came whole, or is still to come, but cannot be read here. Anything else means that it broke off. */
+const UNREADABLE: ReadonlySet<string> = new Set([
+  "body-too-large",
+  "bad-encoding",
+  "unknown-encoding",
+  "decoded-too-large",
+])
 
 /** Whether an addon that reads requests stops those that it cannot read. */
 function blocks({ chain }: FlowState): boolean {

@@ -98,7 +98,7 @@ export class FlowState implements Flow, HookScope {
   #id: string | undefined
   #startMonotonic: number
   #abort: AbortController | undefined
-  #onFail: ((reason: FlowError) => void)[] = []
+  #onFail = new Set<(reason: FlowError) => void>()
   #pauses: (() => void)[] = []
 
   constructor(core: ExchangeCore, client: ClientStream, chain: HookChain, parent: FlowState | undefined) {
@@ -180,12 +180,22 @@ export class FlowState implements Flow, HookScope {
     const { budget } = this
     budget?.pause()
     try {
+      return await this.orFail(promise)
+    } finally {
+      budget?.resume()
+    }
+  }
+
+  /** What `promise` becomes, or the flow's error as soon as it has one. */
+  async orFail<T>(promise: PromiseLike<T>): Promise<T> {
+    let settled = () => {}
+    try {
       return await new Promise<T>((resolve, reject) => {
-        this.onFail(reject)
+        settled = this.onFail(reject)
         promise.then(resolve, reject)
       })
     } finally {
-      budget?.resume()
+      settled()
     }
   }
 
@@ -202,13 +212,21 @@ export class FlowState implements Flow, HookScope {
     if (this.error !== undefined || this.phase === "ended") return
     this.error = reason
     this.#abort?.abort(reason)
-    for (const listener of this.#onFail.splice(0)) listener(reason)
+    this.#tell(reason)
   }
 
-  /** Calls `listener` when the flow fails; at once if it has. */
-  onFail(listener: (reason: FlowError) => void): void {
-    if (this.error === undefined) this.#onFail.push(listener)
-    else listener(this.error)
+  /** Calls `listener` when the flow fails or ends; at once if it has. What is returned takes the listener back. */
+  onFail(listener: (reason: FlowError) => void): () => void {
+    if (this.error !== undefined) listener(this.error)
+    else if (this.phase === "ended") listener(ENDED)
+    else this.#onFail.add(listener)
+    return () => void this.#onFail.delete(listener)
+  }
+
+  #tell(reason: FlowError): void {
+    const listeners = [...this.#onFail]
+    this.#onFail.clear()
+    for (const listener of listeners) listener(reason)
   }
 
   /** Throws the flow's error, if it has one: called after each wait. */
@@ -237,8 +255,7 @@ export class FlowState implements Flow, HookScope {
     this.phase = "ended"
     this.delivery.stop()
     this.memory.release()
-    for (const listener of this.#onFail) listener(ENDED)
-    this.#onFail = []
+    this.#tell(ENDED)
   }
 
   // HookScope
@@ -253,8 +270,13 @@ export class FlowState implements Flow, HookScope {
     const line = describeFailure(addon, hook, error)
     this.core.log.error(line)
     if (addon.onError !== "block" || hook === "error" || hook === "response") return
+    // What the addon asked for and could not have (a body that is too large, an upstream that is cut) is not its fault.
+    const foreign = error instanceof FlowError && error.source !== "addon"
     const message = `addon "${addon.name}" failed in ${hook}, and the request was stopped: ${messageOf(error)}`
-    throw new FlowError("addon", "addon-failed", message, { status: 500, cause: error })
+    const reason = foreign ? error : new FlowError("addon", "addon-failed", message, { status: 500, cause: error })
+    // Nobody waits for llmDelta, so there is no run that could end.
+    if (hook !== "llmDelta") throw reason
+    this.fail(reason)
   }
 }
 
