@@ -43,6 +43,9 @@ export async function dial(target: Target, options: DialOptions): Promise<Dialle
     const tcp = await attempt.tcp()
     const tls = target.scheme === "https" ? await attempt.tls(tcp) : undefined
     return { socket: tls ?? tcp, info: infoOf(target, tcp, tls) }
+  } catch (thrown) {
+    attempt.abandon()
+    throw thrown
   } finally {
     attempt.finish()
   }
@@ -54,7 +57,7 @@ class Attempt {
   #options: DialOptions
   #timedOut: Promise<never>
   #cancelTimer: () => void
-  #socket: Socket | undefined
+  readonly #sockets: Socket[] = []
 
   constructor(target: Target, options: DialOptions) {
     this.#target = target
@@ -66,13 +69,18 @@ class Attempt {
     this.#timedOut.catch(() => {})
     const timer = options.clock.after(options.connectTimeoutMs, () => {
       expire(this.#failure("connect-timeout", `no connection within ${options.connectTimeoutMs} ms`, undefined, 504))
-      this.#socket?.destroy()
+      this.abandon()
     })
     this.#cancelTimer = () => timer.cancel()
   }
 
   finish(): void {
     this.#cancelTimer()
+  }
+
+  /** Whatever was made on the way is closed. */
+  abandon(): void {
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   async tcp(): Promise<Socket> {
@@ -90,10 +98,12 @@ class Attempt {
       host: to.host,
       port: to.port,
       noDelay: true,
+      // Tunnels end each direction by itself; Http1Server closes what has ended.
+      allowHalfOpen: true,
       lookup: this.#lookup(to),
       autoSelectFamily: true,
     })
-    this.#socket = socket
+    this.#sockets.push(socket)
     return Promise.race([this.#opened(socket, "connect"), this.#timedOut])
   }
 
@@ -123,7 +133,7 @@ class Attempt {
       ...(options.session === undefined ? {} : { session: options.session }),
     }
     const socket = connectTls(settings)
-    this.#socket = socket
+    this.#sockets.push(socket)
     socket.on("session", options.onSession)
     return Promise.race([this.#opened(socket, "secureConnect"), this.#timedOut])
   }

@@ -4,6 +4,7 @@
  *
  * While an answer is outstanding the socket is read on, so that a client that leaves is noticed at once.
  */
+import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { Clock, Timer } from "../clock.ts"
 import { FlowError } from "../errors.ts"
@@ -28,6 +29,8 @@ export interface ResolvedHead {
 
 export interface Http1ClientContext {
   readonly connection: ClientConnection
+  /** The TCP socket under everything: what a reset needs. */
+  readonly raw: Socket
   readonly clock: Clock
   readonly settings: ProxySettings
   /** Throws a FlowError with the status that the client gets. */
@@ -102,7 +105,7 @@ export class Http1Client {
   /** Sends what is queued, then a TCP reset: the one cut that a body without framing can show. */
   reset(): void {
     this.#stop()
-    resetGently(this.socket, this.context.clock)
+    resetGently(this.socket, this.context.raw, this.context.clock)
   }
 
   /** The stream has been answered and its request read: the next one may come. */

@@ -48,7 +48,7 @@ function absoluteForm(head: RequestHead, scheme: string, place: Place): StreamRe
   if (authority === undefined)
     throw new FlowError("client", "bad-target", "the host of the request-target is not understood")
   setHost(head, authority, scheme)
-  const to = place.kind === "tunnel" ? place : { scheme, ...authority }
+  const to = place.kind === "tunnel" ? place : ({ scheme, ...authority } as const)
   return streamHead(head, to, originForm(head.method, end < 0 ? "" : rest.slice(end)))
 }
 

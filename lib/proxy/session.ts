@@ -13,6 +13,7 @@ import { hostAndPort, parseAuthority } from "./authority.ts"
 import { ClientConnection } from "./client-connection.ts"
 import { type ClientHello, readHello } from "./client-hello.ts"
 import { exchange } from "./exchange.ts"
+import { firstToSpeak } from "./first-to-speak.ts"
 import { type ExchangeCore, FlowState } from "./flow-state.ts"
 import { Http1Client, writeRefusal } from "./h1-client.ts"
 import { type Peeked, peek } from "./peek.ts"
@@ -32,8 +33,7 @@ export interface SessionContext {
 type Tunnel = Extract<Place, { kind: "tunnel" }>
 
 /** Protocols that we can answer for. A client that offers others only is relayed unseen. */
-const OUR_ALPN: readonly string[] = ["http/1.1"]
-const HTTP_ALPN: ReadonlySet<string> = new Set(["h2", "http/1.1", "http/1.0"])
+const OUR_ALPN: readonly string[] = ["http/1.1", "http/1.0"]
 
 export class Session {
   readonly socket: Socket
@@ -102,6 +102,7 @@ export class Session {
       socket,
       {
         connection: this.connection,
+        raw: this.socket,
         clock: core.clock,
         settings: core.settings,
         resolve: (head) => resolveHead(head, place, core.settings, core.upstream.self),
@@ -187,29 +188,37 @@ export class Session {
     await this.#serveSeen(socket, place, peeked)
   }
 
-  async #serveSeen(socket: Socket, place: Tunnel, peeked: Peeked): Promise<void> {
-    if (peeked.kind === "closed") this.#closed(socket, peeked.why)
-    else if (peeked.kind === "http") await this.#serveHttp(socket, place, peeked.bytes)
-    else if (peeked.kind === "tls" && place.scheme === "http") await this.#intercept(socket, place, peeked.hello)
-    else await this.#relay(socket, await openTunnel(this.#context.core, place, this.connection.tunnelSni))
+  /** `dialled`: a connection that was made meanwhile; what is relayed unseen goes there. */
+  async #serveSeen(socket: Socket, place: Tunnel, peeked: Peeked, dialled?: Socket): Promise<void> {
+    const { kind } = peeked
+    if (kind === "opaque" || kind === "http2" || (kind === "tls" && place.scheme === "https")) {
+      const upstream = dialled ?? (await openTunnel(this.#context.core, place, this.connection.tunnelSni))
+      return this.#relay(socket, upstream)
+    }
+    dialled?.destroy()
+    if (kind === "http") await this.#serveHttp(socket, place, peeked.bytes)
+    else if (kind === "tls") await this.#intercept(socket, place, peeked.hello)
+    else this.#closed(socket, kind === "closed" ? peeked.why : "nobody spoke")
   }
 
-  /** The client waits: perhaps for the server to speak first, as with SMTP or SSH. */
+  /** The client waits: perhaps for the server to speak first. */
   async #serveSilent(socket: Socket, place: Tunnel): Promise<void> {
     const { core } = this.#context
     const upstream = await openTunnel(core, place, this.connection.tunnelSni)
-    const first = await firstToSpeak(socket, upstream)
-    if (first !== "client") return this.#relay(socket, upstream)
-    upstream.destroy()
-    const peeked = await peek(socket, { clock: core.clock, timeoutMs: core.settings.headerTimeoutMs })
-    await this.#serveSeen(socket, place, peeked)
+    const first = await firstToSpeak(socket, upstream, core.clock, core.settings.idleTimeoutMs)
+    if (first === "server") return this.#relay(socket, upstream)
+    const peeked: Peeked =
+      first === "nobody"
+        ? { kind: "silent" }
+        : await peek(socket, { clock: core.clock, timeoutMs: core.settings.headerTimeoutMs })
+    await this.#serveSeen(socket, place, peeked, upstream)
   }
 
   async #intercept(socket: Socket, place: Tunnel, record: Buffer): Promise<void> {
     const { core } = this.#context
     const hello = await readHello(record)
     const name = hello.sni ?? place.host
-    const foreign = hello.alpn.length > 0 && !hello.alpn.some((protocol) => HTTP_ALPN.has(protocol))
+    const foreign = hello.alpn.length > 0 && !hello.alpn.some((protocol) => OUR_ALPN.includes(protocol))
     if (foreign || this.#isIgnored(name, place.port) || (await this.#tlsClientHello(hello, place))) {
       return this.#relay(socket, await openTunnel(core, place, undefined))
     }
@@ -271,38 +280,4 @@ export class Session {
     socket.destroy()
     this.socket.destroy()
   }
-}
-
-/** Which of two sockets sends something (or ends) first; nothing is taken from either. */
-function firstToSpeak(client: Duplex, server: Duplex): Promise<"client" | "server"> {
-  return new Promise((resolve) => {
-    const stop = (who: "client" | "server") => {
-      for (const [socket, listener] of listeners) {
-        socket.off("data", listener)
-        socket.off("end", ends.get(socket) ?? listener)
-        socket.off("close", ends.get(socket) ?? listener)
-        socket.pause()
-      }
-      resolve(who)
-    }
-    const heard = (socket: Duplex, who: "client" | "server") => (bytes: Buffer) => {
-      stop(who)
-      socket.unshift(bytes)
-    }
-    const listeners = new Map<Duplex, (bytes: Buffer) => void>([
-      [client, heard(client, "client")],
-      [server, heard(server, "server")],
-    ])
-    // An end on either side is for the relay to pass on.
-    const ends = new Map<Duplex, () => void>([
-      [client, () => stop("server")],
-      [server, () => stop("server")],
-    ])
-    for (const [socket, listener] of listeners) {
-      socket.on("data", listener)
-      socket.on("end", ends.get(socket) ?? (() => {}))
-      socket.on("close", ends.get(socket) ?? (() => {}))
-      socket.resume()
-    }
-  })
 }

@@ -1,9 +1,10 @@
 /**
- * Relays bytes between two sockets, unseen: each direction ends by itself (half-close), an error ends both, and a
- * tunnel in which nothing moves is closed.
+ * Relays bytes between two sockets, unseen: each direction ends by itself (half-close), a break on one side breaks the
+ * other off, and a tunnel in which nothing moves is closed.
  */
 import type { Duplex } from "node:stream"
 import type { Clock } from "../clock.ts"
+import { breakConnection } from "./close.ts"
 import { IdleTimer } from "./idle-timer.ts"
 
 /** Resolves when both sides have closed. Never rejects: in a tunnel every end is an end. */
@@ -23,14 +24,14 @@ export function relay(a: Duplex, b: Duplex, clock: Clock, idleTimeoutMs: number)
 /** Resolves when `socket` has closed; if it broke, `other` is broken off, too. */
 function closed(socket: Duplex, other: Duplex): Promise<void> {
   if (socket.destroyed) {
-    other.destroy()
+    breakConnection(other)
     return Promise.resolve()
   }
   return new Promise((resolve) => {
-    socket.on("error", () => other.destroy())
+    socket.on("error", () => breakConnection(other))
     socket.once("close", () => {
       // A socket that closes without having ended was cut; one that has ended still owes the other direction.
-      if (!socket.readableEnded) other.destroy()
+      if (!socket.readableEnded) breakConnection(other)
       resolve()
     })
   })

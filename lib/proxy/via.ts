@@ -42,10 +42,14 @@ function readHead(socket: Socket, limits: HeadLimits): Promise<ResponseHead> {
   return new Promise((resolve, reject) => {
     const stop = () => {
       socket.off("data", onData)
-      socket.off("close", onClose)
+      socket.off("end", onEnd)
+      socket.off("close", onEnd)
       socket.pause()
     }
-    const onClose = () => reject(new FlowError("upstream", "proxy-closed", "the upstream proxy closed the connection"))
+    const onEnd = () => {
+      stop()
+      reject(new FlowError("upstream", "proxy-closed", "the upstream proxy closed the connection"))
+    }
     const onData = (bytes: Buffer) => {
       try {
         parser.feed(bytes)
@@ -63,6 +67,7 @@ function readHead(socket: Socket, limits: HeadLimits): Promise<ResponseHead> {
       }
     }
     socket.on("data", onData)
-    socket.once("close", onClose)
+    socket.once("end", onEnd)
+    socket.once("close", onEnd)
   })
 }
