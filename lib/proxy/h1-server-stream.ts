@@ -2,7 +2,7 @@
  * One HTTP/1.1 exchange with an upstream: ServerStream over a connection that Http1Server owns.
  */
 import type { Duplex } from "node:stream"
-import type { FlowError } from "../errors.ts"
+import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import type { Framing, ResponseEvent } from "../http1/message.ts"
 import { chunkHead, requestHead, trailerSection } from "../http1/serializer.ts"
@@ -29,6 +29,7 @@ export class Http1ServerStream implements ServerStream {
   #headWaiter: HeadWaiter | undefined
   #inform: ((head: StreamResponseHead) => void) | undefined
   #error: FlowError | undefined
+  #upgrading = false
   #sent = false
   #received = false
   #keepAlive = false
@@ -47,6 +48,7 @@ export class Http1ServerStream implements ServerStream {
 
   send(head: ServerRequestHead, body: { length: number | undefined; hasBody: boolean }): void {
     this.processed = "maybe"
+    this.#upgrading = head.upgrade !== undefined
     this.#framing = framingOf(body)
     this.#connection.parser.expect(head.method)
     this.#writer.text(
@@ -110,6 +112,7 @@ export class Http1ServerStream implements ServerStream {
       this.#inform?.({ status: event.head.status, reason: event.head.reason, headers: event.head.headers })
     } else if (event.type === "head") {
       const { status, reason, headers, framing } = event.head
+      if (status === 101 && !this.#upgrading) throw unasked(this.info)
       this.#keepAlive = event.head.keepAlive && framing.kind !== "until-close" && status !== 101
       this.#queue = new BodyQueue(lengthOf(framing), () => this.#connection.bodyWanted())
       this.#head = { status, reason, headers }
@@ -121,7 +124,9 @@ export class Http1ServerStream implements ServerStream {
       this.#received = true
       this.#queue?.finish()
       // After a 101 the connection is the exchange's; it asks for it with tunnel().
-      if (this.#head?.status !== 101) this.#complete()
+      // What comes until then stays in the socket.
+      if (this.#head?.status === 101) this.#connection.socket.pause()
+      else this.#complete()
     }
   }
 
@@ -145,6 +150,11 @@ export class Http1ServerStream implements ServerStream {
     this.#closed = true
     this.#connection.finished(this.#sent && this.#keepAlive)
   }
+}
+
+function unasked({ host, port }: ServerInfo): FlowError {
+  const message = `${host}:${port} switched protocols (101), which the request did not ask for`
+  return new FlowError("upstream", "unasked-upgrade", message)
 }
 
 function framingOf(body: { length: number | undefined; hasBody: boolean }): Framing {
