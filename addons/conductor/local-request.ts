@@ -1,0 +1,128 @@
+/**
+ * A chat request as the local host gets it, in one of three forms, and what two of them cannot carry. Pure.
+ */
+import { flattenMessages, type JsonObject, type LlmRequest, type Message, renderDeepseekCoder } from "llmproxy"
+import { isObject, isSet, objectsOf } from "./json.ts"
+import type { ConductorOptions } from "./options.ts"
+
+export type LocalApi = ConductorOptions["localApi"]
+
+/** Something of a request that a text cannot carry: what it is, and the field of the body that holds it. */
+export interface Obstacle {
+  readonly what: string
+  readonly field: string
+}
+
+/** Fields of a chat request that mean nothing, or something else, in a request for a completion. */
+const CHAT_ONLY = [
+  "messages",
+  "tools",
+  "tool_choice",
+  "parallel_tool_calls",
+  "functions",
+  "function_call",
+  "response_format",
+  "modalities",
+  "audio",
+  "prediction",
+  "reasoning_effort",
+  "verbosity",
+  "web_search_options",
+  "logprobs",
+  "top_logprobs",
+  "metadata",
+  "store",
+  "service_tier",
+]
+
+/** Fields that the form itself decides on: localParams cannot set them. */
+const OF_THE_FORM = ["model", "messages", "prompt", "stream", "stream_options"]
+
+const TOOL_ROLES = new Set(["tool", "function"])
+const TEXT_PARTS = new Set(["text", "refusal"])
+const PART_NAMES: Readonly<Record<string, string>> = { image_url: "images", input_audio: "audio", file: "files" }
+
+/** The client's limit for the answer; undefined where it sets none. Some clients say "no limit" with -1. */
+export function askedTokens({ maxTokens }: LlmRequest): number | undefined {
+  return maxTokens !== undefined && maxTokens > 0 ? maxTokens : undefined
+}
+
+/** What of the request cannot be said in the forms that hold one text; undefined when all can. */
+export function obstacleIn({ body, messages, n }: LlmRequest): Obstacle | undefined {
+  if (isSet(body.tools)) return { what: "tools", field: "tools" }
+  if (isSet(body.functions)) return { what: "functions", field: "functions" }
+  for (const message of messages) {
+    const what = unsayable(message)
+    if (what !== undefined) return { what, field: "messages" }
+  }
+  const modalities = Array.isArray(body.modalities) ? body.modalities : []
+  if (isSet(body.audio) || modalities.some((one) => one !== "text")) return { what: "audio", field: "modalities" }
+  if (n > 1) return { what: "n", field: "n" }
+  if (isSet(body.logprobs) || isSet(body.top_logprobs)) return { what: "logprobs", field: "logprobs" }
+  const format = isObject(body.response_format) ? body.response_format.type : undefined
+  if (format !== undefined && format !== "text") return { what: "response_format", field: "response_format" }
+  return undefined
+}
+
+function unsayable(message: Message): string | undefined {
+  if (TOOL_ROLES.has(message.role) || isSet(message.tool_calls) || isSet(message.function_call)) return "tool messages"
+  if (isSet(message.audio)) return "audio"
+  const part = objectsOf(message.content).find(({ type }) => typeof type !== "string" || !TEXT_PARTS.has(type))
+  if (part === undefined) return undefined
+  return PART_NAMES[String(part.type)] ?? `content of type ${JSON.stringify(part.type ?? null)}`
+}
+
+export interface LocalRequest {
+  readonly path: "/v1/completions" | "/v1/chat/completions"
+  readonly dialect: "openai-completions" | "openai-chat"
+  readonly json: JsonObject
+}
+
+export interface LocalRequestOptions {
+  readonly api: LocalApi
+  /** Undefined: the host decides. */
+  readonly model: string | undefined
+  readonly params: Readonly<Record<string, unknown>>
+  /** Tokens that fit for the answer. */
+  readonly left: number
+}
+
+/** The request in the form that the local host is to get. The client's own body stays as it is. */
+export function localRequest(request: LlmRequest, options: LocalRequestOptions): LocalRequest {
+  const { api, left } = options
+  const json = baseBody(request, options)
+  const asked = typeof json.max_tokens === "number" && json.max_tokens > 0 ? json.max_tokens : undefined
+  if (asked !== undefined) json.max_tokens = Math.min(asked, left)
+  // Some hosts end a raw completion after 16 tokens unless told otherwise; chats run to the model's own end.
+  else if (api === "completions") json.max_tokens = left
+  if (api === "completions") return { path: "/v1/completions", dialect: "openai-completions", json: raw(json, request) }
+  json.messages =
+    api === "chat"
+      ? [{ role: "user", content: flattenMessages(request.messages) }]
+      : request.messages.map((message) => (message.role === "developer" ? { ...message, role: "system" } : message))
+  return { path: "/v1/chat/completions", dialect: "openai-chat", json }
+}
+
+/** What all forms share: the client's body, with the parameters that replace its own. */
+function baseBody(request: LlmRequest, { api, model, params }: LocalRequestOptions): JsonObject {
+  const json: JsonObject = { ...request.body }
+  delete json.max_completion_tokens // hosts know the older name
+  const asked = askedTokens(request)
+  if (asked === undefined) delete json.max_tokens
+  else json.max_tokens = asked
+  for (const [name, value] of Object.entries(params)) {
+    // A client that wants several choices gets them; the forms that can hold one only never see such a request.
+    if (OF_THE_FORM.includes(name) || (name === "n" && api === "messages" && request.n > 1)) continue
+    json[name] = value as JsonObject[string] // the option is JSON
+  }
+  if (model === undefined) delete json.model
+  else json.model = model
+  return json
+}
+
+function raw(json: JsonObject, { messages, stop }: LlmRequest): JsonObject {
+  const rendered = renderDeepseekCoder(messages)
+  for (const name of CHAT_ONLY) delete json[name]
+  const stops = Array.isArray(json.stop) ? json.stop : (stop ?? [])
+  return { ...json, prompt: rendered.prompt, stop: [...new Set([...stops, ...rendered.stop])] }
+}
