@@ -12,7 +12,7 @@ import { FlowResponseState } from "./flow-response.ts"
 import type { FlowState, Replied } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 import { wholeIncoming } from "./incoming.ts"
-import { type Completion, dialectFor, errorContent, type Usage } from "./observe.ts"
+import { type Completion, errorContent, type Usage } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
 import { transformed } from "./transform.ts"
 import { relay } from "./tunnel.ts"
@@ -253,9 +253,8 @@ function unseen(flow: FlowState): AnswerObserver | undefined {
 }
 
 function respondWithError(flow: FlowState, reason: FlowError): void {
-  const { delivery, request } = flow
-  const dialect = flow.llm?.dialectOf ?? dialectFor(request.method, request.path)
-  const { contentType, body } = errorContent(dialect, {
+  const { delivery } = flow
+  const { contentType, body } = errorContent(flow.clientDialect, {
     status: reason.status,
     code: reason.code,
     message: `llmproxy: ${reason.message}`,

@@ -10,7 +10,7 @@ import { ask } from "./ask.ts"
 import { breakOff, deliver } from "./deliver.ts"
 import type { FlowState, Replied } from "./flow-state.ts"
 import { type Incoming, wholeIncoming } from "./incoming.ts"
-import { type Dialect, dialectFor, readLlmRequest, replyContent } from "./observe.ts"
+import { type Dialect, readLlmRequest, replyContent } from "./observe.ts"
 
 /** Serves one flow to its end. Never rejects. */
 export async function exchange(flow: FlowState): Promise<void> {
@@ -38,7 +38,7 @@ async function readRequest(flow: FlowState): Promise<void> {
   await chain.run("requestHeaders", flow, flow)
   flow.check()
   if (flow.replied !== undefined) return
-  const dialect = listensToLlm(flow) ? (flow.dialect ?? dialectFor(flow.request.method, flow.request.path)) : undefined
+  const dialect = listensToLlm(flow) ? flow.clientDialect : undefined
   if (chain.collect || dialect !== undefined) await collect(flow)
   await chain.run("request", flow, flow)
   flow.check()
@@ -108,15 +108,10 @@ async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
 async function incomingFrom(flow: FlowState, replied: Replied): Promise<Incoming> {
   if (replied.kind === "answer") return incomingFromAnswer(flow, replied.answer, replied.options)
   const { reply } = replied
-  const { status, contentType, body } = replyContent(dialectOf(flow), reply)
+  const { status, contentType, body } = replyContent(flow.clientDialect, reply)
   const headers = new Headers(reply.headers)
   if (!headers.has("content-type")) headers.set("Content-Type", contentType)
   return wholeIncoming({ status, reason: statusText(status), headers }, body)
-}
-
-/** The dialect for errors of ours: the flow's, else what its path says, whoever listens. */
-function dialectOf(flow: FlowState): Dialect | undefined {
-  return flow.llm?.dialectOf ?? dialectFor(flow.original.method, flow.request.path)
 }
 
 function asFlowError(thrown: unknown): FlowError {

@@ -32,7 +32,7 @@ import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
 import { snapshotOf } from "./flow-snapshot.ts"
 import { type MemoryBudget, MemoryShare } from "./memory.ts"
-import type { Dialect, LlmState } from "./observe.ts"
+import { type Dialect, dialectFor, type LlmState } from "./observe.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { ClientStream } from "./streams.ts"
 import type { Upstream } from "./upstream.ts"
@@ -138,9 +138,10 @@ export class FlowState implements Flow, HookScope {
     if (this.error !== undefined || this.phase === "ended") return
     if (this.phase !== "request" && this.phase !== "held")
       throw new Error("flow.respond() comes too late: the request has been sent; hold the answer to replace it")
-    if (this.replied?.kind === "answer") this.replied.answer.abort()
-    if ("deltas" in replyOrAnswer) this.replied = { kind: "answer", answer: asAnswerState(replyOrAnswer), options }
-    else this.replied = { kind: "reply", reply: replyOrAnswer }
+    const replied = asReplied(replyOrAnswer, options)
+    const before = this.replied?.kind === "answer" ? this.replied.answer : undefined
+    if (before !== undefined && before !== replyOrAnswer) before.abort()
+    this.replied = replied
   }
 
   route(spec: RouteSpec): void {
@@ -152,7 +153,15 @@ export class FlowState implements Flow, HookScope {
     this.routed = { name, reason, tokens, url }
   }
 
+  /** What the client speaks, told by the path that it asked for, whatever addons made of it. */
+  get clientDialect(): Dialect | undefined {
+    if (this.llm !== undefined) return this.llm.dialectOf
+    const { method, path } = this.delivery.client.head
+    return this.dialect ?? dialectFor(method, path) ?? dialectFor(this.request.method, this.request.path)
+  }
+
   async send(request: SendRequest, options: SendOptions): Promise<Answer> {
+    if (this.phase === "ended") throw ENDED
     const budget = this.budget
     budget?.pause()
     try {
@@ -321,6 +330,16 @@ class ClientView implements ClientInfo {
   get tls(): ClientInfo["tls"] {
     return this.#stream.connection.tls
   }
+}
+
+/** Checked here, so that what cannot be sent throws in the hook that wants to send it. */
+function asReplied(replyOrAnswer: Reply | Answer, options: RespondOptions): Replied {
+  if ("deltas" in replyOrAnswer) return { kind: "answer", answer: asAnswerState(replyOrAnswer), options }
+  const { status, headers } = replyOrAnswer
+  if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 999))
+    throw new RangeError(`flow.respond: status ${status} is none of a final response; write 200 to 999`)
+  if (headers !== undefined) new Headers(headers) // Throws for what would break the head.
+  return { kind: "reply", reply: replyOrAnswer }
 }
 
 function asAnswerState(answer: Answer): AnswerState {
