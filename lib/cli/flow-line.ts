@@ -12,6 +12,8 @@ const PIECE_CHARS_MAX = 200
 const GAP = "  "
 /** Before the continuation of a line that is longer than the terminal is wide. */
 const INDENT = "     "
+/** Before the line of a flow that an addon has sent. */
+const CHILD_LEAD = "  ↳ "
 
 interface Field {
   readonly text: string
@@ -27,15 +29,22 @@ export interface LineOptions {
 /** The line of a flow that has ended, with its line break. */
 export function flowLine(flow: Flow, { paint, columns }: LineOptions): string {
   const fields = fieldsOf(flow).filter(({ text }) => text !== "")
-  const lead = flow.parent === undefined ? "" : "  ↳ "
+  const painted = fields.map(({ text, colour }) => (colour === undefined ? text : paint(colour, text)))
+  return fold(painted, columns, flow.parent === undefined ? "" : CHILD_LEAD)
+}
+
+/** Fields on one line, or on as many as the columns ask for; colours take no room. */
+export function fold(fields: readonly string[], columns: number | undefined, lead = ""): string {
   let result = lead
   let width = lead.length
-  for (const [i, { text, colour }] of fields.entries()) {
+  for (const [i, field] of fields.entries()) {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: a colour is an escape sequence
+    const wide = field.replace(/\u001b\[\d+m/g, "").length
     const gap = i === 0 ? "" : GAP
-    const breaks = columns !== undefined && i > 0 && width + gap.length + text.length > columns
-    result += breaks ? `\n${INDENT}` : gap
-    width = (breaks ? INDENT.length : width + gap.length) + text.length
-    result += colour === undefined ? text : paint(colour, text)
+    const breaks = columns !== undefined && i > 0 && width + gap.length + wide > columns
+    const indent = " ".repeat(lead.length) + INDENT
+    result += (breaks ? `\n${indent}` : gap) + field
+    width = (breaks ? indent.length : width + gap.length) + wide
   }
   return `${result}\n`
 }
@@ -66,7 +75,8 @@ function modelOf({ llm }: Flow): string {
   const { model } = llm.request
   const answered = llm.completion?.model
   // "gpt-4o-2024-08-06" is what "gpt-4o" means, not another model.
-  const isOther = answered !== undefined && answered !== "" && !answered.startsWith(model)
+  const isSame = answered?.startsWith(model) && /^(-\d[\d-]*)?$/.test(answered.slice(model.length))
+  const isOther = answered !== undefined && answered !== "" && !isSame
   return clean(isOther ? `${model} → ${answered}` : model)
 }
 
