@@ -36,9 +36,11 @@ export function acceptTls(socket: Socket, options: TlsServerOptions): Promise<TL
     tls.on("error", (error) => fail(explain(error), error))
     tls.on("_tlsError", (error: Error) => fail(explain(error), error))
     tls.once("close", onClose)
+    tls.once("end", onClose) // The listener allows half-open sockets: without this a client that leaves is not noticed.
     tls.once("secure", () => {
       timer.cancel()
       tls.off("close", onClose)
+      tls.off("end", onClose)
       resolve(tls)
     })
   })
