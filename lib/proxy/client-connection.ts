@@ -2,6 +2,7 @@
  * What is known of one client connection, through CONNECT and TLS: the socket changes, this object stays.
  */
 import type { Socket } from "node:net"
+import { canonicalAddress } from "./authority.ts"
 
 export interface ClientTls {
   readonly sni: string | undefined
@@ -24,12 +25,7 @@ export class ClientConnection {
 
   constructor(socket: Pick<Socket, "remoteAddress" | "remotePort">) {
     this.id = ++lastId
-    this.address = plainAddress(socket.remoteAddress ?? "unknown")
+    this.address = canonicalAddress(socket.remoteAddress ?? "unknown")
     this.port = socket.remotePort ?? 0
   }
-}
-
-/** An IPv4 address that came in IPv6's clothes, without them. */
-export function plainAddress(address: string): string {
-  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address
 }

@@ -8,8 +8,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "n
 import type { Clock } from "../clock.ts"
 import { FlowError, messageOf, systemCodeOf } from "../errors.ts"
 import type { HeadLimits } from "../http1/message.ts"
-import { hostAndPort } from "./authority.ts"
-import { plainAddress } from "./client-connection.ts"
+import { canonicalAddress, hostAndPort } from "./authority.ts"
 import { loopError, type SelfGuard } from "./self.ts"
 import type { ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
@@ -210,7 +209,7 @@ function infoOf(target: Target, tcp: Socket, tls: TLSSocket | undefined): Server
     id: ++lastId,
     host: target.host,
     port: target.port,
-    address: plainAddress(tcp.remoteAddress ?? ""),
+    address: canonicalAddress(tcp.remoteAddress ?? ""),
     tls:
       tls === undefined
         ? undefined

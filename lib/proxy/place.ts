@@ -17,7 +17,7 @@ export type Place =
   | { readonly kind: "tunnel"; readonly scheme: "http" | "https"; readonly host: string; readonly port: number }
 
 /** Paths below this at our own address are ours, and are never forwarded. */
-export const OWN_PATH = "/.llmproxy/"
+const OWN_PATH = /^\/\.llmproxy(?:[/?#]|$)/
 
 /** Tells where a request goes. Throws a FlowError with the status that the client gets. */
 export function resolveHead(head: RequestHead, place: Place, settings: ProxySettings, self: SelfGuard): ResolvedHead {
@@ -81,7 +81,7 @@ function baseUrlDoor(head: RequestHead, settings: ProxySettings): ResolvedHead {
     const message = `pages of origin ${JSON.stringify(origin)} may not call this proxy; allow them with --base-origin`
     throw new FlowError("client", "forbidden-origin", message, { status: 403 })
   }
-  if (head.target.startsWith(OWN_PATH))
+  if (OWN_PATH.test(head.target))
     throw new FlowError("client", "not-found", `nothing is served at ${head.target} here`, { status: 404 })
   const { baseUpstream } = settings
   const scheme = baseUpstream.protocol === "http:" ? "http" : "https"
@@ -99,7 +99,8 @@ function isOwnName({ host }: Authority, settings: ProxySettings): boolean {
 /** `/v1` and `/v1/models` name the same folder once, not twice. */
 function joinPaths(base: string, path: string): string {
   const prefix = base.replace(/\/+$/, "")
-  if (prefix === "" || path === prefix || path.startsWith(`${prefix}/`)) return path
+  const rest = path.startsWith(prefix) ? path.slice(prefix.length) : undefined
+  if (rest !== undefined && /^(?:[/?#]|$)/.test(rest)) return path
   return `${prefix}${path}`
 }
 

@@ -5,8 +5,7 @@
 import { isIP } from "node:net"
 import { networkInterfaces } from "node:os"
 import { FlowError } from "../errors.ts"
-import { hostAndPort } from "./authority.ts"
-import { plainAddress } from "./client-connection.ts"
+import { canonicalAddress, hostAndPort } from "./authority.ts"
 
 export interface ListeningAddress {
   readonly address: string
@@ -26,7 +25,9 @@ export class SelfGuard {
 
   /** Whether a connection to this address (an IP literal) and port would arrive at one of our listeners. */
   isSelf(address: string, port: number): boolean {
-    return this.#listening.some((own) => own.port === port && reaches(plainAddress(address), plainAddress(own.address)))
+    return this.#listening.some(
+      (own) => own.port === port && reaches(canonicalAddress(address), canonicalAddress(own.address)),
+    )
   }
 
   /** Throws where `host` is an address of ours, or a name that always means this machine. */
@@ -54,7 +55,7 @@ function reaches(address: string, own: string): boolean {
 }
 
 function isLoopback(address: string): boolean {
-  return address.startsWith("127.") || address === "::1" || address === "0:0:0:0:0:0:0:1"
+  return address.startsWith("127.") || address === "::1"
 }
 
 function ownAddresses(): Set<string> {

@@ -9,7 +9,7 @@ import { type HookChain, plainScope } from "../chain.ts"
 import { FlowError, messageOf } from "../errors.ts"
 import type { ConnectHookInfo, TlsHookInfo } from "../hooks.ts"
 import type { RequestHead } from "../http1/message.ts"
-import { hostAndPort, parseAuthority } from "./authority.ts"
+import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
 import { ClientConnection } from "./client-connection.ts"
 import { type ClientHello, readHello } from "./client-hello.ts"
 import { exchange } from "./exchange.ts"
@@ -87,7 +87,7 @@ export class Session {
     if (peeked.kind === "closed") return this.#closed(socket, peeked.why)
     if (peeked.kind === "tls" && tlsAllowed) {
       const hello = await readHello(peeked.hello)
-      const name = hello.sni ?? socket.localAddress ?? "127.0.0.1"
+      const name = hello.sni ?? canonicalAddress(this.socket.localAddress ?? "127.0.0.1")
       const tls = await this.#acceptTls(socket, hello, name)
       this.connection.tls = { sni: hello.sni, alpn: tls.alpnProtocol || undefined, version: tls.getProtocol() ?? "" }
       return this.#serveOpen(tls, false)
