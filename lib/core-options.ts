@@ -9,7 +9,7 @@ import { hostAndPort, parseAuthority } from "./proxy/authority.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings } from "./proxy/settings.ts"
 
 export const CORE_OPTIONS = {
-  port: { type: "integer", default: 8080, min: 0, max: 65_535, help: "Port to listen on; 0: any free one." },
+  port: { type: "integer", default: 8080, min: 0, max: 65_535, help: "Port to listen on; 0: a free one." },
   host: { type: "string", default: "127.0.0.1", help: "Address to listen on." },
   baseUpstream: {
     type: "string",

@@ -65,7 +65,7 @@ export class AddonManager {
       clock: options.clock,
       log: options.log,
       onChange: () => void this.reload(),
-      // A failed build may have missed a file that it could not name: any new code beside it is a reason to try again.
+      // A failed build may have missed a file that it could not name; then new code beside it is a reason to try again.
       cares: (file) => this.#failures.size > 0 && CODE.has(extname(file)),
     })
   }

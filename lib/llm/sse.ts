@@ -1,6 +1,6 @@
 /**
  * Splits a byte stream into server-sent events and keeps the exact bytes of each, so that an event nobody changed can
- * leave as it came. Lenient where servers are: any line ending, `data:` without a space, an unterminated last event,
+ * leave as it came. Lenient where servers are: every line ending, `data:` without a space, an unterminated last event,
  * the field `error:` of old llama.cpp, and bare JSON lines where SSE was due. What an event means is the dialect's.
  * Source: WHATWG HTML, section 9.2.6 (interpreting an event stream).
  */

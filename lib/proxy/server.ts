@@ -66,7 +66,7 @@ export class ProxyServer {
     return this.#sessions.size
   }
 
-  /** Listens; resolves with the address and port. Rejects with a StartError of one line. Port 0: any free one. */
+  /** Listens; resolves with the address and port. Rejects with a StartError of one line. Port 0: a free one. */
   listen(host: string, port: number): Promise<{ host: string; port: number }> {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
     this.#servers.push(server)

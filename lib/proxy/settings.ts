@@ -4,7 +4,7 @@
  */
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "../http1/message.ts"
 
-/** curl's --connect-to: connections to host:port go to address:port. Empty host or undefined port: any. */
+/** curl's --connect-to: connections to host:port go to address:port. An empty host or an undefined port fits all. */
 export interface ConnectToRule {
   readonly host: string
   readonly port: number | undefined

@@ -25,9 +25,9 @@ export interface LoadResult {
 const BODY = JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "lorem ipsum ".repeat(165) }] })
 
 /** A request of some 2 kB, as SDKs write it. */
-function requestText(host: string): string {
+function requestText({ host, originPort }: LoadTarget): string {
   return (
-    `POST /v1/bench HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: bench/1.0\r\nAccept: application/json\r\n` +
+    `POST /v1/bench HTTP/1.1\r\nHost: ${host}:${originPort}\r\nUser-Agent: bench/1.0\r\nAccept: application/json\r\n` +
     `Accept-Encoding: gzip, deflate\r\nAuthorization: Bearer bench\r\nContent-Type: application/json\r\n` +
     `X-Stainless-Lang: js\r\nX-Stainless-Retry-Count: 0\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`
   )
@@ -38,9 +38,9 @@ export async function open(target: LoadTarget, context: SecureContext, host = ta
   const tcp = connectTcp({ port: target.port, host: "127.0.0.1", noDelay: true })
   await once(tcp, "connect")
   if (target.connect) {
-    const answered = once(tcp, "data")
     tcp.write(`CONNECT ${host}:${target.originPort} HTTP/1.1\r\nHost: ${host}:${target.originPort}\r\n\r\n`)
-    await answered
+    // Some peers write the answer line by line.
+    for (let seen = ""; !seen.endsWith("\r\n\r\n"); ) seen += String(await once(tcp, "data"))
     tcp.pause()
     tcp.removeAllListeners()
   }
@@ -61,7 +61,7 @@ function once(socket: Socket, event: string): Promise<unknown> {
 /** Sends `requests` over `connections` keep-alive connections. Reconnects where the peer closes. */
 export async function closedLoop(target: LoadTarget, requests: number, connections: number): Promise<LoadResult> {
   const context = createSecureContext({ ca: target.ca })
-  const text = requestText(target.host)
+  const text = requestText(target)
   let left = requests
   let errors = 0
   let expected: Buffer | undefined
@@ -104,10 +104,15 @@ function roundTrip(socket: TLSSocket, text: string): Promise<{ body: Buffer; clo
     }
     const onData = (bytes: Buffer) => {
       seen = seen.length === 0 ? bytes : Buffer.concat([seen, bytes])
-      const answer = wholeAnswer(seen)
-      if (answer === undefined) return
-      stop()
-      resolve(answer)
+      try {
+        const answer = wholeAnswer(seen)
+        if (answer === undefined) return
+        stop()
+        resolve(answer)
+      } catch (error) {
+        stop()
+        reject(error)
+      }
     }
     socket.on("data", onData)
     socket.once("close", onClose)
@@ -165,7 +170,7 @@ export async function openStreams(
 ): Promise<StreamSeen[]> {
   const context = createSecureContext({ ca: target.ca })
   const body = JSON.stringify({ model: "gpt-4o", stream: true, messages: [{ role: "user", content: "hello" }] })
-  const head = `POST ${path}?rate=${rate}&events=${events} HTTP/1.1\r\nHost: ${target.host}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`
+  const head = `POST ${path}?rate=${rate}&events=${events} HTTP/1.1\r\nHost: ${target.host}:${target.originPort}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`
   const streams: StreamSeen[] = []
   for (let index = 0; index < count; index++) {
     const socket = await open(target, context)

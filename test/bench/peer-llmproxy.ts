@@ -2,7 +2,7 @@
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 
-const [confdir = "", caFile = "", originPort = "0", ...scripts] = process.argv.slice(2)
+const [confdir = "", caFile = "", ...scripts] = process.argv.slice(2)
 const from = (file: string) => import(pathToFileURL(resolve("dist/lib", file)).href)
 const { App } = await from("app.js")
 const { NO_SOURCES } = await from("option-sources.js")
@@ -11,7 +11,7 @@ const { makeLogger } = await from("log.js")
 const app = new App({
   sources: {
     ...NO_SOURCES,
-    flags: { port: 0, upstreamCa: [caFile], connectTo: [`:${originPort}:127.0.0.1:${originPort}`] },
+    flags: { port: 0, upstreamCa: [caFile] },
   },
   scripts,
   places: { folders: [process.cwd()], shipped: resolve("addons") },

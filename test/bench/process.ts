@@ -63,7 +63,8 @@ export function residentBytes(peer: Peer): number {
 
 function family(pid: number): number[] {
   const parents = new Map<number, number>()
-  for (const name of readdirSync("/proc")) if (/^\d+$/.test(name)) parents.set(Number(name), statOf(Number(name)).parent)
+  for (const name of readdirSync("/proc"))
+    if (/^\d+$/.test(name)) parents.set(Number(name), statOf(Number(name)).parent)
   const members = [pid]
   for (const member of members) for (const [child, parent] of parents) if (parent === member) members.push(child)
   return members

@@ -15,11 +15,19 @@ const server = createServer({ noDelay: true }, (socket) => {
   socket.once("data", () => {
     socket.write("HTTP/1.1 200 OK\r\n\r\n")
     const client = new TLSSocket(socket, { isServer: true, secureContext: serverContext })
-    const upstream = connect({ port: Number(originPort), host: "127.0.0.1", servername: "origin.test", secureContext: clientContext })
+    const upstream = connect({
+      port: Number(originPort),
+      host: "127.0.0.1",
+      servername: "localhost",
+      secureContext: clientContext,
+    })
     upstream.setNoDelay(true)
     client.pipe(upstream)
     upstream.pipe(client)
-    for (const [side, other] of [[client, upstream], [upstream, client]] as const) {
+    for (const [side, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
       side.on("error", () => other.destroy())
       side.on("close", () => other.destroy())
     }

@@ -25,7 +25,7 @@ export async function checkNode({ nodeVersion }: Patient): Promise<Finding[]> {
 export async function checkPort(patient: Patient): Promise<Finding[]> {
   const { host, port } = patient.values
   const place = `port ${port} of ${host}`
-  if (port === 0) return [{ mark: "good", text: "port: any free one" }]
+  if (port === 0) return [{ mark: "good", text: "port: a free one is taken" }]
   const state = await patient.listens(host, port)
   if (state === "free") return [{ mark: "good", text: `${place} is free` }]
   if (state !== "EADDRINUSE")

@@ -1,0 +1,166 @@
+/**
+ * The tree's rules, checked on what is written: who may import whom, and what no file may hold.
+ */
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join, relative, resolve } from "node:path"
+import { test } from "tap"
+
+const ROOT = resolve(import.meta.dirname, "..")
+
+/** Modules of Node that reach outside of the process. */
+const IO_MODULES = new Set([
+  "node:child_process",
+  "node:cluster",
+  "node:dgram",
+  "node:dns",
+  "node:fs",
+  "node:fs/promises",
+  "node:http",
+  "node:http2",
+  "node:https",
+  "node:net",
+  "node:os",
+  "node:process",
+  "node:readline",
+  "node:tls",
+  "node:worker_threads",
+])
+
+/** Pure folders' exceptions: file to module, with the reason. */
+const PURE_EXCEPTIONS: Readonly<Record<string, string>> = {
+  // Counting long texts takes longer than the event loop may be blocked; the thread is behind this one file.
+  "lib/llm/tokens/worker-client.ts": "node:worker_threads",
+}
+
+const LINES_MAX = 400
+const TEST_LINES_MAX = 500
+
+interface Source {
+  readonly path: string
+  readonly text: string
+  /** Imported modules: paths from the root for our own files, else the specifier. */
+  readonly imports: readonly string[]
+}
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) return entry.name === "fixtures" || entry.name === "node_modules" ? [] : filesBelow(path)
+    return path.endsWith(".ts") ? [path] : []
+  })
+}
+
+function read(path: string): Source {
+  const text = readFileSync(join(ROOT, path), "utf8")
+  const found = text.matchAll(
+    /(?:^|\n)\s*(?:import|export)\b[^;'"]*?from\s*"([^"]+)"|\bimport\(\s*"([^"]+)"\s*\)|(?:^|\n)import\s+"([^"]+)"/g,
+  )
+  const imports = [...found].map((match) => match[1] ?? match[2] ?? match[3] ?? "")
+  const own = (name: string) => (name.startsWith(".") ? relative(ROOT, resolve(ROOT, dirname(path), name)) : name)
+  return { path, text, imports: imports.map(own) }
+}
+
+const sources = ["bin", "lib", "addons", "certs"].flatMap(filesBelow).map(read)
+const tests = filesBelow("test").map(read)
+
+function offenders(within: string, isBad: (imported: string, source: Source) => boolean): string[] {
+  return sources
+    .filter(({ path }) => path.startsWith(within))
+    .flatMap((source) =>
+      source.imports.filter((one) => isBad(one, source)).map((one) => `${source.path} imports ${one}`),
+    )
+}
+
+test("lib/llm and lib/http1 are pure", async (t) => {
+  for (const folder of ["lib/llm/", "lib/http1/"]) {
+    const bad = offenders(folder, (imported, { path }) => {
+      if (imported.startsWith("lib/proxy/") || imported.startsWith("certs/")) return true
+      return IO_MODULES.has(imported) && PURE_EXCEPTIONS[path] !== imported
+    })
+    t.strictSame(bad, [])
+  }
+})
+
+test("lib/proxy reaches lib/llm through observe.ts alone, and knows no store, web or addons", async (t) => {
+  const bad = offenders("lib/proxy/", (imported, { path }) => {
+    if (imported.startsWith("lib/llm/")) return path !== "lib/proxy/observe.ts"
+    return ["lib/store/", "lib/web/", "lib/cli/", "addons/"].some((folder) => imported.startsWith(folder))
+  })
+  t.strictSame(bad, [])
+})
+
+test("lib never imports addons", async (t) => {
+  t.strictSame(
+    offenders("lib/", (imported) => imported.startsWith("addons/")),
+    [],
+  )
+})
+
+test("an addon imports the public API and its own files, as a user's addon can", async (t) => {
+  const bad = offenders("addons/", (imported, { path }) => {
+    if (imported === "llmproxy" || imported.startsWith("node:")) return false
+    const [, name = ""] = path.split("/")
+    const own = `addons/${name.replace(/\.ts$/, "")}`
+    return !imported.startsWith(`${own}/`) && !(path.startsWith(`${own}/`) && imported === `${own}.ts`)
+  })
+  t.strictSame(bad, [])
+})
+
+test("certs know nothing of the proxy", async (t) => {
+  const allowed = ["certs/", "lib/errors.ts", "lib/log.ts", "lib/clock.ts"]
+  const bad = offenders(
+    "certs/",
+    (imported) =>
+      imported.includes("/") &&
+      !imported.startsWith("node:") &&
+      imported.endsWith(".ts") &&
+      !allowed.some((one) => imported.startsWith(one)),
+  )
+  t.strictSame(bad, [])
+})
+
+test("no file is long, and none is a drawer", async (t) => {
+  const long = [...sources, ...tests].filter(({ path, text }) => {
+    return text.split("\n").length - 1 > (path.startsWith("test/") ? TEST_LINES_MAX : LINES_MAX)
+  })
+  t.strictSame(
+    long.map(({ path }) => path),
+    [],
+  )
+  const drawers = sources.filter(({ path }) => /(^|\/)(utils?|helpers?|misc|common|types)\.ts$/.test(path))
+  t.strictSame(
+    drawers.map(({ path }) => path),
+    [],
+  )
+})
+
+test("no escape from the type system, no unfinished work, no coverage that is looked away from", async (t) => {
+  const words = [
+    ": any\\b",
+    "as any\\b",
+    "<any>",
+    "@ts-" + "ignore",
+    "@ts-" + "nocheck",
+    "TO" + "DO",
+    "FIX" + "ME",
+    "c8 " + "ignore",
+    "istanbul " + "ignore",
+  ]
+  const pattern = new RegExp(words.join("|"))
+  const bad = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path)
+  t.strictSame(bad, [])
+})
+
+test("every file says first what it is", async (t) => {
+  const silent = sources.filter(({ text }) => !/^(#!.*\n)?\/\*\*/.test(text)).map(({ path }) => path)
+  t.strictSame(silent, [])
+})
+
+test("importing the library awaits nothing", async (t) => {
+  // require(esm), by which addons get the running instance, cannot load a module that waits.
+  const waiting = sources.filter(({ path, text }) => path.startsWith("lib/") && /^(?:const .*= )?await /m.test(text))
+  t.strictSame(
+    waiting.map(({ path }) => path),
+    [],
+  )
+})

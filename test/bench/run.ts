@@ -1,0 +1,51 @@
+/**
+ * `npm run bench`: the figures of the design, each as a ratio to a peer in the same run, CPU time from the operating
+ * system, medians of three rounds. `npm run bench -- requests streams` runs those rows only. Linux.
+ */
+import { writeFileSync } from "node:fs"
+import { requestRows } from "./rows/requests.ts"
+import { routingRows } from "./rows/routing.ts"
+import { firstConnectionRow, installRow, startRow } from "./rows/starts.ts"
+import { memoryRows, streamRow } from "./rows/streams.ts"
+import { printRow, type Row } from "./table.ts"
+import { type Bench, describeMachine, makeBench } from "./world.ts"
+
+const ROUNDS = 3
+const RESULTS = "bench-results.json"
+
+const SECTIONS: Record<string, (bench: Bench) => Promise<Row[]> | Row[]> = {
+  requests: (bench) => requestRows(bench, ROUNDS),
+  streams: (bench) => streamRow(bench, ROUNDS),
+  memory: (bench) => memoryRows(bench, ROUNDS),
+  first: (bench) => firstConnectionRow(bench),
+  routing: (bench) => routingRows(bench),
+  start: () => startRow(ROUNDS),
+  install: () => installRow(),
+}
+
+const wanted = process.argv.slice(2)
+const unknown = wanted.find((name) => !(name in SECTIONS))
+if (process.platform !== "linux") {
+  process.stdout.write("npm run bench reads /proc, which only Linux has\n")
+} else if (unknown !== undefined) {
+  process.stdout.write(`no section "${unknown}"; there are ${Object.keys(SECTIONS).join(", ")}\n`)
+  process.exitCode = 2
+} else {
+  const bench = await makeBench()
+  const rows: Row[] = []
+  const machine = describeMachine()
+  process.stdout.write(`${machine}\n`)
+  try {
+    for (const [name, section] of Object.entries(SECTIONS)) {
+      if (wanted.length > 0 && !wanted.includes(name)) continue
+      for (const row of await section(bench)) {
+        rows.push(row)
+        process.stdout.write(`${printRow(row)}\n`)
+      }
+    }
+  } finally {
+    await bench.close()
+  }
+  writeFileSync(RESULTS, `${JSON.stringify({ machine, rows }, null, 2)}\n`)
+  process.stdout.write(`written to ${RESULTS}\n`)
+}

@@ -1,0 +1,147 @@
+/**
+ * What a benchmark run has: certificates, the origin, and the peers that this machine carries, each with the CA that
+ * clients have to trust for it. Peers run on one core, load and origin on the other, where the system can say so.
+ */
+import { execFileSync } from "node:child_process"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { availableParallelism, tmpdir } from "node:os"
+import { join } from "node:path"
+import { loadOrCreateCa } from "../../certs/ca.ts"
+import { LeafFactory } from "../../certs/leaf.ts"
+import type { LoadTarget } from "./load.ts"
+import { nginxArguments } from "./nginx.ts"
+import { type Peer, startPeer } from "./process.ts"
+
+export const HOST = "localhost"
+
+export interface Bench {
+  readonly dir: string
+  readonly origin: Peer
+  readonly caFile: string
+  /** Starts a peer by name; undefined when the machine has it not. */
+  start(name: PeerName, addons?: readonly string[]): Promise<Started | undefined>
+  close(): Promise<void>
+}
+
+export type PeerName = "relay" | "nginx" | "llmproxy" | "http-mitm-proxy" | "mockttp" | "mitmdump"
+
+export interface Started {
+  readonly peer: Peer
+  readonly target: LoadTarget
+}
+
+/** Where `npm run bench` puts the bundled peers. */
+const BUILT = "dist/bench"
+
+export async function makeBench(): Promise<Bench> {
+  const dir = mkdtempSync(join(tmpdir(), "llmproxy-bench-"))
+  const ca = await loadOrCreateCa(join(dir, "ca"), { clock: Date.now })
+  const leaf = new LeafFactory(ca, { clock: Date.now }).chainFor(HOST)
+  const files = { cert: join(dir, "cert.pem"), key: join(dir, "key.pem"), ca: ca.paths.certPem }
+  writeFileSync(files.cert, leaf.cert)
+  writeFileSync(files.key, leaf.key, { mode: 0o600 })
+  const node = (core: number, script: string, args: readonly string[]) =>
+    startPeer(script, ...pinned(core, [process.execPath, join(BUILT, `${script}.mjs`), ...args]))
+  const origin = await node(1, "origin", [files.cert, files.key])
+  const targetOf = (peer: Peer, connect: boolean, trust: string): Started => ({
+    peer,
+    target: { port: peer.port, connect, ca: trust, host: HOST, originPort: origin.port },
+  })
+  const starters: Record<PeerName, (addons: readonly string[]) => Promise<Started | undefined>> = {
+    relay: async () =>
+      targetOf(await node(0, "relay", [files.cert, files.key, files.ca, String(origin.port)]), true, ca.certPem),
+    llmproxy: async (addons) =>
+      targetOf(await node(0, "peer-llmproxy", [join(dir, "ca"), files.ca, ...addons]), true, ca.certPem),
+    "http-mitm-proxy": async () => {
+      const confdir = join(dir, "http-mitm-proxy")
+      const peer = await node(0, "peer-http-mitm-proxy", [confdir, files.ca])
+      return targetOf(peer, true, readFileSync(join(confdir, "certs/ca.pem"), "utf8"))
+    },
+    mockttp: async () => {
+      const key = join(dir, "mockttp.key")
+      writeFileSync(key, ca.key.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 })
+      return targetOf(await node(0, "peer-mockttp", [key, files.ca, files.ca]), true, ca.certPem)
+    },
+    nginx: async () => {
+      const binary = findProgram("nginx", "/usr/sbin/nginx")
+      if (binary === undefined) return undefined
+      const port = await freePort()
+      const args = nginxArguments(join(dir, "nginx"), files, port, origin.port)
+      const peer = await startPeer("nginx", ...pinned(0, [binary, ...args]), { port })
+      await listening(port)
+      return targetOf(peer, false, ca.certPem)
+    },
+    mitmdump: async () => {
+      const binary = findProgram("mitmdump")
+      if (binary === undefined) return undefined
+      const port = await freePort()
+      const confdir = join(dir, "mitmproxy")
+      mkdirSync(confdir, { recursive: true })
+      const options = [
+        `confdir=${confdir}`,
+        `ssl_verify_upstream_trusted_ca=${files.ca}`,
+        "stream_large_bodies=1",
+        "flow_detail=0",
+      ]
+      const args = ["-q", "--listen-host", "127.0.0.1", "-p", String(port), ...options.flatMap((one) => ["--set", one])]
+      const peer = await startPeer("mitmdump", ...pinned(0, [binary, ...args]), { port })
+      await listening(port)
+      return targetOf(peer, true, readFileSync(join(confdir, "mitmproxy-ca-cert.pem"), "utf8"))
+    },
+  }
+  return {
+    dir,
+    origin,
+    caFile: files.ca,
+    start: (name, addons = []) => starters[name](addons),
+    close: async () => {
+      await origin.stop()
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The command on one core, where there are two and a tool to say so. */
+function pinned(core: number, command: readonly string[]): [string, string[]] {
+  const taskset = availableParallelism() > 1 ? findProgram("taskset") : undefined
+  const [program = "", ...args] = taskset === undefined ? command : [taskset, "-c", String(core), ...command]
+  return [program, args]
+}
+
+function findProgram(name: string, path?: string): string | undefined {
+  if (path !== undefined && existsSync(path)) return path
+  const folders = (process.env.PATH ?? "").split(":")
+  return folders.map((folder) => join(folder, name)).find((file) => existsSync(file))
+}
+
+async function freePort(): Promise<number> {
+  const { createServer } = await import("node:net")
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === "object" && address !== null ? address.port : 0
+}
+
+/** Resolves when the port takes connections; gives up after 30 s. */
+async function listening(port: number): Promise<void> {
+  const { connect } = await import("node:net")
+  for (let attempt = 0; attempt < 300; attempt++) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, "127.0.0.1")
+      socket.once("connect", () => resolve(true)).once("error", () => resolve(false))
+      socket.once("connect", () => socket.destroy())
+    })
+    if (open) return
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new Error(`nothing listens on ${port}`)
+}
+
+/** Node's version and the machine's, for the head of the table. */
+export function describeMachine(): string {
+  const nginx = findProgram("nginx", "/usr/sbin/nginx")
+  const version =
+    nginx === undefined ? "" : execFileSync(nginx, ["-v"], { stdio: ["ignore", "pipe", "pipe"] }).toString()
+  return `Node ${process.versions.node}, ${availableParallelism()} cores ${version}`.trim()
+}
