@@ -116,10 +116,8 @@ class AnswerEncoding {
     let hasUsage = false
     for (let event = await answer.nextEvent(); event !== undefined; event = await answer.nextEvent()) {
       hasUsage ||= event.deltas.some((delta) => delta.type === "usage")
-      if (encoder === undefined && event.json !== undefined) {
-        encoder = this.#client.encoder(this.#context(undefined))
-        encoder.adopt(event.json)
-      }
+      encoder ??= event.json === undefined ? undefined : this.#client.encoder(this.#context(undefined))
+      encoder?.adopt(event.json, true)
       if (event.done && !hasUsage && encoder !== undefined && this.#options.usage !== undefined) {
         encoder.delta({ type: "usage", usage: await this.#usageFor(answer.assembler.finish(false)) })
         yield Buffer.from(encoder.end())

@@ -24,7 +24,7 @@ export interface RigOptions {
   local?: ReplyScript
   /** What api.openai.com answers. */
   cloud?: ReplyScript
-  /** The conductor's options by name. */
+  /** The conductor's options by name; "" leaves one out. */
   set?: Record<string, string | number>
   env?: Record<string, string>
   envFile?: Record<string, string>
@@ -61,7 +61,8 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   const cloud = await origin(t, options.cloud ?? notExpected, CLOUD)
   const lines: string[] = []
   const localUrl = `http://127.0.0.1:${local?.port ?? 1}/v1`
-  const set = Object.entries({ localUrl, ...options.set }).map(([name, value]) => `conductor.${name}=${value}`)
+  const named = Object.entries({ localUrl, ...options.set }).filter(([, value]) => value !== "")
+  const set = named.map(([name, value]) => `conductor.${name}=${value}`)
   const scripts = options.scripts ?? ["addons/conductor.ts"]
   const app = new App({
     sources: {
@@ -128,7 +129,7 @@ export const CHAT_PATH = "/v1/chat/completions"
 
 /** A small request; `more` replaces its fields. */
 export function chatBody(more: object = {}): object {
-  return { model: "gpt-4", messages: [{ role: "user", content: "Say hello." }], ...more }
+  return { model: "gpt-4o", messages: [{ role: "user", content: "Say hello." }], ...more }
 }
 
 /** A request's bytes as a plain client sends them. */
