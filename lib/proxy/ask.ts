@@ -2,6 +2,7 @@
  * The way to the upstream: where the request goes, on which connection, and when it may be sent a second time.
  */
 import { FlowError } from "../errors.ts"
+import type { RouteSpec } from "../flow.ts"
 import { formatAuthority, normalHost, parseAuthority } from "./authority.ts"
 import type { FlowState } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
@@ -10,7 +11,14 @@ import type { ServerStream, StreamResponseHead } from "./streams.ts"
 import { connectToRule, type Target } from "./target.ts"
 
 /** Fields that are good for one origin only. */
-const CREDENTIAL_FIELDS = ["authorization", "cookie", "api-key", "x-api-key", "x-goog-api-key", "proxy-authorization"]
+const CREDENTIAL_FIELDS: ReadonlySet<string> = new Set([
+  "authorization",
+  "cookie",
+  "api-key",
+  "x-api-key",
+  "x-goog-api-key",
+  "proxy-authorization",
+])
 
 const UNUSED = new FlowError("llmproxy", "unused", "the connection was not used")
 
@@ -29,10 +37,12 @@ export async function ask(flow: FlowState): Promise<Incoming> {
     head = await stream.head()
   } catch (thrown) {
     if (flow.error !== undefined || !maySendAgain(stream, sender, thrown)) throw thrown
+    sender.detach()
     stream = await open(flow, target, true)
     sender.start(stream)
     head = await stream.head()
   }
+  sender.settle()
   await sender.informed
   flow.check()
   const answered = stream
@@ -85,34 +95,46 @@ function applyRoute(flow: FlowState): void {
 function dropForeignCredentials(flow: FlowState): void {
   const { request, original } = flow
   if (request.host === original.host && request.port === original.port && request.scheme === original.scheme) return
-  for (const name of CREDENTIAL_FIELDS)
-    if (request.headers.get(name) === original.headers.get(name)) request.headers.delete(name)
-  for (const name of new Set(request.headers.lowerNames())) if (name.startsWith("openai-")) request.headers.delete(name)
+  const own = [...request.headers].filter(
+    ([name, value]) => isCredential(name.toLowerCase()) && !original.headers.getAll(name).includes(value),
+  )
+  for (const name of new Set(request.headers.lowerNames())) if (isCredential(name)) request.headers.delete(name)
+  for (const [name, value] of own) request.headers.append(name, value)
   if (request.headers.has("host"))
     request.headers.set("Host", formatAuthority(request.host, request.port, request.scheme))
+}
+
+function isCredential(lowerName: string): boolean {
+  return CREDENTIAL_FIELDS.has(lowerName) || lowerName.startsWith("openai-")
 }
 
 function targetOf(flow: FlowState): Target {
   const { request, routeSpec, core, original } = flow
   const host = normalHost(request.host)
   if (host === undefined) throw new FlowError("client", "bad-host", `${request.host} is no host name`)
-  const sni = flow.delivery.client.connection.tunnelSni
+  // The name that the client's own handshake asked for, while the request still goes where its tunnel leads.
+  const sni = flow.parent === undefined ? flow.delivery.client.connection.tunnelSni : undefined
   const sameHost = sni !== undefined && original.host === request.host
   return {
     scheme: request.scheme,
     host,
     port: request.port,
     sni: sameHost ? sni : undefined,
-    connectTo: connectToOf(routeSpec?.connectTo) ?? connectToRule(core.settings, host, request.port),
+    connectTo: connectToOf(routeSpec) ?? connectToRule(core.settings, host, request.port),
     via: routeSpec?.via,
     ca: routeSpec?.ca,
     verify: core.settings.verify,
   }
 }
 
-function connectToOf(text: string | undefined): Target["connectTo"] {
-  if (text === undefined) return undefined
-  const authority = parseAuthority(text, 0)
-  if (authority === undefined) throw new FlowError("addon", "bad-connect-to", `connectTo ${text}: write host:port`)
-  return authority
+function connectToOf(spec: RouteSpec | undefined): Target["connectTo"] {
+  return spec?.connectTo === undefined ? undefined : parseAuthority(spec.connectTo, 0)
+}
+
+/** Throws for a route that cannot be taken, in the hook that wants it. */
+export function checkRoute({ url, connectTo }: RouteSpec): void {
+  if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)))
+    throw new TypeError(`flow.route: ${url} is no http or https URL`)
+  if (connectTo !== undefined && parseAuthority(connectTo, 0) === undefined)
+    throw new TypeError(`flow.route: connectTo ${connectTo}: write host:port`)
 }

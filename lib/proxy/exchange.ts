@@ -40,10 +40,16 @@ async function readRequest(flow: FlowState): Promise<void> {
   if (flow.replied !== undefined) return
   const dialect = listensToLlm(flow) ? flow.clientDialect : undefined
   if (chain.collect || dialect !== undefined) await collect(flow)
+  markWhole(flow)
   await chain.run("request", flow, flow)
   flow.check()
-  flow.mark("requestMs")
+  markWhole(flow)
   if (dialect !== undefined && flow.replied === undefined) await announce(flow, dialect)
+}
+
+/** The request is whole, if there is no body or it was collected; else request-sender.ts comes to its end. */
+function markWhole(flow: FlowState): void {
+  if (flow.request.collected || flow.delivery.client.body.length === 0) flow.mark("requestMs")
 }
 
 function listensToLlm({ chain, dialect }: FlowState): boolean {

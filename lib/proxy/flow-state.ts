@@ -27,6 +27,7 @@ import type { Logger } from "../log.ts"
 import { uuidv7 } from "../uuid.ts"
 import { AnswerState } from "./answer.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
+import { checkRoute } from "./ask.ts"
 import { ClientDelivery } from "./client-delivery.ts"
 import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
@@ -147,6 +148,7 @@ export class FlowState implements Flow, HookScope {
   route(spec: RouteSpec): void {
     if (this.phase !== "request" && spec.url !== undefined)
       throw new Error("flow.route() comes too late: the request has been sent")
+    checkRoute(spec)
     this.routeSpec = { ...this.routeSpec, ...spec }
     if (spec.headers !== undefined) this.routeFields = new RouteFields(spec.url ?? this.request.url, spec.headers)
     const { name, reason, tokens, url } = this.routeSpec

@@ -16,8 +16,11 @@ export class RequestSender {
   #flow: FlowState
   #body: Body
   #stream: ServerStream | undefined
+  /** Between two connections the pump waits, so that nothing is read that could not be kept. */
+  #attached: { readonly promise: Promise<void>; resolve(): void } | undefined
   #sent: Buffer[] = []
   #sentBytes = 0
+  #keeping = true
   #ended = false
   #pumping = false
 
@@ -28,7 +31,7 @@ export class RequestSender {
 
   /** Whether everything that was sent so far is still here. */
   get replayable(): boolean {
-    return this.#sentBytes <= REPLAY_BYTES_MAX || this.#flow.request.collected
+    return this.#keeping
   }
 
   /** Sends the request on `stream`; what was sent on an earlier one is sent again. */
@@ -51,9 +54,27 @@ export class RequestSender {
       { length, hasBody },
     )
     for (const piece of this.#sent) stream.write(piece)
-    if (!hasBody) return
-    if (this.#ended || length === 0) this.#end(stream)
+    this.#attached?.resolve()
+    this.#attached = undefined
+    if (!hasBody) this.#flow.mark("requestMs")
+    else if (this.#ended || length === 0) this.#end(stream)
     else if (!this.#pumping) void this.#pump()
+  }
+
+  /** The connection is gone, and `start` will be called with another. */
+  detach(): void {
+    let resolve = () => {}
+    const promise = new Promise<void>((done) => {
+      resolve = done
+    })
+    this.#attached = { promise, resolve }
+    this.#stream = undefined
+  }
+
+  /** The answer has begun: nothing will be sent again. */
+  settle(): void {
+    this.#keeping = false
+    this.#sent = []
   }
 
   /** Never rejects: a client that breaks off fails the flow itself, an upstream that does fails its head or body. */
@@ -61,11 +82,13 @@ export class RequestSender {
     this.#pumping = true
     try {
       for (let piece = await this.#body.read(); piece !== undefined; piece = await this.#body.read()) {
+        await this.#attached?.promise
         if (this.#flow.phase === "ended") return
         this.#keep(piece)
         this.#flow.sizes.request += piece.length
         const stream = this.#stream
         if (stream?.write(piece) === false) await stream.ready().catch(() => {})
+        await this.#attached?.promise
       }
       this.#ended = true
       if (this.#stream !== undefined) this.#end(this.#stream)
@@ -75,13 +98,16 @@ export class RequestSender {
   }
 
   #end(stream: ServerStream): void {
+    this.#flow.mark("requestMs")
     stream.end(this.#flow.delivery.client.trailers)
   }
 
   #keep(piece: Buffer): void {
+    if (!this.#keeping) return
     this.#sentBytes += piece.length
-    if (this.replayable) this.#sent.push(piece)
-    else this.#sent = []
+    // A collected body is in memory anyway.
+    if (this.#sentBytes <= REPLAY_BYTES_MAX || this.#flow.request.collected) this.#sent.push(piece)
+    else this.settle()
   }
 
   #inform(head: StreamResponseHead): void {

@@ -7,6 +7,7 @@ import { FlowError } from "../errors.ts"
 import type { Answer, SendOptions, SendRequest } from "../flow.ts"
 import { Headers } from "../headers.ts"
 import { AnswerState } from "./answer.ts"
+import { checkRoute } from "./ask.ts"
 import { defaultPort, formatAuthority, normalHost } from "./authority.ts"
 import { exchange } from "./exchange.ts"
 import { type ExchangeCore, FlowState } from "./flow-state.ts"
@@ -22,6 +23,7 @@ export async function sendChild(
   options: SendOptions,
 ): Promise<Answer> {
   parent.check()
+  checkRoute(options)
   const body = Buffer.from(request.json === undefined ? (request.text ?? "") : JSON.stringify(request.json))
   const head = headOf(request, options.url)
   const inner = new InnerClient(parent.delivery.client.connection, head, body)
