@@ -30,6 +30,8 @@ export interface AppOptions {
   /** Whether changed addon files are noticed. Default: true. */
   readonly watch?: boolean
   readonly clock?: Clock
+  /** What counts tokens for addons, and outlives the program. Default: a counter of its own. */
+  readonly tokens?: TokenService
 }
 
 export interface Listening {
@@ -43,7 +45,7 @@ export class App {
   readonly addons: AddonManager
   readonly #options: AppOptions
   readonly #clock: Clock
-  readonly #tokens: LazyTokens
+  readonly #tokens: LazyTokens | undefined
   #server: ProxyServer | undefined
   #ca: Ca | undefined
 
@@ -53,13 +55,14 @@ export class App {
     this.#clock = options.clock ?? systemClock
     this.store = new OptionStore(options.sources)
     this.values = this.store.define(undefined, CORE_OPTIONS)
-    this.#tokens = new LazyTokens(options.log)
+    const tokens = options.tokens ?? new LazyTokens(options.log)
+    if (tokens instanceof LazyTokens) this.#tokens = tokens
     this.addons = new AddonManager({
       log: options.log,
       clock: this.#clock,
       options: this.store,
       budgetMs: this.values.hookBudgetMs,
-      tokens: this.#tokens,
+      tokens,
       modules: { llmproxy: () => import("./index.ts"), "llmproxy/testing": () => import("./testing/index.ts") },
       places: options.places,
       watch: options.watch ?? true,
@@ -96,7 +99,7 @@ export class App {
   async stop(graceMs = 0): Promise<void> {
     await this.#server?.stop(graceMs)
     await this.addons.close()
-    await this.#tokens.close()
+    await this.#tokens?.close()
   }
 
   /** Client connections that are open. */

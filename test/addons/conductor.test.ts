@@ -40,7 +40,7 @@ const LARGE_TEXT = "word ".repeat(6_000)
 const LARGE = { messages: [{ role: "user", content: LARGE_TEXT }] }
 
 test("a small request goes to the local host, by the base URL and by interception", async (t) => {
-  const rig = await startRig(t, { local: LOCAL_TEXT })
+  const rig = await startRig(t, { local: LOCAL_TEXT, ownCounter: true })
   const byDoor = await rig.chat()
   const wire = await rig.through()
   wire.write(message("POST", CHAT_PATH, CLOUD, chatBody(), KEY))

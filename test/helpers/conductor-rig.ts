@@ -6,10 +6,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Test } from "tap"
-import type { AddonDefinition } from "../../lib/addon.ts"
+import type { AddonDefinition, TokenService } from "../../lib/addon.ts"
 import { App } from "../../lib/app.ts"
 import { type Clock, systemClock } from "../../lib/clock.ts"
 import type { Flow } from "../../lib/flow.ts"
+import { boundRequest, TokenCounter } from "../../lib/llm/tokens/counter.ts"
 import { makeLogger } from "../../lib/log.ts"
 import { NO_SOURCES } from "../../lib/option-sources.ts"
 import type { OriginRequest, ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
@@ -32,6 +33,8 @@ export interface RigOptions {
   flags?: Record<string, unknown>
   clock?: Clock
   scripts?: readonly string[]
+  /** Count with the program's own counter, not with the one that the tests of a file share. */
+  ownCounter?: boolean
   /** Addons before the scripts. */
   builtin?: readonly AddonDefinition[]
 }
@@ -50,6 +53,15 @@ export interface Rig {
   ask(method: string, path: string, body?: unknown, fields?: string): Promise<WireResponse>
   /** Sends a chat request to the proxy's own address and reads the answer. */
   chat(body?: object, fields?: string): Promise<WireResponse>
+}
+
+/** One for all programs of a test file: to load a tokenizer takes longer than the rest of a test. */
+const tokens = new TokenCounter()
+const TOKENS: TokenService = {
+  countRequest: (request) => tokens.countRequest(request),
+  countText: (text, model) => tokens.countText(text, model),
+  warm: (model) => tokens.warm(model),
+  boundRequest,
 }
 
 export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> {
@@ -82,6 +94,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     confdir: join(folder, "conf"),
     log: makeLogger((line, level) => lines.push(`${level} ${line}`)),
     watch: false,
+    ...(options.ownCounter === true ? {} : { tokens: TOKENS }),
     clock: options.clock ?? systemClock,
     ...(options.builtin === undefined ? {} : { builtin: options.builtin }),
   })
