@@ -4,6 +4,7 @@
  */
 import type { Flow } from "../flow.ts"
 import { blankSecrets, printable } from "../log.ts"
+import type { ShownUsage } from "./flow-usage.ts"
 import type { Colour, Paint } from "./paint.ts"
 
 /** Characters of a path, a reason or an error message that a line repeats. */
@@ -13,7 +14,7 @@ const GAP = "  "
 /** Before the continuation of a line that is longer than the terminal is wide. */
 const INDENT = "     "
 /** Before the line of a flow that an addon has sent. */
-const CHILD_LEAD = "  ↳ "
+export const CHILD_LEAD = "  ↳ "
 
 interface Field {
   readonly text: string
@@ -27,8 +28,8 @@ export interface LineOptions {
 }
 
 /** The line of a flow that has ended, with its line break. */
-export function flowLine(flow: Flow, { paint, columns }: LineOptions): string {
-  const fields = fieldsOf(flow).filter(({ text }) => text !== "")
+export function flowLine(flow: Flow, usage: ShownUsage, { paint, columns }: LineOptions): string {
+  const fields = fieldsOf(flow, usage).filter(({ text }) => text !== "")
   const painted = fields.map(({ text, colour }) => (colour === undefined ? text : paint(colour, text)))
   return fold(painted, columns, flow.parent === undefined ? "" : CHILD_LEAD)
 }
@@ -49,7 +50,7 @@ export function fold(fields: readonly string[], columns: number | undefined, lea
   return `${result}\n`
 }
 
-function fieldsOf(flow: Flow): Field[] {
+function fieldsOf(flow: Flow, usage: ShownUsage): Field[] {
   const { llm, routed, timings } = flow
   const isLlm = llm !== undefined
   const place: Field = { text: placeOf(flow) }
@@ -57,7 +58,7 @@ function fieldsOf(flow: Flow): Field[] {
     isLlm ? { ...place, colour: "bold" } : { ...place, colour: "dim" },
     { text: modelOf(flow), colour: "cyan" },
     { text: routeOf(flow), colour: routed?.name === "local" ? "green" : "magenta" },
-    { text: tokensOf(flow) },
+    { text: tokensOf(usage) },
     statusOf(flow),
     { text: timings.firstDeltaMs === undefined ? "" : `first ${duration(timings.firstDeltaMs)}`, colour: "dim" },
     { text: timings.endMs === undefined ? "" : duration(timings.endMs), colour: "dim" },
@@ -65,7 +66,7 @@ function fieldsOf(flow: Flow): Field[] {
 }
 
 /** The request as the client made it, without its query: that may hold anything. */
-function placeOf({ original }: Flow): string {
+export function placeOf({ original }: Flow): string {
   const { method, url } = original
   return clean(`${method} ${url.replace(/^https?:\/\//, "").replace(/\?.*$/s, "")}`)
 }
@@ -76,8 +77,8 @@ function modelOf({ llm }: Flow): string {
   const answered = llm.completion?.model
   // "gpt-4o-2024-08-06" is what "gpt-4o" means, not another model.
   const isSame = answered?.startsWith(model) && /^(-\d[\d-]*)?$/.test(answered.slice(model.length))
-  const isOther = answered !== undefined && answered !== "" && !isSame
-  return clean(isOther ? `${model} → ${answered}` : model)
+  if (answered === undefined || answered === "" || isSame) return clean(model)
+  return clean(model === "" ? answered : `${model} → ${answered}`)
 }
 
 function routeOf({ routed }: Flow): string {
@@ -85,13 +86,10 @@ function routeOf({ routed }: Flow): string {
   return clean(routed.reason === undefined ? routed.name : `${routed.name}: ${routed.reason}`)
 }
 
-function tokensOf({ llm }: Flow): string {
-  const usage = llm?.completion?.usage
-  if (usage === undefined) return ""
-  const counted = usage.source === "counted" ? "~" : ""
-  const input = usage.inputTokens === undefined ? "" : `in ${counted}${usage.inputTokens}`
-  const output = usage.outputTokens === undefined ? "" : `out ${counted}${usage.outputTokens}`
-  return [input, output].filter((text) => text !== "").join(GAP)
+function tokensOf({ input, output, isCounted }: ShownUsage): string {
+  const about = isCounted ? "~" : ""
+  const parts = [input === undefined ? "" : `in ${about}${input}`, output === undefined ? "" : `out ${about}${output}`]
+  return parts.filter((text) => text !== "").join(GAP)
 }
 
 function statusOf(flow: Flow): Field {

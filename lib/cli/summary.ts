@@ -4,6 +4,7 @@
  */
 import type { Flow } from "../flow.ts"
 import { printable } from "../log.ts"
+import type { ShownUsage } from "./flow-usage.ts"
 
 /** Routes that are counted by name; further ones are counted together. */
 const ROUTES_MAX = 32
@@ -19,11 +20,12 @@ export class Summary {
   #requests = 0
   #failed = 0
   readonly #routes = new Map<string, number>()
+  #isCounted = false
   readonly #all: Tokens = { input: 0, output: 0 }
   readonly #local: Tokens = { input: 0, output: 0 }
 
   /** A flow of a client has ended. */
-  add(flow: Flow): void {
+  add(flow: Flow, usage: ShownUsage): void {
     const { llm, routed, error } = flow
     this.#requests += 1
     if (error !== undefined || (flow.response?.status ?? 0) >= 400) this.#failed += 1
@@ -31,10 +33,10 @@ export class Summary {
     const name = routed?.name ?? "direct"
     const route = this.#routes.has(name) || this.#routes.size < ROUTES_MAX ? name : "others"
     this.#routes.set(route, (this.#routes.get(route) ?? 0) + 1)
-    const usage = llm.completion?.usage
+    this.#isCounted ||= usage.isCounted
     for (const tokens of route === LOCAL ? [this.#all, this.#local] : [this.#all]) {
-      tokens.input += usage?.inputTokens ?? 0
-      tokens.output += usage?.outputTokens ?? 0
+      tokens.input += usage.input ?? 0
+      tokens.output += usage.output ?? 0
     }
   }
 
@@ -46,11 +48,12 @@ export class Summary {
     const total = this.#all.input + this.#all.output
     const local = this.#local.input + this.#local.output
     const share = total === 0 ? 0 : Math.round((100 * local) / total)
+    const about = this.#isCounted ? "~" : ""
     return [
       `${number(this.#requests)} ${this.#requests === 1 ? "request" : "requests"}${failed}`,
       routes === "" ? "" : `routes: ${routes}`,
-      total === 0 ? "" : `tokens: ${number(this.#all.input)} in, ${number(this.#all.output)} out`,
-      local === 0 ? "" : `kept local: ${number(local)} tokens (${share} %)`,
+      total === 0 ? "" : `tokens: ${about}${number(this.#all.input)} in, ${about}${number(this.#all.output)} out`,
+      local === 0 ? "" : `kept local: ${about}${number(local)} tokens (${share} %)`,
     ]
       .filter((line) => line !== "")
       .map((line) => `${line}\n`)

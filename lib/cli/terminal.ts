@@ -1,13 +1,27 @@
 /**
  * The terminal output: an addon of the program's own that listens to what its detail level needs and to nothing more.
- * How a flow looks is flow-line.ts and flow-text.ts; whose turn it is to print, turns.ts.
+ * How a flow looks is flow-line.ts and flow-text.ts; who may print while an answer streams is turns.ts.
  */
-import type { AddonDefinition } from "../addon.ts"
-import type { Flow } from "../flow.ts"
+import type { AddonDefinition, TokenService } from "../addon.ts"
+import type { Delta, Flow, LlmFlow } from "../flow.ts"
 import type { Hooks } from "../hooks.ts"
-import { flowLine } from "./flow-line.ts"
+import { CHILD_LEAD, flowLine, placeOf } from "./flow-line.ts"
+import {
+  BODY_BYTES_MAX,
+  completionText,
+  excerptText,
+  messagesText,
+  named,
+  requestText,
+  responseText,
+  TEXT_INDENT,
+  toolCallText,
+} from "./flow-text.ts"
+import { countedUsage, knownUsage, NO_TOKENS, type ShownUsage } from "./flow-usage.ts"
+import { LiveText } from "./live-text.ts"
 import type { Paint } from "./paint.ts"
 import { Summary } from "./summary.ts"
+import { Turns } from "./turns.ts"
 import type { Output } from "./world.ts"
 
 export interface TerminalOptions {
@@ -24,21 +38,132 @@ export interface Terminal {
   readonly summary: Summary
 }
 
-export function makeTerminal({ out, paint, detail }: TerminalOptions): Terminal {
+export function makeTerminal(options: TerminalOptions): Terminal {
+  const { detail } = options
   const summary = new Summary()
   if (detail === 0) return { addon: undefined, summary }
-  const ended = (flow: Flow) => {
-    if (flow.parent === undefined) summary.add(flow)
-    else if (detail < 2) return
-    out.write(flowLine(flow, { paint, columns: out.columns }))
+  const setup: AddonDefinition["setup"] = ({ tokens }) => hooksOf(detail, new FlowPrinter(options, summary, tokens))
+  return { addon: { name: "terminal", collect: detail === 4, setup }, summary }
+}
+
+function hooksOf(detail: number, printer: FlowPrinter): Partial<Hooks> {
+  // Listening is what makes the core read requests and answers; what it has read then stands in the flow.
+  const reads = { llmRequest() {}, llmResponse() {}, llmError() {} }
+  const ends = { response: (flow: Flow) => printer.ended(flow), error: (flow: Flow) => printer.ended(flow) }
+  const hooks: Partial<Hooks> = { ...reads, ...ends, done: () => printer.counted() }
+  if (detail === 3) {
+    hooks.llmRequest = (flow) => printer.asked(flow)
+    hooks.llmDelta = (flow, delta) => printer.delta(flow, delta)
   }
-  const hooks: Partial<Hooks> = {
-    // Listening is what makes the core read requests and answers; what it has read then stands in the flow.
-    llmRequest() {},
-    llmResponse() {},
-    llmError() {},
-    response: ended,
-    error: ended,
+  if (detail === 4) {
+    hooks.request = (flow) => printer.requested(flow)
+    hooks.responseHeaders = (flow) => flow.response?.keep(BODY_BYTES_MAX)
   }
-  return { addon: { name: "terminal", ...hooks }, summary }
+  return hooks
+}
+
+/** An answer while it streams. */
+interface Live {
+  readonly text: LiveText
+  /** What kind of text is being printed. */
+  kind: "text" | "reasoning" | "refusal"
+}
+
+class FlowPrinter {
+  readonly #options: TerminalOptions
+  readonly #summary: Summary
+  readonly #turns: Turns
+  readonly #tokens: TokenService
+  readonly #live = new WeakMap<Flow, Live>()
+  /** Lines that wait for a count. */
+  readonly #counting = new Set<Promise<void>>()
+
+  constructor(options: TerminalOptions, summary: Summary, tokens: TokenService) {
+    this.#tokens = tokens
+    this.#options = options
+    this.#summary = summary
+    this.#turns = new Turns((text) => options.out.write(text))
+  }
+
+  /** Detail 4: the request as it came. */
+  requested(flow: Flow): void {
+    this.#turns.print(this.#title(flow) + requestText(flow))
+  }
+
+  /** Detail 3: what the model is asked. */
+  asked(flow: LlmFlow): void {
+    this.#turns.print(this.#title(flow) + messagesText(flow, this.#options.paint))
+  }
+
+  /** Detail 3: a piece of the answer. What an addon asks for itself is not shown twice: its client gets it, or nobody. */
+  delta(flow: LlmFlow, delta: Delta): void {
+    if (flow.parent !== undefined) return
+    if (delta.type !== "text" && delta.type !== "reasoning" && delta.type !== "refusal") return
+    if (delta.text === "" || delta.index !== 0) return
+    const { paint } = this.#options
+    const live = this.#live.get(flow)
+    if (live === undefined) {
+      const text = new LiveText(TEXT_INDENT)
+      this.#live.set(flow, { text, kind: delta.type })
+      this.#turns.live(flow, named(nameOf(delta.type), text.feed(delta.text), paint).slice(0, -1))
+      return
+    }
+    if (live.kind === delta.type) {
+      this.#turns.live(flow, live.text.feed(delta.text))
+      return
+    }
+    live.kind = delta.type
+    const rest = live.text.finish()
+    this.#turns.live(flow, `${rest}\n${named(nameOf(delta.type), live.text.feed(delta.text), paint).slice(0, -1)}`)
+  }
+
+  /** The flow is over: its line, with what its detail adds. Nobody waits for tokens that have to be counted. */
+  ended(flow: Flow): void {
+    const isChild = flow.parent !== undefined
+    if (isChild && this.#options.detail < 2) return
+    const usage = knownUsage(flow) ?? (isChild ? NO_TOKENS : undefined)
+    if (usage !== undefined) {
+      this.#print(flow, usage)
+      return
+    }
+    const counting = countedUsage(flow, this.#tokens)
+      .then((counted) => this.#print(flow, counted))
+      .finally(() => this.#counting.delete(counting))
+    this.#counting.add(counting)
+  }
+
+  /** Resolves when every line has been printed. */
+  async counted(): Promise<void> {
+    await Promise.all(this.#counting)
+  }
+
+  #print(flow: Flow, usage: ShownUsage): void {
+    const { detail, paint, out } = this.#options
+    if (flow.parent === undefined) this.#summary.add(flow, usage)
+    const line = flowLine(flow, usage, { paint, columns: out.columns })
+    if (detail === 2) this.#turns.print(line + excerptText(flow, paint))
+    else if (detail === 3) this.#turns.end(flow, this.#rest(flow) + line)
+    else if (detail === 4) this.#turns.print(line + responseText(flow))
+    else this.#turns.print(line)
+  }
+
+  /** What of an answer has not been printed as it came. */
+  #rest(flow: Flow): string {
+    const { paint } = this.#options
+    const completion = flow.llm?.completion
+    const live = this.#live.get(flow)
+    if (live === undefined)
+      return completion === undefined || flow.parent !== undefined ? "" : completionText(completion, paint)
+    const calls = completion?.toolCalls ?? []
+    return `${live.text.finish()}\n${calls.map((call) => named("", toolCallText(call), paint)).join("")}`
+  }
+
+  #title(flow: Flow): string {
+    const lead = flow.parent === undefined ? "→ " : `${CHILD_LEAD}→ `
+    return `${lead}${this.#options.paint("bold", placeOf(flow))}\n`
+  }
+}
+
+function nameOf(kind: Live["kind"]): string {
+  return kind === "text" ? "answer" : kind
 }

@@ -1,0 +1,125 @@
+/**
+ * What is printed of a flow beside its line: excerpts, whole messages, heads and bodies. Pure.
+ */
+import type { Flow, LlmFlow } from "../flow.ts"
+import type { Headers } from "../headers.ts"
+import type { Completion, Message, ToolCall } from "../llm/model.ts"
+import { textOf } from "../llm/template.ts"
+import { blankSecrets, printable } from "../log.ts"
+import { clean } from "./flow-line.ts"
+import { shownText } from "./live-text.ts"
+import type { Paint } from "./paint.ts"
+
+/** Bytes of a body that are printed, and kept for it. */
+export const BODY_BYTES_MAX = 65_536
+/** Characters of a message that an excerpt shows. */
+const EXCERPT_CHARS_MAX = 200
+
+export const INDENT = "      "
+/** Room for the names before texts: "assistant". */
+const NAME_WIDTH = 9
+/** Where a text stands whose name is before it. */
+export const TEXT_INDENT = INDENT + " ".repeat(NAME_WIDTH + 2)
+
+/** The last message and the answer, a line each. */
+export function excerptText({ llm }: Flow, paint: Paint): string {
+  if (llm === undefined) return ""
+  const last = llm.request.messages.at(-1)
+  const asked = last === undefined ? "" : named(last.role, excerpt(messageText(last)), paint)
+  const { completion } = llm
+  return asked + (completion === undefined ? "" : named("answer", excerpt(answerText(completion)), paint))
+}
+
+function excerpt(text: string): string {
+  return clean(text.replace(/\s+/g, " ").trim(), EXCERPT_CHARS_MAX)
+}
+
+/** All messages, whole. */
+export function messagesText({ llm }: LlmFlow, paint: Paint): string {
+  return llm.request.messages
+    .map((message) => named(message.role, shownText(messageText(message).trimEnd(), TEXT_INDENT), paint))
+    .join("")
+}
+
+/** An answer, whole. */
+export function completionText(completion: Completion, paint: Paint): string {
+  return named("answer", shownText(answerText(completion), TEXT_INDENT), paint)
+}
+
+/** One name and what it names, with the line break. */
+export function named(name: string, text: string, paint: Paint): string {
+  return `${INDENT}${paint("dim", clean(name).padEnd(NAME_WIDTH))}  ${text}\n`
+}
+
+function messageText(message: Message): string {
+  const others = Array.isArray(message.content) ? message.content.filter(({ type }) => type !== "text") : []
+  const calls = Array.isArray(message.tool_calls) ? message.tool_calls : []
+  const parts = [
+    textOf(message.content ?? undefined),
+    ...others.map(({ type }) => `[${type}]`),
+    ...calls.map((call) => `tool call ${JSON.stringify(call)}`),
+  ]
+  return parts.filter((part) => part !== "").join("\n")
+}
+
+function answerText({ text, refusal, reasoning, toolCalls }: Completion): string {
+  const thought = reasoning === "" ? "" : `(${reasoning})`
+  return [thought, text, refusal, ...toolCalls.map(toolCallText)].filter((part) => part !== "").join("\n")
+}
+
+export function toolCallText({ name, arguments: given }: Pick<ToolCall, "name" | "arguments">): string {
+  return `tool call ${name}(${given})`
+}
+
+/** The request's head and body as they are now. */
+export function requestText({ request }: Flow): string {
+  const { method, path, version, headers } = request
+  return (
+    headText(`${method} ${path} ${version}`, headers) +
+    bodyText(
+      readBytes(() => request.bytes),
+      headers,
+    )
+  )
+}
+
+/** The response's head and body, as far as they were kept. */
+export function responseText({ response }: Flow): string {
+  if (response === undefined) return ""
+  const { status, reason, headers } = response
+  return (
+    headText(`${status} ${reason}`, headers) +
+    bodyText(
+      readBytes(() => response.bytes),
+      headers,
+    )
+  )
+}
+
+/** Bytes that were not collected are not there to be read. */
+function readBytes(read: () => Buffer): Buffer {
+  try {
+    return read()
+  } catch {
+    return Buffer.alloc(0)
+  }
+}
+
+/** Fields whose values are secrets, whatever they look like. */
+const SECRET_FIELD = /^(authorization|proxy-authorization|cookie|set-cookie|(x-)?api-key|x-goog-api-key|.*-token)$/i
+
+function headText(first: string, headers: Headers): string {
+  const lines = headers.entries().map(([name, value]) => `${name}: ${SECRET_FIELD.test(name) ? "***" : value}`)
+  return [first, ...lines].map((line) => `${INDENT}${blankSecrets(printable(line))}\n`).join("")
+}
+
+const TEXT_TYPE = /^(text\/|application\/(.*\+)?(json|xml|javascript|x-ndjson|x-www-form-urlencoded))/i
+
+function bodyText(bytes: Buffer, headers: Headers): string {
+  if (bytes.length === 0) return ""
+  const type = headers.get("content-type") ?? ""
+  if (!TEXT_TYPE.test(type)) return `\n${INDENT}(${bytes.length} bytes of ${clean(type) || "an unknown type"})\n`
+  const cut = bytes.length > BODY_BYTES_MAX
+  const text = bytes.toString("utf8", 0, BODY_BYTES_MAX).trimEnd()
+  return `\n${INDENT}${shownText(text, INDENT)}\n${cut ? `${INDENT}(${bytes.length} bytes, cut here)\n` : ""}`
+}

@@ -1,0 +1,38 @@
+/**
+ * The tokens of a flow as people are shown them: the host's own numbers, and where it gave none (most streams, unless
+ * the client asks for them) ours, which are marked as counted.
+ */
+import type { TokenService } from "../addon.ts"
+import type { Flow } from "../flow.ts"
+
+export interface ShownUsage {
+  readonly input: number | undefined
+  readonly output: number | undefined
+  /** Whether a number of the two is our count. */
+  readonly isCounted: boolean
+}
+
+export const NO_TOKENS: ShownUsage = { input: undefined, output: undefined, isCounted: false }
+
+/** What the answer says of itself; undefined where it would have to be counted. */
+export function knownUsage({ llm }: Flow): ShownUsage | undefined {
+  const completion = llm?.completion
+  if (completion === undefined) return NO_TOKENS
+  const { inputTokens: input, outputTokens: output, source } = completion.usage
+  return input === undefined || output === undefined ? undefined : { input, output, isCounted: source === "counted" }
+}
+
+/** The same with our count for what is missing. */
+export async function countedUsage(flow: Flow, tokens: TokenService): Promise<ShownUsage> {
+  const { llm, routed } = flow
+  const completion = llm?.completion
+  if (llm === undefined || completion === undefined) return NO_TOKENS
+  const { inputTokens, outputTokens } = completion.usage
+  const { text, reasoning, refusal, toolCalls } = completion
+  const said = [reasoning, text, refusal, ...toolCalls.flatMap((call) => [call.name, call.arguments])].join("\n").trim()
+  const [input, output] = await Promise.all([
+    inputTokens ?? routed?.tokens ?? tokens.countRequest(llm.request).then((count) => count.tokens),
+    outputTokens ?? (said === "" ? 0 : tokens.countText(said, completion.model ?? llm.request.model)),
+  ])
+  return { input, output, isCounted: true }
+}
