@@ -1,0 +1,109 @@
+/**
+ * The world behind the proxy in end-to-end tests: a local model host and a cloud that is api.openai.com as far as a
+ * client can tell, both scripted, with a certificate of a CA that only the proxy is told to trust.
+ */
+import { mkdir, realpath, writeFile } from "node:fs/promises"
+import type { Socket } from "node:net"
+import { join } from "node:path"
+import type { Test } from "tap"
+import type { OriginRequest, ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
+import { sharedCertificates, startOrigin } from "./test-proxy.ts"
+
+export const CLOUD_NAME = "api.openai.com"
+
+/** What each host says, piece by piece: one event a piece when streamed. */
+export const LOCAL_PIECES = ["The ", "local ", "model ", "says ", "grüß ", "dich."]
+export const CLOUD_PIECES = ["The ", "cloud ", "says ", "“hello” ", "✓"]
+export const LOCAL_TEXT = LOCAL_PIECES.join("")
+export const CLOUD_TEXT = CLOUD_PIECES.join("")
+
+const LOCAL_MODEL = "deepseek-coder-6.7b"
+export const CLOUD_MODEL = "gpt-4o-2024-08-06"
+
+/** More words than the conductor's usual threshold has tokens. */
+export const LARGE_PROMPT = "many words ".repeat(5_000)
+export const SMALL_PROMPT = "Say hello."
+
+export interface ChatHosts {
+  readonly cloud: ScriptedOrigin
+  readonly local: ScriptedOrigin
+  /** What `llmproxy` has to be told to reach them, and where its confdir is. */
+  readonly flags: readonly string[]
+  /** A folder that is empty but for `conf` and what the test puts there; in no path of it is a symbolic link. */
+  readonly folder: string
+}
+
+export async function startChatHosts(t: Test): Promise<ChatHosts> {
+  const cloud = await startOrigin(t, chatHost(CLOUD_MODEL, CLOUD_PIECES), CLOUD_NAME)
+  const local = await startOrigin(t, chatHost(LOCAL_MODEL, LOCAL_PIECES))
+  const { folder, flags } = await proxyFolder(t)
+  const conductor = ["-s", "addons/conductor.ts", "--set", `conductor.localUrl=http://127.0.0.1:${local.port}/v1`]
+  return { cloud, local, folder, flags: [...flags, ...conductor, ...toPort(CLOUD_NAME, cloud.port)] }
+}
+
+/** A folder for a test of the command, and the flags that every one of them needs. */
+export async function proxyFolder(t: Test): Promise<{ folder: string; flags: string[] }> {
+  const folder = await realpath(t.testdir())
+  await mkdir(join(folder, "conf"), { mode: 0o700 })
+  const ca = join(folder, "conf", "upstream-ca.pem")
+  await writeFile(ca, (await sharedCertificates()).ca)
+  return { folder, flags: ["--confdir", join(folder, "conf"), "--upstream-ca", ca] }
+}
+
+/** Flags that connect a name's HTTPS port to one of this machine's. */
+export function toPort(name: string, port: number): string[] {
+  return ["--connect-to", `${name}:443:127.0.0.1:${port}`]
+}
+
+/** A host with OpenAI's pages for models, chats and completions. */
+export function chatHost(model: string, pieces: readonly string[]): ReplyScript {
+  return (request, socket) => {
+    if (request.method === "GET" && request.target === "/v1/models")
+      return sendJson(socket, 200, { object: "list", data: [{ id: model, object: "model", owned_by: "test" }] })
+    const isChat = request.target === "/v1/chat/completions"
+    if (request.method !== "POST" || !(isChat || request.target === "/v1/completions"))
+      return sendJson(socket, 404, {
+        error: { message: `nothing at ${request.target}`, type: "invalid_request_error" },
+      })
+    if (isStreamed(request))
+      socket.write(SSE_HEAD + answerEvents(model, pieces, isChat).map(chunk).join("") + LAST_CHUNK)
+    else sendJson(socket, 200, wholeAnswer(model, pieces.join(""), isChat))
+  }
+}
+
+function isStreamed({ body }: OriginRequest): boolean {
+  return /"stream": *true/.test(body.toString("utf8"))
+}
+
+const USAGE = { prompt_tokens: 7, completion_tokens: 5, total_tokens: 12 }
+
+function wholeAnswer(model: string, text: string, isChat: boolean): object {
+  const content = isChat ? { message: { role: "assistant", content: text } } : { text }
+  const object = isChat ? "chat.completion" : "text_completion"
+  const choices = [{ index: 0, ...content, finish_reason: "stop" }]
+  return { id: "answer-1", object, created: 1_767_225_600, model, choices, usage: USAGE }
+}
+
+/** The events of a streamed answer, each with its blank line; the last is [DONE]. */
+export function answerEvents(model: string, pieces: readonly string[], isChat: boolean): string[] {
+  const object = isChat ? "chat.completion.chunk" : "text_completion"
+  const events = [...pieces, undefined].map((piece) => {
+    const content = isChat ? { delta: piece === undefined ? {} : { content: piece } } : { text: piece ?? "" }
+    const choices = [{ index: 0, ...content, finish_reason: piece === undefined ? "stop" : null }]
+    return `data: ${JSON.stringify({ id: "answer-1", object, created: 1_767_225_600, model, choices })}\n\n`
+  })
+  return [...events, "data: [DONE]\n\n"]
+}
+
+export const SSE_HEAD = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+export const LAST_CHUNK = "0\r\n\r\n"
+
+export function chunk(text: string): string {
+  return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`
+}
+
+function sendJson(socket: Socket, status: number, json: object): void {
+  const text = JSON.stringify(json)
+  const head = `HTTP/1.1 ${status} Answer\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}`
+  socket.write(`${head}\r\n\r\n${text}`)
+}
