@@ -7,6 +7,7 @@ import type { Clock } from "../clock.ts"
 import { FlowError, messageOf } from "../errors.ts"
 import type { HeadLimits } from "../http1/message.ts"
 import { ResponseParser } from "../http1/parser.ts"
+import { hostAndPort } from "./authority.ts"
 import { Http1ServerStream } from "./h1-server-stream.ts"
 import { IdleTimer } from "./idle-timer.ts"
 import type { ServerInfo } from "./streams.ts"
@@ -32,6 +33,7 @@ export class Http1Server {
   #stream: Http1ServerStream | undefined
   #used = false
   #closed = false
+  #detached = false
   #ended = false
   #finished = false
   #stall: IdleTimer
@@ -89,12 +91,13 @@ export class Http1Server {
     this.socket.destroy()
   }
 
-  /** Gives the socket away after a 101: takes our listeners off, puts unread bytes back. */
+  /** Gives the socket away after a 101: takes our listeners off, puts unread bytes back. Only its close is still ours. */
   detach(): Duplex {
-    this.#close()
+    this.#detached = true
+    this.#stream = undefined
+    this.#stall.stop()
     this.socket.off("data", this.#onData)
     this.socket.off("end", this.#onEnd)
-    this.socket.off("close", this.#onClose)
     this.socket.pause()
     const rest = this.parser.rest()
     if (rest.length > 0) this.socket.unshift(rest)
@@ -104,9 +107,15 @@ export class Http1Server {
   #startStallTimer(): IdleTimer {
     const { clock, stallTimeoutMs } = this.#options
     return new IdleTimer(clock, stallTimeoutMs, () => {
-      const minutes = Math.round(stallTimeoutMs / 60_000)
-      const message = `${this.info.host}:${this.info.port} sent nothing for ${minutes} minutes`
-      this.#fail(new FlowError("upstream", "stall-timeout", message, { status: 504 }))
+      const name = hostAndPort(this.info.host, this.info.port)
+      const seconds = `${stallTimeoutMs / 1_000} s (stallTimeoutMs)`
+      if (this.#stream?.full === true) {
+        const message = `the client read nothing of the answer of ${name} for ${seconds}`
+        this.#fail(new FlowError("client", "stall-timeout", message, { status: 408 }))
+      } else {
+        const message = `${name} sent nothing for ${seconds}`
+        this.#fail(new FlowError("upstream", "stall-timeout", message, { status: 504 }))
+      }
     })
   }
 
@@ -161,14 +170,15 @@ export class Http1Server {
   }
 
   #onClose = (): void => {
+    if (this.#detached) this.#close()
     // After an end the queue may still hold bytes that the client has not read yet.
-    if (!this.#ended) this.#fail(this.#cut("closed the connection before its answer was complete"))
+    else if (!this.#ended) this.#fail(this.#cut("closed the connection before its answer was complete"))
   }
 
   #onError = (thrown: Error): void => this.#fail(this.#cut(`broke the connection: ${messageOf(thrown)}`))
 
   #cut(what: string): FlowError {
-    return new FlowError("upstream", "cut", `${this.info.host}:${this.info.port} ${what}`)
+    return new FlowError("upstream", "cut", `${hostAndPort(this.info.host, this.info.port)} ${what}`)
   }
 
   #fail(error: FlowError): void {

@@ -23,10 +23,7 @@ export interface UpstreamEvents {
   disconnected(info: ServerInfo): void
 }
 
-interface Waiter {
-  resolve(): void
-  reject(error: FlowError): void
-}
+type Waiter = (connection: Http1Server | undefined) => void
 
 /** The connections to one target. */
 interface Origin {
@@ -44,6 +41,7 @@ export class Upstream {
   #sessions = new Map<string, Buffer>()
   #trust: TrustStore
   #sweep: Timer | undefined
+  #closed = false
   #settings: ProxySettings
   #clock: Clock
   #events: UpstreamEvents
@@ -68,27 +66,28 @@ export class Upstream {
    */
   async open(target: Target, options: { fresh?: boolean; signal?: () => AbortSignal } = {}): Promise<ServerStream> {
     const key = targetKey(target)
-    let origin = this.#originOf(key)
-    let idle = options.fresh === true ? undefined : origin.idle.pop()
-    while (idle === undefined && origin.count >= this.#settings.upstreamConnections) {
-      await this.#wait(origin, options.signal?.())
-      origin = this.#originOf(key) // The old one may have been forgotten meanwhile.
-      idle = origin.idle.pop()
+    const origin = this.#originOf(key)
+    const { fresh = false } = options
+    const room = origin.count < this.#settings.upstreamConnections
+    let free = fresh && room ? undefined : origin.idle.pop()
+    if (free === undefined && room) {
+      origin.count++
+      return this.#connect(key, origin, target)
     }
-    if (idle !== undefined) return idle.open()
-    origin.count++
-    try {
-      return await this.#connect(key, origin, target)
-    } catch (thrown) {
-      origin.count--
-      this.#forgetIfEmpty(key, origin)
-      origin.waiting.shift()?.resolve()
-      throw thrown
+    free ??= await this.#wait(origin, options.signal?.())
+    if (free === undefined) return this.#connect(key, origin, target)
+    if (fresh) {
+      origin.count++ // Before the other one's place is given up, so that nobody takes it.
+      free.destroy()
+      return this.#connect(key, origin, target)
     }
+    // It may have closed in the moment between.
+    return free.closed ? this.open(target, options) : free.open()
   }
 
-  /** Closes every connection, busy ones too. */
+  /** Closes every connection, busy ones too, and those that are being made. */
   close(): void {
+    this.#closed = true
     this.#sweep?.cancel()
     for (const connection of [...this.#connections]) connection.destroy()
   }
@@ -109,8 +108,12 @@ export class Upstream {
     })
   }
 
+  /** Dials; the caller has counted the connection already. */
   async #connect(key: string, origin: Origin, target: Target): Promise<ServerStream> {
-    const { socket, info } = await this.dial(target)
+    const { socket, info } = await this.dial(target).catch((thrown) => {
+      this.#release(key, origin)
+      throw thrown
+    })
     const connection = new Http1Server(socket, info, {
       clock: this.#clock,
       head: this.#settings.head,
@@ -119,7 +122,13 @@ export class Upstream {
       onClosed: (closed) => this.#onClosed(key, origin, closed),
     })
     this.#connections.add(connection)
-    await this.#events.connected(info)
+    try {
+      await this.#events.connected(info)
+    } catch (thrown) {
+      connection.destroy()
+      throw thrown
+    }
+    if (this.#closed) connection.destroy()
     if (connection.closed)
       throw new FlowError("upstream", "cut", `${info.host}:${info.port} closed the connection at once`)
     return connection.open()
@@ -133,34 +142,55 @@ export class Upstream {
     return origin
   }
 
-  #wait(origin: Origin, signal: AbortSignal | undefined): Promise<void> {
+  /** A connection that has become free, or undefined: the place of one that has gone, counted already. */
+  #wait(origin: Origin, signal: AbortSignal | undefined): Promise<Http1Server | undefined> {
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { resolve, reject }
-      origin.waiting.push(waiter)
       const leave = () => {
         const index = origin.waiting.indexOf(waiter)
-        if (index < 0) return
-        origin.waiting.splice(index, 1)
+        if (index >= 0) origin.waiting.splice(index, 1)
         reject(new FlowError("client", "client-gone", "the client left while it waited for a connection"))
       }
+      const waiter: Waiter = (connection) => {
+        signal?.removeEventListener("abort", leave)
+        resolve(connection)
+      }
+      if (signal?.aborted === true) {
+        leave()
+        return
+      }
+      origin.waiting.push(waiter)
       signal?.addEventListener("abort", leave, { once: true })
     })
   }
 
+  /** Given to whoever waits longest, so that nobody who came later is served first. */
   #onIdle(origin: Origin, connection: Http1Server): void {
+    const waiter = origin.waiting.shift()
+    if (waiter !== undefined) {
+      waiter(connection)
+      return
+    }
     origin.idle.push(connection)
-    origin.waiting.shift()?.resolve()
     this.#sweep ??= this.#clock.after(this.#settings.upstreamIdleMs, () => this.#expire())
   }
 
   #onClosed(key: string, origin: Origin, connection: Http1Server): void {
-    if (!this.#connections.delete(connection)) return
-    origin.count--
+    this.#connections.delete(connection)
     const index = origin.idle.indexOf(connection)
     if (index >= 0) origin.idle.splice(index, 1)
-    origin.waiting.shift()?.resolve()
-    this.#forgetIfEmpty(key, origin)
+    this.#release(key, origin)
     this.#events.disconnected(connection.info)
+  }
+
+  /** A connection has gone, or was not made: its place passes on to whoever waits. */
+  #release(key: string, origin: Origin): void {
+    const waiter = origin.waiting.shift()
+    if (waiter !== undefined) {
+      waiter(undefined)
+      return
+    }
+    origin.count--
+    this.#forgetIfEmpty(key, origin)
   }
 
   #forgetIfEmpty(key: string, origin: Origin): void {
