@@ -7,6 +7,7 @@ import { messageOf, UsageError } from "./errors.ts"
 import type { OptionSpecs, OptionValues } from "./options.ts"
 import { hostAndPort, parseAuthority } from "./proxy/authority.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings } from "./proxy/settings.ts"
+import { explainPem } from "./proxy/trust-store.ts"
 
 export const CORE_OPTIONS = {
   port: { type: "integer", default: 8080, min: 0, max: 65_535, help: "Port to listen on; 0: a free one." },
@@ -157,8 +158,9 @@ function pemFile(path: string): string {
   } catch (thrown) {
     throw new UsageError(`--upstream-ca ${path}: ${messageOf(thrown)}`)
   }
-  if (text.includes("-----BEGIN CERTIFICATE-----")) return text
-  throw new UsageError(`--upstream-ca ${path}: the file holds no PEM certificate`)
+  const wrong = explainPem(text)
+  if (wrong !== undefined) throw new UsageError(`--upstream-ca ${path}: ${wrong}`)
+  return text
 }
 
 function pattern(option: string, text: string): RegExp {

@@ -158,8 +158,12 @@ class Attempt {
     const code = systemCodeOf(thrown) ?? "unknown"
     const known = REASONS[code]
     if (known !== undefined) return this.#failure(known[0], `${known[1]} (${code})`, thrown)
-    const tlsFailure = /CERT|TLS|SSL|SELF_SIGNED|ISSUER|ALTNAME|VERIFY/.test(code)
-    if (!tlsFailure) return this.#failure("connect-failed", `${messageOf(thrown)} (${code})`, thrown)
+    if (/^ERR_SSL_|^EPROTO$/.test(code)) {
+      const what = `TLS handshake failed: ${reasonOf(thrown)} (${code}); does the server speak TLS there?`
+      return this.#failure("tls-failed", what, thrown)
+    }
+    const refused = /CERT|ISSUER|VERIFY|CRL|CHAIN/.test(code)
+    if (!refused) return this.#failure("connect-failed", `${messageOf(thrown)} (${code})`, thrown)
     const advice = "trust its issuer with --upstream-ca FILE, or accept any certificate with --insecure"
     return this.#failure("untrusted", `certificate not accepted: ${messageOf(thrown)} (${code}); ${advice}`, thrown)
   }
@@ -190,13 +194,30 @@ const REASONS: Readonly<Record<string, readonly [code: string, what: string]>> =
   ETIMEDOUT: ["connect-timeout", "no answer"],
 }
 
+/** OpenSSL's reason, without its addresses and file names. */
+function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error && "reason" in thrown ? String(thrown.reason) : messageOf(thrown)
+}
+
 function parseVia(via: string): ViaProxy {
-  const url = new URL(via)
-  if (url.protocol !== "http:")
-    throw new FlowError("addon", "bad-via", `via ${viaForPeople(via)}: only http:// proxies can be used`)
-  const credentials =
-    url.username === "" ? undefined : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
+  const url = URL.canParse(via) ? new URL(via) : undefined
+  if (url?.protocol !== "http:")
+    throw new FlowError(
+      "addon",
+      "bad-via",
+      `via ${viaForPeople(via)}: write http://host:port; no other proxies can be used`,
+    )
+  const credentials = url.username === "" ? undefined : `${decoded(url.username)}:${decoded(url.password)}`
   return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port || 80), credentials }
+}
+
+/** A percent sign that escapes nothing stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 /** Without credentials. */

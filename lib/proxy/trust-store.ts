@@ -2,8 +2,10 @@
  * Which certificates an upstream may show: the system's roots, Node's, and what the user adds. Built when the first
  * TLS connection is made, because reading some hundred certificates costs more than starting the program.
  */
+import { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls"
+import { FlowError, messageOf } from "../errors.ts"
 
 /** Where systems keep their roots as one PEM file. */
 const SYSTEM_BUNDLES: readonly string[] = [
@@ -25,17 +27,36 @@ export class TrustStore {
     this.#extra = extra
   }
 
-  /** A client context that trusts the roots, the user's certificates and `ca` (PEM). */
+  /** A client context that trusts the roots, the user's certificates and `ca` (PEM). Throws a FlowError on no PEM. */
   context(ca: string | undefined): SecureContext {
     const key = ca ?? ""
     const known = this.#contexts.get(key)
     if (known !== undefined) return known
+    const wrong = ca === undefined ? undefined : explainPem(ca)
+    if (wrong !== undefined) throw new FlowError("addon", "bad-ca", `the CA for this target: ${wrong}`, { status: 500 })
     const own = ca === undefined ? this.#extra : [...this.#extra, ca]
     const context = createSecureContext({ ca: [...roots(), ...own], minVersion: "TLSv1.2" })
     if (this.#contexts.size >= CONTEXTS_MAX) this.#contexts.delete(this.#contexts.keys().next().value ?? "")
     this.#contexts.set(key, context)
     return context
   }
+}
+
+/** Each certificate in a PEM text. OpenSSL skips what it cannot read; a certificate that is missing is better told. */
+const CERTIFICATE = /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g
+
+/** What is wrong with a PEM text of certificates; undefined: nothing. */
+export function explainPem(text: string): string | undefined {
+  const found = text.match(CERTIFICATE) ?? []
+  if (found.length === 0) return "it holds no PEM certificate"
+  for (const [index, pem] of found.entries()) {
+    try {
+      new X509Certificate(pem)
+    } catch (thrown) {
+      return `certificate ${index + 1} of ${found.length} cannot be read: ${messageOf(thrown)}`
+    }
+  }
+  return undefined
 }
 
 let cachedRoots: string[] | undefined

@@ -2,7 +2,7 @@
  * Goes through another HTTP proxy: CONNECT, its credentials, its answer (RFC 9110 section 9.3.6).
  */
 import type { Socket } from "node:net"
-import { FlowError } from "../errors.ts"
+import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import type { HeadLimits, ResponseHead } from "../http1/message.ts"
 import { ResponseParser } from "../http1/parser.ts"
@@ -15,7 +15,7 @@ export interface ViaProxy {
   readonly credentials: string | undefined
 }
 
-/** Asks the proxy at the other end of `socket` for a tunnel to `to`. Rejects with a FlowError when it says no. */
+/** Asks the proxy at the other end of `socket` for a tunnel to `to`. Rejects with a FlowError when it says no; the caller closes. */
 export async function connectThroughProxy(
   socket: Socket,
   proxy: ViaProxy,
@@ -28,15 +28,20 @@ export async function connectThroughProxy(
     headers.set("Proxy-Authorization", `Basic ${Buffer.from(proxy.credentials).toString("base64")}`)
   // Written out here: the serializer drops Proxy-Authorization, which is right everywhere else.
   socket.write(`CONNECT ${authority} HTTP/1.1\r\n${headers.lines().join("\r\n")}\r\n\r\n`, "latin1")
-  const head = await readHead(socket, limits)
+  const fail = (code: string, what: string, cause?: unknown) => {
+    const message = `connect ${authority} through ${hostAndPort(proxy.host, proxy.port)}: ${what}; the request was not sent`
+    return new FlowError("upstream", code, message, { cause })
+  }
+  const head = await readHead(socket, limits).catch((thrown) => {
+    throw fail("proxy-broken", `the proxy's answer is not understood: ${messageOf(thrown)}`, thrown)
+  })
+  if (head === undefined) throw fail("proxy-closed", "the proxy closed the connection")
   if (head.status >= 200 && head.status < 300) return
-  socket.destroy()
-  const name = hostAndPort(proxy.host, proxy.port)
-  const message = `connect ${authority} through ${name}: the proxy answered ${head.status} ${head.reason}; the request was not sent`
-  throw new FlowError("upstream", "proxy-refused", message)
+  throw fail("proxy-refused", `the proxy answered ${head.status} ${head.reason}`)
 }
 
-function readHead(socket: Socket, limits: HeadLimits): Promise<ResponseHead> {
+/** Undefined when the proxy closes before its answer is whole. Rejects when it answers no HTTP. */
+function readHead(socket: Socket, limits: HeadLimits): Promise<ResponseHead | undefined> {
   const parser = new ResponseParser(limits)
   parser.expect("CONNECT")
   return new Promise((resolve, reject) => {
@@ -48,7 +53,7 @@ function readHead(socket: Socket, limits: HeadLimits): Promise<ResponseHead> {
     }
     const onEnd = () => {
       stop()
-      reject(new FlowError("upstream", "proxy-closed", "the upstream proxy closed the connection"))
+      resolve(undefined)
     }
     const onData = (bytes: Buffer) => {
       try {
