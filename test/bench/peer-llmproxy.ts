@@ -2,7 +2,9 @@
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 
-const [confdir = "", caFile = "", ...scripts] = process.argv.slice(2)
+const [confdir = "", caFile = "", ...rest] = process.argv.slice(2)
+const set = rest.filter((one) => one.startsWith("--set=")).map((one) => one.slice(6))
+const scripts = rest.filter((one) => !one.startsWith("--set="))
 const from = (file: string) => import(pathToFileURL(resolve("dist/lib", file)).href)
 const { App } = await from("app.js")
 const { NO_SOURCES } = await from("option-sources.js")
@@ -11,6 +13,7 @@ const { makeLogger } = await from("log.js")
 const app = new App({
   sources: {
     ...NO_SOURCES,
+    set,
     flags: { port: 0, upstreamCa: [caFile] },
   },
   scripts,

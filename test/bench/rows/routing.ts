@@ -1,5 +1,91 @@
-import type { Row } from "../table.ts"
-import type { Bench } from "../world.ts"
-export async function routingRows(_bench: Bench): Promise<Row[]> {
-  return []
+/** A chat request of 16,000 tokens on its way through the conductor: what counting and deciding add. */
+import { readdirSync, readFileSync } from "node:fs"
+import { connect } from "node:net"
+import { join } from "node:path"
+import { cpuMicros } from "../process.ts"
+import { median, type Row, ratio } from "../table.ts"
+import type { Bench, Started } from "../world.ts"
+
+/** Source code of this many characters is some 16,000 tokens. */
+const CHARACTERS = 64_000
+const TURNS = 20
+const REPEATS = 15
+
+export async function routingRows(bench: Bench): Promise<Row[]> {
+  const plain = await bench.start("llmproxy", [])
+  const routed = await bench.start("llmproxy", ["addons/conductor.ts", "--set=conductor.hosts=localhost"])
+  if (plain === undefined || routed === undefined) return []
+  try {
+    await send(routed, conversation(0, 0)) // The tokenizer is loaded, the code compiled.
+    await send(plain, conversation(0, 0))
+    const base = await cpuOf(plain, (index) => conversation(index + 1, 0))
+    const first = await cpuOf(routed, (index) => conversation(index + 1, 0))
+    const grown = await cpuOf(routed, (index) => conversation(1, index + 1))
+    const values = { "added, first time": first - base, "added, last message new": grown - base }
+    return [
+      {
+        work: "16,000-token chat request, conductor, tokenizer loaded",
+        unit: "CPU ms added",
+        values,
+        errors: 0,
+        goals: [
+          { text: "milliseconds, first time", ratio: ratio(values["added, first time"], 1), limit: 15 },
+          { text: "milliseconds, last message new", ratio: ratio(values["added, last message new"], 1), limit: 1 },
+        ],
+      },
+    ]
+  } finally {
+    await plain.peer.stop()
+    await routed.peer.stop()
+  }
+}
+
+/** Median CPU milliseconds of a request: the clock tick of the system is too coarse for one, so they are measured together. */
+async function cpuOf(started: Started, body: (index: number) => string): Promise<number> {
+  const rounds: number[] = []
+  for (let round = 0; round < 3; round++) {
+    const before = cpuMicros(started.peer)
+    for (let index = 0; index < REPEATS; index++) await send(started, body(round * REPEATS + index))
+    rounds.push((cpuMicros(started.peer) - before) / REPEATS / 1_000)
+  }
+  return median(rounds)
+}
+
+/** A conversation of TURNS messages; `seed` makes all of them new, `extra` only the last one. */
+function conversation(seed: number, extra: number): string {
+  const per = Math.floor(CHARACTERS / TURNS)
+  const messages = Array.from({ length: TURNS }, (_, turn) => {
+    // Steps of a prime through the text: no two messages of a run are the same.
+    const from = ((seed * TURNS + turn) * 7_919) % (corpus.length - per)
+    const content = corpus.slice(from, from + per)
+    return {
+      role: turn % 2 === 0 ? "user" : "assistant",
+      content: turn === TURNS - 1 ? `${extra} ${content}` : content,
+    }
+  })
+  return JSON.stringify({ model: "gpt-4o", messages })
+}
+
+/** This project's own source: what coding agents send. */
+function readCorpus(): string {
+  const files = readdirSync("lib", { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"))
+  return files
+    .sort()
+    .map((name) => readFileSync(join("lib", name), "utf8"))
+    .join("\n")
+}
+
+const corpus = readCorpus()
+
+/** One request as a proxy request in clear: TLS is not what is measured. */
+function send({ peer, target }: Started, body: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(peer.port, "127.0.0.1")
+    const head = `POST https://${target.host}:${target.originPort}/v1/chat/completions HTTP/1.1\r\nHost: ${target.host}\r\nAuthorization: Bearer sk-bench\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`
+    socket.on("error", reject)
+    socket.on("data", () => {})
+    socket.on("end", () => socket.destroy())
+    socket.on("close", () => resolve())
+    socket.write(head + body)
+  })
 }
