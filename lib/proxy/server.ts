@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from "node:net"
 import type { SecureContext } from "node:tls"
 import { type HookChain, plainScope } from "../chain.ts"
 import type { Clock } from "../clock.ts"
-import { StartError, systemCodeOf } from "../errors.ts"
+import { FlowError, StartError, systemCodeOf } from "../errors.ts"
 import type { ServerHookInfo } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import { hostAndPort, parseAuthority } from "./authority.ts"
@@ -38,6 +38,7 @@ export class ProxyServer {
   #upstream: Upstream
   #servers: Server[] = []
   #sessions = new Set<Session>()
+  #onEmpty: (() => void)[] = []
   #identityKey = randomBytes(32)
 
   constructor(options: ProxyServerOptions) {
@@ -46,7 +47,7 @@ export class ProxyServer {
     const events = {
       connecting: (target: Target) => this.#connecting(target),
       connected: (info: ServerInfo) => this.#serverHook("serverConnected", info),
-      disconnected: (info: ServerInfo) => void this.#serverHook("serverDisconnected", info),
+      disconnected: (info: ServerInfo) => void this.#disconnected(info),
     }
     this.#upstream = new Upstream(settings, clock, events, lookup)
     const core: ExchangeCore = {
@@ -95,14 +96,12 @@ export class ProxyServer {
   #drained(graceMs: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = this.#options.clock.after(graceMs, resolve)
-      this.#onEmpty = () => {
+      this.#onEmpty.push(() => {
         timer.cancel()
         resolve()
-      }
+      })
     })
   }
-
-  #onEmpty: () => void = () => {}
 
   #accept(socket: Socket): void {
     const session = new Session(socket, {
@@ -113,7 +112,7 @@ export class ProxyServer {
     this.#sessions.add(session)
     void session.run().then(() => {
       this.#sessions.delete(session)
-      if (this.#sessions.size === 0) this.#onEmpty()
+      if (this.#sessions.size === 0) for (const tell of this.#onEmpty.splice(0)) tell()
     })
   }
 
@@ -127,7 +126,10 @@ export class ProxyServer {
       connectTo: to === undefined ? undefined : hostAndPort(to.host, to.port),
     }
     await chain.run("serverConnect", plainScope(this.#options.log), info)
-    const connectTo = info.connectTo === undefined ? undefined : parseAuthority(info.connectTo, target.port)
+    if (info.connectTo === undefined) return { ...target, connectTo: undefined }
+    const connectTo = parseAuthority(info.connectTo, target.port)
+    if (connectTo === undefined)
+      throw new FlowError("addon", "bad-connect-to", `serverConnect: connectTo ${info.connectTo}: write host:port`)
     return { ...target, connectTo }
   }
 
@@ -135,6 +137,13 @@ export class ProxyServer {
     const chain = this.#options.chain()
     if (!chain.has(name)) return undefined
     return chain.run(name, plainScope(this.#options.log), { host, port, connectTo: undefined })
+  }
+
+  /** Nobody is left to be stopped by a failure here, which the scope has logged; it must not end the program. */
+  async #disconnected(info: ServerInfo): Promise<void> {
+    try {
+      await this.#serverHook("serverDisconnected", info)
+    } catch {}
   }
 
   /** The proxy user, else a keyed hash of the credential (it never leaves this process), else the address. */

@@ -71,8 +71,9 @@ export class Session {
   drain(): void {
     this.#draining = true
     if (this.active > 0) return
-    this.#client?.close()
-    this.socket.destroy()
+    // The last answer may still be on its way to a slow reader.
+    if (this.#client === undefined || this.#client.detached) this.socket.destroy()
+    else this.#client.close()
   }
 
   async #hook(name: "clientConnected" | "clientDisconnected"): Promise<void> {
