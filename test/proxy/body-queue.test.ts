@@ -1,0 +1,66 @@
+import { test } from "tap"
+import { FlowError } from "../../lib/errors.ts"
+import { BodyQueue, BufferBody, NO_BODY } from "../../lib/proxy/body-queue.ts"
+
+test("pieces are read in order, then the end, again and again", async (t) => {
+  const queue = new BodyQueue(5, () => {})
+  t.equal(queue.length, 5)
+  const early = queue.read()
+  queue.push(Buffer.from("a"))
+  t.equal(String(await early), "a")
+  queue.push(Buffer.from("b"))
+  queue.push(Buffer.from("c"))
+  t.equal(queue.ended, false)
+  queue.finish()
+  t.equal(queue.ended, true)
+  t.equal(String(await queue.read()), "b")
+  t.equal(String(await queue.read()), "c")
+  t.equal(await queue.read(), undefined)
+  t.equal(await queue.read(), undefined)
+  const waiting = new BodyQueue(undefined, () => {})
+  const last = waiting.read()
+  waiting.finish()
+  t.equal(await last, undefined)
+})
+
+test("a full queue says so, and asks for more once there is room", async (t) => {
+  let asked = 0
+  const queue = new BodyQueue(undefined, () => asked++)
+  t.equal(queue.push(Buffer.alloc(65_535)), true)
+  t.equal(queue.full, false)
+  t.equal(queue.push(Buffer.alloc(1)), false)
+  t.equal(queue.full, true)
+  await queue.read()
+  t.equal(asked, 1)
+  await queue.read()
+  t.equal(asked, 1, "once")
+})
+
+test("a body that breaks off shows what came before, then its error, to whoever waits as well", async (t) => {
+  const error = new FlowError("upstream", "cut", "gone")
+  const queue = new BodyQueue(undefined, () => {})
+  queue.push(Buffer.from("a"))
+  queue.fail(error)
+  queue.fail(new FlowError("upstream", "other", "later"))
+  t.equal(String(await queue.read()), "a")
+  await t.rejects(queue.read(), { code: "cut" })
+  await t.rejects(queue.read(), { code: "cut" })
+  const waiting = new BodyQueue(undefined, () => {})
+  const read = waiting.read()
+  waiting.fail(error)
+  await t.rejects(read, { code: "cut" })
+  const ended = new BodyQueue(undefined, () => {})
+  ended.finish()
+  ended.fail(error)
+  t.equal(await ended.read(), undefined, "an end is an end")
+})
+
+test("a body that is already there is read once", async (t) => {
+  const body = new BufferBody(Buffer.from("abc"))
+  t.equal(body.length, 3)
+  t.equal(String(await body.read()), "abc")
+  t.equal(await body.read(), undefined)
+  t.equal(await new BufferBody(Buffer.alloc(0)).read(), undefined)
+  t.equal(await NO_BODY.read(), undefined)
+  t.equal(NO_BODY.length, 0)
+})
