@@ -26,6 +26,8 @@ export function answerFilter(marks: boolean): DeltaTransform {
       const choice = choiceOf(delta.index)
       return textDelta(delta.index, visible(choice, choice.stops?.push(delta.text) ?? delta.text))
     }
+    // A chunk without a text, a call or a finish reason, which parsers stumble over and nobody needs.
+    if (delta.type === "other") return undefined
     if (delta.type !== "finish") return delta
     const choice = choiceOf(delta.index)
     const rest = textDelta(delta.index, visible(choice, choice.stops?.finish() ?? ""))

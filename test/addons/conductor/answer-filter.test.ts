@@ -56,11 +56,12 @@ test("white space at the beginning waits for a word, and is nothing without one"
 })
 
 test("each choice has its own text, and other deltas pass", (t) => {
-  const usage: Delta = { type: "other", raw: 1 }
+  const other: Delta = { type: "other", raw: { choices: [{ index: 0 }] } }
   const reasoning: Delta = { type: "reasoning", index: 0, text: "hm <|EOT|>" }
-  const deltas = through(true, [text("a<|EO"), reasoning, text("b<|EOT|>", 1), text("T|>"), usage, finish(), finish(1)])
+  const deltas = through(true, [text("a<|EO"), reasoning, text("b<|EOT|>", 1), text("T|>"), other, finish(), finish(1)])
   t.equal(textIn(deltas.filter((delta) => "index" in delta && delta.index === 0)), "a")
   t.equal(textIn(deltas.filter((delta) => "index" in delta && delta.index === 1)), "b")
-  t.ok(deltas.includes(usage) && deltas.includes(reasoning))
+  t.ok(deltas.includes(reasoning))
+  t.notOk(deltas.includes(other), "but for what says nothing")
   t.end()
 })

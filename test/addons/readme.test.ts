@@ -1,0 +1,67 @@
+/** The README's first three addons, run as they are printed, and hello.ts. */
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { test } from "tap"
+import { SHIPPED_ADDONS } from "../../addons/index.ts"
+import { CHAT_PATH, chatBody, sentTo, startRig } from "../helpers/conductor-rig.ts"
+import { chatJson, jsonAnswer } from "../helpers/proxy-host.ts"
+import { always } from "../helpers/test-proxy.ts"
+
+const FOLDER = "test/fixtures/readme-addons"
+const USAGE = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 }
+const CLOUD = always(jsonAnswer(chatJson("hi", { usage: USAGE })).toString())
+const key = (name: string) => `Authorization: Bearer sk-${name}\r\n`
+
+test("refuse a model: the client gets an error that its SDK reads, and nobody else is asked", async (t) => {
+  const rig = await startRig(t, { cloud: CLOUD, scripts: [`${FOLDER}/refuse-model.ts`] })
+  const refused = await rig.chat({ model: "gpt-5-pro" }, key("a"))
+  t.equal(refused.status, 403)
+  t.match(JSON.parse(refused.text).error, { code: "model_not_allowed", message: /^gpt-5-pro is not for this project/ })
+  t.equal(rig.cloud.requests.length, 0)
+  t.equal((await rig.chat({}, key("a"))).status, 200)
+})
+
+test("add a system prompt: in front of the messages, or after the one that is there", async (t) => {
+  const rig = await startRig(t, { cloud: CLOUD, scripts: [`${FOLDER}/add-system-prompt.ts`] })
+  await rig.chat({}, key("a"))
+  const user = { role: "user", content: "Say hello." }
+  t.strictSame(
+    sentTo(rig.cloud, CHAT_PATH),
+    chatBody({ messages: [{ role: "system", content: "Answer in British English." }, user] }),
+  )
+  await rig.chat({ messages: [{ role: "system", content: "Be brief." }, user] }, key("a"))
+  t.match(sentTo(rig.cloud, CHAT_PATH), { messages: [{ content: "Be brief.\n\nAnswer in British English." }, user] })
+  const raw = { model: "gpt-3.5-turbo-instruct", prompt: "x" }
+  await rig.ask("POST", "/v1/completions", raw, key("a"))
+  t.strictSame(sentTo(rig.cloud, "/v1/completions"), raw)
+})
+
+test("count tokens per user: one sum for each credential, which is not shown", async (t) => {
+  const rig = await startRig(t, { cloud: CLOUD, scripts: [`${FOLDER}/count-tokens.ts`] })
+  for (const user of ["alice", "alice", "bob"]) await rig.chat({}, key(user))
+  const sums = rig.lines.flatMap((line) => /count-tokens: (key-\w+): (\d+) tokens/.exec(line)?.slice(1) ?? [])
+  t.equal(sums.length, 6)
+  const [first, ten, second, twenty, other, bob] = sums
+  t.strictSame([ten, twenty, bob], ["10", "20", "10"])
+  t.equal(first, second)
+  t.not(first, other)
+  t.notMatch(rig.lines.join(), /alice|bob/)
+})
+
+test("hello says what an answer cost", async (t) => {
+  const rig = await startRig(t, { cloud: CLOUD, scripts: ["addons/hello.ts"] })
+  await rig.chat({}, key("a"))
+  t.match(rig.lines, [/info hello: Hello! Answer 1 came from up: 7 tokens in, 3 out$/])
+})
+
+test("every shipped addon is in the list, and what is in the list is there", (t) => {
+  const files = readdirSync("addons").filter((name) => name.endsWith(".ts") && name !== "index.ts")
+  t.strictSame(SHIPPED_ADDONS.map(({ name }) => `${name}.ts`).sort(), files.sort())
+  t.end()
+})
+
+test("the README prints these addons as they are", (t) => {
+  const readme = existsSync("README.md") ? readFileSync("README.md", "utf8") : ""
+  const printed = readme.includes("defineAddon(") ? readdirSync(FOLDER) : []
+  for (const name of printed) t.ok(readme.includes(readFileSync(`${FOLDER}/${name}`, "utf8")), name)
+  t.end()
+})
