@@ -4,7 +4,7 @@
  *
  * While an answer is outstanding the socket is read on, so that a client that leaves is noticed at once.
  */
-import type { Socket } from "node:net"
+import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { Clock, Timer } from "../clock.ts"
 import { FlowError } from "../errors.ts"
@@ -56,13 +56,15 @@ export class Http1Client {
   #over = false
   #idle: IdleTimer
   #headTimer: Timer | undefined
+  /** Bytes that the client had taken when #readsNothing looked, and since when. */
+  #taken: { bytes: number; since: number } | undefined
 
   /** `first`: bytes that were read from the socket already. */
   constructor(socket: Duplex, context: Http1ClientContext, first?: Buffer) {
     this.socket = socket
     this.context = context
     this.#parser = new RequestParser(context.settings.head)
-    this.#idle = new IdleTimer(context.clock, context.settings.idleTimeoutMs, () => this.#onIdle())
+    this.#idle = this.#startIdleTimer()
     socket.on("data", this.#onData)
     socket.on("end", this.#onEnd)
     socket.on("close", this.#onClose)
@@ -216,16 +218,40 @@ export class Http1Client {
     this.close()
   }
 
+  /** The client has sent nothing for a while: that may be its fault, or it waits for us. */
   #onIdle(): void {
-    if (this.#readingBody) {
-      const message = "the request body stopped arriving"
-      this.#broken(new FlowError("client", "body-timeout", message, { status: 408 }))
-    } else if (this.#stream === undefined) {
+    if (this.#stream === undefined) {
       this.#finish()
       this.close()
+      return
     }
-    this.#idle = new IdleTimer(this.context.clock, this.context.settings.idleTimeoutMs, () => this.#onIdle())
-    if (this.#over) this.#idle.stop()
+    // With a full queue it is the upstream that does not take the body; its connection has a timer of its own.
+    if (this.#readingBody && !this.#stream.queue.full) {
+      const message = "the request body stopped arriving"
+      this.#broken(new FlowError("client", "body-timeout", message, { status: 408 }))
+    } else if (this.#readsNothing()) {
+      this.#gone(`the client read nothing of its answer for ${this.context.settings.stallTimeoutMs / 1_000} s`)
+      this.destroy()
+      return
+    }
+    this.#idle = this.#startIdleTimer()
+  }
+
+  /** Whether bytes have waited for the client for stallTimeoutMs and it has taken none of them. */
+  #readsNothing(): boolean {
+    const { socket } = this
+    if (socket.writableLength === 0 || !(socket instanceof Socket)) {
+      this.#taken = undefined
+      return false
+    }
+    const now = this.context.clock.monotonic()
+    const bytes = socket.bytesWritten - socket.writableLength
+    if (this.#taken?.bytes !== bytes) this.#taken = { bytes, since: now }
+    return now - this.#taken.since >= this.context.settings.stallTimeoutMs
+  }
+
+  #startIdleTimer(): IdleTimer {
+    return new IdleTimer(this.context.clock, this.context.settings.idleTimeoutMs, () => this.#onIdle())
   }
 
   #onEnd = (): void => this.#gone("the client closed the connection before the answer was complete")
