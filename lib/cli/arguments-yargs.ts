@@ -2,6 +2,7 @@
  * The rarer forms of a command line, and the help, by yargs. Loaded only when one of them is asked for.
  */
 import yargs, { type Argv } from "yargs"
+import { UsageError } from "../errors.ts"
 import { missingValue, take, unknownFlag } from "./arguments.ts"
 import type { Flags, FlagValues } from "./command.ts"
 
@@ -31,7 +32,7 @@ export async function readWithYargs(
 ): Promise<{ values: FlagValues; words: string[] }> {
   const given = await parserFor(flags)
     .fail((message, error) => {
-      throw error ?? complaint(message, flags)
+      throw complaint(message ?? error.message, flags)
     })
     .parseAsync(argv)
   const values: Record<string, string | boolean | string[]> = {}
@@ -45,8 +46,9 @@ export async function readWithYargs(
   return { values, words: given._.map(String) }
 }
 
+/** "Not enough arguments following: p", with the flag's name or its letter. */
 function complaint(message: string, flags: Flags): Error {
-  const name = /: (\S+)$/.exec(message)?.[1] ?? ""
-  const flag = flags[name]
-  return flag === undefined ? new Error(message) : missingValue(name, flag)
+  const given = /: (\S+)$/.exec(message)?.[1]
+  const entry = Object.entries(flags).find(([name, { alias }]) => name === given || alias === given)
+  return entry === undefined ? new UsageError(message) : missingValue(...entry)
 }
