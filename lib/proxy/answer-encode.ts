@@ -2,6 +2,7 @@
  * Hands a child's answer to the parent's client: as its exact bytes where dialect and form agree, else decoded and
  * encoded again, stream or JSON, as the client asked.
  */
+import { messageOf } from "../errors.ts"
 import type { RespondOptions } from "../flow.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
@@ -14,14 +15,20 @@ import { generatedIncoming, type Incoming, wholeIncoming } from "./incoming.ts"
 import {
   asFlowError,
   type Completion,
+  type Delta,
   type Dialect,
   deltasOf,
   type EncodeContext,
   errorContent,
   isObject,
+  type JsonObject,
   type JsonValue,
+  type LlmRequest,
+  readLlmRequest,
   type StreamEncoder,
+  type StreamEvent,
   type Usage,
+  withMembers,
 } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
 
@@ -31,19 +38,27 @@ export async function incomingFromAnswer(
   answer: AnswerState,
   options: RespondOptions,
 ): Promise<Incoming> {
-  const client = flow.llm?.dialectOf
-  const dialect = answer.dialect
-  if (client === undefined || dialect === undefined) return rawIncoming(answer)
+  await answer.settle()
+  // A client that speaks no dialect gets the answer in its own.
+  const client = flow.clientDialect ?? answer.dialect
   if (answer.failure !== undefined) return failureIncoming(client, answer)
-  const encoding = new AnswerEncoding(flow, client, answer, options)
-  if (flow.llm?.request.stream !== true) return encoding.json()
-  return encoding.stream()
+  if (client === undefined || answer.dialect === undefined) return rawIncoming(answer)
+  const request = requestOf(flow, client)
+  const encoding = new AnswerEncoding(flow, client, answer, options, request)
+  return (request?.stream ?? answer.streaming) ? encoding.stream() : encoding.json()
 }
 
-/** Every byte as it comes. */
+/** The client's request, also where an addon answers before `llmRequest`. */
+function requestOf(flow: FlowState, client: Dialect): LlmRequest | undefined {
+  if (flow.llm !== undefined || !flow.request.readable) return flow.llm?.request
+  const llm = readLlmRequest(client, flow.request.bytes, flow.request.path)
+  return typeof llm === "string" ? undefined : llm.request
+}
+
+/** Every byte as it comes, without a Content-Encoding. */
 function rawIncoming(answer: AnswerState): Incoming {
   const headers = answer.headers.clone()
-  dropBodyFields(headers)
+  if (answer.coded) dropBodyFields(headers)
   return generatedIncoming({ ...answer.head, headers }, rawPieces(answer))
 }
 
@@ -52,20 +67,21 @@ async function* rawPieces(answer: AnswerState): AsyncGenerator<Buffer, void> {
 }
 
 /** An answer that failed, as the error that it is. */
-function failureIncoming(dialect: Dialect, answer: AnswerState): Incoming {
+function failureIncoming(client: Dialect | undefined, answer: AnswerState): Incoming {
   const { failure } = answer
+  if (failure?.kind === "status" && (client === answer.dialect || client === undefined)) return rawIncoming(answer)
   const status = answer.status >= 400 ? answer.status : 502
   const error = failure?.error
-  const { contentType, body } = errorContent(dialect, {
+  const { contentType, body } = errorContent(client, {
     status,
     code: error?.code ?? failure?.kind ?? "error",
     message: failure?.message ?? "the answer failed",
     ...(error?.type === undefined ? {} : { type: error.type }),
   })
-  return wholeIncoming(
-    { status, reason: statusText(status), headers: new Headers({ "Content-Type": contentType }) },
-    body,
-  )
+  const headers = new Headers({ "Content-Type": contentType })
+  const wait = answer.headers.get("retry-after")
+  if (wait !== undefined) headers.set("Retry-After", wait)
+  return wholeIncoming({ status, reason: statusText(status), headers }, body)
 }
 
 class AnswerEncoding {
@@ -73,28 +89,47 @@ class AnswerEncoding {
   #answer: AnswerState
   #options: RespondOptions
   #flow: FlowState
+  #request: LlmRequest | undefined
 
-  constructor(flow: FlowState, client: Dialect, answer: AnswerState, options: RespondOptions) {
+  constructor(
+    flow: FlowState,
+    client: Dialect,
+    answer: AnswerState,
+    options: RespondOptions,
+    request: LlmRequest | undefined,
+  ) {
     this.#flow = flow
+    this.#request = request
     this.#client = client
     this.#answer = answer
     this.#options = options
   }
 
+  /** Whether the client can read the answer's own bytes. */
+  get #same(): boolean {
+    return this.#answer.dialect === this.#client && !this.#answer.transformed
+  }
+
   async json(): Promise<Incoming> {
     const completion = await this.#answer.completion()
     const usage = await this.#usageFor(completion)
-    const json = this.#client.writeAnswer({ ...completion, usage }, this.#context(completion.model))
     const headers = new Headers({ "Content-Type": "application/json" })
-    return wholeIncoming({ status: 200, reason: "OK", headers }, Buffer.from(JSON.stringify(json)))
+    const head: StreamResponseHead = { status: 200, reason: "OK", headers }
+    const context = this.#context(completion.model)
+    const model = this.#options.model ?? completion.model
+    const json = this.#client.writeAnswer({ ...completion, model, usage }, context)
+    if (!this.#same || this.#answer.streaming) return wholeIncoming(head, Buffer.from(JSON.stringify(json)))
+    const changes: JsonObject = {}
+    if (this.#options.model !== undefined) changes.model = this.#options.model
+    if (usage !== completion.usage && json.usage !== undefined) changes.usage = json.usage
+    return wholeIncoming(head, withMembers(this.#answer.json, changes))
   }
 
   stream(): Incoming {
     const headers = new Headers([["Content-Type", this.#client.streamType], ...STREAM_FIELDS])
     const head: StreamResponseHead = { status: 200, reason: "OK", headers }
     if (!this.#answer.streaming) return generatedIncoming(head, this.#fromJson())
-    const same = this.#answer.dialect === this.#client && this.#options.model === undefined
-    return generatedIncoming(head, same && !this.#answer.transformed ? this.#sameBytes() : this.#encoded())
+    return generatedIncoming(head, this.#same ? this.#sameBytes() : this.#encoded())
   }
 
   /** A JSON answer for a client that wants a stream. */
@@ -109,24 +144,28 @@ class AnswerEncoding {
     yield Buffer.from(encoder.end())
   }
 
-  /** Each event as its own bytes; only a usage that is missing is added, before the end mark. */
+  /** Each event as its own bytes, save its model's name; a usage that is missing is added before the end mark. */
   async *#sameBytes(): AsyncGenerator<Buffer, void> {
     const answer = this.#answer
-    let encoder: StreamEncoder | undefined
-    let hasUsage = false
+    const encoder = this.#client.encoder(this.#context(undefined))
+    const rename = renaming(this.#options.model)
+    let counts = this.#options.usage !== undefined
     for (let event = await answer.nextEvent(); event !== undefined; event = await answer.nextEvent()) {
-      hasUsage ||= event.deltas.some((delta) => delta.type === "usage")
-      encoder ??= event.json === undefined ? undefined : this.#client.encoder(this.#context(undefined))
-      encoder?.adopt(event.json, true)
-      if (event.done && !hasUsage && encoder !== undefined && this.#options.usage !== undefined) {
+      if (event.deltas.some((delta) => delta.type === "usage")) counts = false
+      const renamed = rename(event)
+      if (counts) encoder.adopt(renamed.json, true)
+      if (event.done && counts) {
+        counts = false
         encoder.delta({ type: "usage", usage: await this.#usageFor(answer.assembler.finish(false)) })
         yield Buffer.from(encoder.end())
-      } else yield event.raw
+      } else yield renamed.raw
       if (event.error !== undefined) throw asFlowError(event.error)
     }
+    // Without an end mark there is no place for it in the stream, but the hooks hear of it.
+    if (counts) await this.#usageFor(answer.assembler.finish(false))
   }
 
-  /** Another dialect, another model name, or a transform: every delta is written anew. */
+  /** Another dialect, or a transform: every delta is written anew. */
   async *#encoded(): AsyncGenerator<Buffer, void> {
     const answer = this.#answer
     let encoder: StreamEncoder | undefined
@@ -141,7 +180,7 @@ class AnswerEncoding {
       if (event.json === undefined && event.deltas.length === 0) continue // A comment, or the end mark.
       encoder ??= this.#encoderFor(event.json)
       const writer = encoder
-      const text = event.deltas.map((delta) => (delta.type === "usage" ? "" : writer.delta(delta))).join("")
+      const text = event.deltas.map((delta) => (this.#leftOut(delta) ? "" : writer.delta(delta))).join("")
       if (text !== "") yield Buffer.from(text)
     }
     if (encoder === undefined) return
@@ -152,8 +191,19 @@ class AnswerEncoding {
   async #usageFor(completion: Completion): Promise<Usage> {
     const { usage } = this.#options
     if (completion.usage.source !== "none" || usage === undefined) return completion.usage
-    this.#flow.countedUsage = typeof usage === "function" ? await usage(completion) : usage
-    return this.#flow.countedUsage
+    try {
+      this.#flow.countedUsage = typeof usage === "function" ? await usage(completion) : usage
+      return this.#flow.countedUsage
+    } catch (thrown) {
+      // An answer is worth more than its count.
+      this.#flow.core.log.warn(`flow.respond: counting the usage failed: ${messageOf(thrown)}`)
+      return completion.usage
+    }
+  }
+
+  /** Usage has its place at the end; another dialect's chunks have none. */
+  #leftOut(delta: Delta): boolean {
+    return delta.type === "usage" || (delta.type === "other" && this.#answer.dialect !== this.#client)
   }
 
   /** Within one dialect, id, time and fields that we do not know are the answer's own. */
@@ -171,7 +221,7 @@ class AnswerEncoding {
       id: `${this.#client.name === "openai-completions" ? "cmpl" : "chatcmpl"}-${uuidv7(clock.now())}`,
       model: this.#options.model ?? model ?? this.#answer.child.llm?.request.model ?? "",
       created: Math.floor(clock.now() / 1000),
-      request: this.#flow.llm?.request,
+      request: this.#request,
     }
   }
 }
@@ -179,4 +229,21 @@ class AnswerEncoding {
 function modelIn(json: unknown): string | undefined {
   if (typeof json !== "object" || json === null || !("model" in json)) return undefined
   return typeof json.model === "string" && json.model !== "" ? json.model : undefined
+}
+
+/** Writes another model's name into events, and changes no other byte of them. */
+function renaming(model: string | undefined): (event: StreamEvent) => { raw: Buffer; json: JsonValue | undefined } {
+  if (model === undefined) return (event) => event
+  return ({ raw, json }) => {
+    const name = modelIn(json)
+    if (name === undefined || !isObject(json)) return { raw, json }
+    // A quote inside a text is escaped, so this finds a member and never a part of what the model wrote.
+    const member = new RegExp(`("model"\\s*:\\s*)${escapeRegExp(JSON.stringify(name))}`)
+    const text = raw.toString("utf8").replace(member, (_, key: string) => key + JSON.stringify(model))
+    return { raw: Buffer.from(text), json: { ...json, model } }
+  }
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
 }

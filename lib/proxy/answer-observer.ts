@@ -20,6 +20,8 @@ import type { StreamResponseHead } from "./streams.ts"
 
 /** Bytes of an error body that are read for its meaning. */
 const ERROR_BYTES_MAX = 65_536
+/** Decoded bytes of one answer that are looked at: what it decodes to is the upstream's choice. */
+const DECODED_BYTES_MAX = 1_073_741_824
 /** Bytes of a JSON answer that are read for its meaning. */
 const ANSWER_BYTES_MAX = 33_554_432
 
@@ -61,7 +63,7 @@ export class AnswerObserver {
     this.#options = options
     if (isStream(options.head, options.stream)) this.#decoder = options.dialect.decoder()
     try {
-      this.#coding = ContentDecoder.for(options.head.headers.get("content-encoding"))
+      this.#coding = ContentDecoder.for(options.head.headers.get("content-encoding"), DECODED_BYTES_MAX)
     } catch (thrown) {
       this.#unparsed = messageOf(thrown)
     }
@@ -79,12 +81,15 @@ export class AnswerObserver {
       this.#decoded(piece)
       return undefined
     }
-    return this.#coding.feed(piece).then(
-      (decoded) => {
-        for (const one of decoded) this.#decoded(one)
-      },
-      (thrown) => this.#giveUp(messageOf(thrown)),
-    )
+    return this.#feedCoded(this.#coding, piece)
+  }
+
+  async #feedCoded(coding: ContentDecoder, piece: Buffer): Promise<void> {
+    try {
+      for await (const decoded of coding.feed(piece)) this.#decoded(decoded)
+    } catch (thrown) {
+      this.#giveUp(messageOf(thrown))
+    }
   }
 
   /** The answer has ended. `cut`: it broke off. Call once. */

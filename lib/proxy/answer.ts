@@ -12,9 +12,11 @@ import type { FlowState } from "./flow-state.ts"
 import type { InnerClient } from "./inner-client.ts"
 import {
   Assembler,
+  asFlowError,
   type Completion,
   type Delta,
   type Dialect,
+  deltasOf,
   isContent,
   readAnswer,
   readError,
@@ -41,7 +43,9 @@ export class AnswerState implements Answer {
   #decoder: StreamDecoder | undefined
   #events: StreamEvent[] = []
   #raw: Buffer[] = []
-  #rawSize = 0
+  #held = 0
+  #decoding: AsyncGenerator<Buffer, void> | undefined
+  #finished = false
   #ended = false
   #transform: AnswerTransform | undefined
 
@@ -78,43 +82,68 @@ export class AnswerState implements Answer {
     return this.#head ?? { status: 502, reason: "Bad Gateway", headers: new Headers() }
   }
 
+  /** Whether its body had a Content-Encoding, which is off by now. */
+  get coded(): boolean {
+    return this.#coding !== undefined
+  }
+
+  /** The decoded body of a JSON answer, once `settle` has read it. */
+  get json(): Buffer {
+    return Buffer.concat(this.#raw)
+  }
+
   /** Reads until `what` is known. Never rejects: what goes wrong is the answer's `failure`. */
   async until(what: "head" | "delta" | "end"): Promise<void> {
     try {
       await this.#readHead()
-      if (what === "head") return
-      if (this.status >= 400) await this.#readStatusError()
-      else if (this.streaming) await this.#readEvents(what)
-      else if (this.dialect !== undefined) await this.#readJson(this.dialect)
-      else if (what === "end") await this.#readAll(this.child.core.settings.bodyLimit)
+      if (what !== "head") await this.#settle(what)
     } catch (thrown) {
       this.#fail(thrown)
     }
   }
 
+  /** Reads what an answer has to tell before it can be handed on: an error, or a JSON answer, whole. */
+  async settle(): Promise<void> {
+    if (this.streaming && this.status < 400) return
+    await this.until("delta")
+  }
+
+  /** A stream's deltas as they come; those of a JSON answer all at once. */
   async *deltas(): AsyncGenerator<Delta, void> {
+    await this.settle()
+    const { failure } = this
+    if (failure !== undefined && failure.kind !== "empty" && (!this.streaming || this.status >= 400))
+      throw this.#failed(failure)
+    if (this.whole !== undefined) yield* deltasOf(this.whole)
     for (let event = await this.nextEvent(); event !== undefined; event = await this.nextEvent()) {
-      if (event.error !== undefined) throw new FlowError("upstream", event.error.code ?? "error", event.error.message)
+      if (event.error !== undefined) throw asFlowError(event.error)
       yield* event.deltas
     }
   }
 
+  /** Reads on to the end. What was read stays there: the answer can still be handed to a client. */
   async completion(): Promise<Completion> {
-    if (this.failure !== undefined) throw new FlowError("upstream", this.failure.kind, this.failure.message)
-    if (this.whole !== undefined) return this.whole
-    for await (const _ of this.deltas()) {
-    }
+    await this.until("end")
+    if (this.failure !== undefined) throw this.#failed(this.failure)
     return this.whole ?? this.assembler.finish(false)
   }
 
   async text(): Promise<string> {
-    const pieces: Buffer[] = this.#raw.splice(0)
-    for (let piece = await this.nextPiece(); piece !== undefined; piece = await this.nextPiece()) pieces.push(piece)
-    return Buffer.concat(pieces).toString("utf8")
+    const limit = this.child.core.settings.bodyLimit
+    if (!this.streaming) return (await this.#readAll(limit)).toString("utf8")
+    const pieces: Buffer[] = []
+    for (let size = 0; ; ) {
+      const event = await this.nextEvent()
+      if (event === undefined) return Buffer.concat(pieces).toString("utf8")
+      size += event.raw.length
+      if (size > limit) throw tooLarge(limit)
+      pieces.push(event.raw)
+    }
   }
 
   abort(): void {
     this.child.fail(new FlowError("addon", "unused", "the answer was not used"))
+    this.#coding?.close()
   }
 
   /** The next event of a stream; undefined at its end. Rejects when it breaks off. */
@@ -125,26 +154,47 @@ export class AnswerState implements Answer {
 
   /** The next piece of the decoded body, for answers that are not read as events. */
   async nextPiece(): Promise<Buffer | undefined> {
-    const known = this.#raw.shift()
-    if (known !== undefined) return known
+    return this.#raw.shift() ?? (await this.#nextUnread())
+  }
+
+  async #nextUnread(): Promise<Buffer | undefined> {
     while (!this.#ended) {
+      const decoded = await this.#decoding?.next()
+      if (decoded !== undefined && decoded.done !== true) return decoded.value
+      this.#decoding = undefined
       const piece = await this.#inner.output.read()
-      if (piece === undefined) this.#ended = true
-      else if (this.#coding === undefined) return piece
-      else {
-        this.#raw.push(...(await this.#coding.feed(piece)))
-        const decoded = this.#raw.shift()
-        if (decoded !== undefined) return decoded
-      }
+      if (piece !== undefined && this.#coding === undefined) return piece
+      if (piece !== undefined) this.#decoding = this.#coding?.feed(piece)
+      else this.#decoding = this.#finishCoding()
     }
     return undefined
   }
 
+  /** The end of the body, and what a coding still holds back. */
+  #finishCoding(): AsyncGenerator<Buffer, void> | undefined {
+    const coding = this.#finished ? undefined : this.#coding
+    this.#finished = true
+    if (coding !== undefined) return coding.finish()
+    this.#ended = true
+    this.#coding?.close()
+    return undefined
+  }
+
   async #readHead(): Promise<void> {
-    this.#head ??= await this.#inner.responded
+    if (this.#head !== undefined) return
+    this.#head = await this.#inner.responded
     this.#coding = ContentDecoder.for(this.#head.headers.get("content-encoding"))
     this.streaming = this.dialect !== undefined && isStream(this.#head, this.child.llm?.request.stream ?? true)
     if (this.streaming) this.#decoder = this.dialect?.decoder()
+  }
+
+  async #settle(what: "delta" | "end"): Promise<void> {
+    if (this.failure !== undefined) return
+    if (this.status >= 400) await this.#readStatusError()
+    else if (this.streaming) await this.#readEvents(what)
+    else if (this.whole !== undefined) return
+    else if (this.dialect !== undefined) await this.#readJson(this.dialect)
+    else if (what === "end") await this.#readAll(this.child.core.settings.bodyLimit)
   }
 
   /** Until the first piece of text, reasoning, refusal or tool call, or to the end. */
@@ -157,6 +207,7 @@ export class AnswerState implements Answer {
           return
         }
         if (what === "delta" && event?.deltas.some(isContent) === true) return
+        this.#hold(event?.raw.length ?? 0)
       }
       if (!(await this.#pull())) break
     }
@@ -177,6 +228,14 @@ export class AnswerState implements Answer {
     return piece !== undefined || events.length > 0
   }
 
+  /** Books what is read before anybody wants it. The parent holds it: the child may have ended long ago. */
+  #hold(bytes: number): void {
+    const { parent, core } = this.child
+    this.#held += bytes
+    const fits = parent === undefined || parent.phase === "ended" || parent.memory.take(bytes)
+    if (!fits || this.#held > core.settings.bodyLimit) throw tooLarge(core.settings.bodyLimit)
+  }
+
   async #readJson(dialect: Dialect): Promise<void> {
     const bytes = await this.#readAll(this.child.core.settings.bodyLimit)
     const answer = readAnswer(dialect, bytes)
@@ -192,8 +251,17 @@ export class AnswerState implements Answer {
     }
   }
 
+  /** The beginning of the error body tells what it means; the rest is for whoever wants it. */
   async #readStatusError(): Promise<void> {
-    const bytes = await this.#readAll(ERROR_BYTES_MAX)
+    const pieces: Buffer[] = []
+    for (let size = 0; size < ERROR_BYTES_MAX; ) {
+      const piece = await this.nextPiece()
+      if (piece === undefined) break
+      size += piece.length
+      pieces.push(piece)
+    }
+    this.#raw = pieces
+    const bytes = Buffer.concat(pieces).subarray(0, ERROR_BYTES_MAX)
     const error = this.dialect === undefined ? undefined : readError(this.dialect, this.status, bytes)
     const message = error?.message ?? `status ${this.status}`
     this.failure = { kind: "status", message, status: this.status, error }
@@ -201,15 +269,19 @@ export class AnswerState implements Answer {
 
   /** The whole decoded body, which stays readable; what exceeds `limit` is an error. */
   async #readAll(limit: number): Promise<Buffer> {
-    const pieces: Buffer[] = []
-    for (let piece = await this.nextPiece(); piece !== undefined; piece = await this.nextPiece()) {
+    const pieces = this.#raw
+    let size = pieces.reduce((sum, piece) => sum + piece.length, 0)
+    for (let piece = await this.#nextUnread(); piece !== undefined; piece = await this.#nextUnread()) {
       pieces.push(piece)
-      this.#rawSize += piece.length
-      if (this.#rawSize > limit)
-        throw new FlowError("upstream", "answer-too-large", `the answer exceeds ${limit} bytes`)
+      size += piece.length
+      this.#hold(piece.length)
+      if (size > limit) throw tooLarge(limit)
     }
-    this.#raw = pieces
     return Buffer.concat(pieces)
+  }
+
+  #failed({ kind, message, error }: AnswerFailure): FlowError {
+    return error === undefined ? new FlowError("upstream", kind, message) : asFlowError(error)
   }
 
   #empty(): void {
@@ -221,4 +293,9 @@ export class AnswerState implements Answer {
     const kind = this.#head === undefined ? "connect" : "cut"
     this.failure ??= { kind, message: messageOf(thrown), status: this.status, error: undefined }
   }
+}
+
+function tooLarge(limit: number): FlowError {
+  const message = `the answer exceeds bodyLimit (${limit} bytes) or the memory limit, and is to be read whole`
+  return new FlowError("upstream", "answer-too-large", message)
 }

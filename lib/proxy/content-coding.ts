@@ -1,20 +1,19 @@
 /**
  * Takes off Content-Encoding (RFC 9110 section 8.4): whole bodies, and streams piece by piece, flushed for each piece so
- * that an event never waits for the next. Output is bounded: a few kilobytes may hold gigabytes.
+ * that an event never waits for the next. Output is pulled: a few kilobytes may hold gigabytes, and no more of them is
+ * made than somebody reads.
  */
 import zlib from "node:zlib"
 import { FlowError } from "../errors.ts"
 
-/** Decoded bytes that one stream may give, whatever the limits of those who read it. */
-const DECODED_BYTES_MAX = 1_073_741_824
+type Transform = zlib.Gunzip | zlib.Inflate | zlib.InflateRaw | zlib.BrotliDecompress
 
-type Transform = zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress
+type Done = (thrown?: Error | null) => void
 
-const SYNC = { flush: zlib.constants.Z_SYNC_FLUSH, finishFlush: zlib.constants.Z_SYNC_FLUSH }
-const BROTLI = {
-  flush: zlib.constants.BROTLI_OPERATION_FLUSH,
-  finishFlush: zlib.constants.BROTLI_OPERATION_FLUSH,
-}
+const SYNC = { flush: zlib.constants.Z_SYNC_FLUSH }
+const BROTLI = { flush: zlib.constants.BROTLI_OPERATION_FLUSH }
+/** The method of a zlib header (RFC 1950 section 2.2); servers that send bare deflate have no such header. */
+const ZLIB_METHOD = 8
 
 /** Node has zstd from 22.15 on. */
 type ZstdFactory = (options?: object) => Transform
@@ -23,11 +22,14 @@ const createZstd: ZstdFactory | undefined =
     ? (zlib.createZstdDecompress as ZstdFactory)
     : undefined
 
-function transformFor(coding: string): Transform | undefined {
-  if (coding === "gzip" || coding === "x-gzip") return zlib.createGunzip(SYNC)
-  if (coding === "deflate") return zlib.createInflate(SYNC)
-  if (coding === "br") return zlib.createBrotliDecompress(BROTLI)
-  return coding === "zstd" ? createZstd?.() : undefined
+/** Makes the decoder of a coding once its first bytes are there; undefined for a coding that is not known here. */
+function factoryFor(coding: string): ((first: Buffer) => Transform) | undefined {
+  if (coding === "gzip" || coding === "x-gzip") return () => zlib.createGunzip(SYNC)
+  if (coding === "deflate")
+    return (first) =>
+      ((first[0] ?? ZLIB_METHOD) & 0x0f) === ZLIB_METHOD ? zlib.createInflate(SYNC) : zlib.createInflateRaw(SYNC)
+  if (coding === "br") return () => zlib.createBrotliDecompress(BROTLI)
+  return coding === "zstd" && createZstd !== undefined ? () => createZstd() : undefined
 }
 
 /** The codings of a Content-Encoding value in the order in which they are taken off; [] for identity. */
@@ -38,71 +40,98 @@ export function codingsOf(contentEncoding: string | undefined): string[] {
 
 /** Decodes a stream. One coding, which is all that is seen in the wild; more are refused. */
 export class ContentDecoder {
-  #transform: Transform
+  #make: (first: Buffer) => Transform
+  #maxBytes: number
+  #transform: Transform | undefined
   #total = 0
   #error: FlowError | undefined
-  #out: Buffer[] = []
+  #wake: () => void = () => {}
 
-  private constructor(transform: Transform) {
-    this.#transform = transform
-    transform.on("readable", () => this.#drain())
-    transform.on("error", (cause) => {
-      this.#error = new FlowError("upstream", "bad-encoding", `the content could not be decoded: ${cause.message}`, {
-        cause,
-      })
-    })
+  private constructor(make: (first: Buffer) => Transform, maxBytes: number) {
+    this.#make = make
+    this.#maxBytes = maxBytes
   }
 
-  /** Undefined: nothing to take off. Throws a FlowError for a coding that cannot be taken off here. */
-  static for(contentEncoding: string | undefined): ContentDecoder | undefined {
+  /**
+   * Undefined: nothing to take off. Throws a FlowError for a coding that cannot be taken off here.
+   * `maxBytes`: more than that is an error; for readers who keep what they read, or cannot stop reading.
+   */
+  static for(contentEncoding: string | undefined, maxBytes = Number.POSITIVE_INFINITY): ContentDecoder | undefined {
     const codings = codingsOf(contentEncoding)
     if (codings.length === 0) return undefined
-    const transform = codings.length === 1 ? transformFor(codings[0] ?? "") : undefined
-    if (transform !== undefined) return new ContentDecoder(transform)
+    const make = codings.length === 1 ? factoryFor(codings[0] ?? "") : undefined
+    if (make !== undefined) return new ContentDecoder(make, maxBytes)
     throw new FlowError("upstream", "unknown-encoding", `Content-Encoding ${contentEncoding} cannot be decoded here`)
   }
 
-  /** Everything that `piece` gives. Rejects with a FlowError, and again on each later call. */
-  async feed(piece: Buffer): Promise<Buffer[]> {
-    if (this.#error !== undefined) throw this.#error
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        this.#transform.off("error", done)
-        resolve()
-      }
-      this.#transform.once("error", done)
-      this.#transform.write(piece, done)
+  /** Everything that `piece` gives, made as it is read. Throws a FlowError, and again on each later call. */
+  async *feed(piece: Buffer): AsyncGenerator<Buffer, void> {
+    if (piece.length === 0) return
+    this.#transform ??= this.#start(piece)
+    const transform = this.#transform
+    yield* this.#output(transform, (done) => transform.write(piece, done))
+  }
+
+  /** The content has ended: throws a FlowError where the coding has not. */
+  async *finish(): AsyncGenerator<Buffer, void> {
+    const transform = this.#transform
+    if (transform === undefined) return
+    yield* this.#output(transform, (done) => {
+      transform.once("end", done) // "finish" comes before a cut is noticed.
+      transform.end()
     })
-    this.#drain()
-    if (this.#error !== undefined) throw this.#error
-    const out = this.#out
-    this.#out = []
-    return out
   }
 
   close(): void {
-    this.#transform.destroy()
+    this.#transform?.destroy()
   }
 
-  #drain(): void {
-    for (let piece = this.#transform.read(); Buffer.isBuffer(piece); piece = this.#transform.read()) {
-      this.#total += piece.length
-      if (this.#total > DECODED_BYTES_MAX) {
-        this.#error = new FlowError(
-          "upstream",
-          "decoded-too-large",
-          `decoded content exceeds ${DECODED_BYTES_MAX} bytes`,
-        )
-        this.#transform.destroy()
-        return
-      }
-      this.#out.push(piece)
+  #start(first: Buffer): Transform {
+    const transform = this.#make(first)
+    transform.on("readable", () => this.#wake())
+    transform.on("error", (cause) => this.#fail(cause))
+    transform.on("close", () => this.#wake())
+    return transform
+  }
+
+  #fail(cause: Error): void {
+    const message = `the content could not be decoded: ${cause.message}`
+    this.#error ??= new FlowError("upstream", "bad-encoding", message, { cause })
+    this.#wake()
+  }
+
+  /** What comes out between `begin` and its end. */
+  async *#output(transform: Transform, begin: (done: Done) => void): AsyncGenerator<Buffer, void> {
+    if (this.#error !== undefined) throw this.#error
+    let over = false
+    begin((thrown) => {
+      over = true
+      if (thrown) this.#fail(thrown)
+      this.#wake()
+    })
+    for (;;) {
+      const out: unknown = transform.read()
+      if (Buffer.isBuffer(out)) {
+        this.#count(out.length)
+        yield out
+      } else if (this.#error !== undefined) throw this.#error
+      else if (over || transform.destroyed) return
+      else await new Promise<void>((resolve) => (this.#wake = resolve))
     }
+  }
+
+  #count(bytes: number): void {
+    this.#total += bytes
+    if (this.#total <= this.#maxBytes) return
+    const message = `decoded content exceeds ${this.#maxBytes} bytes`
+    this.#error = new FlowError("upstream", "decoded-too-large", message, { status: 413 })
+    this.close()
+    throw this.#error
   }
 }
 
 /**
- * A whole body, decoded. Rejects with a FlowError when a coding is unknown, the bytes are broken, or the result
+ * A whole body, decoded. Rejects with a FlowError when a coding is unknown, the bytes are broken or cut, or the result
  * exceeds `maxBytes`.
  */
 export async function decodeContent(
@@ -110,13 +139,13 @@ export async function decodeContent(
   contentEncoding: string | undefined,
   maxBytes: number,
 ): Promise<Buffer> {
-  const decoder = ContentDecoder.for(contentEncoding)
+  const decoder = ContentDecoder.for(contentEncoding, maxBytes)
   if (decoder === undefined) return bytes
   try {
-    const pieces = await decoder.feed(bytes)
-    const decoded = Buffer.concat(pieces)
-    if (decoded.length <= maxBytes) return decoded
-    throw new FlowError("client", "decoded-too-large", `decoded content exceeds ${maxBytes} bytes`, { status: 413 })
+    const pieces: Buffer[] = []
+    for await (const piece of decoder.feed(bytes)) pieces.push(piece)
+    for await (const piece of decoder.finish()) pieces.push(piece)
+    return Buffer.concat(pieces)
   } finally {
     decoder.close()
   }

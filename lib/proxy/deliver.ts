@@ -7,22 +7,23 @@ import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
+import { BufferBody } from "./body-queue.ts"
 import { decodeContent } from "./content-coding.ts"
+import { dropBodyFields, PrefixedBody } from "./flow-request.ts"
 import { FlowResponseState } from "./flow-response.ts"
 import type { FlowState, Replied } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 import { wholeIncoming } from "./incoming.ts"
-import { type Completion, errorContent, type Usage } from "./observe.ts"
+import { type Completion, errorContent, isContent, type Usage } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
-import { transformed } from "./transform.ts"
+import { asIdentity, transformed } from "./transform.ts"
 import { relay } from "./tunnel.ts"
 
+/** Makes what `flow.respond` was given while an answer was held. */
+type Replace = (replied: Replied) => Promise<Incoming>
+
 /** Delivers `incoming` and runs the flow's last hooks. Rejects with a FlowError when the flow breaks off. */
-export async function deliver(
-  flow: FlowState,
-  incoming: Incoming,
-  replace: (replied: Replied) => Promise<Incoming>,
-): Promise<void> {
+export async function deliver(flow: FlowState, incoming: Incoming, replace: Replace): Promise<void> {
   const { chain } = flow
   flow.mark("responseHeadMs")
   const collector = new Collector(flow, incoming)
@@ -33,20 +34,32 @@ export async function deliver(
   flow.check()
   response.open = false
   if (incoming.tunnel !== undefined && response.status === 101) await upgrade(flow, incoming.tunnel)
-  else {
-    const source = response.transforming ? transformed(flow, collector.rest()) : collector.rest()
-    const held = (response.holding || chain.hold) && flow.llm !== undefined
-    if (held) await hold(flow, source, replace)
-    else await stream(flow, source)
-  }
+  else await deliverBody(flow, collector, replace)
   flow.mark("endMs")
   await chain.run("response", flow, flow)
+}
+
+async function deliverBody(flow: FlowState, collector: Collector, replace: Replace): Promise<void> {
+  const { response, chain } = flow
+  const plain = collector.rest()
+  const source = response?.transforming === true ? transformed(flow, plain) : plain
+  const held = (response?.holding === true || chain.hold) && flow.llm !== undefined
+  try {
+    if (held) await hold(flow, source, replace)
+    else await stream(flow, source, true)
+  } catch (thrown) {
+    source.abort(thrown instanceof FlowError ? thrown : new FlowError("llmproxy", "internal", messageOf(thrown)))
+    throw thrown
+  } finally {
+    flow.response?.close()
+  }
 }
 
 /** `flow.response.collect()`: reads the body first; what it read is delivered afterwards. */
 class Collector {
   #flow: FlowState
   #incoming: Incoming
+  #pieces: Buffer[] = []
   #raw: Buffer | undefined
 
   constructor(flow: FlowState, incoming: Incoming) {
@@ -55,40 +68,51 @@ class Collector {
   }
 
   async collect(): Promise<Buffer> {
-    this.#raw ??= await readAll(this.#flow, this.#incoming)
-    const { head } = this.#incoming
-    return decodeContent(this.#raw, head.headers.get("content-encoding"), this.#flow.core.settings.bodyLimit)
+    const flow = this.#flow
+    this.#raw ??= await readAll(flow, this.#incoming, this.#pieces)
+    return decodedWhole(flow, this.#raw, this.#incoming.head)
   }
 
   /** What is to be delivered: as it came, what was collected, or what an addon set in its place. */
   rest(): Incoming {
+    const incoming = this.#incoming
     const { response } = this.#flow
-    if (response === undefined) return this.#incoming
+    if (response === undefined) return incoming
     const head = { status: response.status, reason: response.reason, headers: response.headers }
-    const bytes = response.replaced ?? this.#raw
-    return bytes === undefined ? { ...this.#incoming, head } : wholeIncoming(head, bytes)
+    if (response.replaced !== undefined) return wholeIncoming(head, response.replaced)
+    // A body that was not read to its end (it was too large, or cut) goes on where the reading stopped.
+    const body = this.#pieces.length === 0 ? incoming.body : new PrefixedBody(this.#pieces, incoming.body)
+    return { ...incoming, head, body }
   }
 }
 
-async function readAll(flow: FlowState, incoming: Incoming): Promise<Buffer> {
-  const pieces: Buffer[] = []
+/** The whole body; what was read stands in `pieces`, also when there was more than may be held. */
+async function readAll(flow: FlowState, incoming: Incoming, pieces: Buffer[] = []): Promise<Buffer> {
   let size = 0
   for (let piece = await incoming.body.read(); piece !== undefined; piece = await incoming.body.read()) {
-    size += piece.length
-    if (size > flow.core.settings.bodyLimit || !flow.memory.take(piece.length)) {
-      const message = `the answer exceeds bodyLimit (${flow.core.settings.bodyLimit} bytes) or the memory limit, and an addon has to read it whole`
-      throw new FlowError("upstream", "answer-too-large", message)
-    }
     pieces.push(piece)
+    size += piece.length
+    if (size > flow.core.settings.bodyLimit || !flow.memory.take(piece.length)) throw tooLarge(flow)
   }
   return Buffer.concat(pieces)
+}
+
+async function decodedWhole(flow: FlowState, bytes: Buffer, { headers }: StreamResponseHead): Promise<Buffer> {
+  const decoded = await decodeContent(bytes, headers.get("content-encoding"), flow.core.settings.bodyLimit)
+  if (decoded !== bytes && !flow.memory.take(decoded.length)) throw tooLarge(flow)
+  return decoded
+}
+
+function tooLarge(flow: FlowState): FlowError {
+  const message = `the answer exceeds bodyLimit (${flow.core.settings.bodyLimit} bytes) or the memory limit, and an addon has to read it whole`
+  return new FlowError("upstream", "answer-too-large", message)
 }
 
 /** Sends the head: with what the flow has to say of its route, unless a head had to be sent before. */
 function sendHead(flow: FlowState, incoming: Incoming): void {
   const { head, body } = incoming
   const { routed } = flow
-  if (routed?.name !== undefined) head.headers.set("x-llmproxy-route", routed.name)
+  if (routed?.name !== undefined) head.headers.set("x-llmproxy-route", fieldText(routed.name))
   if (routed?.reason !== undefined) head.headers.set("x-llmproxy-reason", fieldText(routed.reason))
   if (routed?.tokens !== undefined) head.headers.set("x-llmproxy-tokens", String(routed.tokens))
   flow.delivery.head(head, body.length, `route ${routed?.name ?? "upstream"}: ${routed?.reason ?? "answered"}`)
@@ -99,14 +123,15 @@ function fieldText(text: string): string {
   return text.replace(/[^\x20-\x7e]+/g, " ")
 }
 
-async function stream(flow: FlowState, incoming: Incoming): Promise<void> {
-  if (flow.delivery.state === "kept" && !wantsEvents(flow, incoming.head)) {
-    await deliverAsEvents(flow, incoming)
-    return
-  }
-  const observer = observerFor(flow, incoming.head)
-  flow.phase = "response"
+/** `observe`: nobody has looked at this answer yet. */
+async function stream(flow: FlowState, source: Incoming, observe: boolean): Promise<void> {
+  const kept = flow.delivery.state === "kept"
+  // A client that has a head was told of no Content-Encoding.
+  const incoming = kept ? asIdentity(source) : source
+  const observer = observe ? observerFor(flow, incoming.head) : undefined
   flow.observer = observer
+  if (kept && !wantsEvents(flow, incoming.head)) return deliverAsEvents(flow, incoming, observer)
+  flow.phase = "response"
   sendHead(flow, incoming)
   await pump(flow, incoming, observer)
   if (observer !== undefined) await conclude(flow, observer, false)
@@ -121,8 +146,9 @@ async function pump(flow: FlowState, incoming: Incoming, observer: AnswerObserve
     flow.sizes.response += piece.length
     const hasRoom = delivery.write(piece)
     const observing = observer?.feed(piece)
-    if (keeps) response.store(piece)
+    const storing = keeps ? response.store(piece) : undefined
     if (observing !== undefined) await observing
+    if (storing !== undefined) await storing
     if (!hasRoom) await flow.orFail(delivery.ready())
     flow.check()
   }
@@ -141,7 +167,7 @@ function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver 
     stream: llm.request.stream,
     elapsed: () => flow.elapsedSinceRequest(),
     onDelta: (delta) => {
-      flow.mark("firstDeltaMs")
+      if (flow.timings.firstDeltaMs === undefined && isContent(delta)) flow.mark("firstDeltaMs")
       if (tell) void chain.run("llmDelta", flow, flow as FlowState & { llm: typeof llm }, delta)
     },
   })
@@ -170,26 +196,48 @@ function withCountedUsage(completion: Completion, counted: Usage | undefined): C
 }
 
 /** Reads the answer whole, lets `llmResponse` judge it, then sends it, or what was put in its place. */
-async function hold(
-  flow: FlowState,
-  incoming: Incoming,
-  replace: (replied: Replied) => Promise<Incoming>,
-): Promise<void> {
+async function hold(flow: FlowState, incoming: Incoming, replace: Replace): Promise<void> {
   flow.keepAlive()
   flow.phase = "held"
   const observer = observerFor(flow, incoming.head)
   flow.observer = observer
-  const bytes = await readAll(flow, { ...incoming, body: observedBody(incoming, observer) })
+  const raw = await readAll(flow, { ...incoming, body: observedBody(incoming, observer) })
   flow.check()
+  const bytes = await decodedWhole(flow, raw, incoming.head)
+  if (bytes !== raw) dropBodyFields(incoming.head.headers)
+  flow.response?.held(bytes)
   if (observer !== undefined) await conclude(flow, observer, false)
   flow.check()
-  const replied = flow.replied
-  const accepted =
-    replied === undefined
-      ? { ...wholeIncoming(incoming.head, bytes), trailers: incoming.trailers }
-      : await replace(replied)
-  flow.observer = undefined
-  await stream(flow, accepted)
+  const { replied } = flow
+  if (replied === undefined) {
+    const length = bytes === raw ? incoming.body.length : bytes.length
+    const { read } = bufferBody(bytes)
+    return stream(flow, { ...incoming, body: { length, read } }, false)
+  }
+  flow.replied = undefined
+  const other = await flow.orFail(replace(replied))
+  flow.response = replacedResponse(flow, other.head)
+  try {
+    await stream(flow, other, false)
+  } catch (thrown) {
+    other.abort(flow.error ?? UNUSED)
+    throw thrown
+  }
+}
+
+const UNUSED = new FlowError("llmproxy", "unused", "the answer was not used")
+
+function bufferBody(bytes: Buffer): Incoming["body"] {
+  const body = new BufferBody(bytes)
+  return { length: body.length, read: () => body.read() }
+}
+
+/** `flow.response` is what the client gets: another one, once an addon has put another answer in the held one's place. */
+function replacedResponse(flow: FlowState, head: StreamResponseHead): FlowResponseState {
+  const response = new FlowResponseState(head, flow.memory, { collect: () => Promise.reject(UNUSED) })
+  response.keepBytes = flow.response?.keepBytes ?? 0
+  response.open = false
+  return response
 }
 
 function observedBody(incoming: Incoming, observer: AnswerObserver | undefined): Incoming["body"] {
@@ -204,12 +252,15 @@ function observedBody(incoming: Incoming, observer: AnswerObserver | undefined):
 }
 
 /** A head and comments have been sent, and what came is no stream: a JSON answer becomes one, an error ends it. */
-async function deliverAsEvents(flow: FlowState, incoming: Incoming): Promise<void> {
-  const observer = observerFor(flow, incoming.head)
-  flow.observer = observer
+async function deliverAsEvents(
+  flow: FlowState,
+  incoming: Incoming,
+  observer: AnswerObserver | undefined,
+): Promise<void> {
   const bytes = await readAll(flow, { ...incoming, body: observedBody(incoming, observer) })
   flow.phase = "response"
   if (observer !== undefined) await conclude(flow, observer, false)
+  flow.check()
   const failed = writeJsonAsEvents(flow, incoming.head, bytes)
   if (failed !== undefined) throw failed
   flow.delivery.end()
@@ -223,6 +274,7 @@ async function upgrade(flow: FlowState, tunnel: NonNullable<Incoming["tunnel"]>)
   const upstream = tunnel()
   flow.onFail(() => upstream.destroy())
   await relay(delivery.client.tunnel(), upstream, flow.core.clock, flow.core.settings.idleTimeoutMs)
+  flow.check()
 }
 
 /** The flow has failed: the client is told in the best way that is left, then the last hooks run. */

@@ -19,7 +19,9 @@ export async function exchange(flow: FlowState): Promise<void> {
   let incoming: Incoming | undefined
   try {
     await readRequest(flow)
-    incoming = flow.replied === undefined ? await ask(flow) : await incomingFrom(flow, flow.replied)
+    const { replied } = flow
+    flow.replied = undefined // From here on it is what replaces a held answer.
+    incoming = replied === undefined ? await ask(flow) : await flow.orFail(incomingFrom(flow, replied))
     await deliver(flow, incoming, (replied) => incomingFrom(flow, replied))
   } catch (thrown) {
     const reason = flow.error ?? asFlowError(thrown)

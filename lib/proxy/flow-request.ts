@@ -86,6 +86,7 @@ export class FlowRequestState implements FlowRequest {
   }
 
   get bytes(): Buffer {
+    if (this.decodeError !== undefined) throw this.decodeError
     if (this.#decoded === undefined)
       throw new Error("request body not collected: await flow.request.collect() in requestHeaders or request first")
     return this.#decoded
@@ -108,6 +109,7 @@ export class FlowRequestState implements FlowRequest {
     if (this.#collected === undefined) void this.bytes // Throws: what is streaming on cannot be replaced.
     this.#collected = bytes
     this.#decoded = bytes
+    this.decodeError = undefined
     this.edited = true
     dropBodyFields(this.headers)
   }
@@ -125,6 +127,8 @@ export class FlowRequestState implements FlowRequest {
   }
 
   async #collect(): Promise<void> {
+    // Not even begun where its length says that it will not fit.
+    if ((this.#client.body.length ?? 0) > this.#limit) throw this.#tooLarge()
     if (this.#client.expectsContinue) {
       this.#client.inform({ status: 100, reason: "Continue", headers: new Headers() })
       this.headers.delete("expect")
@@ -136,15 +140,29 @@ export class FlowRequestState implements FlowRequest {
       size += piece.length
       if (size <= this.#limit && this.#memory.take(piece.length)) continue
       this.#prefix = pieces
-      const message = `the request body exceeds bodyLimit (${this.#limit} bytes) or the memory limit; it is streamed on unread`
-      throw new FlowError("client", "body-too-large", message, { status: 413 })
+      throw this.#tooLarge()
     }
     const whole = pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces)
     this.#collected = whole
-    this.#decoded = await decodeContent(whole, this.headers.get("content-encoding"), this.#limit).catch((thrown) => {
-      this.decodeError = thrown instanceof FlowError ? thrown : undefined
-      return undefined
-    })
+    await this.#decode(whole)
+  }
+
+  async #decode(whole: Buffer): Promise<void> {
+    try {
+      const decoded = await decodeContent(whole, this.headers.get("content-encoding"), this.#limit)
+      if (decoded !== whole && !this.#memory.take(decoded.length)) throw this.#tooLarge()
+      this.#decoded = decoded
+    } catch (thrown) {
+      if (!(thrown instanceof FlowError)) throw thrown
+      // It is the client that sent it.
+      const status = thrown.status === 413 ? 413 : 400
+      this.decodeError = new FlowError("client", thrown.code, thrown.message, { status, cause: thrown })
+    }
+  }
+
+  #tooLarge(): FlowError {
+    const message = `the request body exceeds bodyLimit (${this.#limit} bytes) or the memory limit; it is streamed on unread`
+    return new FlowError("client", "body-too-large", message, { status: 413 })
   }
 }
 
@@ -176,7 +194,8 @@ function urlOf(request: { scheme: "http" | "https"; host: string; port: number; 
   return `${scheme}://${formatAuthority(host, port, scheme)}${path === "*" ? "" : path}`
 }
 
-class PrefixedBody implements Body {
+/** Pieces that were read already, then the rest. */
+export class PrefixedBody implements Body {
   readonly length: number | undefined
   #prefix: Buffer[]
   #rest: Body

@@ -3,6 +3,8 @@
  */
 import type { ChunkTransform, DeltaTransform, FlowResponse, JsonValue } from "../flow.ts"
 import type { Headers } from "../headers.ts"
+import { statusText } from "../http1/status-text.ts"
+import { ContentDecoder } from "./content-coding.ts"
 import { dropBodyFields } from "./flow-request.ts"
 import type { MemoryShare } from "./memory.ts"
 import type { StreamResponseHead } from "./streams.ts"
@@ -14,8 +16,6 @@ export interface ResponseActions {
 }
 
 export class FlowResponseState implements FlowResponse {
-  status: number
-  reason: string
   readonly headers: Headers
   /** False once `responseHeaders` is over: nothing can be asked for any more. */
   open = true
@@ -31,13 +31,42 @@ export class FlowResponseState implements FlowResponse {
   #pieces: Buffer[] = []
   #size = 0
   #collected: Buffer | undefined
+  #status: number
+  #reason: string
+  #coding: ContentDecoder | undefined
+  #storing = false
+  /** Why the kept copy could not be decoded. */
+  #undecodable: unknown
 
   constructor(head: StreamResponseHead, memory: MemoryShare, actions: ResponseActions) {
-    this.status = head.status
-    this.reason = head.reason
+    this.#status = head.status
+    this.#reason = head.reason
     this.headers = head.headers
     this.#memory = memory
     this.#actions = actions
+  }
+
+  get status(): number {
+    return this.#status
+  }
+
+  /** Sets the reason phrase as well: the old one would say something else. */
+  set status(value: number) {
+    this.#check("status")
+    if (!Number.isInteger(value) || value < 200 || value > 999)
+      throw new RangeError(`response.status: ${value} is none of a final response; write 200 to 999`)
+    if (value === this.#status) return
+    this.#status = value
+    this.#reason = statusText(value)
+  }
+
+  get reason(): string {
+    return this.#reason
+  }
+
+  set reason(value: string) {
+    this.#check("reason")
+    this.#reason = value
   }
 
   get transforming(): boolean {
@@ -46,13 +75,14 @@ export class FlowResponseState implements FlowResponse {
 
   /** Whether `bytes`, `text` and `json()` can be read. */
   get readable(): boolean {
-    return this.#collected !== undefined || this.keepBytes > 0
+    return this.#collected !== undefined || (this.keepBytes > 0 && this.#undecodable === undefined)
   }
 
   get bytes(): Buffer {
     if (this.#collected !== undefined) return this.#collected
     if (this.keepBytes === 0)
       throw new Error("response body not kept: call flow.response.keep(maxBytes) in responseHeaders first")
+    if (this.#undecodable !== undefined) throw this.#undecodable
     return Buffer.concat(this.#pieces)
   }
 
@@ -97,8 +127,47 @@ export class FlowResponseState implements FlowResponse {
     this.holding = true
   }
 
-  /** From the exchange: a decoded piece that was sent. */
-  store(piece: Buffer): void {
+  /** From the exchange: the answer is held, and this is what it decodes to. */
+  held(bytes: Buffer): void {
+    this.#collected = bytes
+  }
+
+  /** From the exchange: a piece that was sent. A promise only where a Content-Encoding has to be taken off. */
+  store(piece: Buffer): void | Promise<void> {
+    if (!this.#storing) this.#startStoring()
+    if (this.truncated || this.#undecodable !== undefined) return undefined
+    if (this.#coding !== undefined) return this.#storeDecoded(this.#coding, piece)
+    this.#add(piece)
+    return undefined
+  }
+
+  /** From the exchange: nothing more will come. */
+  close(): void {
+    this.#coding?.close()
+    this.#coding = undefined
+  }
+
+  #startStoring(): void {
+    this.#storing = true
+    try {
+      this.#coding = ContentDecoder.for(this.headers.get("content-encoding"))
+    } catch (thrown) {
+      this.#undecodable = thrown
+    }
+  }
+
+  async #storeDecoded(coding: ContentDecoder, piece: Buffer): Promise<void> {
+    try {
+      for await (const decoded of coding.feed(piece)) {
+        this.#add(decoded)
+        if (this.truncated) break // The rest is of no use: it is not even decoded.
+      }
+    } catch (thrown) {
+      this.#undecodable = thrown
+    }
+  }
+
+  #add(piece: Buffer): void {
     const room = this.keepBytes - this.#size
     if (room <= 0 || !this.#memory.take(Math.min(room, piece.length))) {
       this.truncated = true
@@ -111,6 +180,6 @@ export class FlowResponseState implements FlowResponse {
   }
 
   #check(what: string): void {
-    if (!this.open) throw new Error(`flow.response.${what}() comes too late: call it in responseHeaders`)
+    if (!this.open) throw new Error(`flow.response.${what} comes too late: the place for it is responseHeaders`)
   }
 }

@@ -39,6 +39,11 @@ export class InnerClient implements ClientStream {
     this.responded.catch(() => {}) // Whoever reads the answer hears of it; nobody has to.
   }
 
+  /** Whether the answer has ended, one way or the other. */
+  get over(): boolean {
+    return this.#over
+  }
+
   inform(): void {}
 
   respond(head: StreamResponseHead): void {

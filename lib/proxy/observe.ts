@@ -7,7 +7,7 @@ import type { FlowLlm, Reply } from "../flow.ts"
 import { Assembler, deltasOf, isContent } from "../llm/assemble.ts"
 import type { Dialect, EncodeContext, StreamDecoder, StreamEncoder, StreamEvent } from "../llm/dialect.ts"
 import { dialectFor, dialectNamed } from "../llm/index.ts"
-import { isObject, type JsonValue, parseJson } from "../llm/json.ts"
+import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
 import { RequestBody } from "../llm/request-body.ts"
 import type { StreamFormat } from "./client-delivery.ts"
@@ -18,6 +18,7 @@ export type {
   Dialect,
   DialectName,
   EncodeContext,
+  JsonObject,
   JsonValue,
   LlmError,
   LlmRequest,
@@ -117,6 +118,15 @@ export function readAnswer(
   const answer = dialect.parseAnswer(json)
   if (answer === undefined) return undefined
   return answer.completion !== undefined ? { completion: answer.completion } : { error: answer.error }
+}
+
+/** A JSON object's bytes with some members changed or added; every other byte stays. Bytes that are none stay as well. */
+export function withMembers(bytes: Buffer, members: JsonObject): Buffer {
+  if (Object.keys(members).length === 0) return bytes
+  const body = RequestBody.parse(bytes)
+  if (body === undefined) return bytes
+  Object.assign(body.json, members)
+  return body.bytes()
 }
 
 /** An in-stream error or an error body as an error of ours, to break a flow off with. */

@@ -36,10 +36,13 @@ export async function sendChild(
     ...(connectTo === undefined ? {} : { connectTo }),
     ...(ca === undefined ? {} : { ca }),
   }
-  parent.onFail((reason) => child.fail(reason))
+  // A child whose answer is complete has nothing left to abort.
+  const independent = parent.onFail((reason) => {
+    if (!inner.over) child.fail(reason)
+  })
   const answer = new AnswerState(child, inner, child.dialect, options.transform)
   const deadline = deadlineOf(child, options)
-  void exchange(child)
+  void exchange(child).then(independent)
   await answer.until(options.until ?? "delta")
   deadline?.cancel()
   parent.check()
@@ -62,6 +65,8 @@ function headOf(request: SendRequest, target: string): StreamRequestHead {
     throw new TypeError(`flow.send: ${target} is no http or https URL`)
   const port = Number(url.port || defaultPort(scheme))
   const headers = new Headers(request.headers)
+  // Those of the request that an addon copied them from: this body is another one, and nobody waits before it.
+  for (const name of ["content-encoding", "content-length", "expect", "transfer-encoding"]) headers.delete(name)
   headers.set("Host", formatAuthority(host, port, scheme))
   if (request.json !== undefined && !headers.has("content-type")) headers.set("Content-Type", "application/json")
   return {

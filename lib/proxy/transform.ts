@@ -7,7 +7,7 @@ import { FlowError, messageOf } from "../errors.ts"
 import type { ChunkTransform, DeltaTransform } from "../flow.ts"
 import { uuidv7 } from "../uuid.ts"
 import { isStream } from "./answer-observer.ts"
-import { ContentDecoder } from "./content-coding.ts"
+import { ContentDecoder, codingsOf } from "./content-coding.ts"
 import { dropBodyFields } from "./flow-request.ts"
 import type { FlowState } from "./flow-state.ts"
 import { generatedIncoming, type Incoming } from "./incoming.ts"
@@ -17,14 +17,26 @@ import type { Dialect, StreamDecoder, StreamEncoder, StreamEvent } from "./obser
 export function transformed(flow: FlowState, incoming: Incoming): Incoming {
   const { response, llm } = flow
   if (response === undefined) return incoming
-  const coding = ContentDecoder.for(incoming.head.headers.get("content-encoding"))
-  let pieces: AsyncIterable<Buffer> = decoded(incoming, coding)
+  let pieces: AsyncIterable<Buffer> = decoded(incoming)
   for (const fn of response.chunkTransforms) pieces = withChunks(pieces, fn)
-  const streams = llm !== undefined && isStream(incoming.head, llm.request.stream) && incoming.head.status < 400
-  if (streams && response.deltaTransforms.length > 0)
-    pieces = withDeltas(flow, llm.dialectOf, pieces, response.deltaTransforms)
-  dropBodyFields(response.headers)
-  const result = generatedIncoming(incoming.head, guarded(pieces))
+  const dialect = flow.clientDialect
+  const streams = isStream(incoming.head, llm?.request.stream ?? true) && incoming.head.status < 400
+  if (dialect !== undefined && streams && response.deltaTransforms.length > 0)
+    pieces = withDeltas(flow, dialect, pieces, response.deltaTransforms)
+  dropBodyFields(incoming.head.headers)
+  return made(incoming, guarded(pieces))
+}
+
+/** The same answer without its Content-Encoding: for a client that was told of none. */
+export function asIdentity(incoming: Incoming): Incoming {
+  if (codingsOf(incoming.head.headers.get("content-encoding")).length === 0) return incoming
+  const pieces = decoded(incoming)
+  dropBodyFields(incoming.head.headers)
+  return made(incoming, pieces)
+}
+
+function made(incoming: Incoming, pieces: AsyncGenerator<Buffer, void>): Incoming {
+  const result = generatedIncoming(incoming.head, pieces)
   return {
     ...result,
     trailers: incoming.trailers,
@@ -35,12 +47,18 @@ export function transformed(flow: FlowState, incoming: Incoming): Incoming {
   }
 }
 
-async function* decoded(incoming: Incoming, coding: ContentDecoder | undefined): AsyncGenerator<Buffer, void> {
+/** Throws at once for a coding that cannot be taken off. */
+function decoded(incoming: Incoming): AsyncGenerator<Buffer, void> {
+  return decodedWith(incoming, ContentDecoder.for(incoming.head.headers.get("content-encoding")))
+}
+
+async function* decodedWith(incoming: Incoming, coding: ContentDecoder | undefined): AsyncGenerator<Buffer, void> {
   try {
     for (let piece = await incoming.body.read(); piece !== undefined; piece = await incoming.body.read()) {
       if (coding === undefined) yield piece
-      else yield* await coding.feed(piece)
+      else yield* coding.feed(piece)
     }
+    if (coding !== undefined) yield* coding.finish()
   } finally {
     coding?.close()
   }
@@ -61,13 +79,26 @@ function isGenerator(fn: ChunkTransform): fn is GeneratorTransform {
 
 async function* mapped(pieces: AsyncIterable<Buffer>, fn: PlainTransform): AsyncGenerator<Buffer, void> {
   for await (const piece of pieces) {
-    const result = fn(piece)
-    if (result !== undefined && result.length > 0) yield typeof result === "string" ? Buffer.from(result) : result
+    const result: unknown = fn(piece)
+    if (result === undefined) continue
+    const bytes = asBytes(result)
+    if (bytes.length > 0) yield bytes
   }
 }
 
+function asBytes(value: unknown): Buffer {
+  if (typeof value === "string") return Buffer.from(value)
+  if (Buffer.isBuffer(value)) return value
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  const advice = "return a Buffer, a string or undefined, or write the transform as async function*"
+  throw new TypeError(`it made ${value === null ? "null" : `a value of type ${typeof value}`}; ${advice}`)
+}
+
 async function* asBuffers(pieces: AsyncIterable<Buffer | string>): AsyncGenerator<Buffer, void> {
-  for await (const piece of pieces) if (piece.length > 0) yield typeof piece === "string" ? Buffer.from(piece) : piece
+  for await (const piece of pieces) {
+    const bytes = asBytes(piece)
+    if (bytes.length > 0) yield bytes
+  }
 }
 
 async function* withDeltas(
@@ -83,14 +114,18 @@ async function* withDeltas(
     if (out.length > 0) yield Buffer.concat(out)
   }
   const rest = decoder.finish().map((event) => rewriter.rewrite(event))
-  if (rest.length > 0) yield Buffer.concat(rest)
+  yield Buffer.concat([...rest, rewriter.end()])
 }
+
+const NOTHING = Buffer.alloc(0)
 
 class DeltaRewriter {
   #flow: FlowState
   #dialect: Dialect
   #fns: readonly DeltaTransform[]
   #encoder: StreamEncoder | undefined
+  /** A usage was written anew: an encoder says it at the end of the stream. */
+  #owesUsage = false
 
   constructor(flow: FlowState, dialect: Dialect, fns: readonly DeltaTransform[]) {
     this.#flow = flow
@@ -100,13 +135,21 @@ class DeltaRewriter {
 
   /** The event's own bytes when no transform changed a delta of it, else its deltas written anew. */
   rewrite(event: StreamEvent): Buffer {
-    if (event.deltas.length === 0) return event.raw
+    if (event.done && this.#owesUsage) return this.end()
     const wanted = event.deltas.flatMap((delta) => this.#apply([delta]))
     const same = wanted.length === event.deltas.length && wanted.every((delta, index) => delta === event.deltas[index])
-    if (same) return event.raw
     const encoder = this.#encoderFor()
-    encoder.adopt(event.json)
+    encoder.adopt(event.json, same)
+    if (same) return event.raw
+    this.#owesUsage ||= wanted.some((delta) => delta.type === "usage")
     return Buffer.from(wanted.map((delta) => encoder.delta(delta)).join(""))
+  }
+
+  /** What is still to be said at the end of the stream. */
+  end(): Buffer {
+    if (!this.#owesUsage) return NOTHING
+    this.#owesUsage = false
+    return Buffer.from(this.#encoderFor().end())
   }
 
   #apply(deltas: readonly StreamEvent["deltas"][number][]): readonly StreamEvent["deltas"][number][] {
