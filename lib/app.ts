@@ -79,14 +79,16 @@ export class App {
   /** Loads addons, makes or reads the CA, listens. Rejects with a UsageError (status 2) or a StartError (status 1). */
   async start(): Promise<Listening> {
     const settings = settingsFrom(this.values)
-    // Neither waits for the other: an addon is built while the CA is read.
-    const [leaf] = await Promise.all([this.#certificates(), this.addons.load(this.#options.scripts)])
+    // An addon is built while the CA is read. Both are waited for, so that a failed start leaves no half-written CA.
+    const [leaf, loaded] = await Promise.allSettled([this.#certificates(), this.addons.load(this.#options.scripts)])
+    if (loaded.status === "rejected") throw loaded.reason
+    if (leaf.status === "rejected") throw leaf.reason
     const server = new ProxyServer({
       settings,
       clock: this.#clock,
       log: this.#options.log,
       chain: () => this.addons.chain,
-      leaf,
+      leaf: leaf.value,
     })
     const listening = await server.listen(this.values.host, this.values.port)
     this.#server = server
