@@ -51,10 +51,9 @@ test("--options prints all options", async (t) => {
   const cwd = t.testdir()
   const { status, out } = await run(["--options"], { cwd, home: cwd, columns: 60 })
   t.equal(status, 0)
-  t.match(
-    out,
-    /^ {2}port = 8080\n {6}Port to listen on; 0: any free one\. An integer from 0 to\n {6}65535\. LLMPROXY_PORT\n/,
-  )
+  t.match(out, /^ {2}port = 8080\n {6}Port to listen on/)
+  t.match(out, /An integer from 0 to\s+65535\.\s+LLMPROXY_PORT\n/)
+  t.ok(out.split("\n").every((line) => line.length <= 60))
   t.match(out, 'baseHost = ""\n')
 })
 
@@ -93,19 +92,15 @@ test("a world that is not as it should be is one line, and status 1", async (t) 
 })
 
 test("a fault of ours shows its stack, without secrets", async (t) => {
-  const world = new FakeWorld()
-  Object.defineProperty(world.out, "write", {
-    value: () => {
-      throw new Error("broken sk-abcdefghijkl")
-    },
-  })
-  t.equal(await main(["--version"], world), 1)
-  t.match(world.err.text, /^Error: broken sk-\*\*\*\n +at /)
-  Object.defineProperty(world.out, "write", {
-    value: () => {
-      throw "a text"
-    },
-  })
-  t.equal(await main(["--version"], world), 1)
-  t.match(world.err.text, /a text\n$/)
+  for (const [thrown, shown] of [
+    [new Error("broken sk-abcdefghijkl"), /^Error: broken sk-\*\*\*\n +at /],
+    ["a text", /^a text\n$/],
+  ] as const) {
+    const world = new FakeWorld()
+    world.out.write = () => {
+      throw thrown
+    }
+    t.equal(await main(["--version"], world), 1)
+    t.match(world.err.text, shown)
+  }
 })
