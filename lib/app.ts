@@ -2,6 +2,7 @@
  * The program without its command line: options, addons, certificates, listeners; start() and stop(). The commands of
  * lib/cli and the tests drive this one class.
  */
+import { join } from "node:path"
 import type { SecureContext } from "node:tls"
 import type { Ca } from "../certs/ca.ts"
 import type { AddonDefinition, TokenService } from "./addon.ts"
@@ -66,6 +67,7 @@ export class App {
       modules: { llmproxy: () => import("./index.ts"), "llmproxy/testing": () => import("./testing/index.ts") },
       places: options.places,
       watch: options.watch ?? true,
+      cacheDir: join(options.confdir, "cache"),
     })
     for (const definition of options.builtin ?? []) this.addons.add(definition)
   }

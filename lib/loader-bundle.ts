@@ -9,7 +9,7 @@ import { readFile } from "node:fs/promises"
 import { createRequire, isBuiltin } from "node:module"
 import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import type { Message, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from "esbuild"
+import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from "esbuild"
 import { didYouMean } from "./did-you-mean.ts"
 import { messageOf, UsageError } from "./errors.ts"
 
@@ -33,6 +33,8 @@ export interface Bundle {
   readonly code: string
   /** What the script finds by PROVIDED_NAME: the namespaces of the modules it imports that esbuild did not put in. */
   readonly provided: ReadonlyMap<string, object>
+  /** Whether the same own files always give the same script: no package, no path that was guessed, had a part in it. */
+  readonly isSelfContained: boolean
 }
 
 /** Thrown by `bundle` when the entry or its files wait at their top level: a CommonJS script cannot. */
@@ -77,13 +79,18 @@ export async function bundle(request: BundleRequest): Promise<Bundle> {
       platform: "node",
       target: "node20",
       sourcemap: "inline",
+      sourcesContent: false, // positions are what stacks need, and Node reads the whole map at each load
+      metafile: true,
       logLevel: "silent",
       // An addon means the same wherever it lies: a tsconfig.json in a folder above would change how it is read.
       tsconfigRaw: "{}",
       define: Object.fromEntries(META_FIELDS.map((field) => [`import.meta.${field}`, metaName(field)])),
       plugins: [plugin(request, provided)],
     })
-    return { code: result.outputFiles[0]?.text ?? "", provided }
+    const isSelfContained = Object.entries(result.metafile.inputs).every(([path, { imports }]) =>
+      imports.every((one) => isPlainImport(one, folder, dirname(path))),
+    )
+    return { code: result.outputFiles[0]?.text ?? "", provided, isSelfContained }
   } catch (error) {
     throw buildError(error, folder)
   }
@@ -97,6 +104,15 @@ export function shownPath(file: string): string {
 
 export function hashOf(content: Uint8Array): string {
   return createHash("sha256").update(content).digest("base64")
+}
+
+type Import = Metafile["inputs"][string]["imports"][number]
+
+/** Whether an import means the same whatever lies beside its file: a builtin, a module of ours, or a whole path. */
+function isPlainImport({ path, original, external }: Import, root: string, folder: string): boolean {
+  if (external === true) return isBuiltin(path)
+  if (path.startsWith(`${PROVIDED}:`)) return true
+  return original !== undefined && resolve(root, folder, original) === resolve(root, path)
 }
 
 function plugin(request: BundleRequest, provided: Map<string, object>): Plugin {

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { bundle, PROVIDED_NAME, type ProvidedModules, shownPath, TopLevelAwaitError } from "./loader-bundle.ts"
+import type { BundleCache } from "./loader-cache.ts"
 import type { Logger } from "./log.ts"
 
 export interface RunRequest {
@@ -18,6 +19,8 @@ export interface RunRequest {
   /** See BundleRequest. */
   readonly files: Map<string, string>
   readonly log: Logger
+  /** What was built before; undefined: each run builds. */
+  readonly cache: BundleCache | undefined
 }
 
 /** Where ES modules in files find what CommonJS scripts are given by their Module. */
@@ -26,9 +29,10 @@ const HANDOVER = Symbol.for("llmproxy.provided")
 /** What the entry exports. Throws a UsageError when it cannot be built, and whatever the addon throws. */
 export async function runAddon(request: RunRequest): Promise<unknown> {
   process.setSourceMapsEnabled(true)
-  const { entry, modules, files } = request
+  const { entry, modules, files, cache } = request
+  const script = { entry, modules, files, format: "cjs", scriptPath: entry } as const
   try {
-    const { code, provided } = await bundle({ entry, modules, files, format: "cjs", scriptPath: entry })
+    const { code, provided } = await (cache === undefined ? bundle(script) : cache.bundle(script, bundle))
     return evaluate(code, entry, provided)
   } catch (error) {
     if (!(error instanceof TopLevelAwaitError)) throw error

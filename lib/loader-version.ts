@@ -8,6 +8,7 @@ import { type LoadedAddon, placeOf } from "./chain.ts"
 import type { Clock } from "./clock.ts"
 import { messageOf, UsageError } from "./errors.ts"
 import { hashOf, type ProvidedModules, shownPath } from "./loader-bundle.ts"
+import { BundleCache } from "./loader-cache.ts"
 import { type AddonSource, type CheckedAddon, checkDefinition, checkExports, checkSetup } from "./loader-check.ts"
 import { findNested } from "./loader-find.ts"
 import { runAddon } from "./loader-run.ts"
@@ -21,6 +22,8 @@ export interface VersionMakerOptions {
   readonly tokens: TokenService
   /** What `import ... from "llmproxy"` and "llmproxy/testing" mean: the running instance's namespaces. */
   readonly modules: ProvidedModules
+  /** The folder of built addons, so that a start need not build them; it is made when there is something to keep. Default: none. */
+  readonly cacheDir?: string
 }
 
 export interface Version {
@@ -36,11 +39,18 @@ export interface Version {
 
 export class VersionMaker {
   readonly #options: VersionMakerOptions
+  readonly #cache: BundleCache | undefined
   /** What addons keep over reloads, by name. */
   readonly #states = new Map<string, Map<string, unknown>>()
 
   constructor(options: VersionMakerOptions) {
     this.#options = options
+    if (options.cacheDir !== undefined) this.#cache = new BundleCache(options.cacheDir, options.log)
+  }
+
+  /** Resolves when nothing is being written any more. */
+  async settled(): Promise<void> {
+    await this.#cache?.written()
   }
 
   /** `files` is filled with what was read, also when that fails. Throws a UsageError that begins with the file. */
@@ -48,7 +58,7 @@ export class VersionMaker {
     const { modules, log } = this.#options
     let exported: unknown
     try {
-      exported = await runAddon({ entry: file, modules, files, log })
+      exported = await runAddon({ entry: file, modules, files, log, cache: this.#cache })
     } catch (error) {
       throw error instanceof UsageError ? error : new UsageError(`${shownPath(file)}: ${failureText(error)}`)
     }

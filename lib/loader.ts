@@ -137,7 +137,7 @@ export class AddonManager {
       this.#versions = []
       this.#chain = this.#chainOf([])
       for (const version of versions) await this.#done(version)
-      await Promise.all(this.#dones)
+      await Promise.all([...this.#dones, this.#maker.settled()])
     })
   }
 

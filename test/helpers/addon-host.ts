@@ -27,6 +27,7 @@ interface AddonHostOptions {
   watch?: boolean
   /** Default: one that is turned by hand. */
   runOn?: Clock
+  cacheDir?: string
 }
 
 const noTokens: TokenService = {
@@ -53,6 +54,7 @@ export function addonHost(settings: AddonHostOptions = {}): AddonHost {
     },
     places: { folders: settings.folders ?? ["/"], shipped: settings.shipped },
     watch: settings.watch ?? false,
+    ...(settings.cacheDir !== undefined && { cacheDir: settings.cacheDir }),
   })
   return { manager, options, clock, lines, log, scope: () => plainScope(log) }
 }
