@@ -8,6 +8,8 @@ import { FlowError, messageOf } from "../errors.ts"
 
 /** A hello beyond this is an attack, not a handshake. */
 const HELLO_BYTES_MAX = 16_384
+/** Each record is looked at again when more bytes come; honest hellos have one or two. */
+const RECORDS_MAX = 1_024
 
 const RECORD_HEADER = 5
 const HANDSHAKE_HEADER = 4
@@ -29,6 +31,7 @@ export function wholeHello(bytes: Buffer): Buffer | undefined {
   let have = 0
   let need = HANDSHAKE_HEADER
   for (let at = 0; have < need; ) {
+    if (fragments.length >= RECORDS_MAX) throw notTls(`the ClientHello exceeds ${RECORDS_MAX} records`)
     if (bytes.length < at + RECORD_HEADER) return undefined
     if (bytes[at] !== HANDSHAKE_RECORD) throw notTls("a record is no handshake record")
     const length = bytes.readUInt16BE(at + 3)

@@ -6,9 +6,12 @@ import type { Duplex } from "node:stream"
 import type { Clock } from "../clock.ts"
 import { wholeHello } from "./client-hello.ts"
 
-/** A request line that has not ended by then is not taken for HTTP. */
+/** A request line that has not ended by then is taken for HTTP only if it begins like one. */
 const LINE_BYTES_MAX = 16_384
-const HTTP2_PREFACE = "PRI * HTTP/2.0\r\n"
+/** How a request line begins that is longer than that. */
+const LONG_LINE = /^[\r\n]*[A-Za-z-]{1,32} (?:\/|https?:\/\/)/
+/** The LF behind it may be in the next segment. */
+const HTTP2_PREFACE = "PRI * HTTP/2.0\r"
 
 export type Peeked =
   /** `hello`: the ClientHello as one record. `bytes` are back in the socket. */
@@ -40,7 +43,8 @@ export function peek(socket: Duplex, options: PeekOptions): Promise<Peeked> {
       socket.off("end", onGone)
       socket.off("close", onGone)
       socket.pause()
-      if (result.kind !== "http" && seen.length > 0 && !socket.destroyed) socket.unshift(seen)
+      // What has ended takes nothing back, and nobody reads what is closed.
+      if (result.kind !== "http" && result.kind !== "closed" && seen.length > 0) socket.unshift(seen)
       resolve(result)
     }
     const onGone = () => finish({ kind: "closed", why: "the client closed the connection" })
@@ -74,6 +78,7 @@ export function classify(bytes: Buffer): Peeked | undefined {
   if (text.startsWith(HTTP2_PREFACE)) return { kind: "http2" }
   const lineEnd = text.search(/[^\r\n][\r\n]/)
   if (lineEnd < 0) {
+    if (bytes.length >= LINE_BYTES_MAX && LONG_LINE.test(text)) return { kind: "http", bytes }
     if (bytes.length >= LINE_BYTES_MAX || /^[\r\n]*[^\r\n ]{33}/.test(text)) return { kind: "opaque" }
     return undefined
   }
