@@ -3,7 +3,9 @@
  * which and why. What fails locally before the first word goes to the cloud instead.
  *
  * This file is the way of a request, top to bottom; each step is a file in conductor/. Requests for anything but a
- * chat pass untouched, save that a base-URL request gets its key (credentials.ts).
+ * chat pass untouched, save that a base-URL request gets its key (credentials.ts): /v1/completions too, because who
+ * sends a raw prompt has chosen a model's own format. It answers requests, so addons that change or refuse them stand
+ * before it.
  */
 import {
   type AddonContext,
@@ -42,14 +44,14 @@ export default defineAddon({
       running() {
         void tokens.warm() // Not waited for: the first request may, a start may not.
       },
-      async requestHeaders(flow) {
+      // What is none of its business costs a flow no promise.
+      requestHeaders(flow) {
+        if (!asksForModels(flow)) return
         const local = { base: localBase(options), key: options.localKey }
-        if (asksForModels(flow)) await listModels(flow, local, conductor.keys)
+        return listModels(flow, local, conductor.keys)
       },
       request: (flow) => conductor.keys.admit(flow),
-      async llmRequest(flow) {
-        if (conductor.isOurs(flow)) await conductor.conduct(flow)
-      },
+      llmRequest: (flow) => (conductor.isOurs(flow) ? conductor.conduct(flow) : undefined),
       response: (flow) => conductor.ended(flow),
       error: (flow) => conductor.ended(flow),
     }

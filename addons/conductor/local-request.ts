@@ -120,9 +120,9 @@ function baseBody(request: LlmRequest, { api, model, params }: LocalRequestOptio
   return json
 }
 
-function raw(json: JsonObject, { messages, stop }: LlmRequest): JsonObject {
+function raw(json: JsonObject, { messages }: LlmRequest): JsonObject {
   const rendered = renderDeepseekCoder(messages)
   for (const name of CHAT_ONLY) delete json[name]
-  const stops = Array.isArray(json.stop) ? json.stop : (stop ?? [])
+  const stops = typeof json.stop === "string" ? [json.stop] : Array.isArray(json.stop) ? json.stop : []
   return { ...json, prompt: rendered.prompt, stop: [...new Set([...stops, ...rendered.stop])] }
 }

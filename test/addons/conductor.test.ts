@@ -40,7 +40,7 @@ const LARGE_TEXT = "word ".repeat(6_000)
 const LARGE = { messages: [{ role: "user", content: LARGE_TEXT }] }
 
 test("a small request goes to the local host, by the base URL and by interception", async (t) => {
-  const rig = await startRig(t, { local: LOCAL_TEXT, ownCounter: true })
+  const rig = await startRig(t, { local: LOCAL_TEXT, tokens: "own" })
   const byDoor = await rig.chat()
   const wire = await rig.through()
   wire.write(message("POST", CHAT_PATH, CLOUD, chatBody(), KEY))
@@ -287,6 +287,24 @@ test("the threshold and the local host come from Pythagora-LLM-Proxy's variables
   t.match(small.headers.get("x-llmproxy-reason"), /of 1050 tokens/, "the environment is before .env")
   const larger = await rig.chat({ messages: [{ role: "user", content: "word ".repeat(50) }] })
   t.equal(larger.status, 400)
+})
+
+test("a fault of the conductor itself sends to the cloud only what may go there", async (t) => {
+  const tokens = {
+    countRequest: () => Promise.reject(new Error("no tokens today")),
+    countText: async () => 0,
+    boundRequest: () => 0,
+    warm: async () => {},
+  }
+  const rig = await startRig(t, { local: notExpected, cloud: CLOUD_TEXT, tokens })
+  const refused = await rig.chat()
+  t.equal(refused.status, 500)
+  t.match(JSON.parse(refused.text).error, { code: "conductor_failed", message: /no tokens today/ })
+  t.equal(rig.cloud.requests.length, 0)
+  const passed = await rig.chat({}, KEY)
+  t.equal(passed.headers.get("x-llmproxy-route"), "cloud")
+  t.equal(passed.headers.get("x-llmproxy-reason"), "the conductor failed")
+  t.ok(rig.lines.some((line) => line.startsWith("error conductor: llmproxy: the conductor failed: no tokens today")))
 })
 
 test("a localUrl that is none is told at start", async (t) => {

@@ -33,8 +33,8 @@ export interface RigOptions {
   flags?: Record<string, unknown>
   clock?: Clock
   scripts?: readonly string[]
-  /** Count with the program's own counter, not with the one that the tests of a file share. */
-  ownCounter?: boolean
+  /** What counts tokens: "own" is the program's. Default: one that the tests of a file share. */
+  tokens?: TokenService | "own"
   /** Addons before the scripts. */
   builtin?: readonly AddonDefinition[]
 }
@@ -94,7 +94,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     confdir: join(folder, "conf"),
     log: makeLogger((line, level) => lines.push(`${level} ${line}`)),
     watch: false,
-    ...(options.ownCounter === true ? {} : { tokens: TOKENS }),
+    ...(options.tokens === "own" ? {} : { tokens: options.tokens ?? TOKENS }),
     clock: options.clock ?? systemClock,
     ...(options.builtin === undefined ? {} : { builtin: options.builtin }),
   })

@@ -81,6 +81,8 @@ test("localParams replaces what it lists and nothing else", (t) => {
   const { json: raw } = localRequest(request(), { ...BASE, api: "completions", params: form })
   t.match(raw, { model: "local", stop: ["S", "<|EOT|>"] }, "the form itself is not for parameters to change")
   t.notHas(raw, { stream: true })
+  const stop = localRequest(request({ stop: ["A"] }), { ...BASE, api: "completions", params: { stop: "B" } }).json.stop
+  t.match(stop, ["B", "<|EOT|>"])
   t.equal(localRequest(request({ n: 3 }), { ...BASE, api: "messages", params }).json.n, 3, "choices the client wants")
   t.end()
 })
