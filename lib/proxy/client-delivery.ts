@@ -88,14 +88,20 @@ export class ClientDelivery {
 
   #schedule(): void {
     this.#timer = this.#clock.after(this.#keepAliveMs, () => {
-      this.#comment()
-      this.#schedule()
+      // A client that reads nothing needs no comments, and they would fill memory.
+      if (this.#comment()) this.#schedule()
+      else
+        this.ready().then(
+          () => this.state === "kept" && this.#schedule(),
+          () => {},
+        )
     })
   }
 
-  #comment(): void {
+  /** False: the client has not read what it was sent. */
+  #comment(): boolean {
     const format = this.#format
-    if (format === undefined || this.state === "head" || this.state === "over") return
+    if (format === undefined || this.state === "head" || this.state === "over") return true
     if (this.state === "nothing") {
       const headers = new Headers([
         ["Content-Type", format.contentType],
@@ -105,6 +111,6 @@ export class ClientDelivery {
       this.client.respond({ status: 200, reason: "OK", headers }, undefined)
       this.state = "kept"
     }
-    this.client.write(Buffer.from(format.comment(this.#note), "utf8"))
+    return this.client.write(Buffer.from(format.comment(this.#note), "utf8"))
   }
 }
