@@ -1,0 +1,51 @@
+/** Machines for doctor: everything is well unless the test says otherwise; HTTP is a table of URLs. */
+import type { Ca } from "../../certs/ca.ts"
+import type { Asking, Reply } from "../../lib/cli/doctor/ask.ts"
+import type { Patient } from "../../lib/cli/doctor/check.ts"
+import { CORE_OPTIONS } from "../../lib/core-options.ts"
+import { NO_SOURCES } from "../../lib/option-sources.ts"
+import { resolveOptions } from "../../lib/options.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
+
+export const REFUSED: Reply = { kind: "refused", why: "ECONNREFUSED" }
+export const LATE: Reply = { kind: "late", why: "no answer within 2 s" }
+
+export function answer(json: unknown, status = 200, ms = 12): Reply {
+  return { kind: "answer", status, text: JSON.stringify(json), json, ms }
+}
+
+export interface Asked extends Asking {
+  readonly url: string
+}
+
+export type Answers = Record<string, Reply | ((asking: Asking) => Reply)>
+
+/** A patient, and what was asked for it. URLs that are not in the table are refused if their server is not, else 404. */
+export function makePatient(more: Partial<Patient> = {}, answers: Answers = {}): { patient: Patient; asked: Asked[] } {
+  const asked: Asked[] = []
+  const origins = new Set(Object.keys(answers).map((url) => new URL(url).origin))
+  const patient: Patient = {
+    env: {},
+    clock: new ManualClock(),
+    nodeVersion: "24.22.1",
+    confdir: "/c",
+    values: resolveOptions(undefined, CORE_OPTIONS, NO_SOURCES),
+    conductor: { localUrl: undefined, localKey: undefined, cloudKey: undefined, maxTokenCount: 8_192 },
+    ask: async (url, asking = {}) => {
+      asked.push({ url, ...asking })
+      const found = answers[url]
+      if (found === undefined) return origins.has(new URL(url).origin) ? answer({ error: "no" }, 404) : REFUSED
+      return typeof found === "function" ? found(asking) : found
+    },
+    listens: async () => "free",
+    loadCa: async () => undefined,
+    isTrusted: async () => "unknown",
+    ...more,
+  }
+  return { patient, asked }
+}
+
+/** As much of a CA as doctor looks at. */
+export function fakeCa(warnings: string[] = []): Ca {
+  return { cert: { validTo: "Nov 17 11:08:10 2036 GMT" }, warnings } as unknown as Ca // the rest is never read
+}
