@@ -68,8 +68,11 @@ function isPlaceholder(key: string): boolean {
  * hook to decide on; one that llmproxy would pass on unread is not.
  */
 function mayCarryPrompt(flow: Flow): boolean {
-  const { method, host, path } = flow.request
-  if (method === "GET" || method === "HEAD" || method === "OPTIONS" || isThisMachine(host)) return false
+  const { method, host, path, headers } = flow.request
+  if (isThisMachine(host)) return false
+  const hasBody = headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0
+  // Behind an upgrade (the realtime API's WebSocket) anything may follow.
+  if (/^(GET|HEAD|OPTIONS)$/.test(method) && !hasBody && !headers.has("upgrade")) return false
   return !(method === "POST" && /\/chat\/completions\/?($|\?)/.test(path) && readsAsChat(flow))
 }
 

@@ -116,6 +116,9 @@ test("other base-URL requests get the key as well, and without one nothing that 
     t.match(refused.text, /set OPENAI_API_KEY/)
     t.notMatch(refused.text, /secret/)
   }
+  const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+  t.equal((await without.ask("GET", "/v1/realtime", undefined, upgrade)).status, 401)
+  t.equal((await without.ask("GET", "/v1/files", body)).status, 401, "with a body")
   t.equal(without.cloud.requests.length, 0)
   t.equal((await without.ask("GET", "/v1/files")).status, 200, "a question without a body passes")
   t.equal((await without.ask("POST", "/v1/embeddings", body, bearer("sk-own"))).status, 200)
