@@ -103,9 +103,11 @@ export async function loadOrCreateCa(confdir: string, options: CaOptions): Promi
   const constraints = constraintsOf(material)
   if (wanted !== undefined && !sameConstraints(wanted, constraints)) throw permitTooLate(paths.pem)
   const ca = complete(material, paths, now)
-  await writeWhole(paths.certPem, ca.certPem, PUBLIC_FILE)
-  await writeWhole(paths.cer, ca.anchor.raw, PUBLIC_FILE)
-  await writeWhole(paths.p12, certificateOnlyPkcs12(ca.anchor, "llmproxy"), PUBLIC_FILE)
+  await Promise.all([
+    writeWhole(paths.certPem, ca.certPem, PUBLIC_FILE),
+    writeWhole(paths.cer, ca.anchor.raw, PUBLIC_FILE),
+    writePkcs12(paths.p12, ca.anchor),
+  ])
   return { ...ca, created, warnings: [...warnings, ...ca.warnings].filter((warning) => warning !== undefined) }
 }
 
@@ -115,6 +117,13 @@ export async function loadCa(confdir: string, options: Pick<CaOptions, "clock">)
   const paths = caPaths(confdir)
   const text = await readCaFile(paths.pem)
   return text === undefined ? undefined : complete(readCa(text, paths.pem, now), paths, now)
+}
+
+/** Making it takes as long as all the rest of this file, so one that holds the certificate is left as it is. */
+async function writePkcs12(path: string, cert: X509Certificate): Promise<void> {
+  const present = await readFile(path).catch(() => undefined)
+  if (present?.includes(cert.raw)) return
+  await writeWhole(path, certificateOnlyPkcs12(cert, "llmproxy"), PUBLIC_FILE)
 }
 
 function complete(material: CaMaterial, paths: CaPaths, now: number): Ca {

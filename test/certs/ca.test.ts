@@ -78,12 +78,13 @@ test("the second start reads what the first made, and writes nothing", async (t)
 test("files that are missing or of an older CA are made again", async (t) => {
   const confdir = t.testdir()
   const { paths } = await loadOrCreateCa(confdir, { clock })
-  rmSync(paths.p12)
-  rmSync(paths.pem)
-  const { cert } = await loadOrCreateCa(confdir, { clock })
-  t.equal(readFileSync(paths.certPem, "utf8"), cert.toString())
-  t.same(readFileSync(paths.cer), cert.raw)
-  t.ok(readFileSync(paths.p12).includes(cert.raw))
+  for (const missing of [[paths.pem], [paths.p12], [paths.pem, paths.p12]]) {
+    for (const path of missing) rmSync(path)
+    const { cert } = await loadOrCreateCa(confdir, { clock })
+    t.equal(readFileSync(paths.certPem, "utf8"), cert.toString())
+    t.same(readFileSync(paths.cer), cert.raw)
+    t.ok(readFileSync(paths.p12).includes(cert.raw))
+  }
 })
 
 test("8 first starts at once in one process share one CA", async (t) => {
