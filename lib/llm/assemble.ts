@@ -101,6 +101,13 @@ export function deltasOf(completion: Completion): Delta[] {
   return deltas
 }
 
+/** The Completion of a whole answer, from its deltas; id, model and time are those of `body`. */
+export function completionFrom(deltas: readonly Delta[], body: JsonValue): Completion {
+  const assembler = new Assembler({ streamed: false })
+  assembler.push({ raw: Buffer.alloc(0), deltas, error: undefined, done: true, json: body })
+  return assembler.finish(false)
+}
+
 interface OpenCall {
   id: string | undefined
   name: string

@@ -11,6 +11,7 @@ const BY_CODE: ReadonlyMap<string, LlmErrorKind> = new Map([
   ["insufficient_quota", "quota"],
   ["billing_hard_limit_reached", "quota"],
   ["billing_not_active", "quota"],
+  ["billing_error", "quota"], // Anthropic
   ["model_not_found", "model_not_found"],
   ["deploymentnotfound", "model_not_found"], // Azure
   ["invalid_api_key", "auth"],
@@ -26,7 +27,8 @@ const BY_PHRASE: readonly (readonly [RegExp, LlmErrorKind])[] = [
   [/exceeded your current quota|insufficient (?:balance|credits|quota)/, "quota"],
   [/loading model|model is (?:currently )?loading|currently loading/, "loading"],
   [/model .{0,200}(?:not found|does not exist|not loaded|isn't loaded)|no models? loaded/, "model_not_found"],
-  [/overloaded|server is busy|at capacity/, "overloaded"],
+  [/^model: \S+$/, "model_not_found"], // Anthropic
+  [/overloaded|server (?:is )?busy|at capacity/, "overloaded"],
 ]
 
 const BY_STATUS: ReadonlyMap<number, LlmErrorKind> = new Map([

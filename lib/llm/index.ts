@@ -2,11 +2,12 @@
  * The dialects that llmproxy speaks. A new one is a file of its own and a line here.
  */
 import { FlowError } from "../errors.ts"
+import { anthropicMessages } from "./anthropic-messages.ts"
 import type { Dialect } from "./dialect.ts"
 import { openaiChat } from "./openai-chat.ts"
 import { openaiCompletions } from "./openai-completions.ts"
 
-export const DIALECTS: readonly Dialect[] = [openaiChat, openaiCompletions]
+export const DIALECTS: readonly Dialect[] = [openaiChat, openaiCompletions, anthropicMessages]
 
 /** The dialect of a request, by method and path (with its query); undefined when it is no call to a model. */
 export function dialectFor(method: string, path: string): Dialect | undefined {

@@ -2,7 +2,7 @@
  * OpenAI's whole answers (not streamed), read and written for both dialects. Reading takes the same way as a chunk, so
  * a server that answers with one `chat.completion.chunk` as plain JSON is understood, too.
  */
-import { Assembler } from "./assemble.ts"
+import { completionFrom } from "./assemble.ts"
 import type { EncodeContext, ParsedAnswer } from "./dialect.ts"
 import { isObject, type JsonObject, type JsonValue } from "./json.ts"
 import type { Choice, Completion } from "./model.ts"
@@ -17,10 +17,7 @@ export function parseOpenAiAnswer(body: JsonValue): ParsedAnswer | undefined {
   if (!isObject(body)) return undefined
   if (isErrorJson(body)) return { error: readErrorJson(OK_STATUS, body) }
   if (!Array.isArray(body.choices)) return undefined
-  const assembler = new Assembler({ streamed: false })
-  const deltas = new ChunkReader().read(body)
-  assembler.push({ raw: Buffer.alloc(0), deltas, error: undefined, done: true, json: body })
-  return { completion: assembler.finish(false) }
+  return { completion: completionFrom(new ChunkReader().read(body), body) }
 }
 
 /** `usage` is left out where nobody counted: SDKs allow that, and a made-up 0 would be billed as one. */

@@ -13,8 +13,7 @@ export class ChatRequest extends OpenAiRequest {
   override readonly dialect = "openai-chat"
 
   get messages(): Message[] {
-    const { messages } = this.body
-    return Array.isArray(messages) && messages.every(isMessage) ? messages : []
+    return messagesOf(this.body)
   }
 
   set messages(value: Message[]) {
@@ -22,22 +21,11 @@ export class ChatRequest extends OpenAiRequest {
   }
 
   get system(): string | undefined {
-    const message = this.messages.find(isSystem)
-    return message && textOf(message.content)
+    return systemIn(this.messages)
   }
 
-  /** Edits the text of the first system message, inserts one in front, or removes it. Its role stays. */
   set system(value: string | undefined) {
-    const messages = this.messages
-    const at = messages.findIndex(isSystem)
-    const message = messages[at]
-    if (value === undefined) {
-      if (message) messages.splice(at, 1)
-    } else if (!message) {
-      messages.unshift({ role: "system", content: value })
-    } else {
-      setText(message, value)
-    }
+    setSystemIn(this.messages, value)
   }
 
   /** `max_completion_tokens`, else the older `max_tokens`, which local servers know. */
@@ -56,6 +44,31 @@ export class ChatRequest extends OpenAiRequest {
 /** Whether `body` has what every chat request has: a list of objects with a role. */
 export function isChatBody(body: JsonObject): boolean {
   return Array.isArray(body.messages) && body.messages.every(isMessage)
+}
+
+/** The body's own list of messages; none where it is not one. */
+export function messagesOf(body: JsonObject): Message[] {
+  const { messages } = body
+  return Array.isArray(messages) && messages.every(isMessage) ? messages : []
+}
+
+/** The text of the first system message. */
+export function systemIn(messages: readonly Message[]): string | undefined {
+  const message = messages.find(isSystem)
+  return message && textOf(message.content)
+}
+
+/** Edits the text of the first system message, inserts one in front, or removes it. Its role stays. */
+export function setSystemIn(messages: Message[], value: string | undefined): void {
+  const at = messages.findIndex(isSystem)
+  const message = messages[at]
+  if (value === undefined) {
+    if (message) messages.splice(at, 1)
+  } else if (!message) {
+    messages.unshift({ role: "system", content: value })
+  } else {
+    setText(message, value)
+  }
 }
 
 /** The text of a message's content, its text parts on lines of their own. */

@@ -9,9 +9,9 @@ import type { Choice, Delta, ToolCall } from "./model.ts"
 import { parseOpenAiAnswer, writeOpenAiAnswer } from "./openai-answer.ts"
 import { ChatRequest, isChatBody } from "./openai-chat-request.ts"
 import { readErrorBody, writeErrorJson } from "./openai-errors.ts"
-import { pathOnly } from "./openai-request.ts"
 import { OpenAiDecoder } from "./openai-stream.ts"
 import { type ChunkShape, comment, dataEvent, finishWord, OpenAiEncoder } from "./openai-write.ts"
+import { pathOnly } from "./request-view.ts"
 
 type ToolCallDelta = Extract<Delta, { type: "toolCall" }>
 

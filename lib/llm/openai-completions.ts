@@ -4,16 +4,16 @@
  * client's and the server's affair: they stay in the body and in the raw events.
  * Source: OpenAI's openapi.yaml, CreateCompletionRequest and -Response.
  */
-import { FlowError } from "../errors.ts"
 import type { Dialect } from "./dialect.ts"
-import type { JsonObject, JsonValue } from "./json.ts"
-import type { Choice, ContentPart, Delta, Message } from "./model.ts"
+import type { JsonObject } from "./json.ts"
+import type { Choice, Delta, Message } from "./model.ts"
 import { parseOpenAiAnswer, writeOpenAiAnswer } from "./openai-answer.ts"
-import { textOf } from "./openai-chat-request.ts"
 import { readErrorBody, writeErrorJson } from "./openai-errors.ts"
-import { OpenAiRequest, pathOnly } from "./openai-request.ts"
+import { OpenAiRequest } from "./openai-request.ts"
 import { OpenAiDecoder } from "./openai-stream.ts"
 import { type ChunkShape, comment, dataEvent, finishWord, OpenAiEncoder } from "./openai-write.ts"
+import { hasPrompt, promptMessages, promptOf, refuseSystem } from "./prompt-message.ts"
+import { pathOnly } from "./request-view.ts"
 
 export const openaiCompletions: Dialect = {
   name: "openai-completions",
@@ -36,53 +36,21 @@ export const openaiCompletions: Dialect = {
 class CompletionsRequest extends OpenAiRequest {
   override readonly dialect = "openai-completions"
 
-  /** One user message whose content is the prompt: text, or text parts for a list of prompts. Assign to change the list. */
   get messages(): Message[] {
-    return contentOf(this.body.prompt) === undefined ? [] : [promptMessage(this.body)]
+    return promptMessages(this.body)
   }
 
-  /** The texts of the messages, a blank line between them, become the prompt: a completion has no roles. */
   set messages(value: Message[]) {
-    this.body.prompt = value.map((message) => textOf(message.content)).join("\n\n")
+    this.body.prompt = promptOf(value)
   }
 
   get system(): undefined {
     return undefined
   }
 
-  /** A completion has no place for a system prompt: setting one throws, rather than losing it silently. */
   set system(value: string | undefined) {
-    if (value === undefined) return
-    const advice = "put the text into the prompt: flow.llm.request.messages"
-    throw new FlowError("addon", "no-system-prompt", `set the system prompt: openai-completions has none; ${advice}`)
+    refuseSystem(this.dialect, value)
   }
-}
-
-type PromptContent = string | ContentPart[] | null
-
-/** A message whose `content` is a view on the prompt, so that editing it edits the body. */
-function promptMessage(body: JsonObject): Message {
-  return {
-    role: "user",
-    get content(): PromptContent {
-      return contentOf(body.prompt) ?? ""
-    },
-    set content(value: PromptContent) {
-      body.prompt = Array.isArray(value) ? value.map((part) => String(part.text ?? "")) : (value ?? "")
-    },
-  }
-}
-
-/** The text of a prompt; undefined for token ids. */
-function contentOf(prompt: JsonValue | undefined): PromptContent | undefined {
-  if (typeof prompt === "string") return prompt
-  if (!Array.isArray(prompt) || !prompt.every((text) => typeof text === "string")) return undefined
-  const [only] = prompt
-  return prompt.length === 1 ? only : prompt.map((text) => ({ type: "text", text }))
-}
-
-function hasPrompt(body: JsonObject): boolean {
-  return typeof body.prompt === "string" || Array.isArray(body.prompt)
 }
 
 const TEXT_CHUNKS: ChunkShape = {

@@ -12,6 +12,12 @@ export const TOOL_CALLS_MAX = 512
 
 type ToolCallDelta = Extract<Delta, { type: "toolCall" }>
 
+/** The error for a choice beyond TOOL_CALLS_MAX. */
+export function tooManyCalls(choice: number): FlowError {
+  const message = `decode the answer: choice ${choice} has more than ${TOOL_CALLS_MAX} tool calls`
+  return new FlowError("upstream", "too-many-tool-calls", message)
+}
+
 interface Call {
   readonly number: number
   /** The provider's own number; undefined where it gave none. */
@@ -80,10 +86,7 @@ export class ToolCallTracker {
   }
 
   #add(piece: Piece): Call {
-    if (this.#calls.length === TOOL_CALLS_MAX) {
-      const message = `decode the answer: choice ${this.#choice} has more than ${TOOL_CALLS_MAX} tool calls`
-      throw new FlowError("upstream", "too-many-tool-calls", message)
-    }
+    if (this.#calls.length === TOOL_CALLS_MAX) throw tooManyCalls(this.#choice)
     const whole = isWhole(piece.arguments)
     const call = { number: this.#calls.length, index: piece.index, whole, id: undefined, name: undefined }
     this.#calls.push(call)

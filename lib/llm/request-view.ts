@@ -1,0 +1,126 @@
+/**
+ * What the requests of all dialects have in common, as a view on their body: reading never throws, setting changes that
+ * one value. A dialect says where its parameters stand and what they are called; `messages` and `system` are its own.
+ */
+import { FlowError } from "../errors.ts"
+import { type JsonObject, type JsonValue, numberOf, stringOf } from "./json.ts"
+import type { DialectName, LlmRequest, Message } from "./model.ts"
+
+/** What the dialects call the same parameter. */
+export interface ParameterNames {
+  readonly maxTokens: string
+  readonly stop: string
+}
+
+export abstract class RequestView implements LlmRequest {
+  abstract readonly dialect: DialectName
+  readonly body: JsonObject
+  readonly #names: ParameterNames
+
+  abstract messages: Message[]
+  abstract system: string | undefined
+
+  constructor(body: JsonObject, names: ParameterNames) {
+    this.body = body
+    this.#names = names
+  }
+
+  /** The object that holds the parameters; undefined while there is none. */
+  protected get parameters(): JsonObject | undefined {
+    return this.body
+  }
+
+  get model(): string {
+    return stringOf(this.body.model) ?? ""
+  }
+
+  set model(value: string) {
+    this.body.model = value
+  }
+
+  get tools(): JsonValue[] | undefined {
+    return Array.isArray(this.body.tools) ? this.body.tools : undefined
+  }
+
+  set tools(value: JsonValue[] | undefined) {
+    this.assign("tools", value)
+  }
+
+  get stream(): boolean {
+    return this.body.stream === true
+  }
+
+  set stream(value: boolean) {
+    this.body.stream = value
+  }
+
+  get maxTokens(): number | undefined {
+    return numberOf(this.parameters?.[this.#names.maxTokens])
+  }
+
+  set maxTokens(value: number | undefined) {
+    this.assignParameter(this.#names.maxTokens, value)
+  }
+
+  get temperature(): number | undefined {
+    return numberOf(this.parameters?.temperature)
+  }
+
+  set temperature(value: number | undefined) {
+    this.assignParameter("temperature", value)
+  }
+
+  get topP(): number | undefined {
+    return numberOf(this.parameters?.top_p)
+  }
+
+  set topP(value: number | undefined) {
+    this.assignParameter("top_p", value)
+  }
+
+  get stop(): string[] | undefined {
+    const stop = this.parameters?.[this.#names.stop]
+    if (typeof stop === "string") return [stop]
+    return Array.isArray(stop) ? stop.filter((value) => typeof value === "string") : undefined
+  }
+
+  set stop(value: string[] | undefined) {
+    this.assignParameter(this.#names.stop, value)
+  }
+
+  /** Most dialects give one answer to a request. */
+  get n(): number {
+    return 1
+  }
+
+  set n(value: number) {
+    if (value !== 1) this.refuse(`n to ${value}`, "send the request again for another answer")
+  }
+
+  /** Sets a field of the body; undefined removes it. */
+  protected assign(key: string, value: JsonValue | undefined): void {
+    set(this.body, key, value)
+  }
+
+  /** The same for a parameter. */
+  protected assignParameter(key: string, value: JsonValue | undefined): void {
+    if (this.parameters) set(this.parameters, key, value)
+  }
+
+  /** Throws: the dialect has no place for a value, and to lose it silently would be worse. */
+  protected refuse(what: string, advice: string): never {
+    throw new FlowError("addon", "no-place", `set ${what}: ${this.dialect} has no place for it; ${advice}`)
+  }
+}
+
+/** The path without its query and one trailing slash. */
+export function pathOnly(path: string): string {
+  const query = path.indexOf("?")
+  const end = query === -1 ? path.length : query
+  return path.slice(0, path[end - 1] === "/" ? end - 1 : end)
+}
+
+function set(object: JsonObject, key: string, value: JsonValue | undefined): void {
+  if (value === undefined) delete object[key]
+  else object[key] = value
+}
