@@ -70,6 +70,7 @@ export class TokenCounter {
   readonly #pending = new Map<string, Pending>()
   readonly #backend: CountingBackend
   readonly #onFailure: (error: unknown) => void
+  #isClosed = false
 
   constructor(options: TokenCounterOptions = {}) {
     this.#memo = new LRUCache({
@@ -104,8 +105,9 @@ export class TokenCounter {
     await this.countText("warm", model)
   }
 
-  /** Ends the thread. Later counts of texts that are not remembered are estimates. */
+  /** Ends the thread. Counts that wait, and later ones of texts that are not remembered, are estimates. */
   async close(): Promise<void> {
+    this.#isClosed = true
     await this.#backend.close()
   }
 
@@ -149,7 +151,8 @@ export class TokenCounter {
       },
       (error: unknown) => {
         for (const key of keys) this.#pending.delete(key)
-        this.#onFailure(error)
+        // A short program ends while its tables still load: nobody needs to hear of that.
+        if (!this.#isClosed) this.#onFailure(error)
       },
     )
   }

@@ -149,6 +149,16 @@ test("a count that fails becomes an estimate, says so, and is tried again", asyn
   t.equal(await new TokenCounter({ backend: new BrokenBackend() }).countText("twelve bytes"), 4)
 })
 
+test("a count that is cut off by closing is an estimate and no failure", async (t) => {
+  const failures: unknown[] = []
+  const counter = new TokenCounter({ onFailure: (error) => failures.push(error) })
+  const waiting = counter.countText("twelve bytes")
+  await counter.close()
+  t.equal(await waiting, 4)
+  t.equal(await counter.countText("twelve more bytes"), 6)
+  t.same(failures, [])
+})
+
 test("a text over a mebibyte is sampled: what is counted is bounded, the estimate near", async (t) => {
   const backend = new RecordingBackend()
   const counter = new TokenCounter({ backend })
