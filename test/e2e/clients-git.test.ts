@@ -1,6 +1,6 @@
 /**
- * git clone over HTTPS through `llmproxy run` and the conductor: a client with its own HTTP library (libcurl), bodies
- * of no LLM, requests that come gzipped and answers that are streamed. What is cloned is what was served.
+ * git over HTTPS through `llmproxy run` and the conductor: a client with its own HTTP library (libcurl), bodies
+ * of no LLM, requests that come gzipped or chunked and answers that are streamed. What is cloned is what was served.
  */
 import { createHash, randomBytes } from "node:crypto"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
@@ -15,7 +15,9 @@ const LARGE_BYTES = 3_000_000
 /** Commits, so that a fetch has something to tell of what it has. */
 const COMMITS = 8
 
-test("git clone and fetch over HTTPS, unchanged, bring every object as it was", { skip: missing("git") }, async (t) => {
+test("git clone, push and fetch over HTTPS, unchanged, bring every object as it was", {
+  skip: missing("git"),
+}, async (t) => {
   const { folder, flags } = await startChatHosts(t)
   const work = join(folder, "work")
   const root = join(folder, "served")
@@ -26,6 +28,7 @@ test("git clone and fetch over HTTPS, unchanged, bring every object as it was", 
   await writeFile(join(work, "large.bin"), large)
   for (let i = 0; i < COMMITS; i++) await commit(work, `text ${i}`)
   await git(root, "clone", "-q", "--bare", work, "project.git")
+  await git(join(root, "project.git"), "config", "http.receivepack", "true")
   const host = await startGitHost(t, root)
   const all = [...flags, ...toPort(GIT_NAME, host.port)]
 
@@ -40,8 +43,12 @@ test("git clone and fetch over HTTPS, unchanged, bring every object as it was", 
   t.match(cloned.stderr, /^POST git\.test\/project\.git\/git-upload-pack {2}200 /m)
   t.ok(host.requests.length >= 2)
 
+  await writeFile(join(work, "other.bin"), randomBytes(LARGE_BYTES))
   await commit(work, "one more")
-  await git(work, "push", "-q", join(root, "project.git"), "main")
+  const pushed = await runThrough(t, all, ["git", "-C", "work", "push", "-q", url, "main"], { folder })
+  exitsWith(t, 0, pushed)
+  t.equal(await git(join(root, "project.git"), "rev-parse", "main"), await git(work, "rev-parse", "HEAD"))
+
   const fetched = await runThrough(t, all, ["git", "-C", "copy", "pull", "-q", "--ff-only"], { folder })
   exitsWith(t, 0, fetched)
   t.equal(await git(copy, "rev-parse", "HEAD"), await git(work, "rev-parse", "HEAD"))

@@ -54,6 +54,12 @@ test("standard output and error are the program's own", async (t) => {
   t.equal(outcome.stderr, "err\n")
 })
 
+test("a program that ends at once ends the proxy at once, and nothing is said of it", async (t) => {
+  const { folder, flags } = await startChatHosts(t)
+  const { status, stdout, stderr } = await runThrough(t, ["-q", ...flags], ["true"], { folder })
+  t.same({ status, stdout, stderr }, { status: 0, stdout: "", stderr: "" })
+})
+
 const HIDING = [
   { name: "NO_PROXY", values: ["*", "corp.test,.openai.com"] },
   { name: "no_proxy", values: ["api.openai.com", "openai.com:443,corp.test"] },
