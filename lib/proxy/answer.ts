@@ -46,6 +46,7 @@ export class AnswerState implements Answer {
   #held = 0
   #decoding: AsyncGenerator<Buffer, void> | undefined
   #finished = false
+  #concluded = false
   #ended = false
   #transform: AnswerTransform | undefined
 
@@ -220,12 +221,20 @@ export class AnswerState implements Answer {
     const piece = await this.nextPiece()
     const decoder = this.#decoder
     const decoded = (piece === undefined ? decoder?.finish() : decoder?.feed(piece)) ?? []
+    this.#concluded ||= decoded.some(isConclusion)
+    if (piece === undefined && this.#isCut()) throw new FlowError("upstream", "cut", CUT)
     const events = this.#transform?.events(decoded, piece === undefined) ?? decoded
     for (const event of events) {
       this.assembler.push(event)
       this.#events.push(event)
     }
     return piece !== undefined || events.length > 0
+  }
+
+  /** A body that only the connection's end ends may have been cut: then the answer itself has to say that it is whole. */
+  #isCut(): boolean {
+    if (this.#concluded || !this.assembler.hasContent) return false
+    return !this.headers.has("content-length") && !this.headers.has("transfer-encoding")
   }
 
   /** Books what is read before anybody wants it. The parent holds it: the child may have ended long ago. */
@@ -293,6 +302,13 @@ export class AnswerState implements Answer {
     const kind = this.#head === undefined ? "connect" : "cut"
     this.failure ??= { kind, message: messageOf(thrown), status: this.status, error: undefined }
   }
+}
+
+const CUT = "the upstream closed the connection before the answer had an end"
+
+/** Whether an event says that a choice, or the answer, has ended. */
+function isConclusion({ done, error, deltas }: StreamEvent): boolean {
+  return done || error !== undefined || deltas.some(({ type }) => type === "finish")
 }
 
 function tooLarge(limit: number): FlowError {

@@ -191,6 +191,23 @@ test("the first delta decides: what breaks after it is cut, and nobody else is a
   t.equal(rig.cloud.requests.length, 0)
 })
 
+test("a host that ends its stream by closing has to say that the answer is whole", async (t) => {
+  let said = ""
+  const head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+  const rig = await startRig(t, { local: localHost((_, socket) => void socket.end(head + said)) })
+  for (const whole of [textEvent("Hello") + DONE, textEvent("Hello", "stop")]) {
+    said = whole
+    t.ok((await rig.chat({ stream: true })).text.endsWith(DONE))
+  }
+  said = textEvent("Hel")
+  const wire = await rig.door()
+  wire.write(message("POST", CHAT_PATH, "localhost", chatBody({ stream: true })))
+  await wire.ended
+  t.match(wire.all, /Hel/)
+  t.notMatch(wire.all, /\[DONE\]|"finish_reason":"/)
+  t.notOk(wire.all.endsWith("0\r\n\r\n"))
+})
+
 test("a model that is gone is looked up again, and asked once more under its new name", async (t) => {
   let present = "first"
   const rig = await startRig(t, {
