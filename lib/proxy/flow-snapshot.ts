@@ -9,8 +9,8 @@ export function snapshotOf(flow: FlowState): FlowSnapshot {
   return {
     id: flow.id,
     parentId: flow.parent?.id,
-    client: { id: client.id, address: client.address, port: client.port, tls: client.tls },
-    server: flow.server === undefined ? undefined : { ...flow.server },
+    client: { id: client.id, address: client.address, port: client.port, tls: copied(client.tls) },
+    server: copied(flow.server),
     request: {
       method: request.method,
       url: request.url,
@@ -34,12 +34,29 @@ export function snapshotOf(flow: FlowState): FlowSnapshot {
             dialect: llm.dialect,
             model: llm.request.model,
             completion: llm.completion === undefined ? undefined : structuredClone({ ...llm.completion }),
-            error: llm.error,
+            error: copied(llm.error),
           },
-    routed: flow.routed,
+    routed: copied(flow.routed),
     error: error === undefined ? undefined : { source: error.source, code: error.code, message: error.message },
     timings: { ...flow.timings },
     bytes: { ...flow.sizes },
-    metadata: { ...flow.metadata },
+    metadata: plain(flow.metadata),
   }
+}
+
+function copied<T>(value: T): T {
+  return structuredClone(value)
+}
+
+/** Notes of addons, save those that are no data: a function or a timer stays with its flow. */
+function plain(metadata: Record<string, unknown>): Record<string, unknown> {
+  const result: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(metadata)) {
+    try {
+      result[key] = structuredClone(value)
+    } catch {
+      // A DataCloneError: nothing that a record could keep.
+    }
+  }
+  return result
 }

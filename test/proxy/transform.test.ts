@@ -68,7 +68,7 @@ test("transforms get decoded content, and trailers pass", async (t) => {
     ["deflate", zlib.deflateSync("hello")],
     ["br", zlib.brotliCompressSync("hello")],
   ] as const) {
-    const host = await startHost(t, { addons: [chunks((piece) => `${piece.toString()}!`)] })
+    const host = await startHost(t, { addons: [chunks((piece: Buffer) => `${piece.toString()}!`)] })
     const up = await origin(t, (_, socket) => {
       socket.write(`HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nTransfer-Encoding: chunked\r\n\r\n`)
       socket.write(Buffer.concat([chunk(bytes), Buffer.from("0\r\nX-T: 1\r\n\r\n")]))
@@ -120,7 +120,7 @@ test("a transform that throws, or makes what is no chunk, cuts the stream whatev
 })
 
 test("an unknown or broken coding under a transform is an error, never the bytes unchanged", async (t) => {
-  const host = await startHost(t, { addons: [chunks((piece) => piece)] })
+  const host = await startHost(t, { addons: [chunks((piece: Buffer) => piece)] })
   const up = await origin(t, ({ target }, socket) => {
     socket.write(
       answer(
