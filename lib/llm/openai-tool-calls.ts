@@ -6,6 +6,7 @@
 import { FlowError } from "../errors.ts"
 import { arrayOf, type JsonObject, type JsonValue, objectOf, parseJson, stringOf } from "./json.ts"
 import type { Delta } from "./model.ts"
+import { argumentsText } from "./tool-arguments.ts"
 
 /** Calls in one choice. Each is remembered to the end of the answer, so an endless stream of them must end. */
 export const TOOL_CALLS_MAX = 512
@@ -121,14 +122,9 @@ function pieceOf(entry: JsonObject, fn: JsonObject): Piece {
     index: typeof index === "number" && index >= 0 ? index : undefined,
     id: nonEmpty(entry.id),
     name: nonEmpty(fn.name),
-    arguments: argumentsOf(fn.arguments),
+    // JSON text at OpenAI; Ollama and some others send the object itself.
+    arguments: argumentsText(fn.arguments),
   }
-}
-
-/** JSON text at OpenAI; some servers send the object itself. */
-function argumentsOf(value: JsonValue | undefined): string {
-  if (typeof value === "string") return value
-  return value === undefined || value === null ? "" : JSON.stringify(value)
 }
 
 function nonEmpty(value: JsonValue | undefined): string | undefined {

@@ -54,8 +54,10 @@ export abstract class RequestView implements LlmRequest {
     this.body.stream = value
   }
 
+  /** Local servers write "no limit" as a negative number. */
   get maxTokens(): number | undefined {
-    return numberOf(this.parameters?.[this.#names.maxTokens])
+    const value = numberOf(this.parameters?.[this.#names.maxTokens])
+    return value === undefined || value < 0 ? undefined : value
   }
 
   set maxTokens(value: number | undefined) {
