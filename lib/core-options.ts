@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs"
 import { messageOf, UsageError } from "./errors.ts"
 import type { OptionSpecs, OptionValues } from "./options.ts"
-import { hostAndPort, parseAuthority } from "./proxy/authority.ts"
+import { hostAndPort, normalHost, parseAuthority } from "./proxy/authority.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings } from "./proxy/settings.ts"
 import { explainPem } from "./proxy/trust-store.ts"
 
@@ -102,7 +102,7 @@ export function settingsFrom(values: CoreValues): ProxySettings {
     ...D,
     head: { headBytes: values.headLimit, headFields: values.headFields },
     baseUpstream: upstreamUrl(values.baseUpstream),
-    baseHosts: values.baseHost.map((name) => name.toLowerCase()),
+    baseHosts: values.baseHost.map(hostName),
     baseOrigins: values.baseOrigin,
     connectTo: values.connectTo.map(connectToRule),
     upstreamCa: values.upstreamCa.map(pemFile),
@@ -136,12 +136,21 @@ function connectToRule(text: string): ConnectToRule {
       `--connect-to ${text}: write HOST:PORT:ADDR:PORT, for example api.openai.com:443:127.0.0.1:8443`,
     )
   const [, host = "", port = "", toHost = "", toPort = ""] = match
-  return { host: bare(host), port: portOf(text, port), toHost: bare(toHost), toPort: portOf(text, toPort) }
+  return { host: bare(text, host), port: portOf(text, port), toHost: bare(text, toHost), toPort: portOf(text, toPort) }
 }
 
-function bare(host: string): string {
+/** In the form in which hosts are compared. */
+function hostName(text: string): string {
+  const host = normalHost(text)
+  if (host === undefined) throw new UsageError(`--base-host ${text}: this is no host name`)
+  return host
+}
+
+function bare(rule: string, host: string): string {
   if (host === "") return ""
-  return parseAuthority(host, 1)?.host ?? host.toLowerCase()
+  const known = parseAuthority(host, 1)?.host
+  if (known === undefined) throw new UsageError(`--connect-to ${rule}: ${host} is no host`)
+  return known
 }
 
 function portOf(text: string, port: string): number | undefined {
