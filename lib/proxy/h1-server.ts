@@ -71,7 +71,7 @@ export class Http1Server {
   /** From the stream: both directions are complete. */
   finished(reusable: boolean): void {
     this.#stream = undefined
-    if (!reusable || this.#closed || !this.parser.idle) {
+    if (!reusable || this.#closed || this.#ended || !this.parser.idle) {
       this.destroy()
       return
     }
