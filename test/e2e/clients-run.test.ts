@@ -94,13 +94,17 @@ test("a Node program is told of its base URL where its fetch takes no proxy, and
   t.notMatch((await runThrough(t, ["-q", ...flags], ["node", "-e", ""], { folder })).stderr, told, "nor with -q")
 })
 
-test("a WebSocket passes: messages both ways, long ones too, and its close", async (t) => {
+test("a WebSocket passes, with TLS and without: messages both ways, long ones too, and its close", async (t) => {
   const { folder, flags } = await proxyFolder(t)
-  const port = await startEchoHost(t, "echo.test")
+  const secure = await startEchoHost(t, "echo.test")
+  const plain = await startEchoHost(t)
+  const connectTo = [...toPort("echo.test", secure), "--connect-to", `echo.test:80:127.0.0.1:${plain}`]
   const messages = ["one", "zwölf ✓", "long ".repeat(2_000)]
-  const command = ["node", fixture("websocket.mjs"), "wss://echo.test/socket", ...messages]
-  const outcome = await runThrough(t, [...flags, ...toPort("echo.test", port)], command, { folder })
-  exitsWith(t, 0, outcome)
-  t.same(outcome.stdout.split("\n"), [...messages, "closed 1000 true", ""])
-  t.match(outcome.stderr, /^GET echo\.test\/socket {2}101 /m)
+  for (const scheme of ["wss", "ws"]) {
+    const command = ["node", fixture("websocket.mjs"), `${scheme}://echo.test/socket`, ...messages]
+    const outcome = await runThrough(t, [...flags, ...connectTo], command, { folder })
+    exitsWith(t, 0, outcome)
+    t.same(outcome.stdout.split("\n"), [...messages, "closed 1000 true", ""], scheme)
+    t.match(outcome.stderr, /^GET echo\.test\/socket {2}101 /m)
+  }
 })

@@ -98,4 +98,5 @@ function checkLines(t: Test, { stderr }: Outcome): void {
   const lines = stderr.split("\n").filter((line) => line.startsWith("POST api.openai.com/v1/chat/completions "))
   const routes = lines.map((line) => / (local|cloud): /.exec(line)?.[1])
   t.same(routes, ["local", "local", "cloud", "cloud"], "a line each says where it went")
+  t.notMatch(stderr, / not read: /, "and every answer was read, compressed as it may be")
 }

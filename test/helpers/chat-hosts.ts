@@ -5,6 +5,7 @@
 import { mkdir, realpath, writeFile } from "node:fs/promises"
 import type { Socket } from "node:net"
 import { join } from "node:path"
+import { gzipSync } from "node:zlib"
 import type { Test } from "tap"
 import type { OriginRequest, ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { sharedCertificates, startOrigin } from "./test-proxy.ts"
@@ -55,19 +56,17 @@ export function toPort(name: string, port: number): string[] {
   return ["--connect-to", `${name}:443:127.0.0.1:${port}`]
 }
 
-/** A host with OpenAI's pages for models, chats and completions. */
+/** A host with OpenAI's pages for models, chats and completions; it compresses for clients that say they take it. */
 export function chatHost(model: string, pieces: readonly string[]): ReplyScript {
   return (request, socket) => {
-    if (request.method === "GET" && request.target === "/v1/models")
-      return sendJson(socket, 200, { object: "list", data: [{ id: model, object: "model", owned_by: "test" }] })
+    const isModels = request.method === "GET" && request.target === "/v1/models"
+    if (isModels)
+      return send(socket, request, { object: "list", data: [{ id: model, object: "model", owned_by: "test" }] })
     const isChat = request.target === "/v1/chat/completions"
     if (request.method !== "POST" || !(isChat || request.target === "/v1/completions"))
-      return sendJson(socket, 404, {
-        error: { message: `nothing at ${request.target}`, type: "invalid_request_error" },
-      })
-    if (isStreamed(request))
-      socket.write(SSE_HEAD + answerEvents(model, pieces, isChat).map(chunk).join("") + LAST_CHUNK)
-    else sendJson(socket, 200, wholeAnswer(model, pieces.join(""), isChat))
+      return send(socket, request, { error: { message: `nothing at ${request.target}` } }, 404)
+    if (isStreamed(request)) sendEvents(socket, request, answerEvents(model, pieces, isChat))
+    else send(socket, request, wholeAnswer(model, pieces.join(""), isChat))
   }
 }
 
@@ -95,15 +94,31 @@ export function answerEvents(model: string, pieces: readonly string[], isChat: b
   return [...events, "data: [DONE]\n\n"]
 }
 
-export const SSE_HEAD = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+const SSE_FIELDS = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+export const SSE_HEAD = `${SSE_FIELDS}\r\n`
 export const LAST_CHUNK = "0\r\n\r\n"
 
-export function chunk(text: string): string {
-  return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`
+export function chunk(data: string | Buffer): Buffer {
+  const bytes = Buffer.from(data)
+  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")])
 }
 
-function sendJson(socket: Socket, status: number, json: object): void {
-  const text = JSON.stringify(json)
-  const head = `HTTP/1.1 ${status} Answer\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}`
-  socket.write(`${head}\r\n\r\n${text}`)
+function sendEvents(socket: Socket, request: OriginRequest, events: readonly string[]): void {
+  const coding = codingFor(request)
+  socket.write(`${SSE_FIELDS}${coding}\r\n`)
+  if (coding === "") for (const event of events) socket.write(chunk(event))
+  else socket.write(chunk(gzipSync(events.join(""))))
+  socket.write(LAST_CHUNK)
+}
+
+function send(socket: Socket, request: OriginRequest, json: object, status = 200): void {
+  const coding = codingFor(request)
+  const text = Buffer.from(JSON.stringify(json))
+  const bytes = coding === "" ? text : gzipSync(text)
+  const fields = `Content-Type: application/json\r\n${coding}Content-Length: ${bytes.length}\r\n`
+  socket.write(Buffer.concat([Buffer.from(`HTTP/1.1 ${status} Answer\r\n${fields}\r\n`), bytes]))
+}
+
+function codingFor({ head }: OriginRequest): string {
+  return /^accept-encoding:.*\bgzip\b/im.test(head) ? "Content-Encoding: gzip\r\n" : ""
 }

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import { once } from "node:events"
+import { createServer as createPlainServer } from "node:http"
 import { createServer } from "node:https"
 import type { AddressInfo } from "node:net"
 import type { Duplex } from "node:stream"
@@ -13,9 +14,9 @@ import { sharedCertificates } from "./test-proxy.ts"
 /** RFC 6455, 1.3. */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-/** Serves wss://NAME, and returns the port. */
-export async function startEchoHost(t: Test, name: string): Promise<number> {
-  const server = createServer((await sharedCertificates()).chainFor(name))
+/** Serves wss://NAME, or ws: where there is no name, and returns the port. */
+export async function startEchoHost(t: Test, name?: string): Promise<number> {
+  const server = name === undefined ? createPlainServer() : createServer((await sharedCertificates()).chainFor(name))
   const sockets = new Set<Duplex>()
   server.on("upgrade", ({ headers }, socket) => {
     sockets.add(socket)
