@@ -232,3 +232,31 @@ test("a handshake that does not end in time is given up, a broken one at once", 
 async function oneTurn(_: Test): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve))
 }
+
+test("an upgrade inside TLS on both sides half-closes as well", async (t) => {
+  const certificates = await sharedCertificates()
+  const server = createTlsServer({ ...certificates.chainFor("ws.test"), allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {})
+    socket.once("data", () => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nhello")
+      socket.on("data", (bytes) => socket.write(`echo ${bytes}`))
+    })
+    socket.once("end", () => socket.end("bye"))
+  })
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  t.teardown(() => server.close())
+  const address = server.address()
+  const proxy = await startProxy(t, {
+    settings: everythingTo({ port: typeof address === "object" ? (address?.port ?? 0) : 0 }),
+  })
+  const tunnel = await Wire.tunnel(proxy.port, "ws.test:443", { allowHalfOpen: true })
+  const client = await tunnel.secure({ servername: "ws.test", ca: certificates.ca })
+  client.write("GET /ws HTTP/1.1\r\nHost: ws.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+  await client.until("hello")
+  client.write("there")
+  await client.until("echo there")
+  client.end()
+  t.equal(await client.ended, "end")
+  t.match(client.text, /bye$/)
+  await eventually(() => proxy.server.clients === 0)
+})
