@@ -2,7 +2,11 @@
  * curl through `llmproxy run` and the conductor: the client whose bytes a test can see whole, so what passes to the
  * cloud is compared byte for byte, both ways.
  */
+import { createHash, randomBytes } from "node:crypto"
+import { once } from "node:events"
 import { readFile, writeFile } from "node:fs/promises"
+import { createServer } from "node:https"
+import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { test } from "tap"
 import { CLIENT_KEY, WAYS, type Way } from "../helpers/chat-clients.ts"
@@ -14,11 +18,15 @@ import {
   LOCAL_TEXT,
   SMALL_PROMPT,
   startChatHosts,
+  toPort,
 } from "../helpers/chat-hosts.ts"
 import { exitsWith, missing, runThrough } from "../helpers/command-process.ts"
-import { always, ok, startOrigin } from "../helpers/test-proxy.ts"
+import { always, ok, sharedCertificates, startOrigin } from "../helpers/test-proxy.ts"
 
 const skip = missing("curl")
+
+/** More than sockets hold, by far. */
+const FILE_BYTES = 20_000_000
 
 /** A request as nobody's JSON printer writes it: a proxy that reads and rewrites it is found out. */
 function bodyOf(prompt: string, stream: boolean): string {
@@ -67,3 +75,33 @@ test("curl: a plain http URL goes through the proxy in absolute form", { skip },
   t.equal(outcome.stdout, "plain")
   t.match(origin.requests[0]?.head, /^GET \/page\?q=1 HTTP\/1\.1\r\nHost: plain\.test\r\n/)
 })
+
+test("curl: 20 MB up and down arrive as they were, and curl's Expect is answered", { skip }, async (t) => {
+  const { folder, flags } = await startChatHosts(t)
+  const up = randomBytes(FILE_BYTES)
+  const down = randomBytes(FILE_BYTES)
+  await writeFile(join(folder, "up.bin"), up)
+  const seen: string[] = []
+  const server = createServer((await sharedCertificates()).chainFor("files.test"), (request, response) => {
+    const hash = createHash("sha256")
+    request.pipe(hash).on("finish", () => {
+      seen.push(`${request.method} ${request.headers.expect} ${hash.digest("hex")}`)
+      response.end(down)
+    })
+  })
+  server.listen(0, "127.0.0.1")
+  await once(server, "listening")
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const command = ["curl", "-sS", "-T", "up.bin", "-o", "down.bin", "https://files.test/up.bin"]
+  const { port } = server.address() as AddressInfo
+  exitsWith(t, 0, await runThrough(t, [...flags, ...toPort("files.test", port)], command, { folder }))
+  t.same(seen, [`PUT 100-continue ${sha256(up)}`])
+  t.equal(sha256(await readFile(join(folder, "down.bin"))), sha256(down))
+})
+
+function sha256(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex")
+}
