@@ -3,7 +3,6 @@
  * lib/cli and the tests drive this one class.
  */
 import { join } from "node:path"
-import type { SecureContext } from "node:tls"
 import type { Ca } from "../certs/ca.ts"
 import type { AddonDefinition, TokenService } from "./addon.ts"
 import { type Clock, systemClock } from "./clock.ts"
@@ -16,7 +15,9 @@ import type { SearchPlaces } from "./loader-find.ts"
 import type { Logger } from "./log.ts"
 import type { OptionSources } from "./option-sources.ts"
 import { OptionStore } from "./option-store.ts"
-import { ProxyServer } from "./proxy/server.ts"
+import { Listener } from "./proxy/listener.ts"
+import type { ProxyServer } from "./proxy/server.ts"
+import type { ProxySettings } from "./proxy/settings.ts"
 
 export interface AppOptions {
   readonly sources: OptionSources
@@ -48,6 +49,8 @@ export class App {
   readonly #clock: Clock
   readonly #tokens: LazyTokens | undefined
   #server: ProxyServer | undefined
+  /** Resolves when `#server` is there. */
+  #serving: Promise<void> | undefined
   #ca: Ca | undefined
 
   /** Throws a UsageError for an option that does not fit. */
@@ -82,18 +85,12 @@ export class App {
   async start(): Promise<Listening> {
     const settings = settingsFrom(this.values)
     // An addon is built while the CA is read. Both are waited for, so that a failed start leaves no half-written CA.
-    const [leaf, loaded] = await Promise.allSettled([this.#certificates(), this.addons.load(this.#options.scripts)])
+    const [ca, loaded] = await Promise.allSettled([this.#readCa(), this.addons.load(this.#options.scripts)])
     if (loaded.status === "rejected") throw loaded.reason
-    if (leaf.status === "rejected") throw leaf.reason
-    const server = new ProxyServer({
-      settings,
-      clock: this.#clock,
-      log: this.#options.log,
-      chain: () => this.addons.chain,
-      leaf: leaf.value,
-    })
-    const listening = await server.listen(this.values.host, this.values.port)
-    this.#server = server
+    if (ca.status === "rejected") throw ca.reason
+    const listener = new Listener(this.#options.log)
+    const listening = await listener.listen(this.values.host, this.values.port)
+    this.#serving = this.#serve(listener, settings, ca.value)
     if (this.values.insecure) this.#options.log.warn("--insecure: upstream certificates are not verified")
     await this.addons.running()
     return listening
@@ -101,6 +98,7 @@ export class App {
 
   /** Takes no more clients, lets open flows end within `graceMs`, then ends the addons. */
   async stop(graceMs = 0): Promise<void> {
+    if (this.#server === undefined) await this.#serving // which a program that ends at once is still loading
     await this.#server?.stop(graceMs)
     await this.addons.close()
     await this.#tokens?.close()
@@ -111,19 +109,31 @@ export class App {
     return this.#server?.clients ?? 0
   }
 
-  /** Reads the CA now, so that a broken one stops the start; what makes leaves is loaded with it. */
-  async #certificates(): Promise<(name: string) => SecureContext> {
-    const now = () => this.#clock.now()
-    const [{ loadOrCreateCa }, { LeafFactory }] = await Promise.all([
-      import("../certs/ca.ts"),
-      import("../certs/leaf.ts"),
-    ])
-    const ca = await loadOrCreateCa(this.#options.confdir, { clock: now })
+  /** Reads the CA now, so that a broken one stops the start. */
+  async #readCa(): Promise<Ca> {
+    const { loadOrCreateCa } = await import("../certs/ca.ts")
+    const ca = await loadOrCreateCa(this.#options.confdir, { clock: () => this.#clock.now() })
     for (const warning of ca.warnings) this.#options.log.warn(warning)
     if (!ca.cert.ca) throw new StartError(`${ca.paths.pem}: the certificate is no CA's`)
     this.#ca = ca
-    const factory = new LeafFactory(ca, { clock: now })
-    return (name) => factory.contextFor(name)
+    return ca
+  }
+
+  /** Loads what serves clients, which is most of the program, now that they can come: the first ones wait for it. */
+  async #serve(listener: Listener, settings: ProxySettings, ca: Ca): Promise<void> {
+    const [{ ProxyServer }, { LeafFactory }] = await Promise.all([
+      import("./proxy/server.ts"),
+      import("../certs/leaf.ts"),
+    ])
+    const factory = new LeafFactory(ca, { clock: () => this.#clock.now() })
+    this.#server = new ProxyServer({
+      settings,
+      clock: this.#clock,
+      log: this.#options.log,
+      chain: () => this.addons.chain,
+      leaf: (name) => factory.contextFor(name),
+    })
+    this.#server.serve(listener)
   }
 }
 

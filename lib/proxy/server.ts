@@ -1,17 +1,18 @@
 /**
- * The listening side: accepts clients into sessions, and holds what all of them share. app.ts owns it.
+ * The serving side: accepts clients into sessions, and holds what all of them share. app.ts owns it.
  */
 import { createHmac, randomBytes } from "node:crypto"
-import { createServer, type Server, type Socket } from "node:net"
+import type { Socket } from "node:net"
 import type { SecureContext } from "node:tls"
 import { type HookChain, plainScope } from "../chain.ts"
 import type { Clock } from "../clock.ts"
-import { FlowError, StartError, systemCodeOf } from "../errors.ts"
+import { FlowError } from "../errors.ts"
 import type { ServerHookInfo } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import { hostAndPort, parseAuthority } from "./authority.ts"
 import type { Lookup } from "./dial.ts"
 import type { ExchangeCore } from "./flow-state.ts"
+import { type ListenAddress, Listener } from "./listener.ts"
 import { MemoryBudget } from "./memory.ts"
 import { sendChild } from "./send.ts"
 import { Session } from "./session.ts"
@@ -36,7 +37,7 @@ export class ProxyServer {
   readonly core: ExchangeCore
   #options: ProxyServerOptions
   #upstream: Upstream
-  #servers: Server[] = []
+  #listeners: Listener[] = []
   #sessions = new Set<Session>()
   #onEmpty: (() => void)[] = []
   #identityKey = randomBytes(32)
@@ -67,25 +68,25 @@ export class ProxyServer {
     return this.#sessions.size
   }
 
-  /** Listens; resolves with the address and port. Rejects with a StartError of one line. Port 0: a free one. */
-  listen(host: string, port: number): Promise<{ host: string; port: number }> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
-    this.#servers.push(server)
-    return new Promise((resolve, reject) => {
-      server.once("error", (thrown) => reject(explainListen(host, port, thrown)))
-      server.listen(port, host, () => {
-        const address = server.address()
-        if (address === null || typeof address === "string") return
-        server.on("error", (thrown) => this.#options.log.error(`listener: ${thrown.message}`))
-        this.#upstream.self.listen({ address: address.address, port: address.port })
-        resolve({ host: address.address, port: address.port })
-      })
-    })
+  /** Listens and serves; resolves with the address and port. Rejects as Listener.listen does. */
+  async listen(host: string, port: number): Promise<ListenAddress> {
+    const listener = new Listener(this.#options.log)
+    await listener.listen(host, port)
+    this.serve(listener)
+    return listener.address
+  }
+
+  /** Serves the clients of a listener that listens already. */
+  serve(listener: Listener): void {
+    const { host, port } = listener.address
+    this.#listeners.push(listener)
+    this.#upstream.self.listen({ address: host, port })
+    listener.serve((socket) => this.#accept(socket))
   }
 
   /** Takes no more clients; resolves when open flows have ended or `graceMs` are over. */
   async stop(graceMs: number): Promise<void> {
-    for (const server of this.#servers) server.close()
+    for (const listener of this.#listeners) listener.close()
     for (const session of [...this.#sessions]) session.drain()
     if (this.#sessions.size > 0 && graceMs > 0) await this.#drained(graceMs)
     for (const session of this.#sessions) session.socket.destroy()
@@ -155,16 +156,4 @@ export class ProxyServer {
     if (credential === undefined) return address
     return `key-${createHmac("sha256", this.#identityKey).update(credential).digest("hex").slice(0, 16)}`
   }
-}
-
-function explainListen(host: string, port: number, thrown: Error): StartError {
-  const where = hostAndPort(host, port)
-  const code = systemCodeOf(thrown)
-  if (code === "EADDRINUSE")
-    return new StartError(`listen on ${where}: the port is in use; choose another with -p PORT, or stop what uses it`)
-  if (code === "EACCES")
-    return new StartError(`listen on ${where}: not permitted; ports below 1024 need rights, choose another with -p`)
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND")
-    return new StartError(`listen on ${where}: this machine has no such address; choose another with --host`)
-  return new StartError(`listen on ${where}: ${thrown.message}`)
 }
