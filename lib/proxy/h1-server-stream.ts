@@ -107,7 +107,6 @@ export class Http1ServerStream implements ServerStream {
 
   /** From the connection: the next piece of the answer. */
   accept(event: ResponseEvent): void {
-    this.processed = "yes"
     if (event.type === "informational") {
       this.#inform?.({ status: event.head.status, reason: event.head.reason, headers: event.head.headers })
     } else if (event.type === "head") {

@@ -125,6 +125,7 @@ export class Http1Server {
       this.destroy()
       return
     }
+    this.#stream.processed = "yes" // With its first byte the answer has begun, whole or not.
     try {
       this.parser.feed(bytes)
     } catch (thrown) {
