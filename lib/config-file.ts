@@ -13,7 +13,8 @@ export async function readConfigFile(path: string, named: boolean): Promise<Conf
     text = await readFile(path, "utf8")
   } catch (error) {
     const code = systemCodeOf(error)
-    if (!named && code === "ENOENT") return undefined
+    // ENOTDIR: the confdir is a file, which is the CA's to complain of.
+    if (!named && (code === "ENOENT" || code === "ENOTDIR")) return undefined
     const hint = code === "ENOENT" ? "there is no such file" : `cannot be read (${code ?? messageOf(error)})`
     throw new UsageError(`config file ${path}: ${hint}`)
   }

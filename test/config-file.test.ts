@@ -28,6 +28,12 @@ test("a missing config file is an error only when it was named", async (t) => {
   await t.rejects(readConfigFile(t.testdirName, false), { name: "UsageError", message: /cannot be read \(EISDIR\)/ })
 })
 
+test("a folder that is a file holds no config, and naming one in it is an error", async (t) => {
+  const path = join(t.testdir({ file: "" }), "file", "config.yaml")
+  t.equal(await readConfigFile(path, false), undefined)
+  await t.rejects(readConfigFile(path, true), { name: "UsageError", message: /cannot be read \(ENOTDIR\)/ })
+})
+
 test("an error names the file, the line and what is wrong", async (t) => {
   const cases: [string, RegExp][] = [
     ["port: 1\nbudget: {limit: 5\n", /bad\.yaml:\d+:\d+: \S/],

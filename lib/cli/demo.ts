@@ -144,10 +144,7 @@ function opening({ proxyUrl }: Stage, paint: Paint): string {
   const rows = [
     ["local host", `simulated, model ${LOCAL_SCRIPT.model}`],
     ["cloud", `simulated, answers as https://api.openai.com`],
-    [
-      "llmproxy",
-      `${proxyUrl}, with the conductor: local below ${THRESHOLD.toLocaleString("en-US")} tokens, else cloud`,
-    ],
+    ["llmproxy", `${proxyUrl}: local below ${THRESHOLD.toLocaleString("en-US")} tokens, else cloud`],
     ["client", "the openai package for Node"],
   ]
   const lines = rows.map(([name = "", text = ""]) => `  ${paint("dim", name.padEnd(10))}  ${text}\n`)

@@ -4,6 +4,7 @@
  */
 import type { TokenService } from "../addon.ts"
 import type { Flow } from "../flow.ts"
+import { countUsage } from "../usage.ts"
 
 export interface ShownUsage {
   readonly input: number | undefined
@@ -24,15 +25,7 @@ export function knownUsage({ llm }: Flow): ShownUsage | undefined {
 
 /** The same with our count for what is missing. */
 export async function countedUsage(flow: Flow, tokens: TokenService): Promise<ShownUsage> {
-  const { llm, routed } = flow
-  const completion = llm?.completion
-  if (llm === undefined || completion === undefined) return NO_TOKENS
-  const { inputTokens, outputTokens } = completion.usage
-  const { text, reasoning, refusal, toolCalls } = completion
-  const said = [reasoning, text, refusal, ...toolCalls.flatMap((call) => [call.name, call.arguments])].join("\n").trim()
-  const [input, output] = await Promise.all([
-    inputTokens ?? routed?.tokens ?? tokens.countRequest(llm.request).then((count) => count.tokens),
-    outputTokens ?? (said === "" ? 0 : tokens.countText(said, completion.model ?? llm.request.model)),
-  ])
+  if (flow.llm?.completion === undefined) return NO_TOKENS
+  const { inputTokens: input, outputTokens: output } = await countUsage(flow, tokens)
   return { input, output, isCounted: true }
 }

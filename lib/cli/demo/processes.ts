@@ -86,7 +86,9 @@ export class DemoChild {
   }
 
   stop(): Promise<void> {
-    return ended(this.#child, this.#clock)
+    return ended(this.#child, this.#clock, () => {
+      if (this.#child.connected) this.#child.disconnect() // It ends when nobody is there to talk to.
+    })
   }
 }
 
@@ -125,7 +127,8 @@ export class DemoProxy {
         if (url !== undefined) resolve(url)
       })
       child.once("exit", (status) => {
-        reject(new StartError(`demo: the proxy ended with status ${status}: ${this.#said.trim()}`))
+        const line = /^llmproxy: (.+)$/m.exec(this.#said)?.[1] ?? this.#said.trim()
+        reject(new StartError(`demo: the proxy ended with status ${status}: ${line}`))
       })
     })
     this.#started.catch(() => {}) // Told by start().
@@ -156,12 +159,12 @@ export class DemoProxy {
   }
 
   stop(): Promise<void> {
-    return ended(this.#child, this.#clock)
+    return ended(this.#child, this.#clock, () => this.#child.kill("SIGTERM"))
   }
 }
 
 /** Asks a process to end, and sees to it that it does. */
-function ended(child: ChildProcess, clock: Clock): Promise<void> {
+function ended(child: ChildProcess, clock: Clock, ask: () => void): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
   return new Promise((resolve) => {
     const timer = clock.after(END_MS, () => child.kill("SIGKILL"))
@@ -169,6 +172,6 @@ function ended(child: ChildProcess, clock: Clock): Promise<void> {
       timer.cancel()
       resolve()
     })
-    child.kill("SIGTERM")
+    ask()
   })
 }

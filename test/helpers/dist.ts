@@ -1,0 +1,27 @@
+/** The compiled program: built here when a source is newer than it, so that no test runs what is no longer so. */
+import { spawnSync } from "node:child_process"
+import { readdirSync, statSync } from "node:fs"
+import { join, resolve } from "node:path"
+
+const ROOT = resolve(import.meta.dirname, "../..")
+const BIN = join(ROOT, "dist", "bin", "llmproxy.js")
+
+/** Builds dist/ if it is older than its sources. Returns the command's file. */
+export function builtCommand(): string {
+  const built = statSync(BIN, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  if (["bin", "lib", "certs", "addons"].some((folder) => newest(join(ROOT, folder)) > built)) {
+    const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc")
+    // Types are judged by `npm test`; here it matters that what is there was compiled.
+    spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { cwd: ROOT, stdio: ["ignore", 2, 2] })
+  }
+  return BIN
+}
+
+function newest(folder: string): number {
+  const entries = readdirSync(folder, { withFileTypes: true })
+  const times = entries.map((entry) => {
+    const path = join(folder, entry.name)
+    return entry.isDirectory() ? newest(path) : statSync(path).mtimeMs
+  })
+  return Math.max(0, ...times)
+}
