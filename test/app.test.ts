@@ -1,0 +1,118 @@
+/** The program without its command line: what starts, what refuses to, and that it ends. */
+import assert from "node:assert/strict"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { type Test, test } from "tap"
+import type { AddonDefinition } from "../lib/addon.ts"
+import { App, type AppOptions } from "../lib/app.ts"
+import { StartError, UsageError } from "../lib/errors.ts"
+import { makeLogger } from "../lib/log.ts"
+import { NO_SOURCES } from "../lib/option-sources.ts"
+import { answer, origin, request } from "./helpers/proxy-host.ts"
+import { Wire } from "./helpers/wire.ts"
+
+async function makeApp(t: Test, options: Partial<AppOptions> & { flags?: Record<string, unknown> } = {}) {
+  const confdir = options.confdir ?? (await mkdtemp(join(tmpdir(), "llmproxy-app-")))
+  t.teardown(() => rm(confdir, { recursive: true, force: true }))
+  const lines: string[] = []
+  const log = makeLogger((line, level) => lines.push(`${level} ${line}`))
+  const { flags = {}, ...rest } = options
+  const app = new App({
+    sources: { ...NO_SOURCES, flags: { port: 0, ...flags } },
+    scripts: [],
+    places: { folders: [confdir], shipped: undefined },
+    confdir,
+    log,
+    watch: false,
+    ...rest,
+  })
+  t.teardown(() => app.stop())
+  return { app, lines, confdir }
+}
+
+test("the program starts, serves, tells its CA, and stops", async (t) => {
+  const order: string[] = []
+  const builtin: AddonDefinition = {
+    name: "builtin",
+    running: () => void order.push("running"),
+    done: () => void order.push("done"),
+    request: (flow) => flow.request.headers.set("X-By", "builtin"),
+  }
+  const { app, lines } = await makeApp(t, { builtin: [builtin], flags: { insecure: true } })
+  assert.throws(() => app.ca, /once the program has started/)
+  assert.equal(app.clients, 0)
+  const { host, port } = await app.start()
+  assert.equal(host, "127.0.0.1")
+  assert.match(app.ca.certPem, /BEGIN CERTIFICATE/)
+  const up = await origin(t, (_, socket) => void socket.write(answer("hello")))
+  const wire = await Wire.connect(port)
+  wire.write(request("GET", up.port, "/"))
+  assert.equal((await wire.response()).text, "hello")
+  assert.match(up.requests[0]?.head ?? "", /X-By: builtin/)
+  assert.equal(app.clients, 1)
+  assert.match(lines.join("\n"), /--insecure/)
+  await app.stop()
+  await wire.ended
+  assert.deepEqual(order, ["running", "done"])
+})
+
+test("what was intercepted gets a leaf of the CA", async (t) => {
+  const { app } = await makeApp(t)
+  const { port } = await app.start()
+  const tunnel = await Wire.tunnel(port, "some.example:443")
+  const wire = await tunnel.secure({ servername: "some.example", ca: app.ca.certPem })
+  wire.socket.destroy()
+})
+
+test("addons count tokens with the program's own counter", async (t) => {
+  const counted: unknown[] = []
+  const counts: AddonDefinition = {
+    name: "counts",
+    setup: ({ tokens }) => ({
+      async llmRequest(flow) {
+        await tokens.warm("gpt-4o")
+        counted.push(await tokens.countText("hello world", "gpt-4o"))
+        counted.push(
+          (await tokens.countRequest(flow.llm.request)).tokens > 3,
+          tokens.boundRequest(flow.llm.request) > 3,
+        )
+        flow.respond({ text: "ok" })
+      },
+    }),
+  }
+  const { app } = await makeApp(t, { builtin: [counts], flags: { hookBudgetMs: 600_000 } })
+  const { port } = await app.start()
+  const wire = await Wire.connect(port)
+  const body = '{"model":"gpt-4o","messages":[{"role":"user","content":"hello world"}]}'
+  wire.write(request("POST", 1, "/v1/chat/completions", body))
+  assert.equal((await wire.response("POST")).text, "ok")
+  assert.deepEqual(counted, [2, true, true])
+  wire.socket.destroy()
+})
+
+test("a port in use and a CA that cannot be read refuse the start with one line", async (t) => {
+  const taken = createServer()
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve))
+  t.teardown(() => taken.close())
+  const address = taken.address()
+  const port = typeof address === "object" && address !== null ? address.port : 0
+  const { app } = await makeApp(t, { flags: { port } })
+  await assert.rejects(
+    app.start(),
+    (thrown) => thrown instanceof StartError && /the port is in use/.test(thrown.message),
+  )
+  const broken = await makeApp(t)
+  await writeFile(join(broken.confdir, "llmproxy-ca.pem"), "no certificate", { mode: 0o600 })
+  await assert.rejects(
+    broken.app.start(),
+    (thrown) => thrown instanceof StartError && /llmproxy-ca\.pem/.test(thrown.message),
+  )
+})
+
+test("an unknown script and a bad option are the user's mistakes", async (t) => {
+  const { app } = await makeApp(t, { scripts: ["nowhere.ts"] })
+  await assert.rejects(app.start(), (thrown) => thrown instanceof UsageError && /nowhere\.ts/.test(thrown.message))
+  await assert.rejects(makeApp(t, { flags: { port: 99_999 } }), UsageError)
+})
