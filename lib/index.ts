@@ -17,10 +17,17 @@ export type {
   ToolCall,
 } from "./llm/model.ts"
 export {
+  type ChatTemplate,
   cleanOutput,
+  DEEPSEEK_CODER,
   flattenMessages,
+  jinjaTemplate,
+  type RenderedPrompt,
   renderDeepseekCoder,
   StopFilter,
+  TEMPLATES,
+  templateForModel,
+  templateNamed,
   textOf,
 } from "./llm/template.ts"
 export type { TokenCount } from "./llm/tokens/counter.ts"

@@ -1,0 +1,74 @@
+/**
+ * What a chat template is: a conversation as the raw prompt that a model was trained on, and the strings at which its
+ * answer ends. Also the parts that the formats share: what of a message is text, and how a message is kept from
+ * speaking for another. The formats are the other files of this folder. Pure.
+ */
+import { arrayOf, isObject, type JsonValue, stringOf } from "../json.ts"
+import type { Message } from "../model.ts"
+
+export interface RenderedPrompt {
+  /** Without the token that begins every text: servers add it themselves, and twice spoils the answer. */
+  readonly prompt: string
+  /** Strings at which the server is to stop. */
+  readonly stop: string[]
+}
+
+export interface RenderOptions {
+  /** Instead of the template's own system prompt, where the conversation has none. "" for none at all. */
+  system?: string
+}
+
+export interface ChatTemplate {
+  readonly name: string
+  readonly stop: readonly string[]
+  /** What StopFilter cuts at: the stop strings, and the line breaks that the format puts before them. */
+  readonly cut: readonly string[]
+  /** Throws an Error where the template refuses the conversation. */
+  render(messages: readonly Message[], options?: RenderOptions): RenderedPrompt
+}
+
+/** A turn of a conversation, in the three voices that every format knows. */
+export interface Turn {
+  readonly role: "system" | "user" | "assistant"
+  readonly text: string
+}
+
+/** Every role but user, system and developer speaks as the model. */
+export function turnsOf(messages: readonly Message[]): Turn[] {
+  return messages.map((message) => {
+    const text = textOf(message.content)
+    if (isSystem(message)) return { role: "system", text }
+    return { role: message.role === "user" ? "user" : "assistant", text }
+  })
+}
+
+export function isSystem(message: Message): boolean {
+  return message.role === "system" || message.role === "developer"
+}
+
+/**
+ * Keeps a message from speaking for another. A file or a web page in it may hold "<|EOT|>", which servers take for the
+ * end of the turn. A space makes other tokens of them, and people and models read on; leaving them out would hide from
+ * the model what its user asks about. System texts are the operator's and stay as they are: examples written in the
+ * very format are usual there. `tokens` matches the first character of each control token.
+ */
+export function asText(text: string, tokens: RegExp): string {
+  return text.replace(tokens, (first) => `${first} `)
+}
+
+/** The text of a message's content: its text parts, a line each; other kinds have none. */
+export function textOf(content: JsonValue | undefined): string {
+  if (typeof content === "string") return content
+  return arrayOf(content)
+    .map((part) => (isObject(part) ? stringOf(part.text) : undefined))
+    .filter((text) => text !== undefined)
+    .join("\n")
+}
+
+/** All non-empty contents in one text, a space between them, roles left out: for models without a chat format. */
+export function flattenMessages(messages: readonly Message[]): string {
+  return messages
+    .map((message) => textOf(message.content))
+    .filter((text) => text !== "")
+    .join(" ")
+}
