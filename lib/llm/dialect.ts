@@ -74,8 +74,8 @@ export interface Dialect {
   encoder(context: EncodeContext): StreamEncoder
   /** The meaning of a whole JSON answer with a status below 400. Undefined when it is none of ours. */
   parseAnswer(body: JsonValue): ParsedAnswer | undefined
-  /** A whole completion as this dialect's JSON. */
-  writeAnswer(completion: Completion, context: EncodeContext): JsonObject
+  /** A whole completion as this dialect's JSON: an object, or a list where several prompts were asked (llama.cpp). */
+  writeAnswer(completion: Completion, context: EncodeContext): JsonValue
   /** The meaning of an error body (any JSON or text) that came with `status`. */
   parseError(status: number, body: string): LlmError
   /** An error body that this dialect's SDK can read. */

@@ -4,11 +4,12 @@
 import { FlowError } from "../errors.ts"
 import { anthropicMessages } from "./anthropic-messages.ts"
 import type { Dialect } from "./dialect.ts"
+import { llamacpp } from "./llamacpp.ts"
 import { ollama } from "./ollama.ts"
 import { openaiChat } from "./openai-chat.ts"
 import { openaiCompletions } from "./openai-completions.ts"
 
-export const DIALECTS: readonly Dialect[] = [openaiChat, openaiCompletions, anthropicMessages, ollama]
+export const DIALECTS: readonly Dialect[] = [openaiChat, openaiCompletions, anthropicMessages, ollama, llamacpp]
 
 /** The dialect of a request, by method and path (with its query); undefined when it is no call to a model. */
 export function dialectFor(method: string, path: string): Dialect | undefined {

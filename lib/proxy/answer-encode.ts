@@ -17,6 +17,7 @@ import {
   type Completion,
   type Delta,
   type Dialect,
+  type DialectName,
   deltasOf,
   type EncodeContext,
   errorContent,
@@ -31,6 +32,16 @@ import {
   withMembers,
 } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
+
+/** How ids of answers begin, where they have one: some clients look. */
+const ID_PREFIXES: Readonly<Record<DialectName, string>> = {
+  "openai-chat": "chatcmpl-",
+  "openai-completions": "cmpl-",
+  "openai-responses": "resp_",
+  "anthropic-messages": "msg_",
+  ollama: "",
+  llamacpp: "",
+}
 
 /** The answer as what `flow` delivers. May read the answer to its end. Rejects when it breaks off before it began. */
 export async function incomingFromAnswer(
@@ -121,7 +132,7 @@ class AnswerEncoding {
     if (!this.#same || this.#answer.streaming) return wholeIncoming(head, Buffer.from(JSON.stringify(json)))
     const changes: JsonObject = {}
     if (this.#options.model !== undefined) changes.model = this.#options.model
-    if (usage !== completion.usage && json.usage !== undefined) changes.usage = json.usage
+    if (usage !== completion.usage && isObject(json) && json.usage !== undefined) changes.usage = json.usage
     return wholeIncoming(head, withMembers(this.#answer.json, changes))
   }
 
@@ -168,6 +179,7 @@ class AnswerEncoding {
   /** Another dialect, or a transform: every delta is written anew. */
   async *#encoded(): AsyncGenerator<Buffer, void> {
     const answer = this.#answer
+    const rename = renaming(this.#options.model)
     let encoder: StreamEncoder | undefined
     for (let event = await answer.nextEvent(); event !== undefined; event = await answer.nextEvent()) {
       if (event.error !== undefined) {
@@ -178,7 +190,9 @@ class AnswerEncoding {
         throw asFlowError(event.error)
       }
       if (event.json === undefined && event.deltas.length === 0) continue // A comment, or the end mark.
-      encoder ??= this.#encoderFor(event.json)
+      encoder ??= this.#client.encoder(this.#context(modelIn(event.json)))
+      // Within one dialect, id, time and fields that we do not know are the answer's own.
+      if (answer.dialect === this.#client) encoder.adopt(rename(event).json)
       const writer = encoder
       const text = event.deltas.map((delta) => (this.#leftOut(delta) ? "" : writer.delta(delta))).join("")
       if (text !== "") yield Buffer.from(text)
@@ -206,19 +220,10 @@ class AnswerEncoding {
     return delta.type === "usage" || (delta.type === "other" && this.#answer.dialect !== this.#client)
   }
 
-  /** Within one dialect, id, time and fields that we do not know are the answer's own. */
-  #encoderFor(json: JsonValue | undefined): StreamEncoder {
-    const encoder = this.#client.encoder(this.#context(modelIn(json)))
-    const { model } = this.#options
-    if (this.#answer.dialect === this.#client && isObject(json))
-      encoder.adopt(model === undefined ? json : { ...json, model })
-    return encoder
-  }
-
   #context(model: string | undefined): EncodeContext {
     const { clock } = this.#flow.core
     return {
-      id: `${this.#client.name === "openai-completions" ? "cmpl" : "chatcmpl"}-${uuidv7(clock.now())}`,
+      id: ID_PREFIXES[this.#client.name] + uuidv7(clock.now()),
       model: this.#options.model ?? model ?? this.#answer.child.llm?.request.model ?? "",
       created: Math.floor(clock.now() / 1000),
       request: this.#request,
@@ -226,9 +231,21 @@ class AnswerEncoding {
   }
 }
 
-function modelIn(json: unknown): string | undefined {
-  if (typeof json !== "object" || json === null || !("model" in json)) return undefined
-  return typeof json.model === "string" && json.model !== "" ? json.model : undefined
+/** Newer formats tell the model one level down, with the rest of what they begin with. */
+const MODEL_PARENTS = ["message", "response"]
+
+function modelIn(json: JsonValue | undefined): string | undefined {
+  if (!isObject(json)) return undefined
+  const holder = MODEL_PARENTS.map((key) => json[key]).find((inner) => isObject(inner) && "model" in inner)
+  const model = json.model ?? (isObject(holder) ? holder.model : undefined)
+  return typeof model === "string" && model !== "" ? model : undefined
+}
+
+function withModel(json: JsonObject, model: string): JsonObject {
+  if (typeof json.model === "string") return { ...json, model }
+  const key = MODEL_PARENTS.find((parent) => modelIn(json[parent]) !== undefined)
+  const inner = key === undefined ? undefined : json[key]
+  return key !== undefined && isObject(inner) ? { ...json, [key]: { ...inner, model } } : json
 }
 
 /** Writes another model's name into events, and changes no other byte of them. */
@@ -240,7 +257,7 @@ function renaming(model: string | undefined): (event: StreamEvent) => { raw: Buf
     // A quote inside a text is escaped, so this finds a member and never a part of what the model wrote.
     const member = new RegExp(`("model"\\s*:\\s*)${escapeRegExp(JSON.stringify(name))}`)
     const text = raw.toString("utf8").replace(member, (_, key: string) => key + JSON.stringify(model))
-    return { raw: Buffer.from(text), json: { ...json, model } }
+    return { raw: Buffer.from(text), json: withModel(json, model) }
   }
 }
 

@@ -114,7 +114,7 @@ export function readAnswer(
   body: Buffer,
 ): { completion: Completion } | { error: LlmError } | undefined {
   const json = parseJson(body.toString("utf8"))
-  if (json === undefined || !isObject(json)) return undefined
+  if (json === undefined) return undefined
   const answer = dialect.parseAnswer(json)
   if (answer === undefined) return undefined
   return answer.completion !== undefined ? { completion: answer.completion } : { error: answer.error }

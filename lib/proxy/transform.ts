@@ -126,6 +126,8 @@ class DeltaRewriter {
   #encoder: StreamEncoder | undefined
   /** A usage was written anew: an encoder says it at the end of the stream. */
   #owesUsage = false
+  /** An event was written anew, in a dialect whose later events repeat or number it: no more bytes as they came. */
+  #anew = false
 
   constructor(flow: FlowState, dialect: Dialect, fns: readonly DeltaTransform[]) {
     this.#flow = flow
@@ -135,14 +137,19 @@ class DeltaRewriter {
 
   /** The event's own bytes when no transform changed a delta of it, else its deltas written anew. */
   rewrite(event: StreamEvent): Buffer {
-    if (event.done && this.#owesUsage) return this.end()
+    // A comment, or an error that ends the stream.
+    const silent = event.json === undefined && event.deltas.length === 0 && !event.done
+    if (silent || event.error !== undefined) return event.raw
     const wanted = event.deltas.flatMap((delta) => this.#apply([delta]))
     const same = wanted.length === event.deltas.length && wanted.every((delta, index) => delta === event.deltas[index])
+    const untouched = same && !this.#anew && !(event.done && this.#owesUsage)
     const encoder = this.#encoderFor()
-    encoder.adopt(event.json, same)
-    if (same) return event.raw
-    this.#owesUsage ||= wanted.some((delta) => delta.type === "usage")
-    return Buffer.from(wanted.map((delta) => encoder.delta(delta)).join(""))
+    encoder.adopt(event.json, untouched)
+    if (untouched) return event.raw
+    this.#anew = this.#dialect.restates === true
+    this.#owesUsage ||= event.done || wanted.some((delta) => delta.type === "usage")
+    const text = Buffer.from(wanted.map((delta) => encoder.delta(delta)).join(""))
+    return event.done ? Buffer.concat([text, this.end()]) : text
   }
 
   /** What is still to be said at the end of the stream. */

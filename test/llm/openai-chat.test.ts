@@ -1,7 +1,7 @@
 import { test } from "tap"
 import { completionOf } from "../../lib/llm/assemble.ts"
 import type { EncodeContext, StreamEncoder } from "../../lib/llm/dialect.ts"
-import { type JsonObject, type JsonValue, objectOf } from "../../lib/llm/json.ts"
+import { arrayOf, type JsonObject, type JsonValue, objectOf } from "../../lib/llm/json.ts"
 import type { Choice, Delta, FinishUnified, Usage } from "../../lib/llm/model.ts"
 import { openaiChat } from "../../lib/llm/openai-chat.ts"
 
@@ -234,8 +234,7 @@ const CHOICE: Choice = {
 
 function message(parts: Partial<Choice>, body?: JsonObject): unknown {
   const answer = openaiChat.writeAnswer(completionOf({ choices: [{ ...CHOICE, ...parts }] }), context(body))
-  const list = Array.isArray(answer.choices) ? answer.choices : []
-  return objectOf(list[0])?.message
+  return objectOf(arrayOf(objectOf(answer)?.choices)[0])?.message
 }
 
 test("a whole answer has every field that SDKs read; usage is left out where nobody counted", async (t) => {
