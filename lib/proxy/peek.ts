@@ -13,6 +13,8 @@ const LONG_LINE = /^[\r\n]*[A-Za-z-]{1,32} (?:\/|https?:\/\/)/
 /** The LF behind it may be in the next segment. */
 const HTTP2_PREFACE = "PRI * HTTP/2.0\r"
 
+const GONE = "the client closed the connection"
+
 export type Peeked =
   /** `hello`: the ClientHello as one record. `bytes` are back in the socket. */
   | { readonly kind: "tls"; readonly hello: Buffer }
@@ -34,6 +36,7 @@ export interface PeekOptions {
 
 /** Leaves the socket paused. */
 export function peek(socket: Duplex, options: PeekOptions): Promise<Peeked> {
+  if (socket.destroyed) return Promise.resolve({ kind: "closed", why: GONE })
   return new Promise((resolve) => {
     let seen: Buffer = Buffer.alloc(0)
     const finish = (result: Peeked) => {
@@ -47,7 +50,7 @@ export function peek(socket: Duplex, options: PeekOptions): Promise<Peeked> {
       if (result.kind !== "http" && result.kind !== "closed" && seen.length > 0) socket.unshift(seen)
       resolve(result)
     }
-    const onGone = () => finish({ kind: "closed", why: "the client closed the connection" })
+    const onGone = () => finish({ kind: "closed", why: GONE })
     const onData = (bytes: Buffer) => {
       silence?.cancel()
       seen = seen.length === 0 ? bytes : Buffer.concat([seen, bytes])

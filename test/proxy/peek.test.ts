@@ -88,6 +88,14 @@ test("silence is told only while nothing at all has come", async (t) => {
   t.equal(clock.pending, 0)
 })
 
+test("a client that has left already is closed, and no timer is made", async (t) => {
+  const clock = new ManualClock()
+  const [gone] = duplexPair()
+  gone.destroy()
+  t.match(await peek(gone, { clock, timeoutMs: 1_000, silentMs: 300 }), { kind: "closed" })
+  t.equal(clock.made, 0)
+})
+
 test("a client that leaves before it has said anything whole is closed", async (t) => {
   for (const leave of ["end", "destroy"] as const) {
     for (const said of ["", "GET "]) {
