@@ -1,13 +1,14 @@
 /** The program without its command line: what starts, what refuses to, and that it ends. */
 import assert from "node:assert/strict"
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { createServer } from "node:net"
+import { once } from "node:events"
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
+import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Test, test } from "tap"
 import type { AddonDefinition } from "../lib/addon.ts"
 import { App, type AppOptions } from "../lib/app.ts"
-import { StartError, UsageError } from "../lib/errors.ts"
+import { StartError, systemCodeOf, UsageError } from "../lib/errors.ts"
 import { makeLogger } from "../lib/log.ts"
 import { NO_SOURCES } from "../lib/option-sources.ts"
 import { answer, origin, request } from "./helpers/proxy-host.ts"
@@ -115,4 +116,15 @@ test("an unknown script and a bad option are the user's mistakes", async (t) => 
   const { app } = await makeApp(t, { scripts: ["nowhere.ts"] })
   await assert.rejects(app.start(), (thrown) => thrown instanceof UsageError && /nowhere\.ts/.test(thrown.message))
   await assert.rejects(makeApp(t, { flags: { port: 99_999 } }), UsageError)
+})
+
+test("a program that is stopped as soon as it has started takes no clients, and has kept what it built", async (t) => {
+  const { app, confdir } = await makeApp(t, { scripts: ["a.ts"], builtin: [] })
+  await assert.rejects(app.start(), UsageError, "the addon is not there yet")
+  await writeFile(join(confdir, "a.ts"), "export function load() {}")
+  const { host, port } = await app.start()
+  await app.stop()
+  const [refused] = await once(connect(port, host), "error")
+  assert.equal(systemCodeOf(refused), "ECONNREFUSED")
+  assert.equal((await readdir(join(confdir, "cache"))).length, 1)
 })
