@@ -7,6 +7,7 @@ import { cp, mkdir, readdir, symlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { type Test, test } from "tap"
 import { exitsWith, missing, plainEnvironment, RunningCommand } from "../helpers/command-process.ts"
+import { builtCommand } from "../helpers/dist.ts"
 import { npmSettings } from "../helpers/npm-registry.ts"
 
 const skip = missing("npm")
@@ -46,8 +47,9 @@ test("what is packed runs: the command, and the shipped addons by name and by pa
   t.equal(outcome.stdout, "ran\n")
 })
 
-/** Paths as npm would pack them; dist is as the last build left it. */
+/** Paths as npm would pack them. */
 async function packedFiles(t: Test): Promise<string[]> {
+  builtCommand()
   const folder = t.testdirName
   const env = plainEnvironment(folder, npmSettings(folder))
   const { stdout, stderr, status } = spawnSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {

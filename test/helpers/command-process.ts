@@ -3,8 +3,9 @@
  * machine but the path. Whatever a test starts here, and all that it started in turn, ends with the test.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import { delimiter, dirname, resolve } from "node:path"
+import { delimiter, dirname } from "node:path"
 import type { Test } from "tap"
+import { builtCommand } from "./dist.ts"
 
 /** Milliseconds after which a process is ended whatever it does. */
 const LIFE_MS = 90_000
@@ -33,10 +34,20 @@ export function runThrough(
   return startCommand(t, ["run", ...flags, "--", ...command], options).outcome
 }
 
+// Looked at once a test file: the command's sources do not change while tests run.
+let built: string | undefined
+
 /** Starts `llmproxy ARGS`. */
 export function startCommand(t: Test, args: readonly string[], options: CommandOptions): RunningCommand {
-  return new RunningCommand(t, [process.execPath, resolve("dist/bin/llmproxy.js"), ...args], options)
+  built ??= builtCommand()
+  return new RunningCommand(t, [process.execPath, built, ...args], options)
 }
+
+// A test that runs out of time ends without its teardowns.
+const running = new Set<RunningCommand>()
+process.once("exit", () => {
+  for (const command of running) command.end()
+})
 
 export class RunningCommand {
   readonly outcome: Promise<Outcome>
@@ -53,6 +64,7 @@ export class RunningCommand {
       detached: true, // A process group of its own, so that what the program started can be ended with it.
     })
     this.#child = child
+    running.add(this)
     child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#changed(() => (this.#stdout += text)))
     child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#changed(() => (this.#stderr += text)))
     const life = setTimeout(() => this.end(), LIFE_MS)
@@ -60,6 +72,7 @@ export class RunningCommand {
       child.once("error", reject)
       child.once("close", (status, signal) => {
         clearTimeout(life)
+        running.delete(this) // From here on its number may be another's.
         resolve({
           status: status ?? undefined,
           signal: signal ?? undefined,
@@ -91,10 +104,10 @@ export class RunningCommand {
     this.#child.kill(signal)
   }
 
-  /** Ends the process and all of its group at once. */
+  /** Ends the process and all of its group at once, if anything of it is left. */
   end(): void {
     const { pid } = this.#child
-    if (pid === undefined) return
+    if (pid === undefined || !running.has(this)) return
     try {
       process.kill(-pid, "SIGKILL")
     } catch {
