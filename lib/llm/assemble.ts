@@ -264,7 +264,7 @@ export class Assembler {
     const inner = objectOf(json.response) ?? objectOf(json.message)
     this.#id ??= nonEmpty(json.id) ?? nonEmpty(inner?.id)
     this.#model ??= nonEmpty(json.model) ?? nonEmpty(inner?.model)
-    this.#created ??= numberOf(json.created) || numberOf(inner?.created_at) || undefined
+    this.#created ??= numberOf(json.created) || numberOf(json.created_at ?? inner?.created_at) || undefined
   }
 }
 

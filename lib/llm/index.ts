@@ -8,8 +8,16 @@ import { llamacpp } from "./llamacpp.ts"
 import { ollama } from "./ollama.ts"
 import { openaiChat } from "./openai-chat.ts"
 import { openaiCompletions } from "./openai-completions.ts"
+import { openaiResponses } from "./openai-responses.ts"
 
-export const DIALECTS: readonly Dialect[] = [openaiChat, openaiCompletions, anthropicMessages, ollama, llamacpp]
+export const DIALECTS: readonly Dialect[] = [
+  openaiChat,
+  openaiCompletions,
+  openaiResponses,
+  anthropicMessages,
+  ollama,
+  llamacpp,
+]
 
 /** The dialect of a request, by method and path (with its query); undefined when it is no call to a model. */
 export function dialectFor(method: string, path: string): Dialect | undefined {
