@@ -12,7 +12,7 @@ import type { Command, CommandLine } from "./command.ts"
 import { LOCAL_SCRIPT } from "./demo/host.ts"
 import type { Door, Outcome, Seen } from "./demo/messages.ts"
 import { differences, type Result, type Step, steps, THRESHOLD } from "./demo/plan.ts"
-import { DemoChild, DemoProxy, demoEnvironment } from "./demo/processes.ts"
+import { DemoChild, DemoProxy, demoEnvironment, OWN_BUILD, type ProcessPlace } from "./demo/processes.ts"
 import { clean, fold } from "./flow-line.ts"
 import { type Paint, paintFor } from "./paint.ts"
 import type { World } from "./world.ts"
@@ -27,7 +27,7 @@ export const demoCommand: Command = {
   usage: "llmproxy demo [--once]",
   help: "show the main job on simulated hosts: no network, no key; then stay up to be tried",
   flags: { once: { type: "switch", help: "End after the sample traffic; status 0 only if all went as told." } },
-  run: demo,
+  run: (line, world) => demo(line, world),
 }
 
 interface Stage {
@@ -41,7 +41,8 @@ interface Stage {
   readonly seen: Seen[]
 }
 
-async function demo(line: CommandLine, world: World): Promise<number> {
+/** `build`: see ProcessPlace. */
+export async function demo(line: CommandLine, world: World, build = OWN_BUILD): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "llmproxy-demo-"))
   const processes: { stop(): Promise<void> }[] = []
   let onSignal = () => {}
@@ -51,7 +52,8 @@ async function demo(line: CommandLine, world: World): Promise<number> {
   const forget = world.onSignal(() => onSignal())
   try {
     const paint = await paintFor(world.env, world.out.isTerminal)
-    const played = play(folder, processes, world, paint, signalled)
+    const place = { build, env: demoEnvironment(world.env), cwd: folder, clock: world.clock }
+    const played = play(place, processes, world, paint, signalled)
     const staysUp = world.out.isTerminal && !line.has("once")
     const went = await Promise.race([played, signalled.then(() => undefined)])
     if (went === undefined) return 1 // Ended by a signal before it was over.
@@ -69,7 +71,7 @@ async function demo(line: CommandLine, world: World): Promise<number> {
 
 /** Starts everything and goes through the steps. Resolves with how many went otherwise than told. */
 async function play(
-  folder: string,
+  place: ProcessPlace,
   processes: { stop(): Promise<void> }[],
   world: World,
   paint: Paint,
@@ -79,7 +81,7 @@ async function play(
   void signalled.then(() => {
     isOver = true
   })
-  const stage = await setUp(folder, processes, world)
+  const stage = await setUp(place, processes, world)
   const say = (text: string) => {
     if (!isOver) world.out.write(text)
   }
@@ -103,14 +105,13 @@ async function play(
   return { stage, failed }
 }
 
-async function setUp(folder: string, processes: { stop(): Promise<void> }[], world: World): Promise<Stage> {
-  const place = { env: demoEnvironment(world.env), cwd: folder, clock: world.clock }
+async function setUp(place: ProcessPlace, processes: { stop(): Promise<void> }[], world: World): Promise<Stage> {
   const own = <P extends { stop(): Promise<void> }>(started: P): P => {
     processes.push(started)
     return started
   }
-  const confdir = join(folder, "confdir")
-  const cloudConfdir = join(folder, "cloud")
+  const confdir = join(place.cwd, "confdir")
+  const cloudConfdir = join(place.cwd, "cloud")
   const local = own(new DemoChild("local-host", [], place))
   const cloud = own(new DemoChild("cloud", [cloudConfdir], place))
   const [{ port: localPort }, { port: cloudPort }] = await Promise.all([local.next("ready"), cloud.next("ready")])
@@ -174,7 +175,7 @@ function stepText({ size, host, job }: Step, { outcome, seen }: Result, found: s
 }
 
 function receivedText({ path, bytes, sha256, key }: Seen, outcome: Outcome): string {
-  const what = sha256 === outcome.sha256 ? "unchanged" : "in its own format"
+  const what = sha256 === outcome.sha256 ? "unchanged" : "rewritten for it"
   return `POST ${path}, ${bytes} bytes ${what}, ${key ? "with its" : "no"} key`
 }
 

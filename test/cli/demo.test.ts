@@ -1,10 +1,16 @@
 /** The demo as a whole: real processes, real sockets, and what a person sees of them. */
 import { readdirSync } from "node:fs"
 import { tmpdir } from "node:os"
+import { pathToFileURL } from "node:url"
 import { test } from "tap"
+import { CommandLine } from "../../lib/cli/command.ts"
 import { demoEnvironment } from "../../lib/cli/demo/processes.ts"
-import { main } from "../../lib/cli/main.ts"
+import { demo } from "../../lib/cli/demo.ts"
+import { builtCommand } from "../helpers/dist.ts"
 import { FakeWorld } from "../helpers/world.ts"
+
+/** The compiled programs: each starts in a moment, and is what people run. */
+const BUILD = new URL("../lib/cli/demo/processes.js", pathToFileURL(builtCommand())).href
 
 const env = {
   ...process.env,
@@ -17,11 +23,11 @@ test("with --once eight requests go as told, and nothing is left behind", async 
   const before = readdirSync(tmpdir()).filter((name) => name.startsWith("llmproxy-demo-"))
   const world = new FakeWorld({ env, columns: 80 })
   world.env.NO_COLOR = "1"
-  t.equal(await main(["demo", "--once"], world), 0, world.err.text + world.out.text)
+  t.equal(await demo(new CommandLine({ once: true }), world, BUILD), 0, world.err.text + world.out.text)
   t.equal(world.out.text.match(/^ {2}✓ /gm)?.length, 8)
   t.match(
     world.out.text,
-    /✓ small, streamed: to the local host\n {6}received {2}POST \/v1\/completions, \d+ bytes in its own format, no key\n/,
+    /✓ small, streamed: to the local host\n {6}received {2}POST \/v1\/\S*completions, \d+ bytes rewritten for it, no key\n/,
   )
   t.match(
     world.out.text,
@@ -38,7 +44,7 @@ test("with --once eight requests go as told, and nothing is left behind", async 
 
 test("on a terminal it stays up, says how to point a client at it, and shows what passes", async (t) => {
   const world = new FakeWorld({ env: { ...env, NO_COLOR: "1" }, columns: 100 })
-  const ending = main(["demo"], world)
+  const ending = demo(new CommandLine({}), world, BUILD)
   await Promise.race([world.out.until("Ctrl-C ends it."), ending])
   const url = /curl (http:\/\/127\.0\.0\.1:\d+)\/v1\/chat\/completions/.exec(world.out.text)?.[1]
   t.match(world.out.text, `OPENAI_BASE_URL=${url}/v1`)
@@ -52,7 +58,7 @@ test("on a terminal it stays up, says how to point a client at it, and shows wha
 
 test("a signal before the end ends it, with status 1", async (t) => {
   const world = new FakeWorld({ env })
-  const ending = main(["demo", "--once"], world)
+  const ending = demo(new CommandLine({ once: true }), world, BUILD)
   await world.out.until("HTTPS interception")
   world.signal("SIGTERM")
   t.equal(await ending, 1)

@@ -24,9 +24,20 @@ export function demoEnvironment(env: World["env"]): NodeJS.ProcessEnv {
 }
 
 export interface ProcessPlace {
+  /** The URL of this very file in the build whose programs are run: the source's, or dist's. */
+  readonly build: string
   readonly env: NodeJS.ProcessEnv
   readonly cwd: string
   readonly clock: Clock
+}
+
+export const OWN_BUILD = import.meta.url
+
+/** A program of a build. TypeScript runs with what this process was given to run it. */
+function programOf(build: string, path: string): { file: string; execArgv: string[] } {
+  const extension = extname(build)
+  const file = fileURLToPath(new URL(path + extension, build))
+  return { file, execArgv: extension === ".ts" ? process.execArgv : [] }
 }
 
 /** A value that comes later, with an end to the patience. */
@@ -46,12 +57,11 @@ export class DemoChild {
   readonly #listeners = new Set<(message: Message) => void>()
   #said = ""
 
-  constructor(name: string, args: readonly string[], { env, cwd, clock }: ProcessPlace) {
+  constructor(name: string, args: readonly string[], { build, env, cwd, clock }: ProcessPlace) {
     this.#name = name
     this.#clock = clock
-    const here = import.meta.url
-    const file = fileURLToPath(new URL(`./${name}${extname(here)}`, here))
-    this.#child = fork(file, args, { env, cwd, stdio: ["ignore", "ignore", "pipe", "ipc"] })
+    const { file, execArgv } = programOf(build, `./${name}`)
+    this.#child = fork(file, args, { env, cwd, execArgv, stdio: ["ignore", "ignore", "pipe", "ipc"] })
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#said = (this.#said + text).slice(-1_000)
     })
@@ -106,11 +116,10 @@ export class DemoProxy {
   readonly #started: Promise<string>
   #said = ""
 
-  constructor(args: readonly string[], { env, cwd, clock }: ProcessPlace) {
+  constructor(args: readonly string[], { build, env, cwd, clock }: ProcessPlace) {
     this.#clock = clock
-    const here = import.meta.url
-    const bin = fileURLToPath(new URL(`../../../bin/llmproxy${extname(here)}`, here))
-    const child = spawn(process.execPath, [...process.execArgv, bin, ...args], {
+    const { file, execArgv } = programOf(build, "../../../bin/llmproxy")
+    const child = spawn(process.execPath, [...execArgv, file, ...args], {
       env,
       cwd,
       stdio: ["ignore", "pipe", "pipe"],
