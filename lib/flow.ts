@@ -78,7 +78,7 @@ export interface FlowResponse {
   transform(fn: ChunkTransform): void
   /** In `responseHeaders` of a flow that speaks a dialect: changes, adds or drops deltas. Untouched ones leave as they came. */
   transformDeltas(fn: DeltaTransform): void
-  /** In `responseHeaders`: keep the answer back until `llmResponse` (else `response`) has accepted it. */
+  /** In `responseHeaders`: keep the answer back until `llmResponse` or `llmError` has accepted it. Only in a flow that has `llm`. */
   hold(): void
 }
 

@@ -69,11 +69,6 @@ export class AnswerObserver {
     }
   }
 
-  /** The first piece of text, reasoning or tool call; undefined until it came. */
-  get firstDeltaMs(): number | undefined {
-    return this.#firstDeltaMs
-  }
-
   /** A promise only where a Content-Encoding has to be taken off. */
   feed(piece: Buffer): void | Promise<void> {
     if (this.#unparsed !== undefined) return undefined

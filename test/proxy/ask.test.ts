@@ -323,7 +323,7 @@ test("nothing is sent again on a new connection's failure, after a byte of the a
   assert.equal((await wire.response()).status, 502)
   assert.equal(fresh.requests.length, 1)
 
-  for (const start of ["HTTP/1.1 103 Early Hints\r\n\r\n"]) {
+  for (const start of ["H", "HTTP/1.1 200 OK\r\nX: y", "HTTP/1.1 103 Early Hints\r\n\r\n"]) {
     const byte = await fickle(t, (socket) => void socket.end(start))
     const other = await startHost(t)
     const second = await other.connect()
