@@ -2,6 +2,7 @@
  * What an addon is: a name, options, a failure policy and hooks. `defineAddon` is an identity function that gives types;
  * a plain object, or a module that exports functions named like hooks, works as well. chain.ts calls the hooks.
  */
+import type { AddonStore, FlowHistory } from "./addon-store.ts"
 import type { Clock } from "./clock.ts"
 import type { Hooks } from "./hooks.ts"
 import type { LlmRequest } from "./llm/model.ts"
@@ -33,6 +34,10 @@ export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   readonly log: Logger
   readonly clock: Clock
   readonly tokens: TokenService
+  /** Where flows are kept. Nothing is loaded or opened before the first one. */
+  readonly history: FlowHistory
+  /** Records of the addon's own, under a name of its choice: kept over restarts, seen by no other addon. */
+  store(name: string): AddonStore
 }
 
 export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Partial<Hooks> {

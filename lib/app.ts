@@ -18,6 +18,10 @@ import { OptionStore } from "./option-store.ts"
 import { Listener } from "./proxy/listener.ts"
 import type { ProxyServer } from "./proxy/server.ts"
 import type { ProxySettings } from "./proxy/settings.ts"
+import { LazyStore } from "./store/lazy-store.ts"
+
+/** In the confdir. */
+export const HISTORY_FILE = "history.db"
 
 export interface AppOptions {
   readonly sources: OptionSources
@@ -48,6 +52,7 @@ export class App {
   readonly #options: AppOptions
   readonly #clock: Clock
   readonly #tokens: LazyTokens | undefined
+  readonly #kept: LazyStore
   #server: ProxyServer | undefined
   /** Resolves when `#server` is there. */
   #serving: Promise<void> | undefined
@@ -61,12 +66,14 @@ export class App {
     this.values = this.store.define(undefined, CORE_OPTIONS)
     const tokens = options.tokens ?? new LazyTokens(options.log)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
+    this.#kept = new LazyStore({ file: join(options.confdir, HISTORY_FILE), log: options.log })
     this.addons = new AddonManager({
       log: options.log,
       clock: this.#clock,
       options: this.store,
       budgetMs: this.values.hookBudgetMs,
       tokens,
+      store: this.#kept,
       modules: { llmproxy: () => import("./index.ts"), "llmproxy/testing": () => import("./testing/index.ts") },
       places: options.places,
       watch: options.watch ?? true,
@@ -101,7 +108,7 @@ export class App {
     if (this.#server === undefined) await this.#serving // which a program that ends at once is still loading
     await this.#server?.stop(graceMs)
     await this.addons.close()
-    await this.#tokens?.close()
+    await Promise.all([this.#kept.close(), this.#tokens?.close()])
   }
 
   /** Client connections that are open. */

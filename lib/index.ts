@@ -2,6 +2,7 @@
  * The addon API: what `import ... from "llmproxy"` gives. Everything else in the package may change.
  */
 export { type AddonContext, type AddonDefinition, defineAddon, type FailurePolicy, type TokenService } from "./addon.ts"
+export type { AddonStore, FlowHistory, HistoryLimits } from "./addon-store.ts"
 export type { Clock, Timer } from "./clock.ts"
 export { FlowError } from "./errors.ts"
 export type * from "./flow.ts"
@@ -33,3 +34,5 @@ export {
 export type { TokenCount } from "./llm/tokens/counter.ts"
 export type { Logger } from "./log.ts"
 export type { OptionSpec, OptionSpecs, OptionValues } from "./options.ts"
+export { Redactor } from "./store/redaction.ts"
+export { countUsage } from "./usage.ts"

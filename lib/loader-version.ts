@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises"
 import type { AddonDefinition, TokenService } from "./addon.ts"
+import { NO_STORE, type StoreService } from "./addon-store.ts"
 import { type LoadedAddon, placeOf } from "./chain.ts"
 import type { Clock } from "./clock.ts"
 import { messageOf, UsageError } from "./errors.ts"
@@ -20,6 +21,8 @@ export interface VersionMakerOptions {
   readonly clock: Clock
   readonly options: OptionStore
   readonly tokens: TokenService
+  /** Default: one that keeps nothing. */
+  readonly store?: StoreService
   /** What `import ... from "llmproxy"` and "llmproxy/testing" mean: the running instance's namespaces. */
   readonly modules: ProvidedModules
   /** The folder of built addons, so that a start need not build them; it is made when there is something to keep. Default: none. */
@@ -95,11 +98,13 @@ export class VersionMaker {
   ): LoadedAddon["hooks"] {
     const { name, setup } = checked
     if (setup === undefined) return checked.hooks
-    const { clock, tokens } = this.#options
+    const { clock, tokens, store: kept = NO_STORE } = this.#options
     const log = prefixed(this.#options.log, name)
     let returned: unknown
     try {
-      returned = setup({ options: values, state: this.#stateOf(name), signal, log, clock, tokens })
+      const store = (records: string) => kept.records(name, records)
+      const given = { options: values, state: this.#stateOf(name), signal, log, clock, tokens }
+      returned = setup({ ...given, history: kept.history, store })
     } catch (error) {
       const where = source.file === undefined ? "" : `${shownPath(source.file)}: `
       throw new UsageError(`${where}addon "${name}": setup failed: ${failureText(error)}`)

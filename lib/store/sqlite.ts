@@ -1,0 +1,216 @@
+/**
+ * SQLite for kysely: Node's own where it is there and new enough, else @photostructure/sqlite, which has the same API.
+ * New enough means without the fault by which SQLite up to 3.51.2 could corrupt a file in WAL mode that several
+ * connections write (https://sqlite.org/wal.html#walresetbug). Both are loaded with the first file that is opened.
+ */
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs"
+import { rename } from "node:fs/promises"
+import { createRequire } from "node:module"
+import { dirname } from "node:path"
+import { Kysely, SqliteDialect } from "kysely"
+import { messageOf, StartError } from "../errors.ts"
+import type { Schema } from "./schema.ts"
+
+/** The oldest SQLite that is used. */
+export const SQLITE_MIN = [3, 51, 3] as const
+/** Milliseconds that a connection waits for another program's transaction. */
+const BUSY_TIMEOUT_MS = 5_000
+/** Pages of 4 KiB after which what was written moves from the log into the file. */
+const CHECKPOINT_PAGES = 1_000
+/** Bytes that the log may keep once it was moved. */
+const WAL_BYTES_MAX = 16 * 1024 * 1024
+/** Statements that are kept ready: a program has a few dozen. */
+const STATEMENTS_MAX = 128
+/** SQLite's own error numbers: https://sqlite.org/rescode.html */
+const SQLITE_CORRUPT = 11
+const SQLITE_NOTADB = 26
+
+export interface Statement {
+  all(...parameters: unknown[]): unknown[]
+  run(...parameters: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint }
+  iterate(...parameters: unknown[]): IterableIterator<unknown>
+  columns(): unknown[]
+}
+
+export interface Connection {
+  prepare(sql: string): Statement
+  exec(sql: string): void
+  close(): void
+}
+
+type Connector = new (path: string, options?: { readOnly?: boolean }) => Connection
+
+/** Where SQLite may come from; tests give others. */
+export interface SqliteSources {
+  /** The version that Node brings; undefined: none. */
+  readonly nodeVersion: string | undefined
+  load(module: "node:sqlite" | "@photostructure/sqlite"): unknown
+}
+
+const SOURCES: SqliteSources = { nodeVersion: process.versions.sqlite, load: createRequire(import.meta.url) }
+
+/** The connector of the first source that will do. Throws a StartError when there is none. */
+export function findSqlite(sources: SqliteSources = SOURCES): Connector {
+  if (sources.nodeVersion !== undefined && isNewEnough(sources.nodeVersion)) {
+    const own = quietly(() => connectorIn(() => sources.load("node:sqlite")))
+    if (typeof own === "function") return own
+  }
+  const packaged = connectorIn(() => sources.load("@photostructure/sqlite"))
+  if (typeof packaged === "function") return packaged
+  throw new StartError(`the history needs SQLite: @photostructure/sqlite cannot be loaded (${packaged}); install again`)
+}
+
+export function isNewEnough(version: string): boolean {
+  const parts = version.split(".").map(Number)
+  for (const [index, least] of SQLITE_MIN.entries()) {
+    const part = parts[index] ?? 0
+    if (part !== least) return part > least
+  }
+  return true
+}
+
+function connectorIn(load: () => unknown): Connector | string {
+  try {
+    const loaded = load()
+    const found = typeof loaded === "object" && loaded !== null && "DatabaseSync" in loaded && loaded.DatabaseSync
+    return typeof found === "function" ? (found as Connector) : "it has no DatabaseSync"
+  } catch (thrown) {
+    return messageOf(thrown)
+  }
+}
+
+/** Without the warning by which Node says that its SQLite is young. */
+function quietly<T>(work: () => T): T {
+  const { emitWarning } = process
+  process.emitWarning = () => {}
+  try {
+    return work()
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}
+
+export interface OpenOptions {
+  /** Default: false. */
+  readonly readOnly?: boolean
+  readonly sources?: SqliteSources
+}
+
+export interface OpenDatabase {
+  readonly db: Kysely<Schema>
+  /** For what is SQLite's alone: pragmas. */
+  readonly connection: Connection
+  close(): void
+}
+
+/** Opens a file, and makes it where it may be written. Throws what SQLite says, or a StartError. */
+export function openSqlite(file: string, { readOnly = false, sources = SOURCES }: OpenOptions = {}): OpenDatabase {
+  const Database = findSqlite(sources)
+  if (!readOnly) makePrivate(file)
+  const connection = new Database(file, { readOnly })
+  try {
+    checkVersion(connection)
+    connection.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
+    if (!readOnly) prepareForWriting(connection)
+  } catch (thrown) {
+    connection.close()
+    throw thrown
+  }
+  const statements = new Statements(connection)
+  const db = new Kysely<Schema>({
+    dialect: new SqliteDialect({ database: { prepare: (sql) => statements.get(sql), close: () => {} } }),
+  })
+  let isOpen = true
+  const close = () => {
+    if (!isOpen) return
+    isOpen = false
+    try {
+      // Not left to SQLite, which waits for the last statement to be collected as garbage.
+      if (!readOnly) connection.exec("pragma wal_checkpoint(truncate)")
+    } finally {
+      connection.close()
+    }
+  }
+  return { db, connection, close }
+}
+
+function checkVersion(connection: Connection): void {
+  const version = String(singleValue(connection, "select sqlite_version()"))
+  if (isNewEnough(version)) return
+  throw new StartError(`SQLite ${version} can corrupt files; the history needs ${SQLITE_MIN.join(".")} or newer`)
+}
+
+/** People's conversations: nobody else's to read. SQLite gives the log and its index the mode of the file. */
+function makePrivate(file: string): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  closeSync(openSync(file, "a", 0o600))
+  if (process.platform !== "win32") chmodSync(file, 0o600)
+}
+
+function prepareForWriting(connection: Connection): void {
+  // Before the first table: freed pages can be given back to the system a few at a time.
+  connection.exec("pragma auto_vacuum = incremental")
+  connection.exec("pragma journal_mode = wal")
+  // Survives the end of the process at any moment; the last commits may be lost when the machine loses power.
+  connection.exec("pragma synchronous = normal")
+  connection.exec(`pragma wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
+  connection.exec(`pragma journal_size_limit = ${WAL_BYTES_MAX}`)
+  // What is deleted is gone from the file as well.
+  connection.exec("pragma secure_delete = fast")
+}
+
+/** The one value of a statement that gives one. */
+export function singleValue(connection: Connection, sql: string): unknown {
+  const [row] = connection.prepare(sql).all()
+  return typeof row === "object" && row !== null ? Object.values(row)[0] : undefined
+}
+
+interface KyselyStatement {
+  readonly reader: boolean
+  all(parameters: readonly unknown[]): unknown[]
+  run(parameters: readonly unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint }
+  iterate(parameters: readonly unknown[]): IterableIterator<unknown>
+}
+
+/** Statements in the form that kysely wants, kept ready: compiling one takes longer than running it. */
+class Statements {
+  readonly #connection: Connection
+  readonly #ready = new Map<string, KyselyStatement>()
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  /** A transaction takes the lock at once: one that finds out in its middle that another writes can only fail. */
+  get(asked: string): KyselyStatement {
+    const sql = asked === "begin" ? "begin immediate" : asked
+    const ready = this.#ready.get(sql)
+    if (ready !== undefined) return ready
+    const statement = this.#connection.prepare(sql)
+    const made: KyselyStatement = {
+      reader: statement.columns().length > 0,
+      all: (parameters) => statement.all(...parameters),
+      run: (parameters) => statement.run(...parameters),
+      iterate: (parameters) => statement.iterate(...parameters),
+    }
+    if (this.#ready.size >= STATEMENTS_MAX) this.#ready.clear()
+    this.#ready.set(sql, made)
+    return made
+  }
+}
+
+/** Whether what was thrown says that the file is damaged or was never a database. */
+export function isDamage(thrown: unknown): boolean {
+  if (typeof thrown !== "object" || thrown === null || !("errcode" in thrown)) return false
+  const code = Number(thrown.errcode) & 0xff // The rest says more precisely what.
+  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB
+}
+
+/** Gives a damaged file and its log another name, so that nothing of it is lost. Resolves to that name. */
+export async function setAside(file: string, now: number): Promise<string> {
+  const stamp = new Date(now).toISOString().replace(/[-:]/g, "").slice(0, 15)
+  const other = `${file}.damaged-${stamp}`
+  await rename(file, other)
+  for (const end of ["-wal", "-shm"]) await rename(file + end, other + end).catch(() => {}) // Not always there.
+  return other
+}

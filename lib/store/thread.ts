@@ -1,0 +1,142 @@
+/**
+ * The store's thread, its inner side: does the jobs that it is sent, one after the other, and between them keeps the
+ * file within its limits, a step at a time. A thread of its own because SQLite waits where it works: for the disk, for
+ * another program's lock, for hashes and redaction of long texts. The other side is client.ts.
+ */
+import { messageOf } from "../errors.ts"
+import type { FlowSnapshot } from "../flow.ts"
+import type { JsonValue } from "../llm/json.ts"
+import { type Retention, Writer } from "./writer.ts"
+
+/** Milliseconds between two looks at the limits when nothing is stored. */
+const RETENTION_MS = 60_000
+
+export type StoreJob =
+  | { readonly kind: "store"; readonly snapshots: readonly FlowSnapshot[] }
+  | { readonly kind: "retain"; readonly retention: Retention }
+  | { readonly kind: "get"; readonly addon: string; readonly name: string; readonly key: string }
+  | {
+      readonly kind: "set"
+      readonly addon: string
+      readonly name: string
+      readonly key: string
+      readonly value: JsonValue
+    }
+  | { readonly kind: "delete"; readonly addon: string; readonly name: string; readonly key: string }
+  | { readonly kind: "entries"; readonly addon: string; readonly name: string; readonly after: string }
+  | { readonly kind: "close" }
+
+export interface StoreRequest {
+  readonly id: number
+  readonly job: StoreJob
+}
+
+export type StoreReply =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: string }
+  | { readonly id: 0; readonly warning: string }
+
+/** The part of a message port that the thread needs. */
+export interface StorePort {
+  on(event: "message", listener: (request: StoreRequest) => void): unknown
+  postMessage(reply: StoreReply): void
+  /** Lets the thread end. */
+  close(): void
+}
+
+/** Entries of an addon's that one answer holds. */
+export const ENTRIES_MAX = 1_000
+
+/** Answers every request, also one that fails. */
+export function serveStore(port: StorePort, file: string, now: () => number = Date.now): void {
+  const thread = new StoreThread(port, file, now)
+  port.on("message", (request) => thread.take(request))
+}
+
+class StoreThread {
+  readonly #port: StorePort
+  readonly #file: string
+  readonly #now: () => number
+  #writer: Writer | undefined
+  #retention: Retention | undefined
+  #queue: Promise<void> = Promise.resolve()
+  #waiting = 0
+  #isTidying = false
+  readonly #timer: NodeJS.Timeout
+
+  constructor(port: StorePort, file: string, now: () => number) {
+    this.#port = port
+    this.#file = file
+    this.#now = now
+    this.#timer = setInterval(() => this.#tidy(), RETENTION_MS).unref()
+  }
+
+  take({ id, job }: StoreRequest): void {
+    this.#waiting += 1
+    this.#queue = this.#queue.then(async () => {
+      try {
+        this.#port.postMessage({ id, value: await this.#do(job) })
+      } catch (thrown) {
+        this.#port.postMessage({ id, error: messageOf(thrown) })
+      }
+      this.#waiting -= 1
+      if (job.kind === "close") this.#port.close()
+      else this.#tidy()
+    })
+  }
+
+  async #do(job: StoreJob): Promise<unknown> {
+    if (job.kind === "close") return this.#close()
+    if (job.kind === "retain") {
+      this.#retention = job.retention
+      this.#writer?.retain(job.retention)
+      return undefined
+    }
+    const writer = await this.#opened()
+    switch (job.kind) {
+      case "store":
+        return await writer.store(job.snapshots)
+      case "get":
+        return await writer.get(job.addon, job.name, job.key)
+      case "set":
+        return await writer.set(job.addon, job.name, job.key, job.value, this.#now())
+      case "delete":
+        return await writer.delete(job.addon, job.name, job.key)
+      case "entries":
+        return await writer.list(job.addon, job.name, job.after, ENTRIES_MAX)
+    }
+  }
+
+  async #opened(): Promise<Writer> {
+    if (this.#writer !== undefined) return this.#writer
+    const writer = await Writer.open(this.#file, this.#now(), (other) => {
+      const warning = `${this.#file} is damaged: it is kept as ${other}, and a new one begins`
+      this.#port.postMessage({ id: 0, warning })
+    })
+    if (this.#retention !== undefined) writer.retain(this.#retention)
+    this.#writer = writer
+    return writer
+  }
+
+  #close(): void {
+    clearInterval(this.#timer)
+    this.#writer?.close()
+    this.#writer = undefined
+  }
+
+  /** A step of retention, and another one as long as there is more to do and no job waits. */
+  #tidy(): void {
+    if (this.#isTidying || this.#waiting > 0 || this.#writer === undefined) return
+    this.#isTidying = true
+    let hasMore = false
+    this.#queue = this.#queue.then(async () => {
+      try {
+        hasMore = (await this.#writer?.step(this.#now())) ?? false
+      } catch (thrown) {
+        this.#port.postMessage({ id: 0, warning: `keeping the history within its limits failed: ${messageOf(thrown)}` })
+      }
+      this.#isTidying = false
+      if (hasMore) setImmediate(() => this.#tidy())
+    })
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * The one writer of a history file: batches of flows in one transaction each, addons' records, and retention in small
+ * steps. It runs in the store's thread, and in tests without one.
+ */
+import type { Transaction } from "kysely"
+import { messageOf } from "../errors.ts"
+import type { FlowSnapshot } from "../flow.ts"
+import type { JsonValue } from "../llm/json.ts"
+import { dropContent, dropConversation, keepContents, keepConversation } from "./contents.ts"
+import { type ContentColumn, type FlowRecord, recordOf } from "./flow-record.ts"
+import { migrate } from "./migrations.ts"
+import { Redactor } from "./redaction.ts"
+import { CONTENT_COLUMNS, type FlowRow, type Schema } from "./schema.ts"
+import { isDamage, type OpenDatabase, openSqlite, setAside, singleValue } from "./sqlite.ts"
+
+/** Flows that one step of retention looks at, and turns that it deletes: some 10 ms. */
+const STEP_FLOWS_MAX = 50
+const STEP_TURNS_MAX = 500
+/** Pages that one step gives back to the system. */
+const STEP_PAGES_MAX = 256
+/** Over the size, so much is deleted that the next flow is not over it again. */
+const SIZE_GOAL = 0.95
+
+/** What is kept for how long. */
+export interface Retention {
+  /** Milliseconds; undefined: no limit. */
+  readonly maxAgeMs: number | undefined
+  /** Bytes that the file may use; undefined: no limit. */
+  readonly maxBytes: number | undefined
+}
+
+export class Writer {
+  readonly #open: OpenDatabase
+  readonly #redactor = new Redactor()
+  #retention: Retention = { maxAgeMs: undefined, maxBytes: undefined }
+  /** Whether the size was exceeded and the goal is not reached yet. */
+  #isShrinking = false
+
+  private constructor(open: OpenDatabase) {
+    this.#open = open
+  }
+
+  /** Opens a file, or makes it. A damaged one gets another name, which `onDamage` is told. */
+  static async open(file: string, now: number, onDamage: (other: string) => void): Promise<Writer> {
+    try {
+      return await Writer.#opened(file)
+    } catch (thrown) {
+      if (!isDamage(thrown)) throw thrown
+      onDamage(await setAside(file, now))
+      return await Writer.#opened(file)
+    }
+  }
+
+  static async #opened(file: string): Promise<Writer> {
+    const open = openSqlite(file)
+    try {
+      await migrate(open.db, file)
+      return new Writer(open)
+    } catch (thrown) {
+      open.close()
+      throw thrown
+    }
+  }
+
+  /** Stores flows, all or none of those that can be stored; resolves to the others: what was wrong, by the flow's id. */
+  async store(snapshots: readonly FlowSnapshot[]): Promise<ReadonlyMap<string, string>> {
+    const failed = new Map<string, string>()
+    const records = new Map<string, FlowRecord>()
+    for (const snapshot of snapshots) {
+      try {
+        records.set(snapshot.id, recordOf(snapshot, this.#redactor))
+      } catch (thrown) {
+        failed.set(snapshot.id, messageOf(thrown))
+      }
+    }
+    await this.#open.db.transaction().execute(async (db) => {
+      const ids = [...records.keys()]
+      // A flow that is there already stays as it is.
+      const there = ids.length === 0 ? [] : await db.selectFrom("flows").select("id").where("id", "in", ids).execute()
+      for (const { id } of there) records.delete(id)
+      for (const record of records.values()) await storeFlow(db, record)
+    })
+    return failed
+  }
+
+  retain(retention: Retention): void {
+    this.#retention = retention
+  }
+
+  /** One step towards the limits. Resolves to whether there is more to do. */
+  async step(now: number): Promise<boolean> {
+    const { maxAgeMs, maxBytes } = this.#retention
+    if (maxAgeMs !== undefined && (await this.#prune(now - maxAgeMs)) > 0) return true
+    if (maxBytes !== undefined && this.#isOver(maxBytes)) {
+      const isEnough = () => !this.#isOver(maxBytes)
+      if ((await this.#prune(undefined, isEnough)) > 0) return true
+    }
+    return this.#giveBack()
+  }
+
+  /** Deletes the oldest flows, at most a step's worth: those before `before`, or whichever. Resolves to how many it touched. */
+  async prune(before: number): Promise<number> {
+    return this.#prune(before)
+  }
+
+  /** Bytes of the file that are in use. */
+  get bytes(): number {
+    const { connection } = this.#open
+    const pages =
+      Number(singleValue(connection, "pragma page_count")) - Number(singleValue(connection, "pragma freelist_count"))
+    return pages * Number(singleValue(connection, "pragma page_size"))
+  }
+
+  async get(addon: string, name: string, key: string): Promise<string | undefined> {
+    const row = await this.#open.db
+      .selectFrom("addon_records")
+      .select("value")
+      .where("addon", "=", addon)
+      .where("name", "=", name)
+      .where("key", "=", key)
+      .executeTakeFirst()
+    return row?.value
+  }
+
+  async set(addon: string, name: string, key: string, value: JsonValue, now: number): Promise<void> {
+    const json = JSON.stringify(this.#redactor.json(value))
+    await this.#open.db
+      .insertInto("addon_records")
+      .values({ addon, name, key, value: json, updated_at: now })
+      .onConflict((conflict) =>
+        conflict.columns(["addon", "name", "key"]).doUpdateSet({ value: json, updated_at: now }),
+      )
+      .execute()
+  }
+
+  async delete(addon: string, name: string, key: string): Promise<void> {
+    await this.#open.db
+      .deleteFrom("addon_records")
+      .where("addon", "=", addon)
+      .where("name", "=", name)
+      .where("key", "=", key)
+      .execute()
+  }
+
+  /** Entries in the order of their keys, from behind `after`. */
+  async list(addon: string, name: string, after: string, limit: number): Promise<[string, string][]> {
+    const rows = await this.#open.db
+      .selectFrom("addon_records")
+      .select(["key", "value"])
+      .where("addon", "=", addon)
+      .where("name", "=", name)
+      .where("key", ">", after)
+      .orderBy("key")
+      .limit(limit)
+      .execute()
+    return rows.map(({ key, value }) => [key, value])
+  }
+
+  close(): void {
+    this.#open.close()
+  }
+
+  #isOver(maxBytes: number): boolean {
+    const { bytes } = this
+    this.#isShrinking = this.#isShrinking ? bytes > maxBytes * SIZE_GOAL : bytes > maxBytes
+    return this.#isShrinking
+  }
+
+  async #prune(before: number | undefined, isEnough = () => false): Promise<number> {
+    return this.#open.db.transaction().execute(async (db) => {
+      let query = db
+        .selectFrom("flows")
+        .select(["id", "conversation", ...CONTENT_COLUMNS])
+        .orderBy("started_at")
+        .orderBy("id")
+        .limit(STEP_FLOWS_MAX)
+      if (before !== undefined) query = query.where("started_at", "<", before)
+      let turns = STEP_TURNS_MAX
+      let touched = 0
+      for (const flow of await query.execute()) {
+        if (turns <= 0 || isEnough()) break
+        touched += 1
+        turns -= await dropFlow(db, flow, turns)
+      }
+      return touched
+    })
+  }
+
+  /** Gives free pages back, a few. */
+  #giveBack(): boolean {
+    const { connection } = this.#open
+    if (Number(singleValue(connection, "pragma freelist_count")) < STEP_PAGES_MAX) return false
+    // All rows are asked for: each of them is one page.
+    connection.prepare(`pragma incremental_vacuum(${STEP_PAGES_MAX})`).all()
+    return true
+  }
+}
+
+async function storeFlow(db: Transaction<Schema>, { row, contents, messages }: FlowRecord): Promise<void> {
+  const references = Object.fromEntries(Object.entries(contents).map(([column, { hash }]) => [column, hash]))
+  await keepContents(db, Object.values(contents))
+  const conversation = await keepConversation(db, messages)
+  await db
+    .insertInto("flows")
+    .values({ ...row, ...references, conversation })
+    .execute()
+}
+
+type PrunedFlow = Pick<FlowRow, "id" | "conversation" | ContentColumn>
+
+/**
+ * Deletes a flow with what only it refers to. A conversation that is too long for this step is shortened: the flow stays,
+ * and refers to what is left of it. Resolves to the turns that were deleted.
+ */
+async function dropFlow(db: Transaction<Schema>, flow: PrunedFlow, turnsMax: number): Promise<number> {
+  let dropped = 0
+  if (flow.conversation !== null) {
+    const done = await dropConversation(db, flow.conversation, turnsMax)
+    dropped = done.dropped
+    if (done.rest !== null) {
+      await db.updateTable("flows").set({ conversation: done.rest, incomplete: 1 }).where("id", "=", flow.id).execute()
+      return dropped
+    }
+  }
+  for (const column of CONTENT_COLUMNS) {
+    const hash = flow[column]
+    if (hash !== null) await dropContent(db, hash)
+  }
+  await db.deleteFrom("flows").where("id", "=", flow.id).execute()
+  return dropped
+}

@@ -1,0 +1,29 @@
+/**
+ * A module of ours as one plain script, for threads and processes of tests: to load TypeScript there takes seconds. It
+ * stands below the package, so that it finds what is installed.
+ */
+import { mkdir, rm } from "node:fs/promises"
+import { resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+import { build } from "esbuild"
+import type { Test } from "tap"
+
+let count = 0
+
+export async function bundled(t: Test, entry: string): Promise<URL> {
+  const folder = resolve(".tap", "scripts")
+  await mkdir(folder, { recursive: true })
+  const outfile = resolve(folder, `${process.pid}-${count++}.mjs`)
+  await build({
+    entryPoints: [resolve(entry)],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    packages: "external",
+    conditions: ["llmproxy-source"],
+    logLevel: "error",
+  })
+  t.teardown(() => rm(outfile, { force: true }))
+  return pathToFileURL(outfile)
+}

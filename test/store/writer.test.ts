@@ -1,0 +1,200 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { type Test, test } from "tap"
+import type { FlowSnapshot } from "../../lib/flow.ts"
+import { openSqlite, singleValue } from "../../lib/store/sqlite.ts"
+import { Writer } from "../../lib/store/writer.ts"
+import { chat, START } from "../helpers/flow-snapshots.ts"
+
+async function place(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "llmproxy-store-"))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  return join(folder, "history.db")
+}
+
+async function writerIn(t: Test): Promise<{ file: string; writer: Writer; value(sql: string): unknown }> {
+  const file = await place(t)
+  const writer = await Writer.open(file, START, () => t.fail("damaged"))
+  t.teardown(() => writer.close())
+  const value = (sql: string) => {
+    const open = openSqlite(file, { readOnly: true })
+    try {
+      return singleValue(open.connection, sql)
+    } finally {
+      open.close()
+    }
+  }
+  return { file, writer, value }
+}
+
+/** Deletes until nothing is left to do; resolves to the number of steps. */
+async function tidy(writer: Writer, now: number): Promise<number> {
+  for (let steps = 0; ; steps++) if (!(await writer.step(now))) return steps
+}
+
+const NO_LIMITS = { maxAgeMs: undefined, maxBytes: undefined }
+
+test("a conversation that is sent again is stored once", async (t) => {
+  const { writer, value } = await writerIn(t)
+  const messages = Array.from({ length: 150 }, (_, i) => ({
+    role: i % 2 === 0 ? "user" : "assistant",
+    content: `message ${i} ${"x".repeat(1000)}`,
+  }))
+  await writer.store([chat({ messages: messages.slice(0, 148) })])
+  const before = { turns: value("select count(*) from turns"), bytes: writer.bytes }
+  t.equal(before.turns, 148)
+  for (let round = 0; round < 20; round++) await writer.store([chat({ messages: messages.slice(0, 148) })])
+  t.equal(value("select count(*) from turns"), 148, "the same conversation adds no turn")
+  await writer.store([chat({ messages })])
+  t.equal(value("select count(*) from turns"), 150, "a longer one adds what is new")
+  t.equal(value("select count(*) from flows"), 22)
+  t.ok(writer.bytes < before.bytes + 65_536, "twenty times 150 kB cost a few pages")
+})
+
+test("what two conversations share is stored once, and where they part they part", async (t) => {
+  const { writer, value } = await writerIn(t)
+  const shared = ["a", "b", "c"].map((content) => ({ role: "user", content }))
+  await writer.store([
+    chat({ messages: [...shared, { role: "user", content: "left" }] }),
+    chat({ messages: [...shared, { role: "user", content: "right" }, ...shared] }),
+  ])
+  t.equal(value("select count(*) from turns"), 3 + 1 + 4)
+  t.equal(value("select refs from turns where position = 2"), 2, "both go on from the third turn")
+})
+
+test("retention by age deletes the oldest flows and what only they refer to, in small steps", async (t) => {
+  const { writer, value } = await writerIn(t)
+  const shared = [{ role: "system", content: "You are kind." }]
+  const flow = (start: number) =>
+    chat({ start, messages: [...shared, { role: "user", content: `q ${start}` }], answer: `a ${start}` })
+  await writer.store(Array.from({ length: 120 }, (_, i) => flow(START + i)))
+  writer.retain({ ...NO_LIMITS, maxAgeMs: 1_000 })
+  const steps = await tidy(writer, START + 1_100)
+  t.ok(steps >= 2, `in ${steps} steps`)
+  t.equal(value("select count(*) from flows"), 20)
+  t.equal(value("select count(*) from turns"), 21)
+  t.equal(value("select refs from turns where position = 0"), 20)
+  // Per flow: its question and answer. Shared: system prompt, parameters, two heads.
+  t.equal(value("select count(*) from contents"), 2 * 20 + 4)
+  writer.retain({ ...NO_LIMITS, maxAgeMs: 0 })
+  await tidy(writer, START + 1_000_000)
+  t.equal(value("select count(*) from flows"), 0)
+  t.equal(value("select count(*) from turns"), 0, "no turn is left over")
+  t.equal(value("select count(*) from contents"), 0, "no content is left over")
+})
+
+test("a conversation longer than a step is deleted over several, and every step leaves a whole file", async (t) => {
+  const { writer, value } = await writerIn(t)
+  const messages = Array.from({ length: 1_300 }, (_, i) => ({ role: "user", content: `m ${i}` }))
+  await writer.store([chat({ start: START, messages })])
+  writer.retain({ ...NO_LIMITS, maxAgeMs: 1 })
+  t.equal(await writer.step(START + 10), true)
+  t.equal(value("select count(*) from turns"), 800)
+  t.equal(value("select count(*) from flows"), 1)
+  t.equal(
+    value("select count(*) from flows join turns on turns.hash = flows.conversation"),
+    1,
+    "the flow refers to what is left",
+  )
+  await tidy(writer, START + 10)
+  t.equal(value("select count(*) from turns"), 0)
+  t.equal(value("select count(*) from contents"), 0)
+})
+
+test("retention by size deletes the oldest until there is room, and gives the pages back", async (t) => {
+  const { file, writer, value } = await writerIn(t)
+  const flow = (i: number) =>
+    chat({ start: START + i, messages: [{ role: "user", content: `${i} ${"y".repeat(40_000)}` }] })
+  for (let i = 0; i < 100; i += 20) await writer.store(Array.from({ length: 20 }, (_, k) => flow(i + k)))
+  const maxBytes = 2_000_000
+  t.ok(writer.bytes > maxBytes)
+  writer.retain({ ...NO_LIMITS, maxBytes })
+  await tidy(writer, START)
+  t.ok(writer.bytes <= maxBytes, `${writer.bytes}`)
+  t.ok(Number(value("select count(*) from flows")) > 20, "not more than needed")
+  const kept = Number(value("select count(*) from flows"))
+  t.equal(value("select min(started_at) from flows"), START + 100 - kept, "the latest are kept")
+  const used = writer.bytes
+  writer.close()
+  t.ok((await stat(file)).size < used + 1_048_576, "the file is hardly larger than what is in it")
+})
+
+test("a file that is no database is kept under another name, with a warning", async (t) => {
+  const file = await place(t)
+  await writeFile(file, "this was a history once ".repeat(500))
+  const told: string[] = []
+  const writer = await Writer.open(file, START, (other) => told.push(other))
+  t.teardown(() => writer.close())
+  await writer.store([chat()])
+  t.equal(told.length, 1)
+  t.match(await readFile(told[0] ?? "", "utf8"), /^this was a history once/)
+})
+
+test("a flow that cannot be read costs itself, not its batch, and none is stored twice", async (t) => {
+  const { writer, value } = await writerIn(t)
+  const good = chat()
+  const bad = chat({}, { request: { ...good.request, url: "no url" } })
+  const failed = await writer.store([good, bad, good])
+  t.strictSame([...failed.keys()], [bad.id])
+  await writer.store([good])
+  t.equal(value("select count(*) from flows"), 1)
+})
+
+test("contents beyond the limit are left out, and the flow says so", async (t) => {
+  const { writer, value } = await writerIn(t)
+  await writer.store([chat({ messages: [{ role: "user", content: "z".repeat(17 * 1024 * 1024) }] })])
+  t.equal(value("select incomplete from flows"), 1)
+  t.equal(value("select count(*) from contents"), 0)
+  t.ok(writer.bytes < 200_000)
+})
+
+test("what is one to one with a flow stands in its row", async (t) => {
+  const { writer, value } = await writerIn(t)
+  const parent = chat({ route: "local", usage: { cachedTokens: 3, reasoningTokens: 2, source: "counted" } })
+  const error = {
+    kind: "rate_limit",
+    status: 429,
+    message: "slow down",
+    code: "rate",
+    type: undefined,
+    raw: undefined,
+  } as const
+  const child: FlowSnapshot = {
+    ...chat({}, { parentId: parent.id, error: { source: "upstream", code: "cut", message: "cut off" } }),
+    llm: { dialect: "openai-chat", model: "m", completion: undefined, error },
+  }
+  await writer.store([{ ...parent, metadata: { "guard.tries": 2 } }, child])
+  const columns =
+    "route, route_reason, route_tokens, input_tokens, cached_tokens, reasoning_tokens, usage_source, metadata"
+  t.strictSame(
+    value(`select json_array(${columns}) from flows where parent_id is null`),
+    JSON.stringify(["local", "fits", 12, 10, 3, 2, "counted", '{"guard.tries":2}']),
+  )
+  t.strictSame(
+    value(
+      "select json_array(parent_id, error_code, llm_error_kind, llm_error_message, status) from flows where parent_id is not null",
+    ),
+    JSON.stringify([parent.id, "cut", "rate_limit", "slow down", 200]),
+  )
+})
+
+test("the files are nobody else's to read", { skip: process.platform === "win32" }, async (t) => {
+  const { file, writer } = await writerIn(t)
+  await writer.store([chat()])
+  const folder = join(file, "..")
+  for (const name of await readdir(folder)) t.equal((await stat(join(folder, name))).mode & 0o777, 0o600, name)
+})
+
+test("addons' records are kept by addon, name and key, without secrets", async (t) => {
+  const { writer } = await writerIn(t)
+  await writer.set("a", "ratios", "gpt", { ratio: 1.3, apiKey: "abc" }, START)
+  await writer.set("a", "ratios", "gpt", { ratio: 1.4, apiKey: "abc" }, START)
+  await writer.set("a", "ratios", "llama", 2, START)
+  await writer.set("b", "ratios", "gpt", null, START)
+  t.equal(await writer.get("a", "ratios", "gpt"), '{"ratio":1.4,"apiKey":"***"}')
+  t.strictSame(await writer.list("a", "ratios", "gpt", 10), [["llama", "2"]])
+  await writer.delete("a", "ratios", "gpt")
+  t.equal(await writer.get("a", "ratios", "gpt"), undefined)
+  t.equal(await writer.get("b", "ratios", "gpt"), "null")
+})
