@@ -45,6 +45,8 @@ export interface Rig {
   readonly local: ScriptedOrigin | undefined
   readonly cloud: ScriptedOrigin
   readonly lines: string[]
+  /** The folder of the CA and the history. */
+  readonly confdir: string
   /** A connection to the proxy's own address. */
   door(): Promise<Wire>
   /** A connection that the client believes to be to `host`. */
@@ -121,6 +123,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     local,
     cloud,
     lines,
+    confdir: join(folder, "conf"),
     door,
     async through(host = CLOUD) {
       const wire = await Wire.tunnel(port, `${host}:443`)

@@ -1,0 +1,90 @@
+/**
+ * Keeps what was said: every flow that speaks with a model goes into the history file, with its route, its tokens and its
+ * attempts, and, if asked for, into the files that Pythagora-LLM-Proxy wrote. It only looks on: nothing waits for it.
+ * Secrets are blanked out before anything is written. `llmproxy history` reads what is kept.
+ */
+import { type AddonContext, countUsage, defineAddon, type Flow, type FlowSnapshot, Redactor } from "llmproxy"
+import { LiveFiles } from "./history/live-files.ts"
+import { OPTIONS } from "./history/options.ts"
+
+const DAY_MS = 86_400_000
+const MB = 1_000_000
+/** Flows whose tokens are being counted. Further ones are kept uncounted. */
+const COUNTING_MAX = 256
+
+export default defineAddon({
+  name: "history",
+  options: OPTIONS,
+  setup(context) {
+    const { options, history } = context
+    const recorder = new Recorder(context)
+    const ended = (flow: Flow) => {
+      if (flow.llm !== undefined || options.all) recorder.take(flow)
+    }
+    return {
+      configure() {
+        const { maxAgeDays, maxSizeMb } = options
+        history.retain({
+          maxAgeMs: maxAgeDays === 0 ? undefined : maxAgeDays * DAY_MS,
+          maxBytes: maxSizeMb === 0 ? undefined : maxSizeMb * MB,
+        })
+      },
+      // Listening is what makes the core read requests and answers; what it has read then stands in the flow.
+      llmRequest() {},
+      llmResponse() {},
+      llmError() {},
+      response: ended,
+      error: ended,
+      done: () => recorder.finish(),
+    }
+  },
+})
+
+class Recorder {
+  readonly #context: AddonContext<typeof OPTIONS>
+  readonly #files: LiveFiles
+  readonly #counting = new Set<Promise<void>>()
+
+  constructor(context: AddonContext<typeof OPTIONS>) {
+    const { options, log, clock } = context
+    this.#context = context
+    this.#files = new LiveFiles({ options, log, redactor: new Redactor(), now: () => clock.now() })
+  }
+
+  /** The flow is over. */
+  take(flow: Flow): void {
+    const snapshot = flow.snapshot()
+    const usage = snapshot.llm?.completion?.usage
+    const isKnown = usage === undefined || (usage.inputTokens !== undefined && usage.outputTokens !== undefined)
+    if (isKnown || this.#counting.size >= COUNTING_MAX) {
+      this.#keep(snapshot)
+      return
+    }
+    const counting = this.#counted(flow, snapshot)
+      .then((counted) => this.#keep(counted))
+      .finally(() => this.#counting.delete(counting))
+    this.#counting.add(counting)
+  }
+
+  /** Resolves when all is written. */
+  async finish(): Promise<void> {
+    await Promise.all(this.#counting)
+    await Promise.all([this.#context.history.flush(), this.#files.finish()])
+  }
+
+  async #counted(flow: Flow, snapshot: FlowSnapshot): Promise<FlowSnapshot> {
+    const { llm } = snapshot
+    if (llm?.completion === undefined) return snapshot
+    try {
+      const usage = await countUsage(flow, this.#context.tokens)
+      return { ...snapshot, llm: { ...llm, completion: { ...llm.completion, usage } } }
+    } catch {
+      return snapshot // The counter is busy; its source then says "none".
+    }
+  }
+
+  #keep(snapshot: FlowSnapshot): void {
+    void this.#context.history.record(snapshot) // What is dropped is counted and said there.
+    this.#files.write(snapshot)
+  }
+}
