@@ -121,7 +121,12 @@ export class FlowRequestState implements FlowRequest {
 
   /** The body as it goes to the upstream: collected, or the rest of what streams. Called once. */
   outgoing(): Body {
-    if (this.#collected !== undefined) return new BufferBody(this.#collected)
+    if (this.#collected !== undefined) {
+      const whole = new BufferBody(this.#collected)
+      // What came in chunks leaves in chunks, trailers behind them, unless an addon has put another body in its place.
+      const inChunks = !this.edited && this.#client.body.length === undefined
+      return inChunks ? { length: undefined, read: () => whole.read() } : whole
+    }
     if (this.#prefix === undefined) return this.#client.body
     return new PrefixedBody(this.#prefix, this.#client.body)
   }

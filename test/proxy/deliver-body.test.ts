@@ -304,3 +304,18 @@ test("a kept JSON answer can be read as JSON", async (t) => {
   await host.settled()
   assert.deepEqual(json, { a: [1] })
 })
+
+test("a collected body that came in chunks leaves in chunks, its trailers behind it, an empty one too", async (t) => {
+  const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
+  const host = await startHost(t, { addons: [reads({}, { collect: true })] })
+  const wire = await host.connect()
+  const head = `POST http://127.0.0.1:${up.port}/ HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n`
+  for (const body of ["3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n", "0\r\n\r\n"]) {
+    wire.write(head + body)
+    await wire.response()
+  }
+  const [full, empty] = up.requests
+  assert.equal(full?.rawBody.toString(), "5\r\nabcde\r\n0\r\nX-Sum: 5\r\n\r\n")
+  assert.match(empty?.head ?? "", /Transfer-Encoding: chunked/)
+  assert.equal(empty?.rawBody.toString(), "0\r\n\r\n")
+})

@@ -58,8 +58,7 @@ function originScript(exchanges: readonly GeneratedExchange[], witness: Witness,
     const [, ...lines] = request.head.split("\r\n")
     digests.request = digest(lines, request.body, host)
     const trailers = exchange.request.trailers.map((line) => `${line}\r\n`).join("")
-    // A collected body leaves with its length, which has no place for trailers.
-    const framed = exchange.request.framing === "chunked" && id % 2 === 1
+    const framed = exchange.request.framing === "chunked"
     if (framed && !request.rawBody.toString("latin1").endsWith(`0\r\n${trailers}\r\n`))
       digests.request = "other trailers"
     const random = new Random(seed + id)
