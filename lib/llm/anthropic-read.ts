@@ -130,12 +130,16 @@ export class MessageReader {
 
   /** The start tells the input, the end the output and perhaps the input again: each report is the whole so far. */
   #usageDeltas(value: JsonValue | undefined): Delta[] {
-    const told = Object.entries(objectOf(value) ?? {}).filter(([, count]) => count !== null)
-    if (told.length === 0) return []
-    this.#usage = { ...this.#usage, ...Object.fromEntries(told) }
+    if (!isObject(value)) return []
+    this.#usage = withCounts(this.#usage, value)
     const usage = readMessageUsage(this.#usage)
     return usage ? [{ type: "usage", usage }] : []
   }
+}
+
+/** `counts` with those of a later report; null is no count. */
+export function withCounts(counts: JsonObject, later: JsonObject): JsonObject {
+  return { ...counts, ...Object.fromEntries(Object.entries(later).filter(([, count]) => count !== null)) }
 }
 
 /**

@@ -2,7 +2,7 @@
  * Anthropic's words as we write them: reasons to stop, usage, kinds of error. Shared by streams and whole answers.
  * Source: Anthropic's API reference, "Handling stop reasons" and "Errors".
  */
-import { isStopReason } from "./anthropic-read.ts"
+import { isStopReason, readMessageUsage } from "./anthropic-read.ts"
 import { contextOverflow } from "./context-errors.ts"
 import { errorKind } from "./error-kind.ts"
 import type { JsonObject } from "./json.ts"
@@ -59,6 +59,15 @@ export function writeMessageUsage(usage: Usage | undefined): JsonObject {
   if (usage?.cachedTokens !== undefined) json.cache_read_input_tokens = cached
   if (usage?.reasoningTokens !== undefined) json.output_tokens_details = { thinking_tokens: usage.reasoningTokens }
   return json
+}
+
+/** The provider's own counts where `usage` is still theirs: they say more, and clients add up what several events say. */
+export function usageAsTold(counts: JsonObject, usage: Usage | undefined): JsonObject {
+  const told = readMessageUsage(counts)
+  const same = told?.inputTokens === usage?.inputTokens && told?.outputTokens === usage?.outputTokens
+  if (told && same) return counts
+  const written = counts.cache_creation_input_tokens === undefined ? {} : { cache_creation_input_tokens: 0 }
+  return { ...written, ...writeMessageUsage(usage) }
 }
 
 /** `{"type":"error","error":{"type","message"}}`. There is no place for a code: its kind becomes the type. */

@@ -4,11 +4,13 @@
  */
 
 import { AnswerLimit } from "./answer-limit.ts"
-import { stopWord, writeMessageUsage } from "./anthropic-words.ts"
+import { messageFinish, withCounts } from "./anthropic-read.ts"
+import { stopWord, usageAsTold } from "./anthropic-words.ts"
 import type { EncodeContext, StreamEncoder } from "./dialect.ts"
-import { isObject, type JsonObject, type JsonValue, numberOf, objectOf, parseJson, stringOf } from "./json.ts"
+import { isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
 import type { Delta, FinishReason, Usage } from "./model.ts"
 import { namedEvent } from "./sse-json.ts"
+import { argumentsObject, isWholeObject } from "./tool-arguments.ts"
 
 type CallDelta = Extract<Delta, { type: "toolCall" }>
 
@@ -24,10 +26,12 @@ interface OpenBlock {
 interface KnownCall {
   id: string | undefined
   name: string
+  /** Arguments that came before it opened. */
+  held: string
   opened: boolean
 }
 
-/** Blocks that pieces without a delta of ours belong to. */
+/** Blocks of the pieces that no delta of ours tells. */
 const PIECE_BLOCK: ReadonlyMap<string, string> = new Map([
   ["signature_delta", "thinking"],
   ["citations_delta", "text"],
@@ -45,8 +49,12 @@ export class MessageEncoder implements StreamEncoder {
   readonly #calls = new Map<number, KnownCall>()
   #waiting: Delta[] = []
   #finish: FinishReason | undefined
+  /** The reason to stop has left as it came. */
+  #endSent = false
   #stopSequence: JsonValue = null
   #usage: Usage | undefined
+  /** The counts of the answer that we read, in its own words. */
+  #counts: JsonObject = {}
 
   constructor(context: EncodeContext) {
     this.#fallbackId = context.id
@@ -56,6 +64,7 @@ export class MessageEncoder implements StreamEncoder {
   adopt(json: JsonValue | undefined, sent = false): void {
     if (!isObject(json)) return
     if (json.type === "message_start") this.#adoptMessage(objectOf(json.message) ?? {})
+    this.#counts = withCounts(this.#counts, objectOf(json.usage) ?? objectOf(objectOf(json.message)?.usage) ?? {})
     if (json.type === "message_delta") this.#stopSequence = objectOf(json.delta)?.stop_sequence ?? null
     if (sent) this.#noteSent(json)
     else if (json.type === "content_block_stop" && this.#open?.call === undefined) this.#endOfBlock = true
@@ -78,15 +87,22 @@ export class MessageEncoder implements StreamEncoder {
     let text = this.#start() + this.#close()
     const waiting = this.#waiting
     this.#waiting = []
-    for (const group of byBlock(waiting)) {
-      for (const delta of group) text += this.#write(delta)
+    for (const block of new Set(waiting.map(blockOf))) {
+      for (const delta of waiting) if (blockOf(delta) === block) text += this.#write(delta)
       text += this.#close()
     }
-    for (const [number, call] of this.#calls) if (!call.opened) text += this.#openCall(number, call)
+    for (const [number, call] of this.#calls) {
+      if (call.opened) continue
+      text += this.#openCall(number, call)
+      if (call.held.trim() !== "") text += this.#argumentsPiece(JSON.stringify(argumentsObject(call.held)))
+    }
+    return text + this.#close() + this.#ending() + namedEvent("message_stop", { type: "message_stop" })
+  }
+
+  #ending(): string {
+    if (this.#endSent && !this.#usage) return ""
     const delta = { stop_reason: stopWord(this.#finish, this.#calls.size > 0), stop_sequence: this.#stopSequence }
-    text += this.#close()
-    text += namedEvent("message_delta", { type: "message_delta", delta, usage: writeMessageUsage(this.#usage) })
-    return text + namedEvent("message_stop", { type: "message_stop" })
+    return namedEvent("message_delta", { type: "message_delta", delta, usage: usageAsTold(this.#counts, this.#usage) })
   }
 
   #content(delta: Delta): string {
@@ -94,7 +110,7 @@ export class MessageEncoder implements StreamEncoder {
     if ("index" in delta && delta.index !== 0) return ""
     const open = this.#open
     const interrupts = open?.call !== undefined && blockOf(delta) !== `call ${open.call}`
-    if (interrupts && (this.#waiting.length > 0 || !isWhole(open.json))) {
+    if (interrupts && (this.#waiting.length > 0 || !isWholeObject(open.json.join("")))) {
       this.#limit.hold(JSON.stringify(delta))
       this.#waiting.push(delta)
       return ""
@@ -121,19 +137,27 @@ export class MessageEncoder implements StreamEncoder {
   #call(delta: CallDelta): string {
     let call = this.#calls.get(delta.call)
     if (!call) {
-      call = { id: undefined, name: "", opened: false }
+      call = { id: undefined, name: "", held: "", opened: false }
       this.#calls.set(delta.call, call)
     }
-    if (!call.opened) {
-      call.id ??= delta.id
-      call.name += delta.name ?? ""
-    }
-    if (delta.arguments === "") return ""
-    // A call that was whole has been closed: only white space can follow.
-    if (call.opened && this.#open?.call !== delta.call) return ""
-    const start = call.opened ? "" : this.#openCall(delta.call, call)
-    this.#open?.json.push(this.#limit.hold(delta.arguments))
-    return start + this.#piece({ type: "input_json_delta", partial_json: delta.arguments })
+    if (call.opened) return this.#continueCall(delta)
+    call.id ??= delta.id
+    call.name += delta.name ?? ""
+    call.held += this.#limit.hold(delta.arguments)
+    // Clients parse the pieces as they come, and throw at what cannot become an object: that waits, to be wrapped.
+    if (!call.held.trimStart().startsWith("{")) return ""
+    return this.#openCall(delta.call, call) + this.#argumentsPiece(call.held)
+  }
+
+  /** A call that was whole may have been closed: only white space can follow. */
+  #continueCall(delta: CallDelta): string {
+    if (this.#open?.call !== delta.call || delta.arguments === "") return ""
+    return this.#argumentsPiece(this.#limit.hold(delta.arguments))
+  }
+
+  #argumentsPiece(json: string): string {
+    this.#open?.json.push(json)
+    return this.#piece({ type: "input_json_delta", partial_json: json })
   }
 
   #openCall(number: number, call: KnownCall): string {
@@ -147,7 +171,8 @@ export class MessageEncoder implements StreamEncoder {
     if (raw.type === "content_block_start" && isObject(raw.content_block)) return this.#openBlock(raw.content_block)
     if (raw.type !== "content_block_delta" || !isObject(raw.delta)) {
       const type = stringOf(raw.type)
-      return type === undefined || raw.choices !== undefined ? "" : this.#start() + namedEvent(type, raw)
+      // Another dialect's event has no type, or one with dots.
+      return type === undefined || type.includes(".") ? "" : this.#start() + namedEvent(type, raw)
     }
     const wanted = PIECE_BLOCK.get(stringOf(raw.delta.type) ?? "")
     const empty = wanted === "thinking" ? EMPTY_THINKING : { text: "" }
@@ -180,7 +205,7 @@ export class MessageEncoder implements StreamEncoder {
   #start(): string {
     if (this.#started) return ""
     this.#started = true
-    const rest = { content: [], stop_reason: null, stop_sequence: null, usage: writeMessageUsage(this.#usage) }
+    const rest = { content: [], stop_reason: null, stop_sequence: null, usage: usageAsTold(this.#counts, this.#usage) }
     return namedEvent("message_start", { type: "message_start", message: { ...this.#message, ...rest } })
   }
 
@@ -190,19 +215,20 @@ export class MessageEncoder implements StreamEncoder {
 
   /** Follows a stream whose events left as they came, so that we can go on where they end. */
   #noteSent(json: JsonObject): void {
-    const index = numberOf(json.index) ?? 0
+    this.#started = true
     switch (json.type) {
-      case "message_start":
-        this.#started = true
-        break
       case "content_block_start":
-        this.#noteBlock(index, objectOf(json.content_block) ?? {})
+        this.#noteBlock(numberOf(json.index) ?? this.#next, objectOf(json.content_block) ?? {})
         break
       case "content_block_delta":
         this.#open?.json.push(this.#limit.hold(stringOf(objectOf(json.delta)?.partial_json) ?? ""))
         break
       case "content_block_stop":
         this.#open = undefined
+        break
+      case "message_delta":
+        this.#endSent = true
+        this.#finish = messageFinish(stringOf(objectOf(json.delta)?.stop_reason) ?? "")
         break
     }
   }
@@ -211,7 +237,7 @@ export class MessageEncoder implements StreamEncoder {
     this.#next = index + 1
     const type = stringOf(block.type) ?? ""
     const call = type === "tool_use" ? this.#calls.size : undefined
-    if (call !== undefined) this.#calls.set(call, { id: stringOf(block.id), name: "", opened: true })
+    if (call !== undefined) this.#calls.set(call, { id: stringOf(block.id), name: "", held: "", opened: true })
     this.#open = { index, type, call, json: [] }
   }
 }
@@ -221,19 +247,4 @@ const EMPTY_THINKING = { thinking: "", signature: "" }
 /** Which block a delta belongs to. */
 function blockOf(delta: Delta): string {
   return delta.type === "toolCall" ? `call ${delta.call}` : delta.type
-}
-
-/** The deltas of each block together, blocks in the order of their first. */
-function byBlock(deltas: readonly Delta[]): Delta[][] {
-  const groups = new Map<string, Delta[]>()
-  for (const delta of deltas) {
-    const group = groups.get(blockOf(delta))
-    if (group) group.push(delta)
-    else groups.set(blockOf(delta), [delta])
-  }
-  return [...groups.values()]
-}
-
-function isWhole(json: readonly string[]): boolean {
-  return isObject(parseJson(json.join("")))
 }

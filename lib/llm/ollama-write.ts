@@ -5,10 +5,10 @@
  */
 import { AnswerLimit } from "./answer-limit.ts"
 import type { EncodeContext, StreamEncoder } from "./dialect.ts"
-import { isObject, type JsonObject, type JsonValue, parseJson, stringOf } from "./json.ts"
+import { isObject, type JsonObject, type JsonValue, stringOf } from "./json.ts"
 import type { Completion, Delta, FinishReason, LlmRequest, ToolCall, Usage } from "./model.ts"
 import { OllamaGenerateRequest } from "./ollama-request.ts"
-import { argumentsObject } from "./tool-arguments.ts"
+import { argumentsObject, isWholeObject } from "./tool-arguments.ts"
 
 type CallDelta = Extract<Delta, { type: "toolCall" }>
 
@@ -92,7 +92,7 @@ export class OllamaEncoder implements StreamEncoder {
     call.id ??= delta.id
     call.name += delta.name ?? ""
     call.arguments += this.#limit.hold(delta.arguments)
-    if (!known && call.name !== "" && isObject(parseJson(call.arguments))) return this.#line(withCalls([call]))
+    if (!known && call.name !== "" && isWholeObject(call.arguments)) return this.#line(withCalls([call]))
     this.#calls.set(delta.call, call)
     return ""
   }

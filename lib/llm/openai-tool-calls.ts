@@ -4,9 +4,9 @@
  * the name (LM Studio, Gemini), or make a new id for each piece (vLLM). No piece may be lost or joined to the wrong call.
  */
 import { FlowError } from "../errors.ts"
-import { arrayOf, type JsonObject, type JsonValue, objectOf, parseJson, stringOf } from "./json.ts"
+import { arrayOf, type JsonObject, type JsonValue, objectOf, stringOf } from "./json.ts"
 import type { Delta } from "./model.ts"
-import { argumentsText } from "./tool-arguments.ts"
+import { argumentsText, isWholeObject } from "./tool-arguments.ts"
 
 /** Calls in one choice. Each is remembered to the end of the answer, so an endless stream of them must end. */
 export const TOOL_CALLS_MAX = 512
@@ -83,12 +83,12 @@ export class ToolCallTracker {
     const last = this.#calls.at(-1)
     if (!last || touched.has(last)) return undefined
     if (piece.id !== undefined && last.id !== undefined) return undefined
-    return piece.name !== undefined && (last.name !== piece.name || isWhole(piece.arguments)) ? undefined : last
+    return piece.name !== undefined && (last.name !== piece.name || isWholeObject(piece.arguments)) ? undefined : last
   }
 
   #add(piece: Piece): Call {
     if (this.#calls.length === TOOL_CALLS_MAX) throw tooManyCalls(this.#choice)
-    const whole = isWhole(piece.arguments)
+    const whole = isWholeObject(piece.arguments)
     const call = { number: this.#calls.length, index: piece.index, whole, id: undefined, name: undefined }
     this.#calls.push(call)
     return call
@@ -109,11 +109,7 @@ function isOther(call: Call, piece: Piece): boolean {
   if (piece.name === undefined || (piece.id !== undefined && piece.id === call.id)) return false
   const otherId = piece.id !== undefined && call.id !== undefined
   // A new id with the same name and a part of the arguments is vLLM's id per piece.
-  return isWhole(piece.arguments) ? otherId || call.whole : otherId && piece.name !== call.name
-}
-
-function isWhole(text: string): boolean {
-  return objectOf(parseJson(text)) !== undefined
+  return isWholeObject(piece.arguments) ? otherId || call.whole : otherId && piece.name !== call.name
 }
 
 function pieceOf(entry: JsonObject, fn: JsonObject): Piece {

@@ -4,11 +4,12 @@
  */
 import { AnswerLimit } from "./answer-limit.ts"
 import type { EncodeContext, StreamEncoder } from "./dialect.ts"
-import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, parseJson, stringOf } from "./json.ts"
+import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
 import type { Completion, Delta, FinishReason, Usage } from "./model.ts"
 import { CALLS, OutputItem, PARTS, type PartKind } from "./responses-items.ts"
 import { callItem, ending, messageItem, reasoningItem, responseHead, toolTypes } from "./responses-words.ts"
 import { namedEvent } from "./sse-json.ts"
+import { isWholeObject } from "./tool-arguments.ts"
 
 type CallDelta = Extract<Delta, { type: "toolCall" }>
 
@@ -127,7 +128,8 @@ export class ResponsesEncoder implements StreamEncoder {
     const item = objectOf(raw.item)
     if (type === "response.output_text.annotation.added")
       return this.#output.findLast(({ open }) => open)?.annotation(objectOf(raw.annotation) ?? {}) ?? ""
-    if (!type.startsWith("response.")) return type === "" ? "" : this.#wholeItem(raw)
+    // An item of a response that came whole has an id; another dialect's event has none.
+    if (!type.startsWith("response.")) return typeof raw.id === "string" ? this.#wholeItem(raw) : ""
     if (index === undefined) return this.#start() + this.#renumbered(type, raw, {})
     const moved = this.#moved.get(index)
     if (moved && item && type.endsWith(".done")) return moved.replace(item)
@@ -138,7 +140,6 @@ export class ResponsesEncoder implements StreamEncoder {
     return type.endsWith(".done") ? events + opened.replace(item) : events
   }
 
-  /** An item of a response that came whole. */
   #wholeItem(item: JsonObject): string {
     const [opened, events] = this.#open(item)
     return events + opened.replace(item)
@@ -153,7 +154,7 @@ export class ResponsesEncoder implements StreamEncoder {
   #open(json: JsonObject): [OutputItem, string] {
     let events = this.#start()
     for (const item of this.#output) {
-      const whole = !CALLS.has(item.type) || isObject(parseJson(item.arguments))
+      const whole = !CALLS.has(item.type) || isWholeObject(item.arguments)
       if (item.open && whole && !this.#isMoved(item)) events += item.close()
     }
     const item = new OutputItem(this.#emit, this.#output.length, json)

@@ -21,3 +21,8 @@ export function argumentsText(value: JsonValue | undefined): string {
   const wrapped = isObject(value) && Object.keys(value).length === 1 ? stringOf(value[WRAPPED]) : undefined
   return wrapped ?? JSON.stringify(value)
 }
+
+/** Whether `text` is an object with nothing missing: no piece of a call can follow. */
+export function isWholeObject(text: string): boolean {
+  return isObject(parseJson(text))
+}

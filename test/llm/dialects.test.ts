@@ -137,6 +137,24 @@ for (const dialect of DIALECTS) {
       }
     })
 
+    // Where events stand alone, no more of them are written anew than were changed.
+    if (dialect.restates)
+      test(`${title}: taken over after any of its events, it ends as the same answer`, async (t) => {
+        const events = decode(dialect, bytes)
+        const { completion } = assemble(events)
+        for (let taken = 0; taken < events.length; taken++) {
+          const encoder = dialect.encoder(contextFor(dialect))
+          let text = ""
+          for (const [at, event] of events.entries()) {
+            encoder.adopt(event.json, at < taken)
+            if (at < taken) text += event.raw.toString("utf8")
+            else for (const delta of event.deltas) text += encoder.delta(delta)
+          }
+          const again = assemble(decode(dialect, Buffer.from(text + encoder.end())))
+          t.strictSame(comparable(again.completion), comparable(completion), `after event ${taken}`)
+        }
+      })
+
     test(`${title}: as a whole answer in JSON it is the same answer`, async (t) => {
       const { completion } = assemble(decode(dialect, bytes))
       const parsed = dialect.parseAnswer(dialect.writeAnswer(completion, contextFor(dialect)))
