@@ -41,6 +41,8 @@ export class OllamaEncoder implements StreamEncoder {
   readonly #generate: boolean
   readonly #limit = new AnswerLimit()
   readonly #calls = new Map<number, ToolCall>()
+  /** Calls that have left: nothing but white space can follow. */
+  readonly #written = new Set<number>()
   #head: JsonObject
   #last: JsonObject = {}
   #finish: FinishReason | undefined
@@ -87,18 +89,19 @@ export class OllamaEncoder implements StreamEncoder {
 
   /** The first piece of a call that is whole leaves at once, as Ollama's own do. */
   #call(delta: CallDelta): string {
+    if (this.#written.has(delta.call)) return ""
     const known = this.#calls.get(delta.call)
     const call = known ?? { id: undefined, name: "", arguments: "" }
     call.id ??= delta.id
     call.name += delta.name ?? ""
     call.arguments += this.#limit.hold(delta.arguments)
-    if (!known && call.name !== "" && isWholeObject(call.arguments)) return this.#line(withCalls([call]))
     this.#calls.set(delta.call, call)
-    return ""
+    return !known && call.name !== "" && isWholeObject(call.arguments) ? this.#flush() : ""
   }
 
   #flush(): string {
     const calls = [...this.#calls.values()]
+    for (const number of this.#calls.keys()) this.#written.add(number)
     this.#calls.clear()
     return calls.length === 0 ? "" : this.#line(withCalls(calls))
   }
