@@ -5,6 +5,9 @@
 import type { FlowSnapshot } from "./flow.ts"
 import type { JsonValue } from "./llm/json.ts"
 
+/** Where flows and records are kept, in the confdir. */
+export const HISTORY_FILE = "history.db"
+
 /** Flows on disk: `history.db` in the confdir, which `llmproxy history` reads. */
 export interface FlowHistory {
   /**

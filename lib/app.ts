@@ -5,6 +5,7 @@
 import { join } from "node:path"
 import type { Ca } from "../certs/ca.ts"
 import type { AddonDefinition, TokenService } from "./addon.ts"
+import { HISTORY_FILE } from "./addon-store.ts"
 import { type Clock, systemClock } from "./clock.ts"
 import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./core-options.ts"
 import { StartError } from "./errors.ts"
@@ -19,9 +20,6 @@ import { Listener } from "./proxy/listener.ts"
 import type { ProxyServer } from "./proxy/server.ts"
 import type { ProxySettings } from "./proxy/settings.ts"
 import { LazyStore } from "./store/lazy-store.ts"
-
-/** In the confdir. */
-export const HISTORY_FILE = "history.db"
 
 export interface AppOptions {
   readonly sources: OptionSources

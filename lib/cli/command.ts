@@ -58,6 +58,8 @@ export interface Command {
   readonly flags: Flags
   /** The words that may follow the name; none by default. */
   readonly words?: readonly string[]
+  /** How many more words may follow one of those, for `run` to judge; none by default. */
+  readonly operands?: number
   /** Whether something may stand behind `--`. */
   readonly takesRest?: boolean
   /** More help, below the flags. */

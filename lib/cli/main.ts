@@ -20,6 +20,7 @@ export const COMMANDS: Readonly<Record<string, Loader>> = {
   demo: async () => (await import("./demo.ts")).demoCommand,
   ca: async () => (await import("./ca.ts")).caCommand,
   doctor: async () => (await import("./doctor.ts")).doctorCommand,
+  history: async () => (await import("./history.ts")).historyCommand,
 }
 
 const COMMON_FLAGS: Flags = {
@@ -69,8 +70,8 @@ async function dispatch(argv: readonly string[], world: World): Promise<number> 
 }
 
 function checkWords(command: Command, words: readonly string[], named: boolean): void {
-  const { words: allowed = [] } = command
-  const [word] = allowed.length > 0 && allowed.includes(words[0] ?? "") ? words.slice(1) : words
+  const { words: allowed = [], operands = 0 } = command
+  const [word] = allowed.includes(words[0] ?? "") ? words.slice(1 + operands) : words
   if (word === undefined) return
   if (Object.hasOwn(COMMANDS, word)) throw new UsageError(`${word}: a command comes first, as in llmproxy ${word} ...`)
   if (allowed.length > 0)

@@ -43,15 +43,16 @@ export class Writer {
   /** Opens a file, or makes it. A damaged one gets another name, which `onDamage` is told. */
   static async open(file: string, now: number, onDamage: (other: string) => void): Promise<Writer> {
     try {
-      return await Writer.#opened(file)
+      return await Writer.at(file)
     } catch (thrown) {
       if (!isDamage(thrown)) throw thrown
       onDamage(await setAside(file, now))
-      return await Writer.#opened(file)
+      return await Writer.at(file)
     }
   }
 
-  static async #opened(file: string): Promise<Writer> {
+  /** The same, but throws what SQLite says of a damaged one. */
+  static async at(file: string): Promise<Writer> {
     const open = openSqlite(file)
     try {
       await migrate(open.db, file)
@@ -90,16 +91,16 @@ export class Writer {
   /** One step towards the limits. Resolves to whether there is more to do. */
   async step(now: number): Promise<boolean> {
     const { maxAgeMs, maxBytes } = this.#retention
-    if (maxAgeMs !== undefined && (await this.#prune(now - maxAgeMs)) > 0) return true
+    if (maxAgeMs !== undefined && (await this.#prune(now - maxAgeMs)).touched > 0) return true
     if (maxBytes !== undefined && this.#isOver(maxBytes)) {
       const isEnough = () => !this.#isOver(maxBytes)
-      if ((await this.#prune(undefined, isEnough)) > 0) return true
+      if ((await this.#prune(undefined, isEnough)).touched > 0) return true
     }
-    return this.#giveBack()
+    return this.giveBack()
   }
 
-  /** Deletes the oldest flows, at most a step's worth: those before `before`, or whichever. Resolves to how many it touched. */
-  async prune(before: number): Promise<number> {
+  /** Deletes the oldest flows that began before `before`, a step's worth of them. Touches none when there are none left. */
+  prune(before: number): Promise<Step> {
     return this.#prune(before)
   }
 
@@ -166,7 +167,7 @@ export class Writer {
     return this.#isShrinking
   }
 
-  async #prune(before: number | undefined, isEnough = () => false): Promise<number> {
+  async #prune(before: number | undefined, isEnough = () => false): Promise<Step> {
     return this.#open.db.transaction().execute(async (db) => {
       let query = db
         .selectFrom("flows")
@@ -175,19 +176,21 @@ export class Writer {
         .orderBy("id")
         .limit(STEP_FLOWS_MAX)
       if (before !== undefined) query = query.where("started_at", "<", before)
+      const step = { touched: 0, deleted: 0 }
       let turns = STEP_TURNS_MAX
-      let touched = 0
       for (const flow of await query.execute()) {
         if (turns <= 0 || isEnough()) break
-        touched += 1
-        turns -= await dropFlow(db, flow, turns)
+        const { isDeleted, dropped } = await dropFlow(db, flow, turns)
+        turns -= dropped
+        step.touched += 1
+        step.deleted += Number(isDeleted)
       }
-      return touched
+      return step
     })
   }
 
-  /** Gives free pages back, a few. */
-  #giveBack(): boolean {
+  /** Gives free pages back to the system, a few. False: there are hardly any. */
+  giveBack(): boolean {
     const { connection } = this.#open
     if (Number(singleValue(connection, "pragma freelist_count")) < STEP_PAGES_MAX) return false
     // All rows are asked for: each of them is one page.
@@ -208,18 +211,28 @@ async function storeFlow(db: Transaction<Schema>, { row, contents, messages }: F
 
 type PrunedFlow = Pick<FlowRow, "id" | "conversation" | ContentColumn>
 
+/** What one step has done: flows that it looked at, and those that are gone. */
+interface Step {
+  readonly touched: number
+  readonly deleted: number
+}
+
 /**
  * Deletes a flow with what only it refers to. A conversation that is too long for this step is shortened: the flow stays,
- * and refers to what is left of it. Resolves to the turns that were deleted.
+ * and refers to what is left of it. `dropped`: the turns that were deleted.
  */
-async function dropFlow(db: Transaction<Schema>, flow: PrunedFlow, turnsMax: number): Promise<number> {
+async function dropFlow(
+  db: Transaction<Schema>,
+  flow: PrunedFlow,
+  turnsMax: number,
+): Promise<{ isDeleted: boolean; dropped: number }> {
   let dropped = 0
   if (flow.conversation !== null) {
     const done = await dropConversation(db, flow.conversation, turnsMax)
     dropped = done.dropped
     if (done.rest !== null) {
       await db.updateTable("flows").set({ conversation: done.rest, incomplete: 1 }).where("id", "=", flow.id).execute()
-      return dropped
+      return { isDeleted: false, dropped }
     }
   }
   for (const column of CONTENT_COLUMNS) {
@@ -227,5 +240,5 @@ async function dropFlow(db: Transaction<Schema>, flow: PrunedFlow, turnsMax: num
     if (hash !== null) await dropContent(db, hash)
   }
   await db.deleteFrom("flows").where("id", "=", flow.id).execute()
-  return dropped
+  return { isDeleted: true, dropped }
 }

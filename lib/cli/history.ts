@@ -1,0 +1,176 @@
+/**
+ * `llmproxy history`: lists, shows, exports, sums up and prunes what the history addon has kept. Works beside a running
+ * proxy: the connection can only read, save for prune, which waits for its turn as a second proxy would.
+ */
+import { existsSync } from "node:fs"
+import { open, rename, rm } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import { HISTORY_FILE } from "../addon-store.ts"
+import { didYouMean } from "../did-you-mean.ts"
+import { messageOf, StartError, UsageError } from "../errors.ts"
+import { printable } from "../log.ts"
+import { EXPORT_FORMATS, type ExportFormat, exporterFor, isAnswered } from "../store/exports.ts"
+import type { Reader } from "../store/reader.ts"
+import type { Command, CommandLine } from "./command.ts"
+import { FILTER_FLAGS, filterOf, limitOf } from "./history/filters.ts"
+import { flowText, listLine, statsText } from "./history/text.ts"
+import { paintFor } from "./paint.ts"
+import { PLACE_FLAGS, sourcesOf } from "./proxy-flags.ts"
+import type { World } from "./world.ts"
+
+const ACTIONS = ["list", "show", "export", "prune", "stats"] as const
+
+/** Flows that are listed when nobody says how many. */
+const LIST_LIMIT = 50
+
+export const historyCommand: Command = {
+  name: "history",
+  usage: "llmproxy history [list|show ID|export|prune|stats] [options]",
+  help: "list, show, export, prune or sum up what the history addon has kept",
+  flags: {
+    ...FILTER_FLAGS,
+    attempts: { type: "switch", help: "List attempts, too: requests that addons sent for a client's." },
+    format: {
+      type: "text",
+      value: "FORMAT",
+      help: `Of an export: ${EXPORT_FORMATS.join(", ")}.`,
+      default: "openai-jsonl",
+    },
+    output: { type: "text", alias: "o", value: "FILE", help: "Where an export goes.", default: "standard output" },
+    file: { type: "text", value: "FILE", help: "The history to read.", default: `${HISTORY_FILE} in the confdir` },
+    ...PLACE_FLAGS,
+  },
+  words: ACTIONS,
+  operands: 1,
+  async run(line, world) {
+    const [action = "list", operand, ...more] = line.words
+    if (operand !== undefined && (action !== "show" || more.length > 0))
+      throw new UsageError(`history ${action}: takes no "${more[0] ?? operand}"`)
+    const file = await fileOf(line, world)
+    if (action === "prune") return await prune(file, line, world)
+    const format = formatOf(line)
+    const { Reader } = await import("../store/reader.ts")
+    const reader = await Reader.open(file)
+    try {
+      if (action === "show") await show(reader, operand, world)
+      else if (action === "export") await exportTo(reader, format, line, world)
+      else if (action === "stats") await stats(reader, line, world)
+      else await list(reader, line, world)
+      return 0
+    } finally {
+      reader.close()
+    }
+  },
+}
+
+async function fileOf(line: CommandLine, world: World): Promise<string> {
+  const named = line.text("file")
+  if (named !== undefined) return resolve(world.cwd, named)
+  return join((await sourcesOf(line, world)).confdir, HISTORY_FILE)
+}
+
+async function list(reader: Reader, line: CommandLine, world: World): Promise<void> {
+  const paint = await paintFor(world.env, world.out.isTerminal)
+  const limit = limitOf(line) ?? LIST_LIMIT
+  const flows = await reader.list(filterOf(line, world.clock.now()), limit)
+  for (const flow of flows) world.out.write(listLine(flow, paint))
+  if (flows.length === 0) world.err.write("no flows\n")
+  else if (flows.length === limit && line.text("limit") === undefined)
+    world.err.write(`the latest ${limit}; --limit shows more\n`)
+}
+
+async function show(reader: Reader, id: string | undefined, world: World): Promise<void> {
+  if (id === undefined) throw new UsageError("history show: the id is missing; llmproxy history lists them")
+  const paint = await paintFor(world.env, world.out.isTerminal)
+  const flow = await reader.flow(id)
+  world.out.write(flowText(await reader.exchange(flow), await reader.attempts(flow.id), paint))
+}
+
+async function stats(reader: Reader, line: CommandLine, world: World): Promise<void> {
+  const paint = await paintFor(world.env, world.out.isTerminal)
+  world.out.write(statsText(await reader.stats(filterOf(line, world.clock.now())), paint))
+}
+
+function formatOf(line: CommandLine): ExportFormat {
+  const text = line.text("format") ?? "openai-jsonl"
+  const format = EXPORT_FORMATS.find((one) => one === text)
+  if (format !== undefined) return format
+  throw new UsageError(`--format ${text}: write one of ${EXPORT_FORMATS.join(", ")}${didYouMean(text, EXPORT_FORMATS)}`)
+}
+
+/** Where an export goes. */
+interface Sink {
+  write(text: string): Promise<void>
+  end(): Promise<void>
+  abandon(): Promise<void>
+}
+
+async function exportTo(reader: Reader, format: ExportFormat, line: CommandLine, world: World): Promise<void> {
+  const exporter = exporterFor(format)
+  const filter = { ...filterOf(line, world.clock.now()), attempts: false }
+  const limit = limitOf(line)
+  const output = line.text("output")
+  const sink = output === undefined || output === "-" ? outputSink(world) : await fileSink(resolve(world.cwd, output))
+  let written = 0
+  let skipped = 0
+  try {
+    await sink.write(exporter.head)
+    for await (const flow of reader.flows(filter, limit)) {
+      const exchange = await reader.exchange(flow)
+      if (isAnswered(exchange)) await sink.write(exporter.one(exchange, written++))
+      else skipped += 1
+    }
+    await sink.write(exporter.foot(written))
+    await sink.end()
+  } catch (thrown) {
+    await sink.abandon()
+    throw thrown
+  }
+  const left = skipped === 0 ? "" : `, ${skipped} left out: no whole answer`
+  world.err.write(`${written} exported as ${format}${left}\n`)
+}
+
+/** Standard output. A terminal gets nothing that could steer it. */
+function outputSink({ out }: World): Sink {
+  const shown = (text: string) => text.split("\n").map(printable).join("\n")
+  const done = () => Promise.resolve()
+  return { write: async (text) => out.write(out.isTerminal ? shown(text) : text), end: done, abandon: done }
+}
+
+/** A file that has its name only once it is whole, so that an old one is not lost to half an export. */
+async function fileSink(file: string): Promise<Sink> {
+  const partial = `${file}.part`
+  const told = async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await work
+    } catch (thrown) {
+      throw new StartError(`--output ${file}: ${messageOf(thrown)}`)
+    }
+  }
+  const handle = await told(open(partial, "w", 0o600))
+  return {
+    write: (text) => told(handle.writeFile(text)),
+    async end() {
+      await handle.close()
+      await told(rename(partial, file))
+    },
+    async abandon() {
+      await handle.close()
+      await rm(partial, { force: true })
+    },
+  }
+}
+
+async function prune(file: string, line: CommandLine, world: World): Promise<number> {
+  const { until, ...others } = filterOf(line, world.clock.now())
+  const other = Object.entries(others).find(([, value]) => value !== undefined && value !== false)
+  if (other !== undefined) throw new UsageError(`history prune: deletes by age alone, without --${other[0]}`)
+  if (until === undefined)
+    throw new UsageError("history prune: say up to when, for example --until 30d, or --until now for all")
+  if (!existsSync(file)) throw new StartError(`${file}: there is no history`)
+  const { pruneFile } = await import("../store/prune.ts")
+  const { flows, bytes } = await pruneFile(file, until)
+  const freed = (bytes / 1e6).toFixed(1)
+  world.out.write(`${flows} ${flows === 1 ? "flow" : "flows"} deleted, ${freed} MB given back\n`)
+  return 0
+}

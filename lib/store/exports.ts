@@ -1,0 +1,157 @@
+/**
+ * What was said, in the forms that fine-tuning programs and people read. One exchange at a time goes in, a text comes
+ * out: an export holds one conversation in memory. Pure.
+ */
+import { isObject, type JsonObject, type JsonValue, stringOf } from "../llm/json.ts"
+import type { Exchange } from "./reader.ts"
+
+export const EXPORT_FORMATS = ["openai-jsonl", "sharegpt", "alpaca", "seed", "markdown"] as const
+
+export type ExportFormat = (typeof EXPORT_FORMATS)[number]
+
+export interface Exporter {
+  /** Before the first exchange. */
+  readonly head: string
+  /** The text of the exchange that is the `index`-th. */
+  one(exchange: Answered, index: number): string
+  /** Behind the last of `count` exchanges. */
+  foot(count: number): string
+}
+
+/** An exchange to learn from. */
+export interface Answered extends Exchange {
+  readonly answer: JsonObject
+}
+
+/** Whether an exchange is whole: a client's own, kept with its contents, answered to its end. */
+export function isAnswered(exchange: Exchange): exchange is Answered {
+  const { flow, messages, answer } = exchange
+  if (flow.parent_id !== null || flow.incomplete !== 0 || flow.error_code !== null) return false
+  if (flow.llm_error_kind !== null || flow.finish_reason === "cut" || flow.finish_reason === "error") return false
+  if (answer === undefined || messages.length === 0) return false
+  return textOf(answer) !== "" || Array.isArray(answer.tool_calls)
+}
+
+export function exporterFor(format: ExportFormat): Exporter {
+  switch (format) {
+    case "openai-jsonl":
+      return lines(openai)
+    case "sharegpt":
+      return lines(sharegpt)
+    case "alpaca":
+      return lines(alpaca)
+    case "seed":
+      return { head: "[", one: seed, foot: (count) => (count === 0 ? "]\n" : "\n]\n") }
+    case "markdown":
+      return { head: "", one: markdown, foot: () => "" }
+  }
+}
+
+function lines(write: (exchange: Answered) => JsonValue): Exporter {
+  return { head: "", one: (exchange) => `${JSON.stringify(write(exchange))}\n`, foot: () => "" }
+}
+
+/** https://platform.openai.com/docs/guides/supervised-fine-tuning: a line is `{messages, tools?}`. */
+function openai(exchange: Answered): JsonObject {
+  const { tools, answer } = exchange
+  const { content = null, tool_calls: calls } = answer
+  const last: JsonObject = { role: "assistant", content, ...(calls === undefined ? {} : { tool_calls: calls }) }
+  return { messages: [...plainMessages(exchange), last], ...(Array.isArray(tools) ? { tools } : {}) }
+}
+
+const SHAREGPT_NAMES: Readonly<Record<string, string>> = { user: "human", assistant: "gpt", developer: "system" }
+
+function sharegpt(exchange: Answered): JsonObject {
+  const turn = (message: JsonObject) => {
+    const role = stringOf(message.role) ?? "user"
+    return { from: SHAREGPT_NAMES[role] ?? role, value: textWithCalls(message) }
+  }
+  return { conversations: [...plainMessages(exchange), exchange.answer].map(turn) }
+}
+
+/** Stanford Alpaca's names; what was said before the last question stands in LLaMA-Factory's `system` and `history`. */
+function alpaca(exchange: Answered): JsonObject {
+  const messages = plainMessages(exchange)
+  const last = messages.findLastIndex(({ role }) => role === "user")
+  const system = messages.filter(isSystem).map(textOf).join("\n\n")
+  const history: string[][] = []
+  let asked: string[] = []
+  for (const message of messages.slice(0, Math.max(0, last)).filter((one) => !isSystem(one))) {
+    if (message.role !== "assistant") {
+      asked.push(textOf(message))
+      continue
+    }
+    history.push([asked.join("\n\n"), textWithCalls(message)])
+    asked = []
+  }
+  const instruction = [...asked, textOf(messages[last] ?? {})].join("\n\n")
+  return {
+    instruction,
+    input: "",
+    output: textWithCalls(exchange.answer),
+    ...(system === "" ? {} : { system }),
+    ...(history.length === 0 ? {} : { history }),
+  }
+}
+
+/** Pythagora-LLM-Proxy's history.json, as Python's json.dumps(records, indent=4, ensure_ascii=False) writes it. */
+function seed({ flow, messages, answer }: Answered, index: number): string {
+  const record = {
+    instruction: messages
+      .map(textOf)
+      .filter((text) => text !== "")
+      .join(" "),
+    output: textOf(answer),
+    tokens: flow.route_tokens ?? flow.input_tokens ?? 0,
+    client: flow.route === "local" ? "Local LLM" : "OpenAI",
+  }
+  return `${index === 0 ? "" : ","}${JSON.stringify([record], null, 4).slice(1, -2)}`
+}
+
+function markdown(exchange: Answered, index: number): string {
+  const { flow, messages, answer } = exchange
+  const { started_at: start, answered_model: answered, model, route, input_tokens: input, output_tokens: output } = flow
+  const facts = [
+    answered ?? model ?? "",
+    route === null ? "" : `route ${route}`,
+    input === null ? "" : `${input} tokens in`,
+    output === null ? "" : `${output} out`,
+  ].filter((fact) => fact !== "")
+  const turn = (message: JsonObject) => {
+    const reasoning = stringOf(message.reasoning_content)
+    const thought = reasoning ? `> ${reasoning.trim().replaceAll("\n", "\n> ")}\n\n` : ""
+    return `### ${stringOf(message.role) ?? "user"}\n\n${thought}${textWithCalls(message)}\n\n`
+  }
+  const title = `## ${new Date(start).toISOString().slice(0, 19).replace("T", " ")} UTC\n\n${facts.join(", ")}\n\n`
+  return `${index === 0 ? "" : "---\n\n"}${title}${[...messages, answer].map(turn).join("")}`
+}
+
+/** Messages as OpenAI writes them; those of other dialects by their texts. */
+function plainMessages({ flow, messages }: Exchange): JsonObject[] {
+  if (flow.dialect === "openai-chat" || flow.dialect === "openai-completions") return [...messages]
+  return messages
+    .filter(({ role }) => typeof role === "string")
+    .map((message) => ({
+      role: message.role,
+      content: textOf(message),
+      ...(Array.isArray(message.tool_calls) ? { tool_calls: message.tool_calls } : {}),
+    }))
+}
+
+function isSystem({ role }: JsonObject): boolean {
+  return role === "system" || role === "developer"
+}
+
+/** The text of a message; of a list of parts, theirs. */
+export function textOf({ content }: JsonObject): string {
+  if (typeof content === "string") return content
+  if (!Array.isArray(content)) return ""
+  return content.flatMap((part) => (isObject(part) && stringOf(part.text) ? [stringOf(part.text)] : [])).join("\n")
+}
+
+/** The same with the calls of tools, which formats without a place for them have as text. */
+export function textWithCalls(message: JsonObject): string {
+  const calls = Array.isArray(message.tool_calls) ? message.tool_calls : []
+  const written = calls.map((call) => (isObject(call) ? JSON.stringify(call.function ?? call) : ""))
+  return [textOf(message), ...written].filter((text) => text !== "").join("\n")
+}

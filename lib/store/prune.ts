@@ -1,0 +1,47 @@
+/**
+ * Deletes old flows at a person's word. A second writer beside a running proxy is safe: each step is one transaction,
+ * SQLite lets one writer in at a time, and both wait for their turn. Steps are small and apart, so that the proxy's turn
+ * comes soon.
+ */
+import { setTimeout } from "node:timers/promises"
+import { StartError } from "../errors.ts"
+import { isDamage } from "./sqlite.ts"
+import { Writer } from "./writer.ts"
+
+/** Milliseconds between two steps, in which a proxy gets its turn. */
+const PAUSE_MS = 5
+
+export interface Pruned {
+  readonly flows: number
+  /** By which what is in use has shrunk. */
+  readonly bytes: number
+}
+
+/** Deletes the flows that began before `before`. Throws a StartError when the file cannot be written. */
+export async function pruneFile(file: string, before: number): Promise<Pruned> {
+  const writer = await opened(file)
+  try {
+    const { bytes } = writer
+    let flows = 0
+    for (;;) {
+      const { touched, deleted } = await writer.prune(before)
+      flows += deleted
+      if (touched === 0) break
+      await setTimeout(PAUSE_MS)
+    }
+    const after = writer.bytes
+    while (writer.giveBack()) await setTimeout(PAUSE_MS)
+    return { flows, bytes: bytes - after }
+  } finally {
+    writer.close()
+  }
+}
+
+async function opened(file: string): Promise<Writer> {
+  try {
+    return await Writer.at(file)
+  } catch (thrown) {
+    if (!isDamage(thrown)) throw thrown
+    throw new StartError(`${file}: is no history, or is damaged; nothing was deleted`)
+  }
+}
