@@ -59,6 +59,9 @@ export type ChunkTransform =
 /** A transform of deltas: returns the delta to keep it, others in its place, or undefined to drop it. */
 export type DeltaTransform = (delta: Delta) => Delta | readonly Delta[] | undefined
 
+/** The same for a stream on its way: after `end()`, what the call returns is the last of it, and the upstream is stopped. */
+export type StreamTransform = (delta: Delta, end: () => void) => ReturnType<DeltaTransform>
+
 export interface FlowResponse {
   status: number
   reason: string
@@ -77,7 +80,7 @@ export interface FlowResponse {
   /** In `responseHeaders`: changes chunks as they pass. A generator function is told by its being one. */
   transform(fn: ChunkTransform): void
   /** In `responseHeaders` of a flow that speaks a dialect: changes, adds or drops deltas. Untouched ones leave as they came. */
-  transformDeltas(fn: DeltaTransform): void
+  transformDeltas(fn: StreamTransform): void
   /** In `responseHeaders`: keep the answer back until `llmResponse` or `llmError` has accepted it. Only in a flow that has `llm`. */
   hold(): void
 }
@@ -88,6 +91,8 @@ export interface Reply {
   headers?: HeadersInit
   text?: string
   json?: JsonValue
+  /** What a model might have said: written in the client's dialect and form (SSE or JSON). */
+  completion?: Completion
   error?: { code: string; message: string; type?: string; param?: string }
 }
 

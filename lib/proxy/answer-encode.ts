@@ -4,7 +4,7 @@
  */
 import { messageOf } from "../errors.ts"
 import type { RespondOptions } from "../flow.ts"
-import { Headers } from "../headers.ts"
+import { Headers, type HeadersInit } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { uuidv7 } from "../uuid.ts"
 import type { AnswerState } from "./answer.ts"
@@ -53,10 +53,47 @@ export async function incomingFromAnswer(
   // A client that speaks no dialect gets the answer in its own.
   const client = flow.clientDialect ?? answer.dialect
   if (answer.failure !== undefined) return failureIncoming(client, answer)
-  if (client === undefined || answer.dialect === undefined) return rawIncoming(answer)
+  if (client === undefined || answer.dialect === undefined) return stopping(answer, rawIncoming(answer))
   const request = requestOf(flow, client)
   const encoding = new AnswerEncoding(flow, client, answer, options, request)
-  return (request?.stream ?? answer.streaming) ? encoding.stream() : encoding.json()
+  return (request?.stream ?? answer.streaming) ? stopping(answer, encoding.stream()) : encoding.json()
+}
+
+/** What is not wanted to its end is not made to its end. */
+function stopping(answer: AnswerState, incoming: Incoming): Incoming {
+  return {
+    ...incoming,
+    abort: (reason) => {
+      answer.abort()
+      incoming.abort(reason)
+    },
+  }
+}
+
+/** A completion that an addon gives, as what `flow` delivers; undefined where the client speaks no dialect. */
+export function incomingFromCompletion(
+  flow: FlowState,
+  completion: Completion,
+  fields: HeadersInit,
+): Incoming | undefined {
+  const client = flow.clientDialect
+  if (client === undefined) return undefined
+  const request = requestOf(flow, client)
+  const { clock } = flow.core
+  const context: EncodeContext = {
+    id: completion.id ?? ID_PREFIXES[client.name] + uuidv7(clock.now()),
+    model: completion.model ?? request?.model ?? "",
+    created: completion.created ?? Math.floor(clock.now() / 1000),
+    request,
+  }
+  const streams = request?.stream === true
+  const headers = new Headers([["Content-Type", streams ? client.streamType : "application/json"]])
+  for (const [name, value] of [...(streams ? STREAM_FIELDS : []), ...new Headers(fields)]) headers.set(name, value)
+  const head: StreamResponseHead = { status: 200, reason: "OK", headers }
+  if (!streams) return wholeIncoming(head, Buffer.from(JSON.stringify(client.writeAnswer(completion, context))))
+  const encoder = client.encoder(context)
+  const events = deltasOf(completion).map((delta) => encoder.delta(delta))
+  return wholeIncoming(head, Buffer.from(events.join("") + encoder.end()))
 }
 
 /** The client's request, also where an addon answers before `llmRequest`. */

@@ -222,10 +222,19 @@ async function hold(flow: FlowState, incoming: Incoming, replace: Replace): Prom
   } catch (thrown) {
     other.abort(flow.error ?? UNUSED)
     throw thrown
+  } finally {
+    recordReplaced(flow, replied)
   }
 }
 
 const UNUSED = new FlowError("llmproxy", "unused", "the answer was not used")
+
+/** `flow.llm.completion` is what the client got, also for those who record it afterwards. */
+function recordReplaced({ llm, countedUsage }: FlowState, replied: Replied): void {
+  const completion = replied.kind === "answer" ? replied.answer.seen : replied.reply.completion
+  if (llm?.completion !== undefined && completion !== undefined)
+    llm.completion = withCountedUsage(completion, countedUsage)
+}
 
 function bufferBody(bytes: Buffer): Incoming["body"] {
   const body = new BufferBody(bytes)

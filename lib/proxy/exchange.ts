@@ -5,7 +5,7 @@
 import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
-import { incomingFromAnswer } from "./answer-encode.ts"
+import { incomingFromAnswer, incomingFromCompletion } from "./answer-encode.ts"
 import { ask } from "./ask.ts"
 import { breakOff, deliver } from "./deliver.ts"
 import type { FlowState, Replied } from "./flow-state.ts"
@@ -116,6 +116,10 @@ async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
 async function incomingFrom(flow: FlowState, replied: Replied): Promise<Incoming> {
   if (replied.kind === "answer") return incomingFromAnswer(flow, replied.answer, replied.options)
   const { reply } = replied
+  if (reply.completion !== undefined) {
+    const incoming = incomingFromCompletion(flow, reply.completion, reply.headers ?? [])
+    if (incoming !== undefined) return incoming
+  }
   const { status, contentType, body } = replyContent(flow.clientDialect, reply)
   const headers = new Headers(reply.headers)
   if (!headers.has("content-type")) headers.set("Content-Type", contentType)

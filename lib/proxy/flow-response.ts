@@ -1,7 +1,7 @@
 /**
  * The response of a flow as addons see it, and what they asked for in `responseHeaders`: a copy, a transform, a hold.
  */
-import type { ChunkTransform, DeltaTransform, FlowResponse, JsonValue } from "../flow.ts"
+import type { ChunkTransform, FlowResponse, JsonValue, StreamTransform } from "../flow.ts"
 import type { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { ContentDecoder } from "./content-coding.ts"
@@ -25,7 +25,7 @@ export class FlowResponseState implements FlowResponse {
   /** The body that an addon set, in place of the upstream's. */
   replaced: Buffer | undefined
   readonly chunkTransforms: ChunkTransform[] = []
-  readonly deltaTransforms: DeltaTransform[] = []
+  readonly deltaTransforms: StreamTransform[] = []
   #actions: ResponseActions
   #memory: MemoryShare
   #pieces: Buffer[] = []
@@ -117,7 +117,7 @@ export class FlowResponseState implements FlowResponse {
     this.chunkTransforms.push(fn)
   }
 
-  transformDeltas(fn: DeltaTransform): void {
+  transformDeltas(fn: StreamTransform): void {
     this.#check("transformDeltas")
     this.deltaTransforms.push(fn)
   }

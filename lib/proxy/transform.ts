@@ -4,7 +4,7 @@
  */
 
 import { FlowError, messageOf } from "../errors.ts"
-import type { ChunkTransform, DeltaTransform } from "../flow.ts"
+import type { ChunkTransform, StreamTransform } from "../flow.ts"
 import { uuidv7 } from "../uuid.ts"
 import { isStream } from "./answer-observer.ts"
 import { ContentDecoder, codingsOf } from "./content-coding.ts"
@@ -22,7 +22,7 @@ export function transformed(flow: FlowState, incoming: Incoming): Incoming {
   const dialect = flow.clientDialect
   const streams = isStream(incoming.head, llm?.request.stream ?? true) && incoming.head.status < 400
   if (dialect !== undefined && streams && response.deltaTransforms.length > 0)
-    pieces = withDeltas(flow, dialect, pieces, response.deltaTransforms)
+    pieces = withDeltas(new DeltaRewriter(flow, dialect, response.deltaTransforms), dialect.decoder(), pieces, incoming)
   dropBodyFields(incoming.head.headers)
   return made(incoming, guarded(pieces))
 }
@@ -102,34 +102,39 @@ async function* asBuffers(pieces: AsyncIterable<Buffer | string>): AsyncGenerato
 }
 
 async function* withDeltas(
-  flow: FlowState,
-  dialect: Dialect,
+  rewriter: DeltaRewriter,
+  decoder: StreamDecoder,
   pieces: AsyncIterable<Buffer>,
-  fns: readonly DeltaTransform[],
+  incoming: Incoming,
 ): AsyncGenerator<Buffer, void> {
-  const rewriter = new DeltaRewriter(flow, dialect, fns)
-  const decoder: StreamDecoder = dialect.decoder()
   for await (const piece of pieces) {
     const out = decoder.feed(piece).map((event) => rewriter.rewrite(event))
+    // At once: a client that reads slowly is no reason to let the upstream go on.
+    if (rewriter.ended) incoming.abort(ENOUGH)
     if (out.length > 0) yield Buffer.concat(out)
+    if (rewriter.ended) return
   }
   const rest = decoder.finish().map((event) => rewriter.rewrite(event))
   yield Buffer.concat([...rest, rewriter.end()])
 }
 
 const NOTHING = Buffer.alloc(0)
+const ENOUGH = new FlowError("addon", "enough", "an addon has ended the answer")
 
 class DeltaRewriter {
   #flow: FlowState
   #dialect: Dialect
-  #fns: readonly DeltaTransform[]
+  #fns: readonly StreamTransform[]
   #encoder: StreamEncoder | undefined
   /** A usage was written anew: an encoder says it at the end of the stream. */
   #owesUsage = false
   /** An event was written anew, in a dialect whose later events repeat or number it: no more bytes as they came. */
   #anew = false
+  #ending = false
+  /** Nothing is to follow any more. */
+  ended = false
 
-  constructor(flow: FlowState, dialect: Dialect, fns: readonly DeltaTransform[]) {
+  constructor(flow: FlowState, dialect: Dialect, fns: readonly StreamTransform[]) {
     this.#flow = flow
     this.#dialect = dialect
     this.#fns = fns
@@ -137,18 +142,23 @@ class DeltaRewriter {
 
   /** The event's own bytes when no transform changed a delta of it, else its deltas written anew. */
   rewrite(event: StreamEvent): Buffer {
+    if (this.ended) return NOTHING
     // A comment, or an error that ends the stream.
     const silent = event.json === undefined && event.deltas.length === 0 && !event.done
     if (silent || event.error !== undefined) return event.raw
-    const wanted = event.deltas.flatMap((delta) => this.#apply([delta]))
+    const wanted = event.deltas.flatMap((delta) => (this.#ending ? [] : this.#apply([delta])))
     const same = wanted.length === event.deltas.length && wanted.every((delta, index) => delta === event.deltas[index])
-    const untouched = same && !this.#anew && !(event.done && this.#owesUsage)
+    const untouched = same && !this.#anew && !this.#ending && !(event.done && this.#owesUsage)
     const encoder = this.#encoderFor()
     encoder.adopt(event.json, untouched)
     if (untouched) return event.raw
     this.#anew = this.#dialect.restates === true
     this.#owesUsage ||= event.done || wanted.some((delta) => delta.type === "usage")
     const text = Buffer.from(wanted.map((delta) => encoder.delta(delta)).join(""))
+    if (this.#ending) {
+      this.ended = true
+      return Buffer.concat([text, Buffer.from(encoder.end())])
+    }
     return event.done ? Buffer.concat([text, this.end()]) : text
   }
 
@@ -163,12 +173,16 @@ class DeltaRewriter {
     let present = deltas
     for (const fn of this.#fns) {
       present = present.flatMap((delta) => {
-        const result = fn(delta)
+        const result = fn(delta, () => this.#end())
         if (result === undefined) return []
         return "type" in result ? [result] : [...result]
       })
     }
     return present
+  }
+
+  #end(): void {
+    this.#ending = true
   }
 
   #encoderFor(): StreamEncoder {

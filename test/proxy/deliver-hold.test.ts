@@ -123,7 +123,8 @@ test("a held answer is replaced by another answer, asked for in llmResponse; the
       flow.respond(await flow.send({ json }, { url: `http://127.0.0.1:${up.port}/again`, dialect: "openai-chat" }))
     },
   })
-  const host = await startHost(t, { addons: [requeries] })
+  const seen = recorder(["response"])
+  const host = await startHost(t, { addons: [seen.addon, requeries] })
   const wire = await host.connect()
   wire.write(chat(up.port, { stream: true }))
   await asked.opened
@@ -134,6 +135,35 @@ test("a held answer is replaced by another answer, asked for in llmResponse; the
   assert.equal(response.text, `: keep-alive\n\n: route upstream: answered\n\n${chatEvent("better")}${FINISH}${DONE}`)
   await host.settled()
   assert.equal(host.server.core.memory.used, 0)
+  assert.equal(seen.flow().llm?.completion?.text, "better", "who records the flow records what the client got")
+})
+
+test("a held answer is replaced by a completion, in the client's dialect and form", async (t) => {
+  const mends = holds({
+    llmResponse(flow, { choices, ...rest }) {
+      const mended = choices.map((choice) => ({ ...choice, text: "mended" }))
+      flow.respond({ completion: { ...rest, text: "mended", choices: mended }, headers: { "x-mended": "1" } })
+    },
+  })
+  const seen = recorder(["response"])
+  const host = await startHost(t, { addons: [mends, seen.addon] })
+  const up = await origin(t, ({ body }, socket) => {
+    socket.write(body.includes("true") ? SSE : jsonAnswer(chatJson("ab")))
+  })
+  for (const stream of [true, false]) {
+    const wire = await host.connect()
+    wire.write(chat(up.port, { stream }))
+    const { text, headers } = await wire.response("POST")
+    await host.settled()
+    assert.equal(headers.get("x-mended"), "1")
+    assert.match(headers.get("content-type") ?? "", stream ? /^text\/event-stream/ : /^application\/json/)
+    assert.match(
+      text,
+      stream ? /^data: .*"content":"mended".*"finish_reason":"stop".*\[DONE\]\n\n$/s : /"content":"mended"/,
+    )
+    assert.equal(text.includes('"model":"up"'), true)
+    assert.equal(seen.flow().llm?.completion?.text, "mended")
+  }
 })
 
 test("an answer that an addon has given can be held by another, and is given once", async (t) => {

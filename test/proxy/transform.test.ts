@@ -326,3 +326,32 @@ for (const [coding, create, flush] of CODERS) {
     })
   }
 }
+
+test("a transform ends an answer: what it made last is sent with the end mark, and the upstream is stopped", async (t) => {
+  const seen = recorder(["llmResponse", "response", "error"])
+  const enough = addon("enough", {
+    responseHeaders: (flow) =>
+      flow.response?.transformDeltas((delta, end) => {
+        if (delta.type !== "text" || delta.text !== "stop") return delta
+        end()
+        return [delta, { type: "finish", index: 0, reason: { unified: "length", raw: "length" } }]
+      }),
+  })
+  const host = await startHost(t, { addons: [enough, seen.addon] })
+  const up = await origin(t, (_, socket) => {
+    // It would go on for ever.
+    socket.write(
+      Buffer.concat([Buffer.from(SSE_HEAD), ...["kept", "stop", "never"].map((one) => chunk(chatEvent(one)))]),
+    )
+  })
+  const wire = await host.connect()
+  wire.write(chat(up.port, { stream: true }))
+  const { text } = await wire.response("POST")
+  await host.settled()
+  assert.ok(text.startsWith(chatEvent("kept")), "what was not touched keeps its bytes")
+  assert.match(text, /"content":"stop".*"finish_reason":"length"[^\n]*\n\ndata: \[DONE\]\n\n$/s)
+  assert.doesNotMatch(text, /never/)
+  assert.deepEqual(seen.events, ["llmResponse", "response"])
+  assert.equal(seen.flow().llm?.completion?.finishReason.unified, "length")
+  await until(() => up.open === 0)
+})
