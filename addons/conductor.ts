@@ -9,7 +9,6 @@
  */
 import {
   type AddonContext,
-  type Answer,
   type Completion,
   defineAddon,
   type Flow,
@@ -17,18 +16,17 @@ import {
   type TokenCount,
   type Usage,
 } from "llmproxy"
-import { answerFilter } from "./conductor/answer-filter.ts"
 import { type Credentials, credentials, staysAtDoor } from "./conductor/credentials.ts"
-import { type Room, roomFor, tooLong, whyCloud, whyLocal } from "./conductor/decision.ts"
-import { type HostFacts, keyFields, LocalHosts, whyFailed } from "./conductor/local-host.ts"
-import { askedTokens, localRequest, type Obstacle, obstacleIn } from "./conductor/local-request.ts"
+import { type Room, tooLong, whyCloud, whyLocal } from "./conductor/decision.ts"
+import { LocalAttempts, type Miss, type Ticket } from "./conductor/local-attempts.ts"
+import { obstacleFor } from "./conductor/local-form.ts"
+import { askedTokens } from "./conductor/local-request.ts"
 import { asksForModels, listModels } from "./conductor/models.ts"
-import { localBase, OPTIONS } from "./conductor/options.ts"
-import { join, linesIn, type Place } from "./conductor/queue.ts"
+import { localBases, OPTIONS } from "./conductor/options.ts"
+import { badWish, failed, missed, noKey, overflow, type Refusal, unsupported } from "./conductor/refusal.ts"
+import { checkModelMap, takeWish, type Wish, wishFor } from "./conductor/routing.ts"
 
 const WAITING = "waiting for the local host"
-const IS_OLLAMA =
-  "the local host is Ollama, which would put its own template around a raw prompt; set conductor.localApi=messages"
 
 export default defineAddon({
   name: "conductor",
@@ -38,17 +36,18 @@ export default defineAddon({
     const conductor = new Conductor(context)
     return {
       configure() {
-        localBase(options) // Throws where it is none, at start as well as when an option changes.
-        conductor.hosts.forget()
+        localBases(options) // Throws where one is none, at start as well as when an option changes.
+        checkModelMap(options.modelMap)
+        conductor.forget()
       },
       running() {
         void tokens.warm() // Not waited for: the first request may, a start may not.
       },
       // What is none of its business costs a flow no promise.
       requestHeaders(flow) {
+        takeWish(flow)
         if (!asksForModels(flow)) return
-        const local = { base: localBase(options), key: options.localKey }
-        return listModels(flow, local, conductor.keys)
+        return listModels(flow, { bases: localBases(options), key: options.localKey }, conductor.keys)
       },
       request: (flow) => conductor.keys.admit(flow),
       llmRequest: (flow) => (conductor.isOurs(flow) ? conductor.conduct(flow) : undefined),
@@ -58,25 +57,21 @@ export default defineAddon({
   },
 })
 
-/** What a client gets that cannot be helped: an error of its dialect. */
-interface Refusal {
-  readonly status: number
-  readonly error: { code: string; message: string; type?: string; param?: string }
-}
-
 class Conductor {
   readonly keys: Credentials
-  readonly hosts: LocalHosts
+  readonly #local: LocalAttempts
   readonly #context: AddonContext<typeof OPTIONS>
-  readonly #lines: ReturnType<typeof linesIn>
-  /** The place in a line that a flow has, until its answer is delivered or has failed. */
-  readonly #places = new WeakMap<Flow, Place>()
 
   constructor(context: AddonContext<typeof OPTIONS>) {
     this.#context = context
     this.keys = credentials(context.options)
-    this.hosts = new LocalHosts(context.options)
-    this.#lines = linesIn(context.state)
+    this.#local = new LocalAttempts(context)
+  }
+
+  /** What was found out may be true no longer. */
+  forget(): void {
+    this.#local.hosts.forget()
+    this.#local.forms.forget()
   }
 
   /** Whether this addon decides where the request goes: not if another one has, and not for flows of other addons. */
@@ -93,110 +88,78 @@ class Conductor {
       // A fault of this addon must not send to the cloud what may not go there.
       const message = `llmproxy: the conductor failed: ${thrown instanceof Error ? thrown.message : String(thrown)}`
       this.#context.log.error(message)
-      this.#toCloud(flow, "the conductor failed", undefined, {
-        status: 500,
-        error: { code: "conductor_failed", message, type: "api_error" },
-      })
+      this.#toCloud(flow, "the conductor failed", undefined, failed(message))
     }
   }
 
   /** The flow has ended, one way or the other. */
   ended(flow: Flow): void {
-    this.#places.get(flow)?.leave()
+    this.#local.leave(flow)
   }
 
   async #decide(flow: LlmFlow): Promise<void> {
     const { options, tokens } = this.#context
     const { request } = flow.llm
+    const wish = wishFor(flow, request.model, options)
+    if (typeof wish === "string") return this.#refuse(flow, `no such route: ${wish}`, undefined, badWish(wish))
+    if (wish?.route === "cloud") return this.#toCloud(flow, wish.why, undefined, noKey(wish.why))
     const count = await flow.waitFor(tokens.countRequest(request))
-    const room = roomFor(count.tokens, askedTokens(request), options)
-    const obstacle = options.localApi === "messages" ? undefined : obstacleIn(request)
+    const isForced = wish !== undefined
+    const mayLeave = !isBinding(wish) && this.keys.usable(flow)
+    const ticket: Ticket = { count, asked: askedTokens(request), isForced, mayLeave }
+    const room = this.#local.roomBefore(ticket)
+    const obstacle = obstacleFor(request, options.localApi)
     if (obstacle !== undefined) {
-      const message = unsupported(obstacle, options.localApi)
-      const error = { code: "unsupported_parameter", message, param: obstacle.field }
-      this.#toCloud(flow, `unsupported: ${obstacle.what}`, room, { status: 400, error })
-    } else if (!room.fits) {
-      const error = { code: "context_length_exceeded", message: tooLong(room), param: "messages" }
-      this.#toCloud(flow, whyCloud(room), room, { status: 400, error })
-    } else await this.#toLocal(flow, room, count)
+      const reason = `unsupported: ${obstacle.what}`
+      this.#toCloud(flow, reason, count.tokens, unsupported(obstacle, options.localApi), wish)
+    } else if (room !== undefined && !room.fits) {
+      this.#toCloud(flow, whyCloud(room), count.tokens, overflow(tooLong(room)), wish)
+    } else await this.#toLocal(flow, ticket, wish)
   }
 
-  /** Lets the request pass; where it may not, the client gets `refusal`. */
-  #toCloud(flow: LlmFlow, reason: string, room: Room | undefined, refusal: Refusal): void {
-    const { cloudModel } = this.#context.options
-    const counted = room === undefined ? {} : { tokens: room.tokens }
-    if (this.keys.usable(flow)) {
-      flow.route({ name: "cloud", reason, ...counted })
-      if (flow.baseUrl && cloudModel !== undefined) flow.llm.request.model = cloudModel
-      return
-    }
-    flow.route({ name: "local", reason: `${reason}; no key for the cloud`, ...counted })
-    flow.respond({ status: refusal.status, error: { type: "invalid_request_error", ...refusal.error } })
-  }
-
-  async #toLocal(flow: LlmFlow, room: Room, count: TokenCount): Promise<void> {
-    const { options } = this.#context
-    const base = localBase(options)
+  async #toLocal(flow: LlmFlow, ticket: Ticket, wish: Wish | undefined): Promise<void> {
+    const { count } = ticket
     const stopKeepAlive = flow.keepAlive(WAITING)
-    const place = join(this.#lines, base, () => options.localConcurrency)
-    this.#places.set(flow, place)
-    await flow.waitFor(place.granted)
-    const answer = await this.#askLocal(flow, base, room)
-    if (typeof answer !== "string" && answer.failure === undefined) {
-      flow.route({ name: "local", reason: whyLocal(room), tokens: room.tokens })
+    const taken = await this.#local.take(flow, ticket)
+    if ("answer" in taken) {
+      const { answer, room, base } = taken
+      const reason = [wish?.why, whyLocal(room), this.#isAmongMany ? base : undefined].filter(Boolean).join("; ")
+      flow.route({ name: "local", reason, tokens: count.tokens })
       flow.respond(answer, { usage: (completion) => this.#usageOf(completion, count) })
       return
     }
-    place.leave()
     stopKeepAlive()
-    this.#fallOver(flow, base, answer, room)
+    const reason = this.#whyMissed(taken)
+    this.#toCloud(flow, reason, count.tokens, missed(taken, reason), wish)
   }
 
-  /** The local host's answer, good or not; a text says why it was not asked. */
-  async #askLocal(flow: LlmFlow, base: string, room: Room): Promise<Answer | string> {
-    const facts = await this.hosts.about(flow, base)
-    if (typeof facts === "string") return facts
-    const answer = await this.#askModel(flow, base, facts, room)
-    if (typeof answer === "string" || answer.failure === undefined) return answer
-    const isGone = answer.failure.error?.kind === "model_not_found"
-    if (isGone || answer.failure.kind === "connect") this.hosts.forget()
-    if (!isGone) return answer
-    const anew = await this.hosts.about(flow, base)
-    if (typeof anew === "string" || anew.model === facts.model) return answer
-    answer.abort()
-    return this.#askModel(flow, base, anew, room)
+  get #isAmongMany(): boolean {
+    return localBases(this.#context.options).length > 1
   }
 
-  async #askModel(flow: LlmFlow, base: string, facts: HostFacts, { left }: Room): Promise<Answer | string> {
-    const { localApi: api, localKey, localParams: params } = this.#context.options
-    if (facts.isOllama && api === "completions") return IS_OLLAMA
-    const { path, dialect, json } = localRequest(flow.llm.request, { api, model: facts.model, params, left })
-    const accept = json.stream === true ? "text/event-stream" : "application/json"
-    const headers = { Accept: accept, ...keyFields(localKey) }
-    // Log probabilities and sound are in no delta: such an answer leaves as its own bytes.
-    const asIs = api === "messages" && (Boolean(json.logprobs) || json.audio !== undefined)
-    const transform = asIs ? {} : { transform: answerFilter(api === "completions") }
-    return flow.send({ headers, json }, { url: base + path, dialect, ...transform })
+  /** Lets the request pass; where it may not, the client gets `refusal`. */
+  #toCloud(flow: LlmFlow, reason: string, tokens: number | undefined, refusal: Refusal, wish?: Wish): void {
+    const { cloudModel } = this.#context.options
+    if (wish?.route === "local" && isBinding(wish)) this.#refuse(flow, `${wish.why}; ${reason}`, tokens, refusal)
+    else if (!this.keys.usable(flow)) this.#refuse(flow, `${reason}; no key for the cloud`, tokens, refusal)
+    else {
+      flow.route({ name: "cloud", reason, ...(tokens === undefined ? {} : { tokens }) })
+      if (flow.baseUrl && cloudModel !== undefined) flow.llm.request.model = cloudModel
+    }
   }
 
-  /** The local host failed before the client saw a word of its answer. */
-  #fallOver(flow: LlmFlow, base: string, answer: Answer | string, room: Room): void {
-    const why = typeof answer === "string" ? answer : whyFailed(answer)
-    const failure = typeof answer === "string" ? undefined : answer.failure
-    const reason = answer === IS_OLLAMA ? why : `local host failed before the first token: ${why}`
-    if (typeof answer !== "string") answer.abort()
-    this.#context.log.warn(`${base}: ${reason}`)
-    const message = `llmproxy: ${base}: ${reason}. Mend or start the local host, or set OPENAI_API_KEY to use the cloud.`
-    const isOverflow = failure?.error?.kind === "context_length"
-    const status = failure !== undefined && failure.status >= 400 ? failure.status : 502
-    this.#toCloud(
-      flow,
-      reason,
-      room,
-      isOverflow
-        ? { status: 400, error: { code: "context_length_exceeded", message, param: "messages" } }
-        : { status, error: { code: "local_host_failed", message, type: "api_error" } },
-    )
+  #refuse(flow: LlmFlow, reason: string, tokens: number | undefined, { status, headers = {}, error }: Refusal): void {
+    flow.route({ name: "local", reason, ...(tokens === undefined ? {} : { tokens }) })
+    flow.respond({ status, headers, error: { type: "invalid_request_error", ...error } })
+  }
+
+  /** Why no local host has answered, and a warning for those that failed just now. */
+  #whyMissed(misses: readonly Miss[]): string {
+    const { log } = this.#context
+    for (const { base, kind, why } of misses) if (kind === "failed") log.warn(`${base}: ${whyFailed(why)}`)
+    const [only] = misses
+    if (only !== undefined && misses.length === 1) return whyMissed(only)
+    return misses.map((miss) => `${new URL(miss.base).host}: ${whyMissed(miss)}`).join("; ")
   }
 
   /** For an answer that came without usage. */
@@ -209,9 +172,15 @@ class Conductor {
   }
 }
 
-function unsupported({ field, what }: Obstacle, api: string): string {
-  return (
-    `llmproxy: ${field}: ${what} cannot be sent to the local host while conductor.localApi is ${api}. ` +
-    "Leave it out, set conductor.localApi=messages, or set OPENAI_API_KEY to use the cloud."
-  )
+function isBinding(wish: Wish | undefined): boolean {
+  return wish?.binding === true
+}
+
+function whyMissed({ kind, why, room }: { kind: Miss["kind"]; why: string; room: Room }): string {
+  if (kind === "small") return whyCloud(room)
+  return kind === "resting" ? `local host failed: ${why}` : whyFailed(why)
+}
+
+function whyFailed(why: string): string {
+  return `local host failed before the first token: ${why}`
 }

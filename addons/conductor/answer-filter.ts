@@ -13,11 +13,15 @@ interface ChoiceText {
   begun: boolean
 }
 
-/** `marks`: whether the answer continues a raw prompt, and may hold the marks that end its turn. */
-export function answerFilter(marks: boolean): DeltaTransform {
+/** `cut`: where an answer that continues a raw prompt ends, by its format; undefined for one that does not. */
+export function answerFilter(cut: readonly string[] | undefined): DeltaTransform {
   const choices = new Map<number, ChoiceText>()
   const choiceOf = (index: number): ChoiceText => {
-    const choice = choices.get(index) ?? { stops: marks ? new StopFilter() : undefined, blank: "", begun: false }
+    const choice = choices.get(index) ?? {
+      stops: cut === undefined ? undefined : new StopFilter(cut),
+      blank: "",
+      begun: false,
+    }
     choices.set(index, choice)
     return choice
   }

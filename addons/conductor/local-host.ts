@@ -1,24 +1,47 @@
 /**
- * What the local host is and has: its models, and whether it is Ollama. Asked for when first needed, remembered until
- * it turns out to be wrong. The questions are child flows, so that they take the proxy's own way (its trust, its
- * --connect-to, never back into itself), are seen by other addons, and end when their client leaves.
+ * What the local hosts are and have, remembered until it turns out to be wrong, and looked up again alongside a request
+ * when it is old. The questions are child flows, so that they take the proxy's own way (its trust, its --connect-to,
+ * never back into itself), are seen by other addons, and end when their client leaves.
  */
-import type { Answer, Flow, JsonObject } from "llmproxy"
-import { objectIn, objectsOf } from "./json.ts"
+import type { Answer, Clock, Flow, JsonObject } from "llmproxy"
+import {
+  type HostKind,
+  type HostModel,
+  type HostReport,
+  identify,
+  listedModels,
+  PROBE_MS,
+  Probe,
+  shownContext,
+} from "./host-kind.ts"
+import { objectIn } from "./json.ts"
 import type { ConductorOptions } from "./options.ts"
 
-/** Milliseconds that a host has to say what it is. The request itself has no such limit. */
-const ASK_MS = 2_000
+/** What is older is looked up again, while it still serves: people load other models. */
+const STALE_MS = 60_000
 /** Characters of a host's own words in a reason: it stands in a header and in a line. */
 const REASON_CHARS_MAX = 160
 
-/** Models that answer no chat. */
-const EMBEDDING = /embed|bge|e5-|gte-|minilm/i
-
+/** A host, and the model that a request is for. */
 export interface HostFacts {
-  /** The first model that can talk; undefined where the host names none. */
+  readonly base: string
+  readonly kind: HostKind
+  /** Undefined where the host names none: it decides. */
   readonly model: string | undefined
-  readonly isOllama: boolean
+  /** Tokens that prompt and answer may be together; undefined where the host does not say. */
+  readonly context: number | undefined
+  /** Whether `context` holds now. Else the host gives as much when it is told to. */
+  readonly isLoaded: boolean
+  readonly template: HostReport["template"]
+  readonly version: string | undefined
+}
+
+interface Known {
+  readonly report: HostReport
+  /** Monotonic milliseconds. */
+  readonly at: number
+  /** What Ollama's models were made for. */
+  readonly shown: Map<string, number | undefined>
 }
 
 /** Asks for a page of a host. */
@@ -35,61 +58,94 @@ export function keyFields(key: string | undefined): Record<string, string> {
 
 /** The models of a host's list, as it describes them. Undefined when there is no list. */
 export async function modelsIn(answer: Answer): Promise<JsonObject[] | undefined> {
-  if (answer.failure !== undefined) return undefined
-  const list = objectIn(await answer.text())
-  return Array.isArray(list?.data) ? objectsOf(list.data).filter(({ id }) => typeof id === "string") : undefined
+  return answer.failure === undefined ? listedModels(objectIn(await answer.text())) : undefined
 }
 
-/** Asks for the models of the local host. */
+/** Asks for the models of a local host. */
 export function askModels(flow: Flow, base: string, key: string | undefined): Promise<Answer> {
-  return askHost(flow, `${base}/v1/models`, keyFields(key), ASK_MS)
+  return askHost(flow, `${base}/v1/models`, keyFields(key), PROBE_MS)
 }
 
 export class LocalHosts {
-  readonly #options: Pick<ConductorOptions, "localKey" | "localModel" | "localApi">
-  readonly #known = new Map<string, HostFacts>()
+  readonly #options: Pick<ConductorOptions, "localKey" | "localModel">
+  readonly #clock: Clock
+  readonly #known = new Map<string, Known>()
+  readonly #asking = new Set<string>()
+  readonly #refusing = new Set<string>()
 
-  constructor(options: Pick<ConductorOptions, "localKey" | "localModel" | "localApi">) {
+  constructor(options: Pick<ConductorOptions, "localKey" | "localModel">, clock: Clock) {
     this.#options = options
+    this.#clock = clock
   }
 
-  /** The facts that a request needs; a text says why the host cannot be used. */
-  async about(flow: Flow, base: string): Promise<HostFacts | string> {
-    const { localKey, localModel, localApi } = this.#options
-    const known = this.#known.get(base)
-    if (known !== undefined) return known
-    const [listed, version] = await Promise.all([
-      localModel === undefined ? askModels(flow, base, localKey) : undefined,
-      localApi === "completions" ? askHost(flow, `${base}/api/version`, keyFields(localKey), ASK_MS) : undefined,
-    ])
-    const first = listed ?? version
-    if (first?.failure?.kind === "connect" && !isSlow(first)) return whyFailed(first)
-    const models = listed === undefined ? [] : await modelsIn(listed)
-    const facts = { model: localModel ?? firstTalking(models ?? []), isOllama: await isOllama(version) }
-    // What could not be found out now may be there the next time.
-    if (models !== undefined && !isSlow(version)) this.#known.set(base, facts)
-    return facts
+  /** The facts that a request needs; a text says why the host cannot be used. `wanted`: the model, if it is decided. */
+  async about(flow: Flow, base: string, wanted: string | undefined, asked: string): Promise<HostFacts | string> {
+    const known = this.#known.get(base) ?? (await this.#lookUp(flow, base))
+    if (typeof known === "string") return known
+    if (this.#clock.monotonic() - known.at > STALE_MS) this.#refresh(flow, base)
+    const { kind, models, template, version } = known.report
+    const id = wanted ?? this.#options.localModel
+    const named = models.find((model) => model.id === (id ?? asked))
+    const model = named ?? (id === undefined ? preferred(models) : undefined)
+    const context =
+      model?.context ?? (kind === "Ollama" ? await this.#shown(flow, base, known, id ?? model?.id) : undefined)
+    return { base, kind, model: id ?? model?.id, context, isLoaded: model?.context !== undefined, template, version }
+  }
+
+  /** What is known without asking. */
+  peek(base: string): HostReport | undefined {
+    return this.#known.get(base)?.report
   }
 
   /** Something has changed: the next request asks anew. */
-  forget(): void {
-    this.#known.clear()
+  forget(base?: string): void {
+    if (base === undefined) this.#known.clear()
+    else this.#known.delete(base)
+  }
+
+  /** LM Studio refuses `json_object`; of others it is learnt. */
+  refusesJsonObject({ base, kind }: HostFacts): boolean {
+    return kind === "LM Studio" || this.#refusing.has(base)
+  }
+
+  refusedJsonObject({ base }: HostFacts): void {
+    this.#refusing.add(base)
+  }
+
+  async #lookUp(flow: Flow, base: string): Promise<Known | string> {
+    const probe = new Probe(flow, base, keyFields(this.#options.localKey), this.#clock)
+    const listed = await probe.ask("/v1/models")
+    if (listed?.failure?.kind === "connect" && !probe.isLate) return whyFailed(listed)
+    const list = listed === undefined || listed.failure !== undefined ? undefined : objectIn(await listed.text())
+    const known = { report: await identify(probe, list), at: this.#clock.monotonic(), shown: new Map() }
+    // What could not be found out now may be there the next time.
+    if (known.report.isWhole && listedModels(list) !== undefined) this.#known.set(base, known)
+    return known
+  }
+
+  /** Alongside: the request goes on with what was known. */
+  #refresh(flow: Flow, base: string): void {
+    if (this.#asking.has(base)) return
+    this.#asking.add(base)
+    const done = () => void this.#asking.delete(base)
+    this.#lookUp(flow, base).then(done, done) // The flow has ended: another one will ask.
+  }
+
+  async #shown(flow: Flow, base: string, { shown }: Known, model: string | undefined): Promise<number | undefined> {
+    if (model === undefined) return undefined
+    if (!shown.has(model)) {
+      const probe = new Probe(flow, base, keyFields(this.#options.localKey), this.#clock)
+      const page = await probe.page("/api/show", { model })
+      if (probe.isLate) return undefined
+      shown.set(model, shownContext(page))
+    }
+    return shown.get(model)
   }
 }
 
-function firstTalking(models: readonly JsonObject[]): string | undefined {
-  const ids = models.filter(({ type }) => type !== "embeddings" && type !== "embedding").map(({ id }) => String(id))
-  return ids.find((id) => !EMBEDDING.test(id))
-}
-
-/** Only Ollama has this page. Others answer 404, or, as LM Studio does, 200 with an error. */
-async function isOllama(answer: Answer | undefined): Promise<boolean> {
-  if (answer === undefined || answer.failure !== undefined) return false
-  return typeof objectIn(await answer.text())?.version === "string"
-}
-
-function isSlow(answer: Answer | undefined): boolean {
-  return answer?.flow.error?.code === "timeout"
+/** One that need not be loaded first, where there is one. */
+function preferred(models: readonly HostModel[]): HostModel | undefined {
+  return models.find(({ isLoaded }) => isLoaded) ?? models[0]
 }
 
 /** Why an answer is of no use, in a few words. */
@@ -106,6 +162,6 @@ export function whyFailed({ failure, flow }: Answer): string {
     case "empty":
       return "empty answer"
     case "cut":
-      return "the answer broke off"
+      return flow.error?.code === "timeout" ? "timeout" : "the answer broke off"
   }
 }

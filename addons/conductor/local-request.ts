@@ -1,11 +1,19 @@
 /**
- * A chat request as the local host gets it, in one of three forms, and what two of them cannot carry. Pure.
+ * A chat request as the local host gets it, in one of three forms, and what two of them cannot carry. native-request.ts
+ * writes the forms for the hosts' own APIs. Pure.
  */
-import { flattenMessages, type JsonObject, type LlmRequest, type Message, renderDeepseekCoder } from "llmproxy"
+import {
+  type ChatTemplate,
+  DEEPSEEK_CODER,
+  type DialectName,
+  flattenMessages,
+  type JsonObject,
+  type JsonValue,
+  type LlmRequest,
+  type Message,
+} from "llmproxy"
 import { isObject, isSet, objectsOf } from "./json.ts"
-import type { ConductorOptions } from "./options.ts"
-
-export type LocalApi = ConductorOptions["localApi"]
+import type { LocalForm } from "./local-form.ts"
 
 /** Something of a request that a text cannot carry: what it is, and the field of the body that holds it. */
 export interface Obstacle {
@@ -73,34 +81,48 @@ function unsayable(message: Message): string | undefined {
 }
 
 export interface LocalRequest {
-  readonly path: "/v1/completions" | "/v1/chat/completions"
-  readonly dialect: "openai-completions" | "openai-chat"
+  readonly path: string
+  readonly dialect: DialectName
   readonly json: JsonObject
 }
 
 export interface LocalRequestOptions {
-  readonly api: LocalApi
+  readonly api: LocalForm["api"]
   /** Undefined: the host decides. */
   readonly model: string | undefined
   readonly params: Readonly<Record<string, unknown>>
   /** Tokens that fit for the answer. */
   readonly left: number
+  /** The format of a raw prompt. Default: DeepSeek-Coder's. */
+  readonly template?: ChatTemplate
+  /** The host refuses `json_object`: the request's own words have to do. */
+  readonly withoutJsonObject?: boolean
+  /** The host takes `stream_options`: what it counts is learnt from, whether or not the client asked for it. */
+  readonly wantsUsage?: boolean
 }
 
-/** The request in the form that the local host is to get. The client's own body stays as it is. */
+/** The request in the form that the local host is to get. The client's own body stays as it is. Throws as templates do. */
 export function localRequest(request: LlmRequest, options: LocalRequestOptions): LocalRequest {
-  const { api, left } = options
+  const { api, left, template = DEEPSEEK_CODER } = options
   const json = baseBody(request, options)
   const asked = typeof json.max_tokens === "number" && json.max_tokens > 0 ? json.max_tokens : undefined
   if (asked !== undefined) json.max_tokens = Math.min(asked, left)
   // Some hosts end a raw completion after 16 tokens unless told otherwise; chats run to the model's own end.
   else if (api === "completions") json.max_tokens = left
-  if (api === "completions") return { path: "/v1/completions", dialect: "openai-completions", json: raw(json, request) }
+  if (options.wantsUsage === true && json.stream === true)
+    json.stream_options = { ...(isObject(json.stream_options) ? json.stream_options : {}), include_usage: true }
+  if (api === "completions")
+    return { path: "/v1/completions", dialect: "openai-completions", json: raw(json, request, template) }
+  if (options.withoutJsonObject === true && wantsJsonObject(request)) delete json.response_format
   json.messages =
     api === "chat"
       ? [{ role: "user", content: flattenMessages(request.messages) }]
       : request.messages.map((message) => (message.role === "developer" ? { ...message, role: "system" } : message))
   return { path: "/v1/chat/completions", dialect: "openai-chat", json }
+}
+
+export function wantsJsonObject({ body }: LlmRequest): boolean {
+  return isObject(body.response_format) && body.response_format.type === "json_object"
 }
 
 /** What all forms share: the client's body, with the parameters that replace its own. */
@@ -120,9 +142,12 @@ function baseBody(request: LlmRequest, { api, model, params }: LocalRequestOptio
   return json
 }
 
-function raw(json: JsonObject, { messages }: LlmRequest): JsonObject {
-  const rendered = renderDeepseekCoder(messages)
+function raw(json: JsonObject, { messages }: LlmRequest, template: ChatTemplate): JsonObject {
+  const rendered = template.render(messages)
   for (const name of CHAT_ONLY) delete json[name]
-  const stops = typeof json.stop === "string" ? [json.stop] : Array.isArray(json.stop) ? json.stop : []
-  return { ...json, prompt: rendered.prompt, stop: [...new Set([...stops, ...rendered.stop])] }
+  return { ...json, prompt: rendered.prompt, stop: [...new Set([...stopsIn(json), ...rendered.stop])] }
+}
+
+export function stopsIn({ stop }: JsonObject): JsonValue[] {
+  return typeof stop === "string" ? [stop] : Array.isArray(stop) ? stop : []
 }

@@ -17,23 +17,25 @@ export function asksForModels(flow: Flow): boolean {
 /** Answers the flow. */
 export async function listModels(
   flow: Flow,
-  local: { base: string; key: string | undefined },
+  local: { bases: readonly string[]; key: string | undefined },
   keys: Credentials,
 ): Promise<void> {
   const fields = keys.fields(flow)
-  const [here, there] = await Promise.all([
-    askModels(flow, local.base, local.key),
+  const [there, ...here] = await Promise.all([
     fields === undefined ? undefined : askHost(flow, flow.request.url, fields, CLOUD_MS),
+    ...local.bases.map((base) => askModels(flow, base, local.key)),
   ])
-  const ours = await modelsIn(here)
+  const lists = await Promise.all(here.map(modelsIn))
+  const ours = lists.some((list) => list !== undefined) ? lists.flatMap((list) => list ?? []) : undefined
+  const failure = here[0] === undefined ? "none is named" : whyFailed(here[0])
   const theirs = there === undefined ? undefined : await modelsIn(there)
   const reasons = [
-    ours === undefined ? `the local host did not answer (${whyFailed(here)})` : `${ours.length} local`,
+    ours === undefined ? `the local host did not answer (${failure})` : `${ours.length} local`,
     there === undefined ? "no key for the cloud" : theirs === undefined ? "the cloud did not answer" : "the cloud's",
   ]
   flow.route({ name: "local", reason: `models: ${reasons.join(", ")}` })
   if (ours === undefined && theirs === undefined) {
-    const message = `llmproxy: no models to list: ${reasons.join(", ")}. Start the local host at ${local.base}, or set OPENAI_API_KEY.`
+    const message = `llmproxy: no models to list: ${reasons.join(", ")}. Start the local host at ${local.bases.join(", ")}, or set OPENAI_API_KEY.`
     flow.respond({ status: 502, json: { error: { message, type: "api_error", param: null, code: "no_models" } } })
     return
   }

@@ -2,7 +2,7 @@
  * The conductor's options, and what follows from them alone: where the local host is. Names in capitals are the
  * environment variables of Pythagora-LLM-Proxy, which people have in their .env files.
  */
-import type { OptionSpecs, OptionValues } from "llmproxy"
+import { type OptionSpecs, type OptionValues, TEMPLATES } from "llmproxy"
 
 /** LM Studio's port: the most common local host of this addon's users. */
 const DEFAULT_HOST = "127.0.0.1"
@@ -10,6 +10,11 @@ const DEFAULT_PORT = 1234
 
 export const OPTIONS = {
   localUrl: { type: "string", help: "Base URL of the local host, with or without /v1; default http://127.0.0.1:1234." },
+  localUrls: {
+    type: "list",
+    default: [],
+    help: "Base URLs of several local hosts, in the order in which they are tried; in place of localUrl.",
+  },
   localHost: { type: "string", env: "LOCAL_LLM_HOST", help: "Name or address of the local host, without localUrl." },
   localPort: {
     type: "integer",
@@ -25,11 +30,18 @@ export const OPTIONS = {
   },
   localApi: {
     type: "string",
-    choices: ["completions", "chat", "messages"],
-    default: "completions",
+    choices: ["auto", "completions", "chat", "messages", "ollama", "llamacpp"],
+    default: "auto",
     help:
-      "completions: one raw prompt in DeepSeek-Coder's instruct format; chat: all texts in one user message; " +
-      "messages: the messages as they are.",
+      "auto: what suits the host and the model, a raw prompt for DeepSeek-Coder, else the messages; completions: one " +
+      "raw prompt; chat: all texts in one user message; messages: the messages as they are; ollama: the same by " +
+      "/api/chat; llamacpp: one raw prompt by /completion.",
+  },
+  template: {
+    type: "string",
+    help:
+      `Prompt format of raw prompts: ${TEMPLATES.map(({ name }) => name).join(", ")}; host for the host's own; or the ` +
+      "path of a .jinja file. Default: by the model's name, else the host's own, else DeepSeek-Coder's.",
   },
   localParams: {
     type: "json",
@@ -50,6 +62,29 @@ export const OPTIONS = {
     default: 1,
     help: "Requests that one local host gets at a time; others wait.",
   },
+  localStallMs: {
+    type: "integer",
+    min: 1,
+    default: 120_000,
+    help: "Milliseconds that a local host may take to the first word of a streamed answer; five times as many where the answer comes whole.",
+  },
+  cooldownMs: {
+    type: "integer",
+    min: 0,
+    default: 10_000,
+    help: "Milliseconds that a host which failed is left alone, doubled with each further failure; 0: it is always asked.",
+  },
+  localModels: {
+    type: "list",
+    default: [],
+    help: "Models, as clients name them, that go to the local host whatever their size; * stands for anything.",
+  },
+  cloudModels: { type: "list", default: [], help: "Models that always go to the cloud; * stands for anything." },
+  modelMap: {
+    type: "json",
+    default: {},
+    help: 'Which local model stands for the one that the client names, as JSON: {"gpt-4*": "deepseek-coder-6.7b"}.',
+  },
   maxTokenCount: {
     type: "integer",
     min: 1,
@@ -61,7 +96,7 @@ export const OPTIONS = {
     type: "number",
     min: 0.1,
     default: 1.35,
-    help: "The local model's tokens for each one counted with OpenAI's tokenizer.",
+    help: "The local model's tokens for each one counted with OpenAI's tokenizer, until its own answers have told.",
   },
   answerReserve: { type: "integer", min: 0, default: 1_024, help: "Tokens kept free for an answer, at most." },
   cloudKey: {
@@ -79,6 +114,14 @@ export const OPTIONS = {
 } as const satisfies OptionSpecs
 
 export type ConductorOptions = OptionValues<typeof OPTIONS>
+
+/** The local hosts' URLs, each without `/v1`, in the order in which they are tried. Throws as `localBase` does. */
+export function localBases(
+  options: Pick<ConductorOptions, "localUrl" | "localUrls" | "localHost" | "localPort">,
+): readonly string[] {
+  if (options.localUrls.length === 0) return [localBase(options)]
+  return [...new Set(options.localUrls.map((text) => trimmed(urlOf("localUrls", text))))]
+}
 
 /** The local host's URL without `/v1` and without a slash at its end. Throws an Error that names the option. */
 export function localBase(options: Pick<ConductorOptions, "localUrl" | "localHost" | "localPort">): string {

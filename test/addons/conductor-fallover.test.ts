@@ -125,6 +125,7 @@ test("a local host that fails before the first delta is the cloud's turn, and th
       else socket.write(said)
     }),
     cloud: cloudAnswer,
+    set: { cooldownMs: 0 },
   })
   for (const stream of [true, false]) {
     for (const [name, bytes, reason] of FAILURES) {
@@ -148,7 +149,6 @@ test("without a cloud the client gets the failure in its dialect, and what to do
   const rig = await startRig(t, { local: localHost((_, socket) => void socket.write(said)) })
   const cases: [Buffer, number, string][] = [
     [jsonAnswer({ error: overflow }, "500 Internal Server Error"), 400, "context_length_exceeded"],
-    [jsonAnswer({ error: "Loading model" }, "503 Service Unavailable"), 503, "local_host_failed"],
     [answer(""), 502, "local_host_failed"],
   ]
   for (const [bytes, status, code] of cases) {
@@ -159,7 +159,16 @@ test("without a cloud the client gets the failure in its dialect, and what to do
     t.match(error, { code, message: /^llmproxy: http:\/\/127.0.0.1:\d+: local host failed before the first token: / })
     t.match(error.message, /set OPENAI_API_KEY/)
     t.equal(response.headers.get("x-llmproxy-route"), "local")
+    t.equal(response.headers.get("x-should-retry"), "false", "it was tried everywhere")
   }
+  said = jsonAnswer({ error: "Loading model" }, "503 Service Unavailable")
+  const loading = await rig.chat()
+  t.equal(loading.status, 429)
+  t.equal(loading.headers.get("retry-after"), "10")
+  t.match(JSON.parse(loading.text).error, {
+    code: "rate_limit_exceeded",
+    message: /Loading model; no key|Loading model.*Please try again in 10\.000s\./,
+  })
   t.equal(rig.cloud.requests.length, 0)
 })
 

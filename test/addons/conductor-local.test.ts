@@ -3,7 +3,6 @@ import { test } from "tap"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { CHAT_PATH, chatBody, localHost, sentTo, startRig } from "../helpers/conductor-rig.ts"
 import { answer, chatJson, jsonAnswer, until } from "../helpers/proxy-host.ts"
-import { always } from "../helpers/test-proxy.ts"
 
 const TEXT = jsonAnswer({
   id: "t",
@@ -14,7 +13,6 @@ const TEXT = jsonAnswer({
   usage: { prompt_tokens: 5, completion_tokens: 1, total_tokens: 6 },
 })
 const CHAT = jsonAnswer(chatJson("ok"))
-const KEY = "Authorization: Bearer sk-own\r\n"
 const PARAMS = {
   temperature: 0.3,
   n: 1,
@@ -25,7 +23,7 @@ const PARAMS = {
   frequency_penalty: 0,
 }
 
-test("completions is the default: a raw prompt with stop strings, the seed's parameters and a limit", async (t) => {
+test("a DeepSeek-Coder gets a raw prompt with stop strings, the seed's parameters and a limit", async (t) => {
   const rig = await startRig(t, { local: localHost((_, socket) => void socket.write(TEXT)) })
   const response = await rig.chat({ temperature: 0.9, seed: 3 })
   const sent = sentTo(rig.local, "/v1/completions")
@@ -54,8 +52,8 @@ test("chat: one user message", async (t) => {
   t.ok(Number(sent?.max_tokens) < 8_192)
   t.strictSame(
     rig.local?.requests.map(({ target }) => target),
-    ["/v1/models", CHAT_PATH],
-    "no other page is asked for",
+    ["/v1/models", "/api/v0/models", CHAT_PATH],
+    "no other host's page is asked for",
   )
 })
 
@@ -72,7 +70,6 @@ test("localUrl with a path of its own, localModel and localParams are used as gi
   })
   await rig.chat({ temperature: 0.9 })
   t.strictSame(sentTo(rig.local, `/api${CHAT_PATH}`), { ...chatBody(), temperature: 0.9, top_k: 1, model: "mine" })
-  t.equal(rig.local?.requests.length, 1, "what is given is not asked for")
 })
 
 test("the first model that is no embedding model is asked for", async (t) => {
@@ -86,33 +83,13 @@ test("the first model that is no embedding model is asked for", async (t) => {
     ['{"data":"x"}', undefined],
   ] as const
   for (const [list, model] of cases) {
-    const rig = await startRig(t, { local: localHost((_, socket) => void socket.write(TEXT), { "/v1/models": list }) })
+    const rig = await startRig(t, {
+      local: localHost((_, socket) => void socket.write(TEXT), { "/v1/models": list }),
+      set: { localApi: "completions" },
+    })
     t.equal((await rig.chat()).headers.get("x-llmproxy-route"), "local")
     t.equal(sentTo(rig.local, "/v1/completions")?.model, model, list)
   }
-})
-
-test("a raw prompt is not sent to Ollama, which would apply its template again", async (t) => {
-  const pages = { "/api/version": '{"version":"0.12.3"}' }
-  const rig = await startRig(t, {
-    local: localHost((_, socket) => void socket.write(CHAT), pages),
-    cloud: always(CHAT.toString()),
-  })
-  const refused = await rig.chat()
-  t.equal(refused.status, 502)
-  t.match(
-    JSON.parse(refused.text).error.message,
-    /the local host is Ollama, which would .* set conductor.localApi=messages/,
-  )
-  const passed = await rig.chat({}, KEY)
-  t.equal(passed.headers.get("x-llmproxy-route"), "cloud")
-  t.match(passed.headers.get("x-llmproxy-reason"), /^the local host is Ollama/)
-  t.equal(sentTo(rig.local, "/v1/completions"), undefined)
-  const asked = await startRig(t, {
-    local: localHost((_, socket) => void socket.write(CHAT), pages),
-    set: { localApi: "messages" },
-  })
-  t.equal((await asked.chat()).headers.get("x-llmproxy-route"), "local")
 })
 
 test("LM Studio answers unknown pages with 200, and is no Ollama", async (t) => {
@@ -130,8 +107,9 @@ test("a host that does not say what it is within two seconds is asked all the sa
     local: ({ method }, socket) => {
       if (method === "POST") socket.write(TEXT)
     },
+    set: { localApi: "completions" },
   })
-  for (const asked of [3, 6]) {
+  for (const asked of [2, 4]) {
     const answered = rig.chat()
     await until(() => (rig.local?.requests.length ?? 0) === asked - 1)
     clock.advance(2_000)

@@ -130,7 +130,7 @@ test("a client that leaves amid a local stream stops the host, and the next is s
 
 test("a host that fails is free for the next, while the first goes to the cloud", async (t) => {
   const { asked, reply } = patient()
-  const rig = await startRig(t, { local: reply, cloud: () => {} })
+  const rig = await startRig(t, { local: reply, cloud: () => {}, set: { cooldownMs: 0 } })
   await say(rig, "one", {}, KEY)
   await until(() => asked.length === 1)
   await say(rig, "two", {}, KEY)

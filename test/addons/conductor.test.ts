@@ -147,7 +147,7 @@ test("a client that wants JSON and a host that streams, or the other way round, 
 })
 
 test("a request that one text cannot carry goes to the cloud, and says why", async (t) => {
-  const rig = await startRig(t, { local: notExpected, cloud: CLOUD_TEXT })
+  const rig = await startRig(t, { local: notExpected, cloud: CLOUD_TEXT, set: { localApi: "completions" } })
   const tools = [{ type: "function", function: { name: "f", parameters: {} } }]
   const response = await rig.chat({ tools }, KEY)
   t.equal(response.headers.get("x-llmproxy-route"), "cloud")

@@ -1,12 +1,13 @@
 import { test } from "tap"
 import { answerFilter } from "../../../addons/conductor/answer-filter.ts"
 import type { Delta } from "../../../lib/llm/model.ts"
+import { DEEPSEEK_CODER } from "../../../lib/llm/template.ts"
 
 const text = (value: string, index = 0): Delta => ({ type: "text", index, text: value })
 const finish = (index = 0): Delta => ({ type: "finish", index, reason: { unified: "length", raw: "length" } })
 
 function through(marks: boolean, deltas: readonly Delta[]): Delta[] {
-  const filter = answerFilter(marks)
+  const filter = answerFilter(marks ? DEEPSEEK_CODER.cut : undefined)
   return deltas.flatMap((delta) => {
     const made = filter(delta)
     return made === undefined ? [] : "type" in made ? [made] : [...made]

@@ -1,0 +1,183 @@
+/**
+ * The local hosts, one after the other, until one answers: who is left alone, who has too small a window (skipped, not
+ * tried), who failed before the first word. What became of each is told; what follows from it is the conductor's.
+ */
+import type { AddonContext, Answer, AnswerFailure, Flow, LlmFlow, TokenCount } from "llmproxy"
+import { Cooldowns } from "./cooldowns.ts"
+import { countedBy, estimated, type Measure, type Room, roomFor } from "./decision.ts"
+import { canCount, countsWhileBusy, hostCount } from "./host-count.ts"
+import { LocalAsk, type Question } from "./local-ask.ts"
+import { LocalForms } from "./local-form.ts"
+import { type HostFacts, LocalHosts, whyFailed } from "./local-host.ts"
+import { localBases, type OPTIONS } from "./options.ts"
+import { join, linesIn, type Place } from "./queue.ts"
+import { Ratios } from "./ratios.ts"
+import { mappedModel } from "./routing.ts"
+
+/** A prompt so many times too long by our estimate is not sent to a host to be counted. */
+const HOPELESS = 2
+
+/** A request on its way to a local host. */
+export interface Ticket {
+  readonly count: TokenCount
+  /** Tokens that the client wants for the answer at most. */
+  readonly asked: number | undefined
+  /** Whether it is local whatever it measures, as far as a host can take it. */
+  readonly isForced: boolean
+  /** Whether the cloud may have it instead: else every host is tried, also one that failed just now. */
+  readonly mayLeave: boolean
+}
+
+/** Why a host did not answer. */
+export interface Miss {
+  readonly base: string
+  /** `small`: its window; `resting`: it failed a while ago; `failed`: just now. */
+  readonly kind: "small" | "resting" | "failed"
+  readonly why: string
+  readonly room: Room
+  readonly failure: AnswerFailure | undefined
+}
+
+export interface Taken {
+  readonly answer: Answer
+  readonly room: Room
+  readonly base: string
+}
+
+export class LocalAttempts {
+  readonly hosts: LocalHosts
+  readonly forms: LocalForms
+  readonly #options: AddonContext<typeof OPTIONS>["options"]
+  readonly #cooldowns: Cooldowns
+  readonly #ratios: Ratios
+  readonly #ask: LocalAsk
+  readonly #lines: ReturnType<typeof linesIn>
+  /** The place in a line that a flow has, until its answer is delivered or has failed. */
+  readonly #places = new WeakMap<Flow, Place>()
+
+  constructor({ options, state, clock, log, store }: AddonContext<typeof OPTIONS>) {
+    this.#options = options
+    this.hosts = new LocalHosts(options, clock)
+    this.forms = new LocalForms(options)
+    this.#cooldowns = new Cooldowns(state, clock)
+    const lost = (thrown: unknown) =>
+      log.debug(`ratios are not kept: ${thrown instanceof Error ? thrown.message : thrown}`)
+    this.#ratios = new Ratios(state, () => store("ratios"), lost)
+    this.#ask = new LocalAsk(options, this.hosts, this.#ratios)
+    this.#lines = linesIn(state)
+  }
+
+  /** The room by what is known without asking; undefined where a host may have to say. */
+  roomBefore(ticket: Ticket): Room | undefined {
+    void this.#ratios.load()
+    const bases = localBases(this.#options)
+    if (ticket.isForced || bases.some((base) => canCount(this.hosts.peek(base)?.kind))) return undefined
+    const models = bases.flatMap((base) => this.hosts.peek(base)?.models[0]?.id ?? [])
+    const ratios = [undefined, ...models].map((model) => this.#ratios.of(model, this.#options.tokenRatio))
+    const smallest = ratios.reduce((low, ratio) => (ratio.value < low.value ? ratio : low))
+    return this.#roomOf(estimated(ticket.count.tokens, smallest), ticket, undefined)
+  }
+
+  /** Gives up the flow's place in a line. */
+  leave(flow: Flow): void {
+    this.#places.get(flow)?.leave()
+  }
+
+  async take(flow: LlmFlow, ticket: Ticket): Promise<Taken | readonly Miss[]> {
+    const misses: Miss[] = []
+    for (const base of localBases(this.#options)) {
+      const result = await this.#try(flow, base, ticket)
+      if ("answer" in result) return result
+      misses.push(result)
+    }
+    return misses
+  }
+
+  async #try(flow: LlmFlow, base: string, ticket: Ticket): Promise<Taken | Miss> {
+    const { request } = flow.llm
+    const { modelMap, tokenRatio, cooldownMs } = this.#options
+    const unknown = this.#roomOf(
+      estimated(ticket.count.tokens, this.#ratios.of(undefined, tokenRatio)),
+      ticket,
+      undefined,
+    )
+    const miss = (kind: Miss["kind"], why: string, room = unknown, failure?: AnswerFailure): Miss => {
+      return { base, kind, why, room, failure }
+    }
+    const rest = this.#cooldowns.restOf(base)
+    if (rest !== undefined && ticket.mayLeave)
+      return miss("resting", `${rest.why}; left alone for ${Math.ceil(rest.ms / 1_000)} s more`)
+    const facts = await this.hosts.about(flow, base, mappedModel(modelMap, request.model), request.model)
+    if (typeof facts === "string") {
+      this.#cooldowns.failed(base, facts, cooldownMs)
+      return miss("failed", facts)
+    }
+    const measured = await this.#measure(flow, facts, ticket)
+    if (typeof measured === "string") return miss("failed", measured)
+    const { room, question } = measured
+    if (!this.#fits(room, facts, ticket)) return miss("small", "", room)
+    const place = join(this.#lines, base, () => this.#options.localConcurrency)
+    this.#places.set(flow, place)
+    await flow.waitFor(place.granted)
+    const { answer, cutTo } = await this.#ask.ask(flow, question)
+    if (answer.failure === undefined && cutTo === undefined) {
+      this.#cooldowns.succeeded(base)
+      return { answer, room, base }
+    }
+    const why = cutTo === undefined ? whyFailed(answer) : `the host cut the prompt to ${cutTo} tokens`
+    if (isOfHost(answer.failure)) this.#cooldowns.failed(base, why, cooldownMs)
+    if (answer.failure?.kind === "connect" || isOverflow(answer.failure)) this.hosts.forget(base)
+    answer.abort()
+    place.leave()
+    return miss("failed", why, room, answer.failure)
+  }
+
+  /** The request for this host, and the room that it needs there; a text says why it cannot be written. */
+  async #measure(
+    flow: LlmFlow,
+    facts: HostFacts,
+    ticket: Ticket,
+  ): Promise<{ room: Room; question: Question } | string> {
+    const { tokens } = ticket.count
+    const guess = this.#roomOf(estimated(tokens, this.#ratios.of(facts.model, this.#options.tokenRatio)), ticket, facts)
+    try {
+      const form = await this.forms.formFor(flow.llm.request, facts)
+      const question = { facts, form, tokens, left: guess.left }
+      const isBusy = this.#lines.has(facts.base) && !countsWhileBusy(facts.kind)
+      if (!canCount(facts.kind) || isBusy || guess.needed > guess.limit * HOPELESS) return { room: guess, question }
+      const asked = this.#ask.write(flow.llm.request, question)
+      const prompt = await hostCount(flow, facts, asked, this.#options.localKey)
+      if (prompt === undefined) return { room: guess, question }
+      this.#ratios.learn(facts.model, tokens, prompt)
+      const room = this.#roomOf(countedBy(facts.kind, tokens, prompt), ticket, facts)
+      return { room, question: { ...question, left: room.left } }
+    } catch (thrown) {
+      if (flow.error !== undefined) throw thrown // The client has left.
+      return thrown instanceof Error ? thrown.message : String(thrown)
+    }
+  }
+
+  #roomOf(measure: Measure, { asked, isForced }: Ticket, facts: HostFacts | undefined): Room {
+    const { answerReserve, maxTokenCount } = this.#options
+    const context = facts?.context
+    const limit = isForced ? (context ?? maxTokenCount) : Math.min(context ?? maxTokenCount, maxTokenCount)
+    return roomFor(measure, asked, { answerReserve, limit })
+  }
+
+  /** What has to be local and whose host does not say how much it takes is tried. */
+  #fits(room: Room, { context }: HostFacts, { isForced }: Ticket): boolean {
+    return room.fits || (isForced && context === undefined)
+  }
+}
+
+/** Whether the next request would fare no better: not where this one was at fault. */
+function isOfHost(failure: AnswerFailure | undefined): boolean {
+  if (failure === undefined || isOverflow(failure)) return false
+  return (
+    failure.kind === "connect" || failure.kind === "cut" || failure.status >= 500 || failure.error?.kind === "loading"
+  )
+}
+
+export function isOverflow(failure: AnswerFailure | undefined): boolean {
+  return failure?.error?.kind === "context_length"
+}

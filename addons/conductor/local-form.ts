@@ -1,0 +1,107 @@
+/**
+ * In which form a request goes to a local host: as messages, as one text, or as a raw prompt in which prompt format.
+ * `localApi: auto` takes a raw prompt only where the format is certain to be right and to be of use; every other model
+ * is best known to the host that serves it. local-request.ts writes the form.
+ */
+import { readFile } from "node:fs/promises"
+import {
+  type ChatTemplate,
+  DEEPSEEK_CODER,
+  jinjaTemplate,
+  type LlmRequest,
+  templateForModel,
+  templateNamed,
+} from "llmproxy"
+import type { HostFacts } from "./local-host.ts"
+import { type Obstacle, obstacleIn } from "./local-request.ts"
+import type { ConductorOptions } from "./options.ts"
+
+export interface LocalForm {
+  readonly api: "completions" | "chat" | "messages"
+  /** Whose API carries it. */
+  readonly wire: "openai" | "ollama" | "llamacpp"
+  /** The format of a raw prompt. */
+  readonly template: ChatTemplate
+}
+
+type Options = Pick<ConductorOptions, "localApi" | "template">
+
+/** What this `localApi` cannot carry of the request, whatever the host is. */
+export function obstacleFor(request: LlmRequest, localApi: Options["localApi"]): Obstacle | undefined {
+  const holdsText = localApi === "completions" || localApi === "chat" || localApi === "llamacpp"
+  return holdsText ? obstacleIn(request) : undefined
+}
+
+export class LocalForms {
+  readonly #options: Options
+  /** Templates by their source, or by the path of their file. */
+  readonly #made = new Map<string, Promise<ChatTemplate>>()
+
+  constructor(options: Options) {
+    this.#options = options
+  }
+
+  /** A file may have changed. */
+  forget(): void {
+    this.#made.clear()
+  }
+
+  /** Rejects with an Error where a template cannot be read. */
+  async formFor(request: LlmRequest, facts: HostFacts): Promise<LocalForm> {
+    const { localApi } = this.#options
+    const isOllama = facts.kind === "Ollama"
+    const template = await this.#templateFor(facts)
+    const rawWire = isOllama ? "ollama" : "openai"
+    const form = template ?? DEEPSEEK_CODER
+    const messages = { api: "messages", wire: "openai", template: form } as const
+    switch (localApi) {
+      case "completions":
+        return { api: "completions", wire: rawWire, template: form }
+      case "llamacpp":
+        return { api: "completions", wire: "llamacpp", template: form }
+      case "chat":
+        return { ...messages, api: "chat" }
+      case "messages":
+        return messages
+      case "ollama":
+        return obstacleIn(request) === undefined ? { ...messages, wire: "ollama" } : messages
+      case "auto": {
+        if (obstacleIn(request) !== undefined) return messages
+        const isSure = this.#options.template !== undefined || template === DEEPSEEK_CODER
+        if (isSure) return { api: "completions", wire: rawWire, template: form }
+        return isOllama ? { ...messages, wire: "ollama" } : messages
+      }
+    }
+  }
+
+  async #templateFor({ model, template: own }: HostFacts): Promise<ChatTemplate | undefined> {
+    const { template: wanted, localApi } = this.#options
+    const byModel = model === undefined ? undefined : templateForModel(model)
+    if (wanted === undefined) {
+      if (byModel !== undefined || own === undefined || localApi === "auto") return byModel
+      return this.#make(own.source, () => jinjaTemplate(own.source, eosOf(own.eosToken)))
+    }
+    if (wanted !== "host") return templateNamed(wanted) ?? this.#make(wanted, () => fromFile(wanted))
+    if (own === undefined) throw new Error("conductor.template host: this host does not tell its template")
+    return this.#make(own.source, () => jinjaTemplate(own.source, eosOf(own.eosToken)))
+  }
+
+  #make(key: string, make: () => Promise<ChatTemplate>): Promise<ChatTemplate> {
+    const made = this.#made.get(key) ?? make()
+    this.#made.set(key, made)
+    return made
+  }
+}
+
+function eosOf(eosToken: string | undefined): { eosToken?: string } {
+  return eosToken === undefined ? {} : { eosToken }
+}
+
+async function fromFile(path: string): Promise<ChatTemplate> {
+  try {
+    return await jinjaTemplate(await readFile(path, "utf8"), { name: path })
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown)
+    throw new Error(`conductor.template ${path}: ${why}; name a prompt format or the path of a .jinja file`)
+  }
+}

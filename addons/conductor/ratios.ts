@@ -1,0 +1,80 @@
+/**
+ * How many of a local model's tokens one of OpenAI's is, learnt from what the host says of the prompts it got. The
+ * decision takes a high value of the last ones (the 95th percentile), because a prompt that is cut costs more than one
+ * that goes to the cloud for nothing. Kept in the addon's state, and on disk where there is a place.
+ */
+import type { AddonStore, JsonValue } from "llmproxy"
+
+/** Shorter prompts say more of the template around them than of the text. */
+const TOKENS_MIN = 256
+const SAMPLES_MAX = 64
+/** Fewer can only make the ratio larger than what the option says. */
+const SAMPLES_ENOUGH = 5
+const PERCENTILE = 0.95
+/** A count beyond these is no count of the same text: a cache was left out, or the prompt was cut. */
+const RATIO_MIN = 0.5
+const RATIO_MAX = 4
+const MODELS_MAX = 200
+const STATE_KEY = "ratios"
+
+export interface Ratio {
+  readonly value: number
+  /** Answers that it was learnt from; 0: it is the option's. */
+  readonly samples: number
+}
+
+export class Ratios {
+  readonly #known: Map<string, number[]>
+  readonly #store: () => AddonStore
+  readonly #onFailure: (error: unknown) => void
+  #loading: Promise<void> | undefined
+
+  constructor(state: Map<string, unknown>, store: () => AddonStore, onFailure: (error: unknown) => void) {
+    const known = state.get(STATE_KEY)
+    this.#known = known instanceof Map ? known : new Map()
+    state.set(STATE_KEY, this.#known)
+    this.#store = store
+    this.#onFailure = onFailure
+  }
+
+  /** `otherwise`: what holds before anything was learnt. */
+  of(model: string | undefined, otherwise: number): Ratio {
+    const samples = this.#known.get(model ?? "") ?? []
+    const sorted = samples.toSorted((a, b) => a - b)
+    const high = sorted[Math.ceil(sorted.length * PERCENTILE) - 1]
+    if (high === undefined) return { value: otherwise, samples: 0 }
+    return { value: samples.length < SAMPLES_ENOUGH ? Math.max(high, otherwise) : high, samples: samples.length }
+  }
+
+  /** `counted` by us, `actual` by the host. */
+  learn(model: string | undefined, counted: number, actual: number): void {
+    const ratio = actual / counted
+    if (counted < TOKENS_MIN || !(ratio >= RATIO_MIN && ratio <= RATIO_MAX)) return
+    const name = model ?? ""
+    const samples = [...(this.#known.get(name) ?? []), Math.round(ratio * 1_000) / 1_000].slice(-SAMPLES_MAX)
+    this.#known.delete(name)
+    this.#known.set(name, samples)
+    const [oldest] = this.#known.keys()
+    if (this.#known.size > MODELS_MAX && oldest !== undefined) this.#known.delete(oldest)
+    this.#store().set(name, samples).catch(this.#onFailure)
+  }
+
+  /** Reads what was learnt before this start. Once; what is known by then stays. */
+  load(): Promise<void> {
+    this.#loading ??= this.#read().catch(this.#onFailure)
+    return this.#loading
+  }
+
+  async #read(): Promise<void> {
+    for (const [name, samples] of await this.#store().entries()) {
+      const read = samplesIn(samples)
+      if (read.length > 0 && !this.#known.has(name)) this.#known.set(name, read)
+    }
+  }
+}
+
+function samplesIn(value: JsonValue): number[] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : []
+  const isRatio = (one: unknown): one is number => typeof one === "number" && one >= RATIO_MIN && one <= RATIO_MAX
+  return list.filter(isRatio).slice(-SAMPLES_MAX)
+}
