@@ -37,7 +37,7 @@ export class LlamaCppReader {
       return { deltas }
     }
     this.#open.delete(index)
-    deltas.push({ type: "finish", index, reason: finishOf(json) })
+    deltas.push({ type: "finish", index, reason: llamacppFinish(json) })
     const usage = readLlamaCppUsage(json)
     if (usage) {
       this.#usage = this.#usage ? sumOf(this.#usage, usage) : usage
@@ -47,7 +47,7 @@ export class LlamaCppReader {
   }
 }
 
-function finishOf(json: JsonObject): FinishReason {
+export function llamacppFinish(json: JsonObject): FinishReason {
   const raw = stringOf(json.stop_type) ?? OLD_FLAGS.find((flag) => json[flag] === true)
   return { unified: FINISH.get(raw ?? "") ?? "other", raw }
 }

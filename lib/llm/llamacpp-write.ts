@@ -4,6 +4,7 @@
  */
 import type { EncodeContext, StreamEncoder } from "./dialect.ts"
 import { isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
+import { llamacppFinish } from "./llamacpp-read.ts"
 import type { Choice, Completion, Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
 import { dataEvent } from "./openai-write.ts"
 
@@ -49,14 +50,15 @@ export class LlamaCppEncoder implements StreamEncoder {
     this.#model = context.model
   }
 
-  adopt(json: JsonValue | undefined): void {
+  adopt(json: JsonValue | undefined, sent = false): void {
     if (!isObject(json)) return
     this.#model = stringOf(json.model) || this.#model
     const extra = Object.fromEntries(Object.entries(json).filter(([key]) => !OWN_FIELDS.has(key)))
     if (json.stop === true) this.#last = extra
     else this.#extra = extra
     const index = numberOf(json.index) ?? 0
-    if (!this.#choices.has(index)) this.#choices.set(index, undefined)
+    if (sent && json.stop === true) this.#choices.set(index, llamacppFinish(json))
+    else if (!this.#choices.has(index)) this.#choices.set(index, undefined)
   }
 
   delta(delta: Delta): string {

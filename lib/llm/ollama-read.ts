@@ -40,12 +40,16 @@ export class OllamaReader {
     return known ? deltas : [{ type: "other", raw: json }]
   }
 
-  /** Ollama says "stop" for an answer that calls tools. Before 0.1.38 it gave no reason. */
+  /** Ollama says "stop" for an answer that calls tools. */
   #finish(json: JsonObject): FinishReason {
-    const raw = stringOf(json.done_reason)
-    const unified = FINISH.get(raw ?? "stop") ?? "other"
+    const { unified, raw } = ollamaFinish(stringOf(json.done_reason))
     return { unified: unified === "stop" && this.#called ? "toolCalls" : unified, raw }
   }
+}
+
+/** Before 0.1.38 Ollama gave no reason. */
+export function ollamaFinish(raw: string | undefined): FinishReason {
+  return { unified: FINISH.get(raw ?? "stop") ?? "other", raw }
 }
 
 export class OllamaDecoder implements StreamDecoder {

@@ -7,6 +7,7 @@ import { AnswerLimit } from "./answer-limit.ts"
 import type { EncodeContext, StreamEncoder } from "./dialect.ts"
 import { isObject, type JsonObject, type JsonValue, stringOf } from "./json.ts"
 import type { Completion, Delta, FinishReason, LlmRequest, ToolCall, Usage } from "./model.ts"
+import { ollamaFinish } from "./ollama-read.ts"
 import { OllamaGenerateRequest } from "./ollama-request.ts"
 import { argumentsObject, isWholeObject } from "./tool-arguments.ts"
 
@@ -53,8 +54,9 @@ export class OllamaEncoder implements StreamEncoder {
     this.#head = headOf(context.model, context.created)
   }
 
-  adopt(json: JsonValue | undefined): void {
+  adopt(json: JsonValue | undefined, sent = false): void {
     if (!isObject(json)) return
+    if (sent && json.done === true) this.#finish = ollamaFinish(stringOf(json.done_reason))
     const fields = Object.entries(json).filter(([key]) => !OWN_FIELDS.has(key))
     this.#head = { ...this.#head, ...Object.fromEntries(fields.filter(([key]) => !LAST_FIELDS.has(key))) }
     this.#last = Object.fromEntries(fields.filter(([key]) => LAST_FIELDS.has(key)))

@@ -147,21 +147,22 @@ export class ResponsesReader {
   #end(response: JsonObject): Delta[] {
     const output = this.#anything ? [] : arrayOf(response.output)
     const deltas = output.flatMap((item, at) => this.#item(String(at), objectOf(item) ?? {}, true, item))
-    deltas.push({ type: "finish", index: CHOICE, reason: this.#finish(response) })
+    deltas.push({ type: "finish", index: CHOICE, reason: responseFinish(response, this.#calls.size > 0) })
     const usage = readResponsesUsage(response.usage)
     if (usage) deltas.push({ type: "usage", usage })
     return deltas
   }
+}
 
-  #finish(response: JsonObject): FinishReason {
-    const status = stringOf(response.status)
-    const reason = stringOf(objectOf(response.incomplete_details)?.reason)
-    if (reason === "max_output_tokens") return { unified: "length", raw: reason }
-    if (reason === "content_filter") return { unified: "contentFilter", raw: reason }
-    const ended = status === "completed" || status === undefined
-    const unified = this.#calls.size > 0 ? "toolCalls" : "stop"
-    return { unified: ended ? unified : "other", raw: reason ?? status }
-  }
+/** Why a response ended; `calls`: it asks for tools, for which there is no word. */
+export function responseFinish(response: JsonObject, calls: boolean): FinishReason {
+  const status = stringOf(response.status)
+  const reason = stringOf(objectOf(response.incomplete_details)?.reason)
+  if (reason === "max_output_tokens") return { unified: "length", raw: reason }
+  if (reason === "content_filter") return { unified: "contentFilter", raw: reason }
+  const ended = status === "completed" || status === undefined
+  const unified = calls ? "toolCalls" : "stop"
+  return { unified: ended ? unified : "other", raw: reason ?? status }
 }
 
 function readResponsesUsage(value: JsonValue | undefined): Usage | undefined {

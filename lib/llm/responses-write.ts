@@ -7,6 +7,7 @@ import type { EncodeContext, StreamEncoder } from "./dialect.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
 import type { Completion, Delta, FinishReason, Usage } from "./model.ts"
 import { CALLS, OutputItem, PARTS, type PartKind } from "./responses-items.ts"
+import { responseFinish } from "./responses-read.ts"
 import { callItem, ending, messageItem, reasoningItem, responseHead, toolTypes } from "./responses-words.ts"
 import { namedEvent } from "./sse-json.ts"
 import { isWholeObject } from "./tool-arguments.ts"
@@ -19,6 +20,8 @@ interface KnownCall {
   name: string
   item: OutputItem | undefined
 }
+
+const ENDS = new Set(["response.completed", "response.incomplete"])
 
 export class ResponsesEncoder implements StreamEncoder {
   readonly #id: string
@@ -183,6 +186,8 @@ export class ResponsesEncoder implements StreamEncoder {
   #noteSent(json: JsonObject): void {
     const type = stringOf(json.type) ?? ""
     const index = numberOf(json.output_index)
+    const response = objectOf(json.response)
+    if (ENDS.has(type) && response) this.#finish = responseFinish(response, this.#calls.size > 0)
     this.#started = true
     this.#sequence = (numberOf(json.sequence_number) ?? this.#sequence) + 1
     if (index === undefined) return

@@ -8,7 +8,7 @@ import { anthropicMessages } from "../../lib/llm/anthropic-messages.ts"
 import type { Dialect } from "../../lib/llm/dialect.ts"
 import { arrayOf, isObject, type JsonObject, objectOf, parseJson } from "../../lib/llm/json.ts"
 import { llamacpp } from "../../lib/llm/llamacpp.ts"
-import type { Delta } from "../../lib/llm/model.ts"
+import { type Delta, NO_USAGE, type Usage } from "../../lib/llm/model.ts"
 import { ollama } from "../../lib/llm/ollama.ts"
 import { openaiResponses } from "../../lib/llm/openai-responses.ts"
 import { assembled, contextFor, decodeAll } from "../helpers/dialect-fixtures.ts"
@@ -178,6 +178,22 @@ test("llamacpp: an answer has no place for reasoning and calls, and says progres
   t.equal(written.length, 2)
   t.strictSame(written[0], progress)
   t.match(written[1], { index: 0, content: "", stop: true, stop_type: "eos" })
+})
+
+test("a usage that is told behind a stream which left as it came keeps the reason it ended for", async (t) => {
+  const usage: Usage = { ...NO_USAGE, inputTokens: 5, outputTokens: 2, source: "counted" }
+  for (const dialect of [anthropicMessages, openaiResponses, ollama, llamacpp]) {
+    const reason = { unified: "length", raw: undefined } as const
+    const events = decodeAll(dialect, Buffer.from(write(dialect, [text("Hi"), { type: "finish", index: 0, reason }])))
+    const encoder = dialect.encoder(contextFor(dialect))
+    for (const event of events) encoder.adopt(event.json, true)
+    const sent = events.slice(0, -1).map((event) => event.raw.toString())
+    const told = [...sent, encoder.delta({ type: "usage", usage }), encoder.end()].join("")
+    const answer = assembled(decodeAll(dialect, Buffer.from(told)))
+    const { finishReason, text: said, usage: counted } = answer.finish(false)
+    t.ok(answer.done, dialect.name)
+    t.strictSame([said, finishReason.unified, counted.inputTokens], ["Hi", "length", 5], dialect.name)
+  }
 })
 
 test("an answer that is held to be written again is bounded", async (t) => {
