@@ -96,9 +96,11 @@ test("lib never imports addons", async (t) => {
   )
 })
 
-test("an addon imports the public API and its own files, as a user's addon can", async (t) => {
+test("an addon imports the public API, its own files and packages that come with ours, as a user's addon can", async (t) => {
+  const { dependencies }: { dependencies: object } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"))
+  const packages = new Set(Object.keys(dependencies))
   const bad = offenders("addons/", (imported, { path }) => {
-    if (imported === "llmproxy" || imported.startsWith("node:")) return false
+    if (imported === "llmproxy" || imported.startsWith("node:") || packages.has(imported)) return false
     const [, name = ""] = path.split("/")
     const own = `addons/${name.replace(/\.ts$/, "")}`
     return !imported.startsWith(`${own}/`) && !(path.startsWith(`${own}/`) && imported === `${own}.ts`)

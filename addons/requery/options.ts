@@ -1,0 +1,50 @@
+/**
+ * The re-query's options: which guards look at answers and how strictly, how often and how long is asked again.
+ */
+import type { OptionSpecs, OptionValues } from "llmproxy"
+
+export const MODES = ["observe", "guard", "hold"] as const
+export type Mode = (typeof MODES)[number]
+
+export const OPTIONS = {
+  mode: {
+    type: "string",
+    choices: MODES,
+    help:
+      "One mode for all guards. observe: only say what is wrong; guard: let the answer stream, stop it where it loops; " +
+      "hold: keep it back, and ask again. Default: each guard's own.",
+  },
+  guards: {
+    type: "list",
+    default: [
+      "empty-plan=hold",
+      "empty-tasks=hold",
+      "repeated-question=hold",
+      "empty=guard",
+      "json=hold",
+      "schema=hold",
+      "runaway=guard",
+    ],
+    help: "The guards, each with its mode and its own most attempts if it has some: NAME=MODE:ATTEMPTS, as in json=hold:2.",
+  },
+  attempts: {
+    type: "integer",
+    min: 0,
+    max: 10,
+    default: 3,
+    help: "How many times an answer is asked for again, at most.",
+  },
+  deadlineMs: {
+    type: "integer",
+    min: 1,
+    default: 120_000,
+    help: "Milliseconds that asking again may take, all attempts together.",
+  },
+  escalate: {
+    type: "boolean",
+    default: true,
+    help: "Ask the cloud in the last attempt, if the request has a key for it.",
+  },
+} as const satisfies OptionSpecs
+
+export type RequeryOptions = OptionValues<typeof OPTIONS>

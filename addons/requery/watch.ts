@@ -1,0 +1,94 @@
+/**
+ * Looks at an answer while it streams, and ends it where nothing good can follow: it goes round in circles, or, while it
+ * is held back, its list has closed and is empty. What is not ended passes as it is.
+ */
+import type { Delta, DeltaTransform, FinishReason, StreamTransform } from "llmproxy"
+import { StopFilter } from "llmproxy"
+import { JsonScanner } from "./json-scan.ts"
+import { LoopDetector } from "./repetition.ts"
+
+/** Characters before an object that may be white space and a fence; behind more than that, it may be an example. */
+const PREFIX_CHARS = 64
+const PREFIX = /^\s*(?:```(?:json)?\s*)?$/
+
+export interface Watch {
+  looped: boolean
+  readonly transform: StreamTransform
+}
+
+/** `emptyKeys`: lists that must have something in them; for answers that are held back. */
+export function watch(emptyKeys: readonly string[], stopsLoops: boolean): Watch {
+  const loops = stopsLoops ? new Loops() : undefined
+  const empties = new EmptyLists(emptyKeys)
+  const self: Watch = {
+    looped: false,
+    transform(delta, end) {
+      self.looped ||= loops?.sees(delta) === true
+      if (!self.looped && !empties.sees(delta)) return delta
+      end()
+      const reason: FinishReason = self.looped ? { unified: "length", raw: "length" } : { unified: "stop", raw: "stop" }
+      return "index" in delta ? [delta, { type: "finish", index: delta.index, reason }] : delta
+    },
+  }
+  return self
+}
+
+/** For an answer that is asked for again: a loop fails it. `marks`: it continues a raw prompt, and may hold its marks. */
+export function retryFilter(marks: boolean): { looped: boolean; readonly transform: DeltaTransform } {
+  const loops = new Loops()
+  const stops = marks ? new StopFilter() : undefined
+  const self = {
+    looped: false,
+    transform(delta: Delta): ReturnType<DeltaTransform> {
+      if (loops.sees(delta)) {
+        self.looped = true
+        throw new Error("the answer goes round in circles")
+      }
+      if (stops === undefined) return delta
+      if (delta.type === "text") return textOf(delta.index, stops.push(delta.text))
+      if (delta.type !== "finish") return delta
+      const rest = textOf(delta.index, stops.finish())
+      const finish: Delta = stops.stopped ? { ...delta, reason: { unified: "stop", raw: "stop" } } : delta
+      return rest === undefined ? finish : [rest, finish]
+    },
+  }
+  return self
+}
+
+function textOf(index: number, text: string): Delta | undefined {
+  return text === "" ? undefined : { type: "text", index, text }
+}
+
+/** Text and reasoning loop each by itself. */
+class Loops {
+  readonly #text = new LoopDetector()
+  readonly #reasoning = new LoopDetector()
+
+  sees(delta: Delta): boolean {
+    if (delta.type === "text") return this.#text.feed(delta.text)
+    return delta.type === "reasoning" && this.#reasoning.feed(delta.text)
+  }
+}
+
+class EmptyLists {
+  readonly #keys: readonly string[]
+  readonly #scanner = new JsonScanner()
+  #prefix = ""
+  #over = false
+
+  constructor(keys: readonly string[]) {
+    this.#keys = keys
+    this.#over = keys.length === 0
+  }
+
+  sees(delta: Delta): boolean {
+    if (this.#over || delta.type !== "text") return false
+    if (this.#prefix.length < PREFIX_CHARS) this.#prefix += delta.text.slice(0, PREFIX_CHARS)
+    this.#scanner.feed(delta.text)
+    const [object] = this.#scanner.objects
+    if (object === undefined) return false
+    const isFirst = object.start < PREFIX_CHARS && PREFIX.test(this.#prefix.slice(0, object.start))
+    this.#over = !isFirst || object.end !== undefined
+    return isFirst && object.empty.some((key) => this.#keys.includes(key))
+  }
+}
