@@ -125,8 +125,10 @@ export function writeOllamaAnswer(completion: Completion, context: EncodeContext
   }
 }
 
+/** A time that no calendar has (a server's odd `created`) becomes the epoch. */
 function headOf(model: string, created: number): JsonObject {
-  return { model, created_at: new Date(created * 1000).toISOString() }
+  const time = new Date(created * 1000)
+  return { model, created_at: (Number.isNaN(time.getTime()) ? new Date(0) : time).toISOString() }
 }
 
 /** What was said, in the form of the endpoint. */

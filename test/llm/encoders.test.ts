@@ -162,6 +162,8 @@ test("ollama: an answer has the form of the endpoint that was asked", async (t) 
   t.match(said, { response: "Hi" })
   t.match(called, { tool_calls: [{ id: "one", function: { name: "f", arguments: { a: 1 } } }] })
   t.equal(said?.message, undefined)
+  const odd = { ...contextFor(ollama), created: 1e300 }
+  t.match(events(ollama.encoder(odd).end()), [{ created_at: "1970-01-01T00:00:00.000Z" }])
   const [chat] = events(write(ollama, deltas, "/api/chat"))
   t.match(chat, { message: { role: "assistant", content: "", thinking: "Hm." } })
 })
