@@ -6,6 +6,7 @@
 export const SHIPPED_ADDONS = [
   { name: "conductor", does: "sends each chat request to a local model if it fits there, else to the cloud" },
   { name: "requery", does: "asks a local model again when its answer is empty, broken or goes round in circles" },
+  { name: "usage", does: "asks hosts for the tokens of streams, and keeps that from the client (usage.inject)" },
   { name: "history", does: "keeps conversations in history.db, for llmproxy history to list, show and export" },
   { name: "hello", does: "says what each answer cost; the example to copy" },
 ] as const

@@ -1,0 +1,92 @@
+import { type Test, test } from "tap"
+import type { Usage } from "../../lib/flow.ts"
+import { CHAT_PATH, CLOUD, chatBody, flowWatcher, message, startRig } from "../helpers/conductor-rig.ts"
+
+function event(choices: readonly object[], more: object = {}): string {
+  return `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", model: "m", choices, ...more })}\n\n`
+}
+
+const PIECES = [
+  event([{ index: 0, delta: { role: "assistant", content: "" } }], { usage: null, obfuscation: "x1" }),
+  event([{ index: 0, delta: { content: "Hi" }, logprobs: null, finish_reason: null }], { usage: null }),
+  event([{ index: 0, delta: {}, finish_reason: "stop" }], { usage: null }),
+]
+const USAGE = event([], {
+  usage: {
+    prompt_tokens: 9,
+    completion_tokens: 4,
+    total_tokens: 13,
+    prompt_tokens_details: { cached_tokens: 5 },
+    completion_tokens_details: { reasoning_tokens: 2 },
+  },
+})
+const DONE = "data: [DONE]\n\n"
+
+interface Case {
+  inject?: boolean
+  hosts?: string
+  body?: object
+}
+
+/** Sends a chat through; what left for the host, what the client got, what whoever looks on saw. */
+async function ask(t: Test, { inject = true, hosts, body = {} }: Case) {
+  const watcher = flowWatcher()
+  const rig = await startRig(t, {
+    scripts: ["addons/usage.ts"],
+    builtin: [watcher.addon],
+    env: {
+      ...(inject ? { LLMPROXY_USAGE_INJECT: "true" } : {}),
+      ...(hosts === undefined ? {} : { LLMPROXY_USAGE_HOSTS: hosts }),
+    },
+    cloud: (request, socket) => {
+      const asked = request.body.includes('"include_usage":true')
+      const text = [...PIECES, ...(asked ? [USAGE] : []), DONE].join("")
+      socket.write(
+        `HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+      )
+    },
+  })
+  const wire = await rig.through()
+  const sent = JSON.stringify(chatBody({ stream: true, ...body }))
+  wire.write(message("POST", CHAT_PATH, CLOUD, sent))
+  const response = await wire.response()
+  await rig.app.stop()
+  const usage: Usage | undefined = watcher.flows[0]?.llm?.completion?.usage
+  return { sent, left: rig.cloud.requests[0]?.body.toString("utf8") ?? "", got: response.body.toString("utf8"), usage }
+}
+
+test("usage is asked for, and the client gets every byte but the chunk that brings it", async (t) => {
+  const { sent, left, got, usage } = await ask(t, {})
+  t.equal(left, `${sent.slice(0, -1)},"stream_options":{"include_usage":true}}`, "nothing else of the body is changed")
+  t.equal(got, [...PIECES, DONE].join(""))
+  t.match(usage, {
+    inputTokens: 9,
+    outputTokens: 4,
+    totalTokens: 13,
+    cachedTokens: 5,
+    reasoningTokens: 2,
+    source: "provider",
+  })
+})
+
+test("other options of a stream stay, and a client that says no gets none", async (t) => {
+  const { left, got } = await ask(t, { body: { stream_options: { include_obfuscation: false, include_usage: false } } })
+  t.match(JSON.parse(left), { stream_options: { include_obfuscation: false, include_usage: true } })
+  t.equal(got, [...PIECES, DONE].join(""))
+})
+
+test("a client that asks for usage gets it, byte for byte", async (t) => {
+  const { sent, left, got, usage } = await ask(t, { body: { stream_options: { include_usage: true } } })
+  t.equal(left, sent)
+  t.equal(got, [...PIECES, USAGE, DONE].join(""))
+  t.match(usage, { inputTokens: 9, source: "provider" })
+})
+
+test("nothing is touched unless it is asked for, on a known host, in a stream", async (t) => {
+  const cases: Case[] = [{ inject: false }, { hosts: "elsewhere.example" }, { body: { stream: false } }]
+  for (const one of cases) {
+    const { sent, left, got } = await ask(t, one)
+    t.equal(left, sent, JSON.stringify(one))
+    t.equal(got, [...PIECES, DONE].join(""), JSON.stringify(one))
+  }
+})
