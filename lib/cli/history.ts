@@ -25,8 +25,8 @@ const LIST_LIMIT = 50
 
 export const historyCommand: Command = {
   name: "history",
-  usage: "llmproxy history [list|show ID|export|prune|stats] [options]",
-  help: "list, show, export, prune or sum up what the history addon has kept",
+  usage: "llmproxy history [ACTION] [options]",
+  help: "what the history addon has kept: list (default), show ID, export, stats, prune",
   flags: {
     ...FILTER_FLAGS,
     attempts: { type: "switch", help: "List attempts, too: requests that addons sent for a client's." },

@@ -7,7 +7,7 @@ import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs"
 import { rename } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname } from "node:path"
-import { Kysely, SqliteDialect } from "kysely"
+import { Kysely, SqliteAdapter, SqliteDialect } from "kysely"
 import { messageOf, StartError } from "../errors.ts"
 import type { Schema } from "./schema.ts"
 
@@ -118,7 +118,7 @@ export function openSqlite(file: string, { readOnly = false, sources = SOURCES }
   }
   const statements = new Statements(connection)
   const db = new Kysely<Schema>({
-    dialect: new SqliteDialect({ database: { prepare: (sql) => statements.get(sql), close: () => {} } }),
+    dialect: new Sqlite({ database: { prepare: (sql) => statements.get(sql), close: () => {} } }),
   })
   let isOpen = true
   const close = () => {
@@ -132,6 +132,19 @@ export function openSqlite(file: string, { readOnly = false, sources = SOURCES }
     }
   }
   return { db, connection, close }
+}
+
+/** SQLite can take back what a step of a migration did to the tables, which kysely does not count on. */
+class Sqlite extends SqliteDialect {
+  override createAdapter(): SqliteAdapter {
+    return new TransactionalAdapter()
+  }
+}
+
+class TransactionalAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
 }
 
 function checkVersion(connection: Connection): void {

@@ -1,0 +1,115 @@
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { test } from "tap"
+import { LiveFiles } from "../../../addons/history/live-files.ts"
+import type { FlowSnapshot } from "../../../lib/flow.ts"
+import { Redactor } from "../../../lib/store/redaction.ts"
+import { chat, completion, START } from "../../helpers/flow-snapshots.ts"
+
+function files(options: { json?: string; outputLog?: string; openaiOutputLog?: string }) {
+  const warnings: string[] = []
+  const { json, outputLog, openaiOutputLog } = options
+  const live = new LiveFiles({
+    options: { json, outputLog, openaiOutputLog },
+    log: { warn: (message) => warnings.push(message) },
+    redactor: new Redactor(),
+    now: () => START,
+  })
+  return { live, warnings }
+}
+
+async function records(path: string): Promise<unknown> {
+  return JSON.parse(await readFile(path, "utf8"))
+}
+
+test("only whole answers to clients are written: no attempts, no errors, nothing that broke off", async (t) => {
+  const json = join(t.testdir({}), "h.json")
+  const { live, warnings } = files({ json })
+  const cut = completion("half")
+  const choice = cut.choices[0]
+  if (choice !== undefined) choice.finishReason = { unified: "cut", raw: undefined }
+  const with_ = (answer: typeof cut | undefined): FlowSnapshot => ({
+    ...chat(),
+    llm: { dialect: "openai-chat", model: "m", completion: answer, error: undefined },
+  })
+  live.write(chat({}, { parentId: "x" }))
+  live.write(with_(undefined))
+  live.write(with_(cut))
+  live.write(chat({ answer: "" }))
+  live.write(chat({ answer: "whole" }))
+  await live.finish()
+  t.match(await records(json), [{ output: "whole" }])
+  t.strictSame(warnings, [])
+})
+
+test("an instruction is every text of the request, joined by one space", async (t) => {
+  const json = join(t.testdir({}), "h.json")
+  const { live } = files({ json })
+  const parts = [
+    { type: "text", text: "a" },
+    { type: "image_url", image_url: { url: "x" } },
+    { type: "text", text: "b" },
+  ]
+  const calls = { role: "assistant", content: null, tool_calls: [] }
+  live.write(
+    chat({
+      messages: [
+        { role: "system", content: "S" },
+        { role: "user", content: "" },
+        { role: "user", content: parts },
+        calls,
+        { role: "user", content: "c" },
+      ],
+    }),
+  )
+  const prompt = JSON.stringify({ model: "m", prompt: "P" })
+  live.write(chat({}, { request: { ...chat().request, body: prompt } }))
+  live.write(
+    chat(
+      {},
+      {
+        request: { ...chat().request, body: undefined },
+        routed: { name: "local", reason: undefined, tokens: undefined, url: undefined },
+      },
+    ),
+  )
+  await live.finish()
+  t.match(await records(json), [
+    { instruction: "S a b c", tokens: 10, client: "OpenAI" },
+    { instruction: "P" },
+    { instruction: "", client: "Local LLM" },
+  ])
+})
+
+test("a damaged file is set aside with a warning", async (t) => {
+  const folder = t.testdir({ "h.json": '[{"a"' })
+  const json = join(folder, "h.json")
+  const { live, warnings } = files({ json })
+  live.write(chat({ answer: "new" }))
+  await live.finish()
+  t.match(await records(json), [{ output: "new" }])
+  t.match(warnings, [
+    /h\.json: is no JSON array that can be added to; it is kept as .*h\.json\.damaged-20260101T000000000Z/,
+  ])
+})
+
+test("a file that cannot be written is told of once, until it can be again", async (t) => {
+  const folder = t.testdir({ "o.log": {} })
+  const { live, warnings } = files({ openaiOutputLog: join(folder, "o.log") })
+  live.write(chat())
+  live.write(chat())
+  await live.finish()
+  t.match(warnings, [/o\.log: answers are not written: EISDIR/])
+  t.equal(warnings.length, 1)
+})
+
+test("answers that wait to be written are bounded", async (t) => {
+  const json = join(t.testdir({}), "h.json")
+  const { live, warnings } = files({ json })
+  for (let i = 0; i < 1_100; i++) live.write(chat())
+  t.match(warnings, [/1024 answers are waiting to be written/])
+  t.equal(warnings.length, 1)
+  await live.finish()
+  const all = await records(json)
+  t.equal(Array.isArray(all) ? all.length : 0, 1_024)
+})

@@ -1,0 +1,129 @@
+import { randomBytes } from "node:crypto"
+import { test } from "tap"
+import { asJson, Redactor } from "../../lib/store/redaction.ts"
+
+/** A secret of letters and digits. */
+const random = (bytes = 16) => `${randomBytes(bytes).toString("hex")}a1`
+
+test("secrets are known by their form", async (t) => {
+  const redactor = new Redactor()
+  const secret = random()
+  const forms: Record<string, string> = {
+    [`sk-${secret}`]: "sk-***",
+    [`sk-proj-${secret}`]: "sk-***",
+    [`ghp_${secret}`]: "***",
+    [`xoxb-${secret}`]: "***",
+    [`AIza${secret}${secret}`]: "***",
+    [`AKIA${"A1B2C3D4E5F6G7H8"}`]: "***",
+    [`eyJhbGciOiJIUzI1NiJ9.${secret}.${secret}`]: "***",
+    [`Bearer ${secret}`]: "Bearer ***",
+    [`Basic ${Buffer.from("user:word").toString("base64")}`]: "Basic ***",
+    [`OPENAI_API_KEY=${secret}`]: "OPENAI_API_KEY=***",
+    [`"api_key": "${secret}"`]: '"api_key": "***"',
+    [`{\\"access_token\\":\\"${secret}\\"}`]: '{\\"access_token\\":\\"***\\"}',
+    [`https://me:${secret}@host/`]: "https://me:***@host/",
+    [`/v1?x-key=${secret}&a=1`]: "/v1?x-key=***&a=1",
+    [`-----BEGIN RSA PRIVATE KEY-----\n${secret}\n-----END RSA PRIVATE KEY-----`]: "***",
+  }
+  for (const [text, kept] of Object.entries(forms)) t.equal(redactor.text(`see ${text}, then`), `see ${kept}, then`)
+})
+
+test("prose and code are no secrets: the texts are a data set", async (t) => {
+  const redactor = new Redactor()
+  for (const text of [
+    "A basic understanding of bearer tokens and sk-learn.",
+    "const token = tokenizer.get_next_token()",
+    "password: string | undefined, secret = getSecret()",
+    "Authorization: Bearer authentication is described in RFC 6750",
+    "the token gpt-4-0125-preview and the key sk-image-tools",
+    "https://example.com/path?keyboard=qwerty&page=2",
+    "max_tokens: 4096, tokens per second = 120",
+  ])
+    t.equal(redactor.text(text), text)
+})
+
+test("a value that was seen in a secret field is found wherever it is repeated", async (t) => {
+  const redactor = new Redactor()
+  const cookie = random(8)
+  redactor.learn(
+    [
+      ["Authorization", "Bearer only-plain-words"],
+      ["Cookie", `theme=production; sid=${cookie}`],
+      ["Api-Key", "lm-studio"],
+    ],
+    "https://host/v1?sig=plain-signature&page=production",
+  )
+  t.equal(redactor.text(`only-plain-words ${cookie} plain-signature`), "*** *** ***")
+  t.equal(redactor.text("lm-studio in production"), "lm-studio in production", "a placeholder is no secret")
+  t.strictSame(redactor.json({ "only-plain-words": 1 }), { "***": 1 })
+})
+
+test("of the values it has seen, it remembers the latest", async (t) => {
+  const redactor = new Redactor()
+  for (let i = 0; i < 100; i++)
+    redactor.learn([["authorization", `Bearer plain-word-${String(i).padStart(3, "0")}-end`]])
+  t.equal(redactor.text("plain-word-099-end"), "***")
+  t.equal(redactor.text("plain-word-000-end"), "plain-word-000-end")
+})
+
+test("heads, URLs and JSON lose the values of fields that are named like secrets", async (t) => {
+  const redactor = new Redactor()
+  t.strictSame(
+    redactor.headers([
+      ["X-Api-Key", "v"],
+      ["Set-Cookie", "a=b"],
+      ["x-goog-api-key", "v"],
+      ["x-ratelimit-remaining-tokens", "5"],
+      ["OpenAI-Organization", "org"],
+      ["Location", "/next?access_token=short&page=1"],
+    ]),
+    [
+      ["X-Api-Key", "***"],
+      ["Set-Cookie", "***"],
+      ["x-goog-api-key", "***"],
+      ["x-ratelimit-remaining-tokens", "5"],
+      ["OpenAI-Organization", "org"],
+      ["Location", "/next?access_token=***&page=1"],
+    ],
+  )
+  const value = JSON.parse(
+    '{"apiKey":"a","client_secret":"b","password":{"type":"string"},"max_tokens":5,"stop_token":"","__proto__":{"token":"c"},"key":"C major","list":[{"accessToken":"d"},null,true]}',
+  )
+  t.equal(
+    JSON.stringify(redactor.json(value)),
+    '{"apiKey":"***","client_secret":"***","password":{"type":"string"},"max_tokens":5,"stop_token":"","__proto__":{"token":"***"},"key":"C major","list":[{"accessToken":"***"},null,true]}',
+  )
+})
+
+test("JSON that is nested beyond reason is cut, not followed", async (t) => {
+  const deep: unknown = JSON.parse(`${"[".repeat(5_000)}${"]".repeat(5_000)}`)
+  const json = asJson(deep)
+  t.ok(json !== undefined && JSON.stringify(new Redactor().json(json)).length < 200)
+  t.ok(JSON.stringify(new Redactor().json(deep as never)).length < 200)
+})
+
+test("a megabyte of anything is done with at once", async (t) => {
+  const redactor = new Redactor()
+  for (const part of [
+    "a",
+    "eyJ",
+    "a-",
+    "://a",
+    "?a_",
+    "sk-",
+    "password=",
+    "-----BEGIN PRIVATE KEY-----",
+    "token ",
+    "\\",
+  ]) {
+    const start = performance.now()
+    redactor.text(part.repeat(Math.floor(1_000_000 / part.length)))
+    // Far above what it takes (some 20 ms), far below what a pattern that backtracks would.
+    t.ok(performance.now() - start < 5_000, JSON.stringify(part))
+  }
+})
+
+test("notes keep what is data, and lose what is none", async (t) => {
+  const notes = { a: 1, b: undefined, c: () => {}, d: new Map(), e: [1n, "x"], f: { g: null, h: Number.NaN } }
+  t.strictSame(asJson(notes), { a: 1, e: [null, "x"], f: { g: null, h: null } })
+})

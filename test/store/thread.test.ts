@@ -1,0 +1,99 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { type Test, test } from "tap"
+import { openSqlite, singleValue } from "../../lib/store/sqlite.ts"
+import { type StoreJob, type StoreReply, type StoreRequest, serveStore } from "../../lib/store/thread.ts"
+import { chat, START } from "../helpers/flow-snapshots.ts"
+
+/** The thread's side of a port, in this thread. */
+async function served(t: Test, now: () => number = () => START, content?: string) {
+  const folder = await mkdtemp(join(tmpdir(), "llmproxy-thread-"))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const file = join(folder, "history.db")
+  if (content !== undefined) await writeFile(file, content)
+  let listener = (_: StoreRequest) => {}
+  const waiting = new Map<number, (reply: StoreReply) => void>()
+  const warnings: string[] = []
+  let isClosed = false
+  serveStore(
+    {
+      on: (_, taken) => (listener = taken),
+      postMessage: (reply) => ("warning" in reply ? warnings.push(reply.warning) : waiting.get(reply.id)?.(reply)),
+      close: () => (isClosed = true),
+    },
+    file,
+    now,
+  )
+  let id = 0
+  const ask = (job: StoreJob) =>
+    new Promise<StoreReply>((resolve) => {
+      id += 1
+      waiting.set(id, resolve)
+      listener({ id, job })
+    })
+  t.teardown(() => ask({ kind: "close" }))
+  return { file, ask, warnings, isClosed: () => isClosed }
+}
+
+const mine = { addon: "a", name: "n", key: "k" }
+
+test("every job gets its answer, in order", async (t) => {
+  const { ask, isClosed } = await served(t)
+  const replies = await Promise.all([
+    ask({ kind: "retain", retention: { maxAgeMs: undefined, maxBytes: undefined } }),
+    ask({ kind: "store", snapshots: [chat()] }),
+    ask({ kind: "set", ...mine, value: 1 }),
+    ask({ kind: "get", ...mine }),
+    ask({ kind: "entries", addon: "a", name: "n", after: "" }),
+    ask({ kind: "delete", ...mine }),
+    ask({ kind: "get", ...mine }),
+  ])
+  t.strictSame(
+    replies.map((reply) => ("value" in reply ? reply.value : reply)),
+    [undefined, new Map(), undefined, "1", [["k", "1"]], undefined, undefined],
+  )
+  await ask({ kind: "close" })
+  t.ok(isClosed())
+})
+
+test("a job that fails says why, and the next one is done", async (t) => {
+  const { ask } = await served(t)
+  const bad = { kind: "store", snapshots: undefined } as unknown as StoreJob
+  t.match(await ask(bad), { error: /not iterable/ })
+  t.match(await ask({ kind: "store", snapshots: [chat()] }), { value: new Map() })
+})
+
+test("what is over its age goes without being asked for, step by step, while jobs come first", async (t) => {
+  let now = START
+  const { ask, file } = await served(t, () => now)
+  const flows = Array.from({ length: 130 }, (_, i) =>
+    chat({ start: START + i, messages: [{ role: "user", content: `${i}` }] }),
+  )
+  await ask({ kind: "store", snapshots: flows })
+  now = START + 1_000_000
+  await ask({ kind: "retain", retention: { maxAgeMs: 1_000, maxBytes: undefined } })
+  await ask({ kind: "store", snapshots: [chat({ start: now })] })
+  const { connection, close } = openSqlite(file, { readOnly: true })
+  t.teardown(close)
+  const left = () => Number(singleValue(connection, "select count(*) from flows"))
+  while (left() > 1) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(singleValue(connection, "select started_at from flows"), now)
+})
+
+test("limits that cannot be kept are told of", async (t) => {
+  const { ask, file, warnings } = await served(t)
+  await ask({ kind: "store", snapshots: [chat({ start: START - 10_000 })] })
+  const { connection, close } = openSqlite(file)
+  connection.exec("drop table contents")
+  close()
+  await ask({ kind: "retain", retention: { maxAgeMs: 1, maxBytes: undefined } })
+  while (warnings.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  t.match(warnings[0], /keeping the history within its limits failed: no such table/)
+})
+
+test("a damaged file is told of", async (t) => {
+  const { ask, warnings, file } = await served(t, () => START, "this is no database ".repeat(300))
+  t.match(await ask({ kind: "store", snapshots: [chat()] }), { value: new Map() })
+  t.strictSame(warnings, [`${file} is damaged: it is kept as ${file}.damaged-20260101T000000, and a new one begins`])
+})
