@@ -2,9 +2,10 @@
  * The demo's processes as the demo sees them: hosts and client that it talks to over IPC, and the proxy as anybody
  * starts it. All of them end with the demo.
  */
-import { type ChildProcess, fork, spawn } from "node:child_process"
+import { type ChildProcess, fork } from "node:child_process"
 import { extname } from "node:path"
 import { createInterface } from "node:readline"
+import type { Readable } from "node:stream"
 import { fileURLToPath } from "node:url"
 import type { Clock } from "../../clock.ts"
 import { StartError } from "../../errors.ts"
@@ -84,7 +85,7 @@ export class DemoChild {
         this.#listeners.delete(listener)
       }
       this.#listeners.add(listener)
-      this.#child.once("exit", (status) => {
+      this.#child.once("close", (status) => {
         reject(new StartError(`demo: ${this.#name} ended with status ${status}: ${this.#said.trim()}`))
       })
     })
@@ -118,24 +119,20 @@ export class DemoProxy {
 
   constructor(args: readonly string[], { build, env, cwd, clock }: ProcessPlace) {
     this.#clock = clock
-    const { file, execArgv } = programOf(build, "../../../bin/llmproxy")
-    const child = spawn(process.execPath, [...execArgv, file, ...args], {
-      env,
-      cwd,
-      stdio: ["ignore", "pipe", "pipe"],
-    })
+    const { file, execArgv } = programOf(build, "./proxy")
+    const child = fork(file, args, { env, cwd, execArgv, stdio: ["ignore", "pipe", "pipe", "ipc"] })
     this.#child = child
-    createInterface({ input: child.stdout }).on("line", (line) => {
+    onLine(child.stdout, (line) => {
       if (this.#onLine === undefined) this.#lines.push(line)
       else this.#onLine(line)
     })
     this.#started = new Promise((resolve, reject) => {
-      createInterface({ input: child.stderr }).on("line", (line) => {
+      onLine(child.stderr, (line) => {
         this.#said = `${this.#said}${line}\n`.slice(-1_000)
         const url = /listening on .*?(http:\/\/[\w.:]+)/.exec(line)?.[1]
         if (url !== undefined) resolve(url)
       })
-      child.once("exit", (status) => {
+      child.once("close", (status) => {
         const line = /^llmproxy: (.+)$/m.exec(this.#said)?.[1] ?? this.#said.trim()
         reject(new StartError(`demo: the proxy ended with status ${status}: ${line}`))
       })
@@ -170,6 +167,10 @@ export class DemoProxy {
   stop(): Promise<void> {
     return ended(this.#child, this.#clock, () => this.#child.kill("SIGTERM"))
   }
+}
+
+function onLine(stream: Readable | null, listener: (line: string) => void): void {
+  if (stream !== null) createInterface({ input: stream }).on("line", listener)
 }
 
 /** Asks a process to end, and sees to it that it does. */

@@ -1,8 +1,12 @@
 /** A process of the demo that fails, ends or says nothing is told in one line, and none is left behind. */
+import { spawn } from "node:child_process"
+import { connect } from "node:net"
+import { text } from "node:stream/consumers"
 import { pathToFileURL } from "node:url"
 import { type Test, test } from "tap"
 import { DemoChild, DemoProxy, demoEnvironment, OWN_BUILD, type ProcessPlace } from "../../../lib/cli/demo/processes.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
+import { plainEnvironment } from "../../helpers/command-process.ts"
 import { builtCommand } from "../../helpers/dist.ts"
 
 const BUILD = new URL("../lib/cli/demo/processes.js", pathToFileURL(builtCommand())).href
@@ -50,6 +54,38 @@ test("a process that ends is told with what it said", async (t) => {
   await t.rejects(proxy.start(), { name: "StartError", message })
   await proxy.stop()
 })
+
+test("when the demo is killed, its proxy ends too", async (t) => {
+  const folder = t.testdir()
+  const script = `
+    const { DemoProxy } = await import(${JSON.stringify(BUILD)})
+    const { systemClock } = await import(${JSON.stringify(new URL("../../clock.js", BUILD).href)})
+    const place = { build: ${JSON.stringify(BUILD)}, env: process.env, cwd: process.cwd(), clock: systemClock }
+    console.log(await new DemoProxy(["-p", "0", "--confdir", "conf"], place).start())
+    process.kill(process.pid, "SIGKILL")`
+  const demo = spawn(process.execPath, ["--input-type=module", "--eval", script], {
+    cwd: folder,
+    env: plainEnvironment(folder),
+  })
+  // The pipe ends when the last process that holds it has: here, when the demo has.
+  const url = (await text(demo.stdout)).trim()
+  const { hostname, port } = new URL(url)
+  await closed(hostname, Number(port))
+  t.pass()
+})
+
+/** Resolves when nobody listens there any more. */
+async function closed(host: string, port: number): Promise<void> {
+  for (;;) {
+    const socket = connect(port, host)
+    const isOpen = await new Promise((resolve) => {
+      socket.once("error", () => resolve(false))
+      // It is closed from the other side when the listener ends.
+      socket.once("connect", () => socket.once("close", () => resolve(true)))
+    })
+    if (!isOpen) return
+  }
+}
 
 test("patience has an end", async (t) => {
   const place = placeOf(t)
