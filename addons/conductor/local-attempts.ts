@@ -36,6 +36,8 @@ export interface Miss {
   readonly why: string
   readonly room: Room
   readonly failure: AnswerFailure | undefined
+  /** Whether the host found the prompt too long, or has cut it. */
+  readonly isOverflow: boolean
 }
 
 export interface Taken {
@@ -102,7 +104,7 @@ export class LocalAttempts {
       undefined,
     )
     const miss = (kind: Miss["kind"], why: string, room = unknown, failure?: AnswerFailure): Miss => {
-      return { base, kind, why, room, failure }
+      return { base, kind, why, room, failure, isOverflow: isOverflow(failure) }
     }
     const rest = this.#cooldowns.restOf(base)
     if (rest !== undefined && ticket.mayLeave)
@@ -129,7 +131,10 @@ export class LocalAttempts {
     if (answer.failure?.kind === "connect" || isOverflow(answer.failure)) this.hosts.forget(base)
     answer.abort()
     place.leave()
-    return miss("failed", why, room, answer.failure)
+    return {
+      ...miss("failed", why, room, answer.failure),
+      isOverflow: cutTo !== undefined || isOverflow(answer.failure),
+    }
   }
 
   /** The request for this host, and the room that it needs there; a text says why it cannot be written. */
@@ -178,6 +183,6 @@ function isOfHost(failure: AnswerFailure | undefined): boolean {
   )
 }
 
-export function isOverflow(failure: AnswerFailure | undefined): boolean {
+function isOverflow(failure: AnswerFailure | undefined): boolean {
   return failure?.error?.kind === "context_length"
 }

@@ -5,7 +5,7 @@
  * again what was tried everywhere.
  */
 import { tooLong } from "./decision.ts"
-import { isOverflow, type Miss } from "./local-attempts.ts"
+import type { Miss } from "./local-attempts.ts"
 import type { Obstacle } from "./local-request.ts"
 
 export interface Refusal {
@@ -52,7 +52,7 @@ export function missed(misses: readonly Miss[], why: string): Refusal {
   const small = misses.findLast(({ kind }) => kind === "small")
   if (last === undefined || (small !== undefined && misses.every(({ kind }) => kind === "small")))
     return overflow(small === undefined ? message : tooLong(small.room))
-  if (misses.some(({ failure }) => isOverflow(failure))) return overflow(message)
+  if (misses.some(({ isOverflow }) => isOverflow)) return overflow(message)
   const busy = misses.find(({ failure }) => isBusy(failure?.error?.kind))
   if (busy !== undefined) {
     const headers = { "Retry-After": String(LOADING_S) }
