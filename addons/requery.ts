@@ -7,7 +7,7 @@
  * requery/ask-again.ts. It stands behind the addon that sends requests to local hosts.
  */
 import { type AddonContext, type Completion, defineAddon, type Flow, type LlmFlow, type Usage } from "llmproxy"
-import { type Again, type Asked, askCloud, askedOf, askLocal, mayAskCloud } from "./requery/ask-again.ts"
+import { type Again, type Asked, askCloud, askedOf, askLocal, cloudFields } from "./requery/ask-again.ts"
 import { type Demand, demandOf } from "./requery/demand.ts"
 import { type ChosenGuard, chosenGuards, Said } from "./requery/guards.ts"
 import { Schemas } from "./requery/json-answer.ts"
@@ -84,7 +84,7 @@ class Requery {
   async judge(flow: LlmFlow, completion: Completion): Promise<void> {
     const plan = this.#plans.get(flow)
     if (plan === undefined || !isText(completion)) return
-    const said = new Said(completion, plan.demand, this.#schemas, plan.watch?.looped === true)
+    const said = new Said(completion, plan.demand, this.#schemas, plan.watch)
     const finding = this.#findingIn(flow, plan, said)
     if (!plan.holds) return
     if (finding !== undefined) await this.#askAgain(flow, plan, finding)
@@ -114,7 +114,7 @@ class Requery {
       if (before >= finding.attempts || left <= 0) break
       rejections.set(finding.guard.name, before + 1)
       const isLast = attempt === options.attempts || before + 1 === finding.attempts
-      const toCloud = isLast && options.escalate && mayAskCloud(flow)
+      const toCloud = isLast && options.escalate && cloudFields(flow, options.cloudKey) !== undefined
       const again = await this.#send(flow, finding, attempt, toCloud, left)
       const next = await this.#accept(flow, plan, again, { finding, attempt, toCloud })
       if (next === undefined) return
@@ -124,7 +124,8 @@ class Requery {
   }
 
   #send(flow: LlmFlow, { guard }: Finding, attempt: number, toCloud: boolean, timeoutMs: number): Promise<Again> {
-    if (toCloud) return askCloud(flow, guard.nudge, timeoutMs)
+    const cloud = toCloud ? cloudFields(flow, this.#context.options.cloudKey) : undefined
+    if (cloud !== undefined) return askCloud(flow, cloud, guard.nudge, timeoutMs)
     flow.keepAlive(WAITING)
     const asked = this.#asked.get(flow) ?? askedOf(flow)
     return askLocal(flow, asked, { nudge: guard.nudge, warmer: guard.warmer * attempt }, timeoutMs)
@@ -144,7 +145,7 @@ class Requery {
       return { ...finding, why }
     }
     const completion = await answer.completion()
-    const said = new Said(completion, plan.demand, this.#schemas, false)
+    const said = new Said(completion, plan.demand, this.#schemas)
     const next = isText(completion) ? this.#findingIn(flow, plan, said) : undefined
     if (next !== undefined) {
       answer.abort()

@@ -11,8 +11,12 @@ import { retryFilter } from "./watch.ts"
 const TEMPERATURE_MAX = 1.2
 /** Where the request names none: the conductor's. */
 const TEMPERATURE_DEFAULT = 0.3
-/** OpenAI's keys begin with sk-, as do Anthropic's and OpenRouter's. */
-const OPENAI_KEY = /^Bearer\s+sk-(?!ant-|or-)(?!(?:none|dummy|no-?key|x+|test|local)\b)\S+\s*$/i
+/** What people write where a program insists on a key: it opens nothing. */
+const PLACEHOLDER =
+  /^(sk-)?(|none|null|undefined|dummy|placeholder|changeme|ollama|lm-?studio|x+)$|not?[-_ ]?(key|need)/i
+const KEY_FIELDS = ["authorization", "api-key", "x-api-key"]
+/** Fields of the client's that belong to another key, or to another site. */
+const BESIDES = ["api-key", "x-api-key", "cookie", "openai-organization", "openai-project"]
 /** Fields of the connection to us. */
 const OURS = [
   "connection",
@@ -71,18 +75,30 @@ export async function askLocal(flow: LlmFlow, asked: Asked, change: Change, time
   return { answer, looped: filter.looped }
 }
 
-/** Whether the client's request can go to the site that it was made for. */
-export function mayAskCloud(flow: Flow): boolean {
-  if (flow.metadata[WISH] === "local") return false
-  const { headers } = flow.original
-  if (flow.baseUrl) return OPENAI_KEY.test(headers.get("authorization") ?? "")
-  return ["authorization", "api-key", "x-api-key"].some((name) => headers.has(name))
+/**
+ * The fields to ask the site with that the client meant; undefined where nothing may leave the machine. A request to the
+ * proxy's own address that has no key of OpenAI's goes with ours, without what else it might know the client by.
+ */
+export function cloudFields(flow: Flow, cloudKey: string | undefined): Headers | undefined {
+  if (flow.metadata[WISH] === "local") return undefined
+  const headers = flow.original.headers.clone()
+  for (const name of OURS) headers.delete(name)
+  if (!flow.baseUrl) return KEY_FIELDS.some((name) => headers.has(name)) ? headers : undefined
+  if (isOpenAiKey(headers.get("authorization"))) return headers
+  const key = cloudKey?.trim() ?? ""
+  if (PLACEHOLDER.test(key)) return undefined
+  for (const name of BESIDES) headers.delete(name)
+  headers.set("Authorization", `Bearer ${key}`)
+  return headers
+}
+
+function isOpenAiKey(field: string | undefined): boolean {
+  const key = /^Bearer\s+(\S+)\s*$/i.exec(field ?? "")?.[1]
+  return key !== undefined && /^sk-(?!ant-|or-)/.test(key) && !PLACEHOLDER.test(key)
 }
 
 /** Asks the client's own upstream, as the client did. */
-export async function askCloud(flow: LlmFlow, nudge: string, timeoutMs: number): Promise<Again> {
-  const headers = flow.original.headers.clone()
-  for (const name of OURS) headers.delete(name)
+export async function askCloud(flow: LlmFlow, headers: Headers, nudge: string, timeoutMs: number): Promise<Again> {
   const { body, messages } = flow.llm.request
   const answer = await flow.send(
     { headers, json: nudged(body, nudge, messages) },

@@ -12,6 +12,9 @@ const SCHEMA_CHARS_MAX = 100_000
 /** Earlier questions that an answer is compared with. */
 const QUESTIONS_MAX = 200
 
+/** Keys of forms in which an empty list is an answer: the plan's end, and a report that lacks nothing. */
+export const EMPTY_IS_FINE: readonly string[] = ["updated_current_task", "missing_data"]
+
 export interface Demand {
   /** Whether the answer has to be JSON. */
   readonly json: boolean

@@ -3,16 +3,17 @@
  * whole answer; what can be told sooner is told in watch.ts.
  */
 import type { Completion } from "llmproxy"
-import type { Demand } from "./demand.ts"
+import { type Demand, EMPTY_IS_FINE } from "./demand.ts"
 import { type JsonReading, readJson, type Schemas } from "./json-answer.ts"
 import type { Mode, RequeryOptions } from "./options.ts"
 import { MODES } from "./options.ts"
 import { endsInLoop } from "./repetition.ts"
 import { areAlike, isQuestion } from "./similarity.ts"
 import { isThinking, spoken } from "./spoken.ts"
+import type { Watch } from "./watch.ts"
 
-/** Keys of forms in which an empty list is an answer: the plan's end, and a report that lacks nothing. */
-const EMPTY_IS_FINE = ["updated_current_task", "missing_data"]
+type Ended = Pick<Watch, "looped" | "closedEmpty">
+const NOT_ENDED: Ended = { looped: false, closedEmpty: undefined }
 
 /** An answer as guards see it. */
 export class Said {
@@ -20,17 +21,17 @@ export class Said {
   readonly demand: Demand
   /** Without the thoughts. */
   readonly text: string
-  /** The stream was stopped because it went round in circles. */
-  readonly looped: boolean
+  /** Why the stream was ended before its time. */
+  readonly ended: Ended
   readonly schemas: Schemas
   #json: JsonReading | string | undefined
 
-  constructor(completion: Completion, demand: Demand, schemas: Schemas, looped: boolean) {
+  constructor(completion: Completion, demand: Demand, schemas: Schemas, ended: Ended = NOT_ENDED) {
     this.completion = completion
     this.demand = demand
     this.schemas = schemas
     this.text = spoken(completion.text)
-    this.looped = looped
+    this.ended = ended
   }
 
   get json(): JsonReading | string {
@@ -59,8 +60,8 @@ export const GUARDS: readonly Guard[] = [
     warmer: 0.3,
     nudge: "Answer briefly, and do not repeat yourself.",
     armed: () => true,
-    test: ({ looped, completion }) =>
-      looped || endsInLoop(completion.text) ? "the answer goes round in circles" : undefined,
+    test: ({ ended, completion }) =>
+      ended.looped || endsInLoop(completion.text) ? "the answer goes round in circles" : undefined,
   },
   {
     name: "empty",
@@ -117,7 +118,8 @@ function emptyList(key: string, nudge: string): Guard {
     warmer: 0.3,
     nudge,
     armed: ({ keys }) => keys.includes(key) && !EMPTY_IS_FINE.some((other) => keys.includes(other)),
-    test: ({ json }) => {
+    test: ({ json, ended }) => {
+      if (ended.closedEmpty === key) return `"${key}" is empty`
       if (typeof json === "string" || Array.isArray(json.value)) return undefined
       const { [key]: list, ...rest } = json.value as Record<string, unknown>
       const isFine = EMPTY_IS_FINE.some((other) => other in rest)

@@ -45,6 +45,12 @@ export const OPTIONS = {
     default: true,
     help: "Ask the cloud in the last attempt, if the request has a key for it.",
   },
+  cloudKey: {
+    type: "string",
+    secret: true,
+    env: "OPENAI_API_KEY",
+    help: "Key for the last attempt of base-URL requests that bring none of OpenAI's.",
+  },
 } as const satisfies OptionSpecs
 
 export type RequeryOptions = OptionValues<typeof OPTIONS>

@@ -4,6 +4,7 @@
  */
 import type { Delta, DeltaTransform, FinishReason, StreamTransform } from "llmproxy"
 import { StopFilter } from "llmproxy"
+import { EMPTY_IS_FINE } from "./demand.ts"
 import { JsonScanner } from "./json-scan.ts"
 import { LoopDetector } from "./repetition.ts"
 
@@ -13,6 +14,8 @@ const PREFIX = /^\s*(?:```(?:json)?\s*)?$/
 
 export interface Watch {
   looped: boolean
+  /** The list that has closed empty, for which the answer was ended. */
+  closedEmpty: string | undefined
   readonly transform: StreamTransform
 }
 
@@ -22,9 +25,11 @@ export function watch(emptyKeys: readonly string[], stopsLoops: boolean): Watch 
   const empties = new EmptyLists(emptyKeys)
   const self: Watch = {
     looped: false,
+    closedEmpty: undefined,
     transform(delta, end) {
       self.looped ||= loops?.sees(delta) === true
-      if (!self.looped && !empties.sees(delta)) return delta
+      self.closedEmpty ??= empties.sees(delta)
+      if (!self.looped && self.closedEmpty === undefined) return delta
       end()
       const reason: FinishReason = self.looped ? { unified: "length", raw: "length" } : { unified: "stop", raw: "stop" }
       return "index" in delta ? [delta, { type: "finish", index: delta.index, reason }] : delta
@@ -81,14 +86,15 @@ class EmptyLists {
     this.#over = keys.length === 0
   }
 
-  sees(delta: Delta): boolean {
-    if (this.#over || delta.type !== "text") return false
+  sees(delta: Delta): string | undefined {
+    if (this.#over || delta.type !== "text") return undefined
     if (this.#prefix.length < PREFIX_CHARS) this.#prefix += delta.text.slice(0, PREFIX_CHARS)
     this.#scanner.feed(delta.text)
     const [object] = this.#scanner.objects
-    if (object === undefined) return false
+    if (object === undefined) return undefined
     const isFirst = object.start < PREFIX_CHARS && PREFIX.test(this.#prefix.slice(0, object.start))
-    this.#over = !isFirst || object.end !== undefined
-    return isFirst && object.empty.some((key) => this.#keys.includes(key))
+    const isFine = !isFirst || object.keys.some((key) => EMPTY_IS_FINE.includes(key))
+    this.#over = isFine || object.end !== undefined
+    return isFine ? undefined : object.empty.find((key) => this.#keys.includes(key))
   }
 }

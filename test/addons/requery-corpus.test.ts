@@ -29,7 +29,7 @@ function faults(text: string, body: object): string[] {
   const demand = request === undefined ? undefined : demandOf(request)
   if (demand === undefined) return ["the request is not looked at"]
   const armed = guards.filter(({ guard }) => guard.armed(demand))
-  const said = new Said(completion(text), demand, schemas, false)
+  const said = new Said(completion(text), demand, schemas)
   const found = armed.flatMap(({ guard }) => guard.test(said) ?? [])
   const watching = watch(
     armed.flatMap(({ guard: { name } }) => (/^empty-/.test(name) ? name.slice(6) : [])),

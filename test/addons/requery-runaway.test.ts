@@ -58,6 +58,10 @@ test("a held answer in which a list has closed empty is not waited for to its en
   const good = '{"plan": [{"description": "x"}]}'
   const rig = await startRequery(t, { answers: [endless, good] })
   t.equal((await rig.say(asking(FORMS.developmentPlan, { stream: true }))).said, good)
+  t.match(rig.asked().metadata["requery.findings"], [{ guard: "empty-plan" }])
+  const update = '{"updated_current_task": {"description": "x"}, "plan": []}'
+  const done = await startRequery(t, { answers: [update] })
+  t.equal((await done.say(asking(FORMS.developmentPlan, { stream: true }))).said, update, "it is the plan's end")
   const example = `As in {"plan": []}, but full:\n${good}`
   const other = await startRequery(t, { answers: [example] })
   t.equal((await other.say(asking(FORMS.developmentPlan, { stream: true }))).said, good, "an example is none")

@@ -124,6 +124,19 @@ test("the last attempt asks the cloud, with the client's key and body; the local
   for (const request of rig.local?.requests ?? []) t.equal(fieldOf(request, "authorization"), "Bearer local-key")
 })
 
+test("a base-URL request without a key of OpenAI's escalates with ours, and takes no other key along", async (t) => {
+  const rig = await startRequery(t, {
+    answers: ['{"plan": []}'],
+    cloud: PLAN,
+    env: { OPENAI_API_KEY: "sk-ours", LLMPROXY_REQUERY_ATTEMPTS: "1" },
+  })
+  const answer = await rig.say(asking(FORMS.developmentPlan), "Authorization: Bearer lm-studio\r\nCookie: a=b\r\n")
+  t.equal(answer.said, PLAN)
+  const [cloud] = rig.cloud.requests
+  t.equal(cloud === undefined ? "" : fieldOf(cloud, "authorization"), "Bearer sk-ours")
+  t.notMatch(cloud?.head, /cookie|lm-studio/i)
+})
+
 test("an intercepted request escalates to the host that its client meant", async (t) => {
   const rig = await startRequery(t, { answers: ['{"plan": []}'], cloud: PLAN, env: { LLMPROXY_REQUERY_ATTEMPTS: "1" } })
   const wire = await rig.through()
@@ -146,6 +159,8 @@ test("without a usable key, with escalate off, or with the wish to stay local, n
     ["Authorization: Bearer sk-dummy\r\n", {}],
     ["Authorization: Bearer lm-studio\r\n", {}],
     [KEY, { LLMPROXY_REQUERY_ESCALATE: "false" }],
+    [`${KEY}x-llmproxy-route: local\r\n`, { OPENAI_API_KEY: "sk-ours" }],
+    ["", { OPENAI_API_KEY: "none" }],
   ] as const) {
     const rig = await startRequery(t, { answers: ['{"plan": []}'], cloud: PLAN, env })
     const answer = await rig.say(asking(FORMS.developmentPlan), fields)

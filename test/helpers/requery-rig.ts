@@ -48,6 +48,7 @@ export async function startRequery(t: Test, options: RequeryRigOptions): Promise
       if (flow.parent !== undefined) return
       const request = { headers: { Authorization: "Bearer local-key" }, json: { ...flow.llm.request.body, top_k: 40 } }
       flow.route({ name: "local", reason: "it fits" })
+      flow.metadata["conductor.wish"] = flow.request.headers.get("x-llmproxy-route")
       flow.respond(await flow.send(request, { url }))
     },
   }
