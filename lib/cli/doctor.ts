@@ -20,6 +20,7 @@ import { checkCa, checkNode, checkNoProxy, checkPort } from "./doctor/machine.ts
 import { type Colour, type Paint, paintFor } from "./paint.ts"
 import { PROXY_FLAGS, sourcesOf } from "./proxy-flags.ts"
 import type { World } from "./world.ts"
+import { wrap } from "./wrap.ts"
 
 /** One after the other: the check of the port listens there for a moment, where the next one looks for a server. */
 const MACHINE_CHECKS: readonly Check[] = [checkNode, checkPort, checkCa, checkNoProxy]
@@ -65,7 +66,7 @@ export async function examine(patient: Patient, world: Pick<World, "out">, paint
   let broken = 0
   const print = (findings: readonly Finding[]) => {
     broken += findings.filter(({ mark }) => mark === "bad").length
-    for (const finding of findings) world.out.write(findingText(finding, paint))
+    for (const finding of findings) world.out.write(findingText(finding, paint, world.out.columns))
   }
   for (const check of MACHINE_CHECKS) print(await check(patient))
   const running = NETWORK_CHECKS.map((check) => check(patient))
@@ -75,10 +76,13 @@ export async function examine(patient: Patient, world: Pick<World, "out">, paint
   return broken === 0 ? 0 : 1
 }
 
-export function findingText({ mark, text, fix }: Finding, paint: Paint): string {
+/** A finding in lines that fit; what follows the first is indented. */
+export function findingText({ mark, text, fix }: Finding, paint: Paint, columns: number | undefined): string {
   const [sign, colour] = SIGNS[mark]
-  const line = `${paint(colour, sign)} ${printable(text)}\n`
-  return fix === undefined ? line : `${line}  ${paint("dim", `→ ${printable(fix)}`)}\n`
+  const width = columns === undefined ? Number.POSITIVE_INFINITY : columns - 2
+  const lines = wrap(printable(text), width).map((line, i) => `${i === 0 ? paint(colour, sign) : " "} ${line}\n`)
+  const fixes = fix === undefined ? [] : wrap(`→ ${printable(fix)}`, width).map((line) => `  ${paint("dim", line)}\n`)
+  return [...lines, ...fixes].join("")
 }
 
 async function patientOf(line: CommandLine, world: World): Promise<Patient> {

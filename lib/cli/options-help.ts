@@ -8,6 +8,7 @@ import type { CommandLine } from "./command.ts"
 import { addonPlaces } from "./package.ts"
 import { sourcesOf } from "./proxy-flags.ts"
 import type { World } from "./world.ts"
+import { wrap } from "./wrap.ts"
 
 const PIPE_COLUMNS = 100
 
@@ -52,17 +53,4 @@ function rowText({ name, help, allowed, default: value, environment }: OptionRow
 
 function capital(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`
-}
-
-/** Lines of at most `width` characters, where the words allow it. */
-export function wrap(text: string, width: number): string[] {
-  const lines: string[] = []
-  let line = ""
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line)
-      line = word
-    } else line = line === "" ? word : `${line} ${word}`
-  }
-  return [...lines, line]
 }

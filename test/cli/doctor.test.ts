@@ -29,7 +29,13 @@ test("a broken one exits with 1, and says how much", async (t) => {
 })
 
 test("what others said cannot steer the terminal", async (t) => {
-  t.equal(findingText({ mark: "bad", text: "\u001b[2J", fix: "\u0007" }, PLAIN), "✗ \\x1b[2J\n  → \\x07\n")
+  const finding = { mark: "bad", text: "\u001b[2J", fix: "\u0007" } as const
+  t.equal(findingText(finding, PLAIN, undefined), "✗ \\x1b[2J\n  → \\x07\n")
+})
+
+test("a finding is broken between words where the terminal ends", async (t) => {
+  const finding = { mark: "note", text: "one two three", fix: "four five six" } as const
+  t.equal(findingText(finding, PLAIN, 10), "– one two\n  three\n  → four\n  five six\n")
 })
 
 test("keys, hosts and limits are read where the conductor reads them", async (t) => {
