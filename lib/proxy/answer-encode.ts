@@ -241,10 +241,11 @@ class AnswerEncoding {
 
   async #usageFor(completion: Completion): Promise<Usage> {
     const { usage } = this.#options
+    if (completion.usage.source !== "none") this.#flow.answerUsage = completion.usage
     if (completion.usage.source !== "none" || usage === undefined) return completion.usage
     try {
-      this.#flow.countedUsage = typeof usage === "function" ? await usage(completion) : usage
-      return this.#flow.countedUsage
+      this.#flow.answerUsage = typeof usage === "function" ? await usage(completion) : usage
+      return this.#flow.answerUsage
     } catch (thrown) {
       // An answer is worth more than its count.
       this.#flow.core.log.warn(`flow.respond: counting the usage failed: ${messageOf(thrown)}`)

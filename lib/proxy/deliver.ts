@@ -184,15 +184,15 @@ async function conclude(flow: FlowState, observer: AnswerObserver, cut: boolean)
     llm.error = error
     await chain.run("llmError", flow, llmFlow, error)
   } else if (completion !== undefined) {
-    llm.completion = withCountedUsage(completion, flow.countedUsage)
+    llm.completion = withAnswerUsage(completion, flow.answerUsage)
     await chain.run("llmResponse", flow, llmFlow, llm.completion)
   }
 }
 
-/** What was counted stands in for what the client's answer does not say: clients that stream seldom ask for usage. */
-function withCountedUsage(completion: Completion, counted: Usage | undefined): Completion {
-  if (counted === undefined || completion.usage.source !== "none") return completion
-  return { ...completion, usage: counted }
+/** The host's count, or ours, stands in for what the client's bytes do not say: clients that stream seldom ask for usage. */
+function withAnswerUsage(completion: Completion, usage: Usage | undefined): Completion {
+  if (usage === undefined || completion.usage.source !== "none") return completion
+  return { ...completion, usage }
 }
 
 /** Reads the answer whole, lets `llmResponse` judge it, then sends it, or what was put in its place. */
@@ -230,10 +230,10 @@ async function hold(flow: FlowState, incoming: Incoming, replace: Replace): Prom
 const UNUSED = new FlowError("llmproxy", "unused", "the answer was not used")
 
 /** `flow.llm.completion` is what the client got, also for those who record it afterwards. */
-function recordReplaced({ llm, countedUsage }: FlowState, replied: Replied): void {
+function recordReplaced({ llm, answerUsage }: FlowState, replied: Replied): void {
   const completion = replied.kind === "answer" ? replied.answer.seen : replied.reply.completion
   if (llm?.completion !== undefined && completion !== undefined)
-    llm.completion = withCountedUsage(completion, countedUsage)
+    llm.completion = withAnswerUsage(completion, answerUsage)
 }
 
 function bufferBody(bytes: Buffer): Incoming["body"] {

@@ -87,8 +87,8 @@ export class FlowState implements Flow, HookScope {
   replied: Replied | undefined
   /** The dialect of a flow that an addon sent, where its path does not say it. */
   dialect: Dialect | undefined
-  /** What was counted for an answer that reports no usage. */
-  countedUsage: Usage | undefined
+  /** What an answer that was handed on cost: as its host said, or as it was counted. */
+  answerUsage: Usage | undefined
   /** Watches the answer while it is delivered. */
   observer: AnswerObserver | undefined
   /** `held`: the answer is complete and kept back, so `respond` may still put another in its place. */

@@ -188,6 +188,17 @@ test("usage that is missing is counted: told in SSE where the client asked for i
   })
   assert.deepEqual((crossed.events.at(-1) as { usage: object }).usage, WRITTEN)
 
+  const hosts = { choices: [], usage: { prompt_tokens: 7, completion_tokens: 2, total_tokens: 9 } }
+  const unasked = await relayed(t, {
+    up: sseAnswer(textEvent("a", "stop"), `data: ${JSON.stringify(hosts)}\n\n`, DONE),
+    path: COMPLETIONS,
+    client: { stream: true },
+    respond: { usage },
+  })
+  assert.ok(!unasked.text.includes("prompt_tokens"), "the client did not ask")
+  const { usage: known } = unasked.seen.flow().llm?.completion ?? {}
+  assert.deepEqual([known?.inputTokens, known?.source], [7, "provider"], "the hooks get the host's own count")
+
   const json = await relayed(t, { up, respond: { usage: USAGE } })
   assert.deepEqual((JSON.parse(json.text) as { usage: object }).usage, WRITTEN)
 
