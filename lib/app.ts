@@ -5,7 +5,7 @@
 import { join } from "node:path"
 import type { Ca } from "../certs/ca.ts"
 import type { AddonDefinition, TokenService } from "./addon.ts"
-import { HISTORY_FILE } from "./addon-store.ts"
+import { HISTORY_FILE, type StoreService } from "./addon-store.ts"
 import { type Clock, systemClock } from "./clock.ts"
 import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./core-options.ts"
 import { StartError } from "./errors.ts"
@@ -36,6 +36,8 @@ export interface AppOptions {
   readonly clock?: Clock
   /** What counts tokens for addons, and outlives the program. Default: a counter of its own. */
   readonly tokens?: TokenService
+  /** What keeps flows and addons' records; ended with the program. Default: history.db in the confdir. */
+  readonly store?: StoreService
 }
 
 export interface Listening {
@@ -50,7 +52,7 @@ export class App {
   readonly #options: AppOptions
   readonly #clock: Clock
   readonly #tokens: LazyTokens | undefined
-  readonly #kept: LazyStore
+  readonly #kept: StoreService
   #server: ProxyServer | undefined
   /** Resolves when `#server` is there. */
   #serving: Promise<void> | undefined
@@ -64,7 +66,7 @@ export class App {
     this.values = this.store.define(undefined, CORE_OPTIONS)
     const tokens = options.tokens ?? new LazyTokens(options.log)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
-    this.#kept = new LazyStore({ file: join(options.confdir, HISTORY_FILE), log: options.log })
+    this.#kept = options.store ?? new LazyStore({ file: join(options.confdir, HISTORY_FILE), log: options.log })
     this.addons = new AddonManager({
       log: options.log,
       clock: this.#clock,

@@ -3,22 +3,15 @@
  * module here, which is a matter of milliseconds.
  */
 import type { AddonStore, FlowHistory, HistoryLimits, StoreService } from "../addon-store.ts"
-import type { Logger } from "../log.ts"
-import type { StoreClient } from "./client.ts"
-
-export interface LazyStoreOptions {
-  /** Where flows are kept. */
-  readonly file: string
-  readonly log: Logger
-}
+import type { StoreClient, StoreClientOptions } from "./client.ts"
 
 export class LazyStore implements StoreService {
-  readonly #options: LazyStoreOptions
+  readonly #options: StoreClientOptions
   #loading: Promise<StoreClient> | undefined
   #limits: HistoryLimits | undefined
   #isClosed = false
 
-  constructor(options: LazyStoreOptions) {
+  constructor(options: StoreClientOptions) {
     this.#options = options
   }
 

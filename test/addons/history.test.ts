@@ -3,10 +3,14 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { type Test, test } from "tap"
 import type { AddonDefinition } from "../../lib/addon.ts"
+import { main } from "../../lib/cli/main.ts"
 import type { LlmFlow } from "../../lib/flow.ts"
+import { EXPORT_FORMATS } from "../../lib/store/exports.ts"
 import { openSqlite } from "../../lib/store/sqlite.ts"
 import type { ScriptedOrigin } from "../../lib/testing/origin.ts"
+import { bundled } from "../helpers/bundled.ts"
 import { CHAT_PATH, chatBody, message, type Rig, type RigOptions, startRig } from "../helpers/conductor-rig.ts"
+import { FakeWorld } from "../helpers/world.ts"
 
 const KEY = `sk-${randomBytes(16).toString("hex")}`
 
@@ -60,7 +64,8 @@ function piece(content: string, finish: string | null = null): object {
 }
 
 async function rig(t: Test, options: RigOptions): Promise<Rig> {
-  return await startRig(t, { scripts: ["addons/history.ts"], env: { OPENAI_API_KEY: KEY }, ...options })
+  const storeScript = await bundled(t, "lib/store/client.ts")
+  return await startRig(t, { storeScript, scripts: ["addons/history.ts"], env: { OPENAI_API_KEY: KEY }, ...options })
 }
 
 /** Ends the program and reads what it has kept. */
@@ -266,7 +271,11 @@ test("no secret reaches a file, wherever in a flow it stands", async (t) => {
   const rest = await Promise.all(
     [files[0] ?? "", join(folder, "h.json"), join(folder, "o.log")].map((file) => readFile(file)),
   )
-  const everything = Buffer.concat([bytes, ...rest, Buffer.from(started.lines.join("\n"))])
+  const world = new FakeWorld({ cwd: folder, env: { LLMPROXY_CONFDIR: started.confdir } })
+  for (const args of [...EXPORT_FORMATS.map((format) => ["export", "--format", format]), ["list"], ["stats"]])
+    t.equal(await main(["history", ...args], world), 0)
+  const printed = [...started.lines, world.out.text, world.err.text].map((text) => Buffer.from(text))
+  const everything = Buffer.concat([bytes, ...rest, ...printed])
   t.ok(everything.includes("You sent"))
   for (const secret of [KEY, plain, cookie]) t.notOk(everything.includes(secret), secret)
 })

@@ -7,12 +7,14 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Test } from "tap"
 import type { AddonDefinition, TokenService } from "../../lib/addon.ts"
+import { HISTORY_FILE } from "../../lib/addon-store.ts"
 import { App } from "../../lib/app.ts"
 import { type Clock, systemClock } from "../../lib/clock.ts"
 import type { Flow } from "../../lib/flow.ts"
 import { boundRequest, TokenCounter } from "../../lib/llm/tokens/counter.ts"
 import { makeLogger } from "../../lib/log.ts"
 import { NO_SOURCES } from "../../lib/option-sources.ts"
+import { LazyStore } from "../../lib/store/lazy-store.ts"
 import type { OriginRequest, ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { origin } from "./proxy-host.ts"
 import { sharedCertificates } from "./test-proxy.ts"
@@ -35,6 +37,8 @@ export interface RigOptions {
   scripts?: readonly string[]
   /** What counts tokens: "own" is the program's. Default: one that the tests of a file share. */
   tokens?: TokenService | "own"
+  /** The store's thread as a plain script (bundled.ts), so that it starts at once. */
+  storeScript?: URL
   /** Addons before the scripts. */
   builtin?: readonly AddonDefinition[]
 }
@@ -78,6 +82,10 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   const named = Object.entries({ localUrl, ...options.set }).filter(([, value]) => value !== "")
   const set = named.map(([name, value]) => `conductor.${name}=${value}`)
   const scripts = options.scripts ?? ["addons/conductor.ts"]
+  const log = makeLogger((line, level) => lines.push(`${level} ${line}`))
+  const confdir = join(folder, "conf")
+  const { storeScript: script } = options
+  const store = script === undefined ? undefined : new LazyStore({ file: join(confdir, HISTORY_FILE), log, script })
   const app = new App({
     sources: {
       ...NO_SOURCES,
@@ -93,8 +101,9 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     },
     scripts,
     places: { folders: [process.cwd()], shipped: undefined },
-    confdir: join(folder, "conf"),
-    log: makeLogger((line, level) => lines.push(`${level} ${line}`)),
+    confdir,
+    log,
+    ...(store === undefined ? {} : { store }),
     watch: false,
     ...(options.tokens === "own" ? {} : { tokens: options.tokens ?? TOKENS }),
     clock: options.clock ?? systemClock,
@@ -123,7 +132,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     local,
     cloud,
     lines,
-    confdir: join(folder, "conf"),
+    confdir,
     door,
     async through(host = CLOUD) {
       const wire = await Wire.tunnel(port, `${host}:443`)
