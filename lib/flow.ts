@@ -91,7 +91,7 @@ export interface Reply {
   headers?: HeadersInit
   text?: string
   json?: JsonValue
-  /** What a model might have said: written in the client's dialect and form (SSE or JSON). */
+  /** What a model might have said: written in the client's dialect and form (SSE or JSON), without one as its text. */
   completion?: Completion
   error?: { code: string; message: string; type?: string; param?: string }
 }

@@ -70,14 +70,13 @@ function stopping(answer: AnswerState, incoming: Incoming): Incoming {
   }
 }
 
-/** A completion that an addon gives, as what `flow` delivers; undefined where the client speaks no dialect. */
-export function incomingFromCompletion(
-  flow: FlowState,
-  completion: Completion,
-  fields: HeadersInit,
-): Incoming | undefined {
+/** A completion that an addon gives, as what `flow` delivers: its text alone where the client speaks no dialect. */
+export function incomingFromCompletion(flow: FlowState, completion: Completion, fields: HeadersInit): Incoming {
   const client = flow.clientDialect
-  if (client === undefined) return undefined
+  if (client === undefined) {
+    const headers = new Headers([["Content-Type", "text/plain; charset=utf-8"], ...new Headers(fields)])
+    return wholeIncoming({ status: 200, reason: "OK", headers }, Buffer.from(completion.text))
+  }
   const request = requestOf(flow, client)
   const { clock } = flow.core
   const context: EncodeContext = {

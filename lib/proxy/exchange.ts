@@ -116,10 +116,7 @@ async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
 async function incomingFrom(flow: FlowState, replied: Replied): Promise<Incoming> {
   if (replied.kind === "answer") return incomingFromAnswer(flow, replied.answer, replied.options)
   const { reply } = replied
-  if (reply.completion !== undefined) {
-    const incoming = incomingFromCompletion(flow, reply.completion, reply.headers ?? [])
-    if (incoming !== undefined) return incoming
-  }
+  if (reply.completion !== undefined) return incomingFromCompletion(flow, reply.completion, reply.headers ?? [])
   const { status, contentType, body } = replyContent(flow.clientDialect, reply)
   const headers = new Headers(reply.headers)
   if (!headers.has("content-type")) headers.set("Content-Type", contentType)

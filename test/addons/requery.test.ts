@@ -248,3 +248,13 @@ test("GPT Pilot's words for a form are those that are looked for", (t) => {
   t.match(wantsJson({}).content, /Here is the schema for the expected JSON object:\n```json\n/)
   t.end()
 })
+
+test("the next attempt is warmer and has another seed, also where parameters stand one level down", async (t) => {
+  const rig = await startRequery(t, { answers: ['{"plan": []}', PLAN] })
+  await rig.say(asking(FORMS.developmentPlan, { seed: 7, temperature: 1.1 }))
+  t.match(rig.bodies(), [{ seed: 7 }, { seed: 8, temperature: 1.2 }])
+  const ollama = await startRequery(t, { answers: ['{"plan": []}', PLAN] })
+  await ollama.say(asking(FORMS.developmentPlan, { options: { num_ctx: 8_192, temperature: 0 } }))
+  t.match(ollama.bodies()[1], { options: { num_ctx: 8_192, temperature: 0.3 } })
+  t.notOk("temperature" in (ollama.bodies()[1] ?? {}))
+})

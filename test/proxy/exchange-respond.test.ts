@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "tap"
 import type { Flow, Reply } from "../../lib/flow.ts"
+import { completionFrom } from "../../lib/llm/assemble.ts"
 import {
   addon,
   answer,
@@ -209,4 +210,27 @@ test("a reply of JSON to a client that was kept alive becomes events", async (t)
   assert.match(response?.text ?? "", /^: wait\n\n: route upstream: answered\n\n/)
   assert.equal(eventsOf(response?.text ?? "").length, 2)
   assert.ok(response?.text.endsWith("data: [DONE]\n\n"))
+})
+
+test("a completion is given in the form that the client asked for, and as its text where it speaks no dialect", async (t) => {
+  const deltas = [
+    { type: "text", index: 0, text: "hi" },
+    { type: "finish", index: 0, reason: { unified: "stop", raw: "stop" } },
+  ] as const
+  const completion = completionFrom(deltas, { model: "made" })
+  // The form is known once the body was read.
+  const gives = addon("gives", { request: (flow) => flow.respond({ completion }) }, { collect: true })
+  const host = await startHost(t, { addons: [gives] })
+  const asked: [string, RegExp, RegExp][] = [
+    [chat(1, { stream: true }), /event-stream/, /^data: .*"model":"made".*"content":"hi".*data: \[DONE\]\n\n$/s],
+    [chat(1), /json/, /"model":"made".*"content":"hi"/],
+    [request("POST", 1, "/page", "x"), /text\/plain/, /^hi$/],
+  ]
+  for (const [bytes, type, text] of asked) {
+    const wire = await host.connect()
+    wire.write(bytes)
+    const response = await wire.response("POST")
+    assert.match(response.headers.get("content-type") ?? "", type)
+    assert.match(response.text, text)
+  }
 })
