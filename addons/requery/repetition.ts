@@ -21,6 +21,12 @@ export class LoopDetector {
 
   /** Whether the text, with this piece, has turned out to loop. */
   feed(text: string): boolean {
+    if (text.length > WINDOW_CHARS) {
+      // An answer that came whole: a loop is what it ends in, and looking everywhere would take too long.
+      this.#tail = text.slice(-WINDOW_CHARS)
+      this.#fresh = 0
+      return endsInLoop(this.#tail)
+    }
     let found = false
     // A long piece is looked at in steps, as if it had come in short ones.
     for (let at = 0; at < text.length && !found; ) {

@@ -26,6 +26,15 @@ test("a loop is told within 512 characters of being one, however the text is cut
   }
 })
 
+test("of a long piece only its end is looked at, once", async () => {
+  const loop = "Round and round it goes. ".repeat(400)
+  assert.equal(new LoopDetector().feed(loop), true)
+  const detector = new LoopDetector()
+  const rest = Array.from({ length: 2_000 }, (_, i) => `line ${i}`).join("\n")
+  assert.equal(detector.feed(loop + rest), false)
+  assert.equal(detector.feed("and on it goes.".repeat(40)), true)
+})
+
 test("a question is short, ends in a question mark and has five words", async () => {
   assert.deepEqual(
     [
