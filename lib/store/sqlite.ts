@@ -203,12 +203,22 @@ class Statements {
     const made: KyselyStatement = {
       reader: statement.columns().length > 0,
       all: (parameters) => statement.all(...parameters),
-      run: (parameters) => statement.run(...parameters),
+      run: (parameters) => (sql === "rollback" ? rolledBack(statement) : statement.run(...parameters)),
       iterate: (parameters) => statement.iterate(...parameters),
     }
     if (this.#ready.size >= STATEMENTS_MAX) this.#ready.clear()
     this.#ready.set(sql, made)
     return made
+  }
+}
+
+/** A full disk has rolled the transaction back already; to say so would hide that it was full. */
+function rolledBack(statement: Statement): ReturnType<Statement["run"]> {
+  try {
+    return statement.run()
+  } catch (thrown) {
+    if (messageOf(thrown).includes("no transaction is active")) return { changes: 0, lastInsertRowid: 0 }
+    throw thrown
   }
 }
 

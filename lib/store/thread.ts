@@ -6,6 +6,7 @@
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
 import type { JsonValue } from "../llm/json.ts"
+import type { SqliteSources } from "./sqlite.ts"
 import { type Retention, Writer } from "./writer.ts"
 
 /** Milliseconds between two looks at the limits when nothing is stored. */
@@ -47,9 +48,16 @@ export interface StorePort {
 /** Entries of an addon's that one answer holds. */
 export const ENTRIES_MAX = 1_000
 
+export interface ThreadOptions {
+  /** Epoch milliseconds. Default: the system's. */
+  readonly now?: () => number
+  /** Where SQLite comes from. */
+  readonly sources?: SqliteSources
+}
+
 /** Answers every request, also one that fails. */
-export function serveStore(port: StorePort, file: string, now: () => number = Date.now): void {
-  const thread = new StoreThread(port, file, now)
+export function serveStore(port: StorePort, file: string, options: ThreadOptions = {}): void {
+  const thread = new StoreThread(port, file, options)
   port.on("message", (request) => thread.take(request))
 }
 
@@ -57,6 +65,7 @@ class StoreThread {
   readonly #port: StorePort
   readonly #file: string
   readonly #now: () => number
+  readonly #sources: SqliteSources | undefined
   #writer: Writer | undefined
   #retention: Retention | undefined
   #queue: Promise<void> = Promise.resolve()
@@ -64,7 +73,8 @@ class StoreThread {
   #isTidying = false
   readonly #timer: NodeJS.Timeout
 
-  constructor(port: StorePort, file: string, now: () => number) {
+  constructor(port: StorePort, file: string, { now = Date.now, sources }: ThreadOptions) {
+    this.#sources = sources
     this.#port = port
     this.#file = file
     this.#now = now
@@ -109,10 +119,11 @@ class StoreThread {
 
   async #opened(): Promise<Writer> {
     if (this.#writer !== undefined) return this.#writer
-    const writer = await Writer.open(this.#file, this.#now(), (other) => {
+    const onDamage = (other: string) => {
       const warning = `${this.#file} is damaged: it is kept as ${other}, and a new one begins`
       this.#port.postMessage({ id: 0, warning })
-    })
+    }
+    const writer = await Writer.open(this.#file, this.#now(), onDamage, this.#sources)
     if (this.#retention !== undefined) writer.retain(this.#retention)
     this.#writer = writer
     return writer

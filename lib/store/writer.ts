@@ -11,7 +11,7 @@ import { type ContentColumn, type FlowRecord, recordOf } from "./flow-record.ts"
 import { migrate } from "./migrations.ts"
 import { Redactor } from "./redaction.ts"
 import { CONTENT_COLUMNS, type FlowRow, type Schema } from "./schema.ts"
-import { isDamage, type OpenDatabase, openSqlite, setAside, singleValue } from "./sqlite.ts"
+import { isDamage, type OpenDatabase, openSqlite, type SqliteSources, setAside, singleValue } from "./sqlite.ts"
 
 /** Flows that one step of retention looks at, and turns that it deletes: some 10 ms. */
 const STEP_FLOWS_MAX = 50
@@ -41,19 +41,24 @@ export class Writer {
   }
 
   /** Opens a file, or makes it. A damaged one gets another name, which `onDamage` is told. */
-  static async open(file: string, now: number, onDamage: (other: string) => void): Promise<Writer> {
+  static async open(
+    file: string,
+    now: number,
+    onDamage: (other: string) => void,
+    sources?: SqliteSources,
+  ): Promise<Writer> {
     try {
-      return await Writer.at(file)
+      return await Writer.at(file, sources)
     } catch (thrown) {
       if (!isDamage(thrown)) throw thrown
       onDamage(await setAside(file, now))
-      return await Writer.at(file)
+      return await Writer.at(file, sources)
     }
   }
 
   /** The same, but throws what SQLite says of a damaged one. */
-  static async at(file: string): Promise<Writer> {
-    const open = openSqlite(file)
+  static async at(file: string, sources?: SqliteSources): Promise<Writer> {
+    const open = openSqlite(file, sources === undefined ? {} : { sources })
     try {
       await migrate(open.db, file)
       return new Writer(open)

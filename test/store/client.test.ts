@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import { once } from "node:events"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -89,6 +90,23 @@ test("a disk that cannot be written drops the recording, not the program", async
   t.match(lines, [/history: flows are not recorded: .*(ENOTDIR|EEXIST)/])
   t.equal(lines.length, 1)
   await t.rejects(client.records("a", "b").get("c"), /ENOTDIR|EEXIST/)
+})
+
+test("a full disk drops what does not fit, and what was stored stays", async (t) => {
+  const { client, lines, file } = await clientIn(t, { script: await bundled(t, "test/fixtures/store/small-disk.ts") })
+  const large = () => chat({ messages: [{ role: "user", content: "x".repeat(60_000) }] })
+  t.equal(await client.history.record(large()), true)
+  let stored = true
+  while (stored)
+    stored = await client.history.record(
+      chat({ messages: [{ role: "user", content: randomBytes(30_000).toString("hex") }] }),
+    )
+  t.equal(await client.history.record(chat({ messages: [{ role: "user", content: "y".repeat(300_000) }] })), false)
+  t.match(lines, [/^warn history: flows are not recorded: database or disk is full; the traffic goes on$/])
+  t.equal(lines.length, 1, "said once")
+  t.equal(await client.history.record(large()), true, "what is there already needs no room")
+  t.match(lines[1], /^info history: recording again; 2 flows were not recorded$/)
+  t.equal(valueIn(file, "pragma integrity_check"), "ok")
 })
 
 test("a thread that dies is started again, and what it had not stored is counted", async (t) => {

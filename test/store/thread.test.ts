@@ -23,7 +23,7 @@ async function served(t: Test, now: () => number = () => START, content?: string
       close: () => (isClosed = true),
     },
     file,
-    now,
+    { now },
   )
   let id = 0
   const ask = (job: StoreJob) =>
