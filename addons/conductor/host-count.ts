@@ -11,14 +11,11 @@ import type { LocalRequest } from "./local-request.ts"
 
 /** Milliseconds that a count may take. */
 const COUNT_MS = 2_000
+const UNKNOWN_PAGE: ReadonlySet<number> = new Set([404, 405, 501])
 
 /** llama-cpp-python ends a running answer when another request waits, a count too. */
 export function countsWhileBusy(kind: HostKind): boolean {
   return kind !== "llama-cpp-python"
-}
-
-export function canCount(kind: HostKind | undefined): boolean {
-  return kind === "llama.cpp" || kind === "vLLM" || kind === "llama-cpp-python"
 }
 
 interface Question {
@@ -28,19 +25,20 @@ interface Question {
   read(answer: JsonObject): unknown
 }
 
+/** `never`: this version of its program has no such page. */
 export async function hostCount(
   flow: Flow,
   { base, kind }: HostFacts,
   { json }: LocalRequest,
   key: string | undefined,
-): Promise<number | undefined> {
+): Promise<number | "never" | undefined> {
   const question = questionFor(kind, json)
   if (question === undefined) return undefined
   const answer = await flow.send(
     { headers: { Accept: "application/json", ...keyFields(key) }, json: question.json },
     { url: base + question.path, until: "end", timeoutMs: COUNT_MS },
   )
-  if (answer.failure !== undefined) return undefined
+  if (answer.failure !== undefined) return UNKNOWN_PAGE.has(answer.status) ? "never" : undefined
   const count = question.read(objectIn(await answer.text()) ?? {})
   return typeof count === "number" && count > 0 ? count : undefined
 }

@@ -11,6 +11,11 @@ export const PROBE_MS = 2_000
 
 export type HostKind = "LM Studio" | "Ollama" | "llama.cpp" | "vLLM" | "llama-cpp-python" | "OpenAI-compatible"
 
+/** Whether the program counts tokens for others. */
+export function canCount(kind: HostKind | undefined): boolean {
+  return kind === "llama.cpp" || kind === "vLLM" || kind === "llama-cpp-python"
+}
+
 export interface HostModel {
   readonly id: string
   /** Tokens; undefined where the host does not say. */

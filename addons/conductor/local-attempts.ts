@@ -5,7 +5,8 @@
 import type { AddonContext, Answer, AnswerFailure, Flow, LlmFlow, TokenCount } from "llmproxy"
 import { Cooldowns } from "./cooldowns.ts"
 import { countedBy, estimated, type Measure, type Room, roomFor } from "./decision.ts"
-import { canCount, countsWhileBusy, hostCount } from "./host-count.ts"
+import { countsWhileBusy, hostCount } from "./host-count.ts"
+import { canCount } from "./host-kind.ts"
 import { LocalAsk, type Question } from "./local-ask.ts"
 import { LocalForms } from "./local-form.ts"
 import { type HostFacts, LocalHosts, whyFailed } from "./local-host.ts"
@@ -149,10 +150,11 @@ export class LocalAttempts {
       const form = await this.forms.formFor(flow.llm.request, facts)
       const question = { facts, form, tokens, left: guess.left }
       const isBusy = this.#lines.has(facts.base) && !countsWhileBusy(facts.kind)
-      if (!canCount(facts.kind) || isBusy || guess.needed > guess.limit * HOPELESS) return { room: guess, question }
+      if (!this.hosts.counts(facts) || isBusy || guess.needed > guess.limit * HOPELESS) return { room: guess, question }
       const asked = this.#ask.write(flow.llm.request, question)
       const prompt = await hostCount(flow, facts, asked, this.#options.localKey)
-      if (prompt === undefined) return { room: guess, question }
+      if (prompt === "never") this.hosts.cannotCount(facts)
+      if (typeof prompt !== "number") return { room: guess, question }
       this.#ratios.learn(facts.model, tokens, prompt)
       const room = this.#roomOf(countedBy(facts.kind, tokens, prompt), ticket, facts)
       return { room, question: { ...question, left: room.left } }

@@ -5,6 +5,7 @@
  */
 import type { Answer, Clock, Flow, JsonObject } from "llmproxy"
 import {
+  canCount,
   type HostKind,
   type HostModel,
   type HostReport,
@@ -72,6 +73,7 @@ export class LocalHosts {
   readonly #known = new Map<string, Known>()
   readonly #asking = new Set<string>()
   readonly #refusing = new Set<string>()
+  readonly #uncounting = new Set<string>()
 
   constructor(options: Pick<ConductorOptions, "localKey" | "localModel">, clock: Clock) {
     this.#options = options
@@ -85,8 +87,9 @@ export class LocalHosts {
     if (this.#clock.monotonic() - known.at > STALE_MS) this.#refresh(flow, base)
     const { kind, models, template, version } = known.report
     const id = wanted ?? this.#options.localModel
-    const named = models.find((model) => model.id === (id ?? asked))
-    const model = named ?? (id === undefined ? preferred(models) : undefined)
+    const named = models.find((model) => isCalled(model.id, id ?? asked))
+    // llama.cpp has one model, and answers to every name.
+    const model = named ?? (id === undefined || kind === "llama.cpp" ? preferred(models) : undefined)
     const context =
       model?.context ?? (kind === "Ollama" ? await this.#shown(flow, base, known, id ?? model?.id) : undefined)
     return { base, kind, model: id ?? model?.id, context, isLoaded: model?.context !== undefined, template, version }
@@ -99,8 +102,9 @@ export class LocalHosts {
 
   /** Something has changed: the next request asks anew. */
   forget(base?: string): void {
-    if (base === undefined) this.#known.clear()
-    else this.#known.delete(base)
+    if (base === undefined) {
+      for (const known of [this.#known, this.#refusing, this.#uncounting]) known.clear()
+    } else this.#known.delete(base)
   }
 
   /** LM Studio refuses `json_object`; of others it is learnt. */
@@ -110,6 +114,15 @@ export class LocalHosts {
 
   refusedJsonObject({ base }: HostFacts): void {
     this.#refusing.add(base)
+  }
+
+  /** Whether the host can be asked to count: older versions of its program cannot. */
+  counts({ base, kind }: HostFacts): boolean {
+    return canCount(kind) && !this.#uncounting.has(base)
+  }
+
+  cannotCount({ base }: HostFacts): void {
+    this.#uncounting.add(base)
   }
 
   async #lookUp(flow: Flow, base: string): Promise<Known | string> {
@@ -141,6 +154,11 @@ export class LocalHosts {
     }
     return shown.get(model)
   }
+}
+
+/** Ollama's names have a tag, which people leave out. */
+function isCalled(id: string, name: string): boolean {
+  return id === name || id === `${name}:latest`
 }
 
 /** One that need not be loaded first, where there is one. */

@@ -31,7 +31,7 @@ export function failed(message: string): Refusal {
 }
 
 export function badWish(wish: string): Refusal {
-  const message = `llmproxy: x-llmproxy-route: ${JSON.stringify(wish.slice(0, 40))} is no route; write local or cloud`
+  const message = `llmproxy: x-llmproxy-route: ${JSON.stringify(wish)} is no route; write local or cloud`
   return { status: 400, error: { code: "invalid_route", message, param: "x-llmproxy-route" } }
 }
 

@@ -8,6 +8,8 @@ import type { ConductorOptions } from "./options.ts"
 /** In a request: `local` or `cloud`. It is ours to read and leaves with no request. */
 const ROUTE_FIELD = "x-llmproxy-route"
 const WISH = "conductor.wish"
+/** Of a wish that nobody can grant, so much is told. */
+const WISH_CHARS_MAX = 40
 
 export interface Wish {
   readonly route: "local" | "cloud"
@@ -23,7 +25,7 @@ export function takeWish(flow: Flow): void {
   const wish = headers.get(ROUTE_FIELD)
   if (wish === undefined) return
   headers.delete(ROUTE_FIELD)
-  flow.metadata[WISH] = wish.trim().toLowerCase()
+  flow.metadata[WISH] = wish.trim().toLowerCase().slice(0, WISH_CHARS_MAX)
 }
 
 /** The wish for this request, if there is one; a text is a wish that nobody can grant. */
