@@ -3,8 +3,8 @@
  * proxy: the connection can only read, save for prune, which waits for its turn as a second proxy would.
  */
 import { existsSync } from "node:fs"
-import { open, rename, rm } from "node:fs/promises"
-import { join, resolve } from "node:path"
+import { open } from "node:fs/promises"
+import { dirname, join, resolve } from "node:path"
 import { HISTORY_FILE } from "../addon-store.ts"
 import { didYouMean } from "../did-you-mean.ts"
 import { messageOf, StartError, UsageError } from "../errors.ts"
@@ -137,8 +137,9 @@ function outputSink({ out }: World): Sink {
   return { write: async (text) => out.write(out.isTerminal ? shown(text) : text), end: done, abandon: done }
 }
 
-/** A file that has its name only once it is whole, so that an old one is not lost to half an export. */
+/** A file that has its name only once it is whole, so that an old one is not lost to half an export. Its folder is made. */
 async function fileSink(file: string): Promise<Sink> {
+  const { ensureDir, move, remove } = await import("fs-extra/esm")
   const partial = `${file}.part`
   const told = async <T>(work: Promise<T>): Promise<T> => {
     try {
@@ -147,16 +148,17 @@ async function fileSink(file: string): Promise<Sink> {
       throw new StartError(`--output ${file}: ${messageOf(thrown)}`)
     }
   }
+  await told(ensureDir(dirname(file)))
   const handle = await told(open(partial, "w", 0o600))
   return {
     write: (text) => told(handle.writeFile(text)),
     async end() {
       await handle.close()
-      await told(rename(partial, file))
+      await told(move(partial, file, { overwrite: true }))
     },
     async abandon() {
       await handle.close()
-      await rm(partial, { force: true })
+      await remove(partial)
     },
   }
 }

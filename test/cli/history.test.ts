@@ -209,9 +209,16 @@ test("an export goes to standard output or to a file, which is replaced when the
     { instruction: "Why is the sky blue?", output: "Rayleigh.", tokens: 12, client: "Local LLM" },
   ])
   t.strictSame((await readdir(home)).sort(), [".llmproxy", "set.json"])
-  const failed = await run("export -o nowhere/set.json")
+  const deeper = await run("export -o sets/new/set.jsonl")
+  t.equal(deeper.status, 0)
+  t.equal(
+    (await readFile(join(home, "sets/new/set.jsonl"), "utf8")).trimEnd().split("\n").length,
+    2,
+    "its folder is made",
+  )
+  const failed = await run("export -o set.json/below.jsonl")
   t.equal(failed.status, 1)
-  t.match(failed.err, /--output .*nowhere\/set\.json: ENOENT/)
+  t.match(failed.err, /--output .*set\.json\/below\.jsonl: (EEXIST|ENOTDIR)/)
 })
 
 test("an export to a terminal cannot steer it", async (t) => {
