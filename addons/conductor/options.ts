@@ -30,11 +30,11 @@ export const OPTIONS = {
   },
   localApi: {
     type: "string",
-    choices: ["auto", "completions", "chat", "messages", "ollama", "llamacpp"],
-    default: "auto",
+    choices: ["completions", "chat", "messages", "auto", "ollama", "llamacpp"],
+    default: "completions",
     help:
-      "auto: what suits the host and the model, a raw prompt for DeepSeek-Coder, else the messages; completions: one " +
-      "raw prompt; chat: all texts in one user message; messages: the messages as they are; ollama: the same by " +
+      "completions: one raw prompt; chat: all texts in one user message; messages: the messages as they are; auto: what " +
+      "suits the host and the model, a raw prompt for DeepSeek-Coder, else the messages; ollama: the messages by " +
       "/api/chat; llamacpp: one raw prompt by /completion.",
   },
   template: {

@@ -5,6 +5,9 @@ import { hostNamed, scripted } from "../helpers/local-hosts.ts"
 import { chatJson, eventsOf, jsonAnswer } from "../helpers/proxy-host.ts"
 import type { WireResponse } from "../helpers/wire.ts"
 
+/** What suits the host and the model: a raw prompt for a DeepSeek-Coder, else messages. */
+const AUTO = { localApi: "auto" }
+
 function textOf({ text }: WireResponse, stream: boolean): string {
   if (!stream) return JSON.parse(text).choices[0].message.content
   const events = eventsOf(text) as { choices: { delta: { content?: string } }[] }[]
@@ -13,7 +16,7 @@ function textOf({ text }: WireResponse, stream: boolean): string {
 
 test("Ollama is given a window and told not to cut, and a running model's window stays", async (t) => {
   const host = hostNamed("Ollama")
-  const rig = await startRig(t, { local: scripted(host) })
+  const rig = await startRig(t, { local: scripted(host), set: AUTO })
   await rig.chat({ max_tokens: 7, stop: "END", seed: 3 })
   t.match(sentTo(rig.local, "/api/generate"), {
     raw: true,
@@ -21,7 +24,7 @@ test("Ollama is given a window and told not to cut, and a running model's window
     shift: false,
     options: { num_ctx: 4_096, num_predict: 7, seed: 3, temperature: 0.3, stop: ["END", "<|EOT|>"] },
   })
-  const resting = await startRig(t, { local: scripted(host, { pages: { "/api/ps": { models: [] } } }) })
+  const resting = await startRig(t, { local: scripted(host, { pages: { "/api/ps": { models: [] } } }), set: AUTO })
   t.match((await resting.chat()).headers.get("x-llmproxy-reason"), /of 8192 tokens/)
   t.match(sentTo(resting.local, "/api/generate"), { options: { num_ctx: 8_192 } })
   t.match(sentTo(resting.local, "/api/show"), { model: "deepseek-coder:6.7b" })
@@ -29,7 +32,7 @@ test("Ollama is given a window and told not to cut, and a running model's window
 
 test("json_object is dropped for LM Studio, and for a host that has refused it", async (t) => {
   const format = { response_format: { type: "json_object" } }
-  const studio = await startRig(t, { local: scripted(hostNamed("LM Studio")) })
+  const studio = await startRig(t, { local: scripted(hostNamed("LM Studio")), set: AUTO })
   t.equal((await studio.chat(format)).status, 200)
   t.notOk("response_format" in (sentTo(studio.local, CHAT_PATH) ?? {}))
   const schema = { response_format: { type: "json_schema", json_schema: { name: "s", schema: {} } } }
@@ -42,7 +45,7 @@ test("json_object is dropped for LM Studio, and for a host that has refused it",
       socket.write(isAsked ? jsonAnswer(refused, "400 Bad Request") : jsonAnswer(chatJson("ok")))
     },
   })
-  const other = await startRig(t, { local })
+  const other = await startRig(t, { local, set: AUTO })
   const calls = () => other.local?.requests.filter(({ target }) => target === CHAT_PATH).length
   t.equal((await other.chat(format)).status, 200)
   t.equal(calls(), 2, "asked again without")

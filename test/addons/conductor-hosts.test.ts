@@ -6,6 +6,9 @@ import { answer, chatJson, eventsOf, jsonAnswer } from "../helpers/proxy-host.ts
 import { always } from "../helpers/test-proxy.ts"
 import type { WireResponse } from "../helpers/wire.ts"
 
+/** What suits the host and the model: a raw prompt for a DeepSeek-Coder, else messages. */
+const AUTO = { localApi: "auto" }
+
 const KEY = "Authorization: Bearer sk-own\r\n"
 const CLOUD = always(jsonAnswer(chatJson("from the cloud")).toString())
 const TOOLS = { tools: [{ type: "function", function: { name: "f", parameters: {} } }] }
@@ -24,7 +27,11 @@ for (const host of HOSTS) {
       reply: (request, socket) => void socket.write(overflows ? host.overflow : hello(request)),
     })
     // A model that the list does not have, and whose prompt format it knows best.
-    const rig = await startRig(t, { local, cloud: CLOUD, set: { modelMap: '{"other":"glm-4"}', cooldownMs: 0 } })
+    const rig = await startRig(t, {
+      local,
+      cloud: CLOUD,
+      set: { ...AUTO, modelMap: '{"other":"glm-4"}', cooldownMs: 0 },
+    })
     for (const stream of [true, false]) {
       const response = await rig.chat({ stream })
       t.equal(response.headers.get("x-llmproxy-route"), "local")
@@ -56,7 +63,11 @@ for (const host of HOSTS) {
 
 test("a host whose window is too small is skipped, not tried", async (t) => {
   const host = hostNamed("LM Studio")
-  const rig = await startRig(t, { local: scripted(host), cloud: CLOUD, set: { tokenRatio: 1, answerReserve: 10 } })
+  const rig = await startRig(t, {
+    local: scripted(host),
+    cloud: CLOUD,
+    set: { ...AUTO, tokenRatio: 1, answerReserve: 10 },
+  })
   t.equal((await rig.chat(words(3_900), KEY)).headers.get("x-llmproxy-route"), "local")
   const { headers } = await rig.chat(words(4_500), KEY)
   t.equal(headers.get("x-llmproxy-route"), "cloud")
@@ -109,10 +120,10 @@ test("a host that cannot count after all is believed our estimate", async (t) =>
 })
 
 test("a name that is not on the list keeps llama.cpp's window, and Ollama's tag can be left out", async (t) => {
-  const llama = await startRig(t, { local: scripted(hostNamed("llama.cpp")), set: { localModel: "mine" } })
+  const llama = await startRig(t, { local: scripted(hostNamed("llama.cpp")), set: { ...AUTO, localModel: "mine" } })
   t.match((await llama.chat()).headers.get("x-llmproxy-reason"), "of 4096 tokens")
   const host = hostNamed("Ollama")
   const pages = JSON.parse(JSON.stringify(host.pages).replaceAll(host.model, "qwen:latest"))
-  const ollama = await startRig(t, { local: scripted(host, { pages }), set: { localModel: "qwen" } })
+  const ollama = await startRig(t, { local: scripted(host, { pages }), set: { ...AUTO, localModel: "qwen" } })
   t.match((await ollama.chat()).headers.get("x-llmproxy-reason"), "of 4096 tokens")
 })

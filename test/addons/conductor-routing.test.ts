@@ -76,7 +76,7 @@ test("lists of models decide before the size does", async (t) => {
 })
 
 test("a map of names tells which local model stands for the client's", async (t) => {
-  const set = { modelMap: '{"gpt-4*":"big","*":"small"}' }
+  const set = { localApi: "auto", modelMap: '{"gpt-4*":"big","*":"small"}' }
   const rig = await startRig(t, { local: localHost((request, socket) => void socket.write(hello(request))), set })
   for (const [asked, given] of [
     ["gpt-4o", "big"],
@@ -91,7 +91,8 @@ test("a map of names tells which local model stands for the client's", async (t)
 })
 
 test("a client that names a local model gets it", async (t) => {
-  const rig = await startRig(t, { local: localHost((request, socket) => void socket.write(hello(request))) })
+  const local = localHost((request, socket) => void socket.write(hello(request)))
+  const rig = await startRig(t, { local, set: { localApi: "auto" } })
   await rig.chat({ model: "other" })
   t.equal(sentTo(rig.local, CHAT_PATH)?.model, "other")
 })
