@@ -1,10 +1,13 @@
 /** mockttp as a peer: pass-through, recording nothing. */
-import { readFileSync } from "node:fs"
-import { getLocal } from "mockttp"
+import { readFileSync, writeFileSync } from "node:fs"
+import { generateCACertificate, getLocal } from "mockttp"
 
-const [caKeyFile = "", caCertFile = "", caFile = ""] = process.argv.slice(2)
+const [ownCaFile = "", caFile = ""] = process.argv.slice(2)
+// Its CA has to be RSA: it makes one of its own, and says where.
+const ca = await generateCACertificate()
+writeFileSync(ownCaFile, ca.cert)
 const server = getLocal({
-  https: { key: readFileSync(caKeyFile, "utf8"), cert: readFileSync(caCertFile, "utf8") },
+  https: { key: ca.key, cert: ca.cert },
   recordTraffic: false,
   http2: false,
 })

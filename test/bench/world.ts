@@ -58,9 +58,9 @@ export async function makeBench(): Promise<Bench> {
       return targetOf(peer, true, readFileSync(join(confdir, "certs/ca.pem"), "utf8"))
     },
     mockttp: async () => {
-      const key = join(dir, "mockttp.key")
-      writeFileSync(key, ca.key.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 })
-      return targetOf(await node(0, "peer-mockttp", [key, files.ca, files.ca]), true, ca.certPem)
+      const ownCa = join(dir, "mockttp-ca.pem")
+      const peer = await node(0, "peer-mockttp", [ownCa, files.ca])
+      return targetOf(peer, true, readFileSync(ownCa, "utf8"))
     },
     nginx: async () => {
       const binary = findProgram("nginx", "/usr/sbin/nginx")
