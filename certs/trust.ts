@@ -7,6 +7,7 @@ import path from "node:path"
 import * as tls from "node:tls"
 import type { Ca } from "./ca.ts"
 import { writeWhole } from "./files.ts"
+import { SYSTEM_BUNDLES } from "./system-bundles.ts"
 
 export const BUNDLE_NAME = "llmproxy-ca-bundle.pem"
 const BUNDLE_MODE = 0o644
@@ -24,18 +25,6 @@ export const BUNDLE_VARIABLES = [
   "CODEX_CA_CERTIFICATE",
   "AWS_CA_BUNDLE",
 ] as const
-
-// Where systems keep all their roots in one file, the common ones first.
-const SYSTEM_BUNDLES = [
-  "/etc/ssl/certs/ca-certificates.crt", // Debian, Arch, Alpine, Gentoo, NixOS
-  "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora, RHEL
-  "/etc/pki/tls/certs/ca-bundle.crt", // older RHEL
-  "/etc/ssl/ca-bundle.pem", // SUSE
-  "/etc/ssl/cert.pem", // macOS, OpenBSD
-  "/usr/local/etc/ssl/cert.pem", // FreeBSD
-  "/etc/openssl/certs/ca-certificates.crt", // NetBSD
-  "/data/data/com.termux/files/usr/etc/tls/cert.pem", // Termux on Android
-]
 
 /** A family of Linux distributions, by where it keeps its roots. */
 export type Distro = "debian" | "fedora" | "arch" | "suse"

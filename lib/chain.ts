@@ -11,10 +11,7 @@ import { HookBudget } from "./hook-budget.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "./hooks.ts"
 import type { Logger } from "./log.ts"
 
-export { HookBudget } from "./hook-budget.ts"
-
-/** Milliseconds that one asynchronous hook may work before it counts as failed. */
-export const HOOK_BUDGET_MS = 5_000
+export { HOOK_BUDGET_MS, HookBudget } from "./hook-budget.ts"
 
 export interface LoadedAddon {
   readonly name: string

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs"
 import { messageOf, UsageError } from "./errors.ts"
+import { HOOK_BUDGET_MS } from "./hook-budget.ts"
 import type { OptionSpecs, OptionValues } from "./options.ts"
 import { hostAndPort, normalHost, parseAuthority } from "./proxy/authority.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings } from "./proxy/settings.ts"
@@ -76,7 +77,7 @@ export const CORE_OPTIONS = {
   },
   hookBudgetMs: {
     type: "integer",
-    default: 5_000,
+    default: HOOK_BUDGET_MS,
     min: 1,
     help: "An asynchronous hook of an addon has to end by then.",
   },

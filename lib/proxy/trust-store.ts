@@ -2,18 +2,12 @@
  * Which certificates an upstream may show: the system's roots, Node's, and what the user adds. Built when the first
  * TLS connection is made, because reading some hundred certificates costs more than starting the program.
  */
+
 import { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls"
+import { SYSTEM_BUNDLES } from "../../certs/system-bundles.ts"
 import { FlowError, messageOf } from "../errors.ts"
-
-/** Where systems keep their roots as one PEM file. */
-const SYSTEM_BUNDLES: readonly string[] = [
-  "/etc/ssl/certs/ca-certificates.crt",
-  "/etc/pki/tls/certs/ca-bundle.crt",
-  "/etc/ssl/ca-bundle.pem",
-  "/etc/ssl/cert.pem",
-]
 
 /** Contexts for addons' own `ca` are few; this bounds them all the same. */
 const CONTEXTS_MAX = 64
