@@ -38,14 +38,36 @@ function totalsOf(output) {
   }
 }
 
-/** What a person wants of a TAP stream: failures with their details, skips with their reasons, a line a file. */
+/** What a person wants of a TAP stream: a line a file, and skips with their reasons. */
 function showTap(output) {
   const lines = output.split("\n")
   const from = lines.findIndex((line) => line.startsWith("ok ") || line.startsWith("not ok "))
-  const failed = lines.some((line) => /^\s*not ok /.test(line))
-  const shown = failed ? lines : lines.slice(Math.max(from, 0)).filter((line) => /^(ok|not ok|#)|# SKIP/.test(line))
+  const shown = lines.slice(Math.max(from, 0)).filter((line) => /^(ok|not ok|#)|# SKIP/.test(line))
   process.stdout.write(`${shown.join("\n")}\n`)
   for (const line of lines) if (/# SKIP/.test(line)) process.stdout.write(`skipped: ${line.trim()}\n`)
+}
+
+/** Every failed assertion with its details, under the file and the tests that it is in. */
+function failuresOf(output) {
+  const failures = []
+  const within = []
+  let details
+  for (const line of output.split("\n")) {
+    const depth = line.length - line.trimStart().length
+    const text = line.trim()
+    if (details !== undefined && (details.length > 2 || text === "---")) {
+      details.push(line)
+      if (text === "...") details = undefined
+      continue
+    }
+    details = undefined
+    const subtest = /^ *# Subtest: (.*)$/.exec(line)
+    if (subtest !== null) within.splice(depth / 4, within.length, subtest[1])
+    if (!/^ *not ok /.test(line)) continue
+    details = [within.slice(0, depth / 4).join(" > "), line]
+    failures.push(details)
+  }
+  return failures.map((lines) => lines.join("\n").trimStart())
 }
 
 function filesBelow(folder) {
@@ -89,6 +111,9 @@ showTap(tests.output)
 const gaps = uncovered()
 if (gaps.length > 0)
   process.stdout.write(`\nless than ${LINES_MIN} % of lines are covered:\n${gaps.map((gap) => `  ${gap}\n`).join("")}`)
+
+const failures = [architecture, tests].flatMap(({ output }) => failuresOf(output))
+if (failures.length > 0) process.stdout.write(`\nfailed:\n${failures.join("\n\n")}\n`)
 
 const { pass, fail, skip, todo } = totalsOf(tests.output)
 const broken =
