@@ -9,8 +9,6 @@ import { objectIn } from "./json.ts"
 import { type HostFacts, keyFields } from "./local-host.ts"
 import type { LocalRequest } from "./local-request.ts"
 
-/** Milliseconds that a count may take. */
-const COUNT_MS = 2_000
 const UNKNOWN_PAGE: ReadonlySet<number> = new Set([404, 405, 501])
 
 /** llama-cpp-python ends a running answer when another request waits, a count too. */
@@ -25,18 +23,18 @@ interface Question {
   read(answer: JsonObject): unknown
 }
 
-/** `never`: this version of its program has no such page. */
+/** `never`: this version of its program has no such page. `timeoutMs`: 0 leaves the host alone. */
 export async function hostCount(
   flow: Flow,
   { base, kind }: HostFacts,
   { json }: LocalRequest,
-  key: string | undefined,
+  { key, timeoutMs }: { key: string | undefined; timeoutMs: number },
 ): Promise<number | "never" | undefined> {
   const question = questionFor(kind, json)
-  if (question === undefined) return undefined
+  if (question === undefined || timeoutMs === 0) return undefined
   const answer = await flow.send(
     { headers: { Accept: "application/json", ...keyFields(key) }, json: question.json },
-    { url: base + question.path, until: "end", timeoutMs: COUNT_MS },
+    { url: base + question.path, until: "end", timeoutMs },
   )
   if (answer.failure !== undefined) return UNKNOWN_PAGE.has(answer.status) ? "never" : undefined
   const count = question.read(objectIn(await answer.text()) ?? {})

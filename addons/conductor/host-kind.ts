@@ -3,11 +3,9 @@
  * whose it is; only where it does not, the pages are asked for that one program alone has. Nothing is remembered here.
  * Source: each program's API reference; README has the table.
  */
-import type { Answer, Clock, Flow, JsonObject, JsonValue } from "llmproxy"
+import type { Answer, Flow, JsonObject, JsonValue } from "llmproxy"
 import { isObject, objectIn, objectsOf } from "./json.ts"
-
-/** Milliseconds that all questions to a host may take together. The request itself has no such limit. */
-export const PROBE_MS = 2_000
+import type { Patience } from "./patience.ts"
 
 export type HostKind = "LM Studio" | "Ollama" | "llama.cpp" | "vLLM" | "llama-cpp-python" | "OpenAI-compatible"
 
@@ -47,27 +45,25 @@ const BY_OWNER: Readonly<Record<string, HostKind>> = {
   me: "llama-cpp-python",
 }
 
-/** Asks a host for its pages, all within PROBE_MS. A page that cannot be had is undefined. */
+/** Asks a host for its pages, as long as the request's patience lasts. A page that cannot be had is undefined. */
 export class Probe {
   isLate = false
   readonly #flow: Flow
   readonly #base: string
   readonly #headers: Record<string, string>
-  readonly #clock: Clock
-  readonly #deadline: number
+  readonly #patience: Patience
 
-  constructor(flow: Flow, base: string, headers: Record<string, string>, clock: Clock) {
+  constructor(flow: Flow, base: string, headers: Record<string, string>, patience: Patience) {
     this.#flow = flow
     this.#base = base
     this.#headers = { Accept: "application/json", ...headers }
-    this.#clock = clock
-    this.#deadline = clock.monotonic() + PROBE_MS
+    this.#patience = patience
   }
 
   /** The answer, read to its end; undefined when the time is over. */
   async ask(path: string, json?: JsonObject): Promise<Answer | undefined> {
-    const timeoutMs = this.#deadline - this.#clock.monotonic()
-    if (timeoutMs <= 0) this.isLate = true
+    const timeoutMs = this.#patience.leftMs
+    if (timeoutMs === 0) this.isLate = true
     if (this.isLate) return undefined
     const request = { method: json === undefined ? "GET" : "POST", headers: this.#headers }
     const answer = await this.#flow.send(json === undefined ? request : { ...request, json }, {

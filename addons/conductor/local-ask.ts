@@ -62,7 +62,7 @@ export class LocalAsk {
     if (failure === undefined) return asked
     if (failure.error?.kind === "model_not_found") {
       this.#hosts.forget(facts.base)
-      const anew = await this.#hosts.about(flow, facts.base, undefined, flow.llm.request.model)
+      const anew = await this.#hosts.about(flow, facts.base, { wanted: undefined, asked: flow.llm.request.model })
       if (typeof anew === "string" || anew.model === facts.model) return asked
       asked.answer.abort()
       return this.#send(flow, { ...question, facts: anew })

@@ -2,7 +2,7 @@
  * The local hosts, one after the other, until one answers: who is left alone, who has too small a window (skipped, not
  * tried), who failed before the first word. What became of each is told; what follows from it is the conductor's.
  */
-import type { AddonContext, Answer, AnswerFailure, Flow, LlmFlow, TokenCount } from "llmproxy"
+import type { AddonContext, Answer, AnswerFailure, Clock, Flow, LlmFlow, TokenCount } from "llmproxy"
 import { Cooldowns } from "./cooldowns.ts"
 import { countedBy, estimated, type Measure, type Room, roomFor } from "./decision.ts"
 import { countsWhileBusy, hostCount } from "./host-count.ts"
@@ -11,6 +11,7 @@ import { LocalAsk, type Question } from "./local-ask.ts"
 import { LocalForms } from "./local-form.ts"
 import { type HostFacts, LocalHosts, whyFailed } from "./local-host.ts"
 import { localBases, type OPTIONS } from "./options.ts"
+import { Patience } from "./patience.ts"
 import { join, linesIn, type Place } from "./queue.ts"
 import { Ratios } from "./ratios.ts"
 import { mappedModel } from "./routing.ts"
@@ -54,12 +55,14 @@ export class LocalAttempts {
   readonly #cooldowns: Cooldowns
   readonly #ratios: Ratios
   readonly #ask: LocalAsk
+  readonly #clock: Clock
   readonly #lines: ReturnType<typeof linesIn>
   /** The place in a line that a flow has, until its answer is delivered or has failed. */
   readonly #places = new WeakMap<Flow, Place>()
 
   constructor({ options, state, clock, log, store }: AddonContext<typeof OPTIONS>) {
     this.#options = options
+    this.#clock = clock
     this.hosts = new LocalHosts(options, clock)
     this.forms = new LocalForms(options)
     this.#cooldowns = new Cooldowns(state, clock)
@@ -88,15 +91,16 @@ export class LocalAttempts {
 
   async take(flow: LlmFlow, ticket: Ticket): Promise<Taken | readonly Miss[]> {
     const misses: Miss[] = []
+    const patience = new Patience(this.#clock)
     for (const base of localBases(this.#options)) {
-      const result = await this.#try(flow, base, ticket)
+      const result = await this.#try(flow, base, ticket, patience)
       if ("answer" in result) return result
       misses.push(result)
     }
     return misses
   }
 
-  async #try(flow: LlmFlow, base: string, ticket: Ticket): Promise<Taken | Miss> {
+  async #try(flow: LlmFlow, base: string, ticket: Ticket, patience: Patience): Promise<Taken | Miss> {
     const { request } = flow.llm
     const { modelMap, tokenRatio, cooldownMs } = this.#options
     const unknown = this.#roomOf(
@@ -110,12 +114,13 @@ export class LocalAttempts {
     const rest = this.#cooldowns.restOf(base)
     if (rest !== undefined && ticket.mayLeave)
       return miss("resting", `${rest.why}; left alone for ${Math.ceil(rest.ms / 1_000)} s more`)
-    const facts = await this.hosts.about(flow, base, mappedModel(modelMap, request.model), request.model)
+    const named = { wanted: mappedModel(modelMap, request.model), asked: request.model }
+    const facts = await this.hosts.about(flow, base, named, patience)
     if (typeof facts === "string") {
       this.#cooldowns.failed(base, facts, cooldownMs)
       return miss("failed", facts)
     }
-    const measured = await this.#measure(flow, facts, ticket)
+    const measured = await this.#measure(flow, facts, ticket, patience)
     if (typeof measured === "string") return miss("failed", measured)
     const { room, question } = measured
     if (!this.#fits(room, facts, ticket)) return miss("small", "", room)
@@ -143,6 +148,7 @@ export class LocalAttempts {
     flow: LlmFlow,
     facts: HostFacts,
     ticket: Ticket,
+    patience: Patience,
   ): Promise<{ room: Room; question: Question } | string> {
     const { tokens } = ticket.count
     const guess = this.#roomOf(estimated(tokens, this.#ratios.of(facts.model, this.#options.tokenRatio)), ticket, facts)
@@ -152,7 +158,9 @@ export class LocalAttempts {
       const isBusy = this.#lines.has(facts.base) && !countsWhileBusy(facts.kind)
       if (!this.hosts.counts(facts) || isBusy || guess.needed > guess.limit * HOPELESS) return { room: guess, question }
       const asked = this.#ask.write(flow.llm.request, question)
-      const prompt = await hostCount(flow, facts, asked, this.#options.localKey)
+      const prompt = await patience.during(() => {
+        return hostCount(flow, facts, asked, { key: this.#options.localKey, timeoutMs: patience.leftMs })
+      })
       if (prompt === "never") this.hosts.cannotCount(facts)
       if (typeof prompt !== "number") return { room: guess, question }
       this.#ratios.learn(facts.model, tokens, prompt)

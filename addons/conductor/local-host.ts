@@ -11,12 +11,12 @@ import {
   type HostReport,
   identify,
   listedModels,
-  PROBE_MS,
   Probe,
   shownContext,
 } from "./host-kind.ts"
 import { objectIn } from "./json.ts"
 import type { ConductorOptions } from "./options.ts"
+import { Patience, QUESTIONS_MS } from "./patience.ts"
 
 /** What is older is looked up again, while it still serves: people load other models. */
 const STALE_MS = 60_000
@@ -64,7 +64,7 @@ export async function modelsIn(answer: Answer): Promise<JsonObject[] | undefined
 
 /** Asks for the models of a local host. */
 export function askModels(flow: Flow, base: string, key: string | undefined): Promise<Answer> {
-  return askHost(flow, `${base}/v1/models`, keyFields(key), PROBE_MS)
+  return askHost(flow, `${base}/v1/models`, keyFields(key), QUESTIONS_MS)
 }
 
 export class LocalHosts {
@@ -81,17 +81,32 @@ export class LocalHosts {
   }
 
   /** The facts that a request needs; a text says why the host cannot be used. `wanted`: the model, if it is decided. */
-  async about(flow: Flow, base: string, wanted: string | undefined, asked: string): Promise<HostFacts | string> {
-    const known = this.#known.get(base) ?? (await this.#lookUp(flow, base))
+  about(
+    flow: Flow,
+    base: string,
+    { wanted, asked }: { wanted: string | undefined; asked: string },
+    patience = new Patience(this.#clock),
+  ): Promise<HostFacts | string> {
+    return patience.during(() => this.#about(flow, base, wanted ?? this.#options.localModel, asked, patience))
+  }
+
+  async #about(
+    flow: Flow,
+    base: string,
+    id: string | undefined,
+    asked: string,
+    patience: Patience,
+  ): Promise<HostFacts | string> {
+    const known = this.#known.get(base) ?? (await this.#lookUp(flow, base, patience))
     if (typeof known === "string") return known
     if (this.#clock.monotonic() - known.at > STALE_MS) this.#refresh(flow, base)
     const { kind, models, template, version } = known.report
-    const id = wanted ?? this.#options.localModel
     const named = models.find((model) => isCalled(model.id, id ?? asked))
     // llama.cpp has one model, and answers to every name.
     const model = named ?? (id === undefined || kind === "llama.cpp" ? preferred(models) : undefined)
     const context =
-      model?.context ?? (kind === "Ollama" ? await this.#shown(flow, base, known, id ?? model?.id) : undefined)
+      model?.context ??
+      (kind === "Ollama" ? await this.#shown(flow, base, known, id ?? model?.id, patience) : undefined)
     return { base, kind, model: id ?? model?.id, context, isLoaded: model?.context !== undefined, template, version }
   }
 
@@ -125,8 +140,8 @@ export class LocalHosts {
     this.#uncounting.add(base)
   }
 
-  async #lookUp(flow: Flow, base: string): Promise<Known | string> {
-    const probe = new Probe(flow, base, keyFields(this.#options.localKey), this.#clock)
+  async #lookUp(flow: Flow, base: string, patience: Patience): Promise<Known | string> {
+    const probe = new Probe(flow, base, keyFields(this.#options.localKey), patience)
     const listed = await probe.ask("/v1/models")
     if (listed?.failure?.kind === "connect" && !probe.isLate) return whyFailed(listed)
     const list = listed === undefined || listed.failure !== undefined ? undefined : objectIn(await listed.text())
@@ -141,13 +156,20 @@ export class LocalHosts {
     if (this.#asking.has(base)) return
     this.#asking.add(base)
     const done = () => void this.#asking.delete(base)
-    this.#lookUp(flow, base).then(done, done) // The flow has ended: another one will ask.
+    const patience = new Patience(this.#clock)
+    patience.during(() => this.#lookUp(flow, base, patience)).then(done, done) // The flow has ended: another one will ask.
   }
 
-  async #shown(flow: Flow, base: string, { shown }: Known, model: string | undefined): Promise<number | undefined> {
+  async #shown(
+    flow: Flow,
+    base: string,
+    { shown }: Known,
+    model: string | undefined,
+    patience: Patience,
+  ): Promise<number | undefined> {
     if (model === undefined) return undefined
     if (!shown.has(model)) {
-      const probe = new Probe(flow, base, keyFields(this.#options.localKey), this.#clock)
+      const probe = new Probe(flow, base, keyFields(this.#options.localKey), patience)
       const page = await probe.page("/api/show", { model })
       if (probe.isLate) return undefined
       shown.set(model, shownContext(page))
