@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs"
 import { messageOf, UsageError } from "./errors.ts"
 import { HOOK_BUDGET_MS } from "./hook-budget.ts"
 import type { OptionSpecs, OptionValues } from "./options.ts"
+import { addressRange, type ProxyUser, proxyUser, proxyUsers } from "./proxy/access-rules.ts"
 import { hostAndPort, normalHost, parseAuthority } from "./proxy/authority.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings } from "./proxy/settings.ts"
 import { explainPem } from "./proxy/trust-store.ts"
@@ -29,6 +30,17 @@ export const CORE_OPTIONS = {
   insecure: { type: "boolean", default: false, help: "Do not verify upstream certificates." },
   ignoreHosts: { type: "list", default: [], help: "Regular expressions: host:port that matches is relayed unseen." },
   allowHosts: { type: "list", default: [], help: "Regular expressions: only host:port that matches is intercepted." },
+  proxyAuth: {
+    type: "string",
+    default: "",
+    help: "USER:PASS that clients have to give; better set by LLMPROXY_PROXY_AUTH, where no process list shows it.",
+  },
+  proxyAuthFile: { type: "string", default: "", help: "File with user:hash lines, as `htpasswd -B` or argon2 make." },
+  allowClients: {
+    type: "list",
+    default: [],
+    help: "Addresses and ranges (192.168.0.0/16) whose clients may connect, besides this machine's.",
+  },
   flowDetail: {
     type: "integer",
     default: 1,
@@ -110,6 +122,8 @@ export function settingsFrom(values: CoreValues): ProxySettings {
     verify: !values.insecure,
     ignoreHosts: values.ignoreHosts.map((text) => pattern("--ignore-hosts", text)),
     allowHosts: values.allowHosts.map((text) => pattern("--allow-hosts", text)),
+    proxyUsers: usersFrom(values),
+    allowClients: values.allowClients.map(addressRange),
     bodyLimit: values.bodyLimit,
     memoryLimit: values.memoryLimit,
     headerTimeoutMs: values.headerTimeoutMs,
@@ -161,13 +175,23 @@ function portOf(text: string, port: string): number | undefined {
   return number
 }
 
-function pemFile(path: string): string {
-  let text: string
+function usersFrom({ proxyAuth, proxyAuthFile }: CoreValues): ProxyUser[] {
+  const own = proxyAuth === "" ? [] : [proxyUser(proxyAuth)]
+  if (proxyAuthFile === "") return own
+  const users = proxyUsers(fileText("--proxy-auth-file", proxyAuthFile, "utf8"), proxyAuthFile)
+  return [...users.filter(({ name }) => name !== own[0]?.name), ...own]
+}
+
+function fileText(option: string, path: string, encoding: "latin1" | "utf8"): string {
   try {
-    text = readFileSync(path, "latin1")
+    return readFileSync(path, encoding)
   } catch (thrown) {
-    throw new UsageError(`--upstream-ca ${path}: ${messageOf(thrown)}`)
+    throw new UsageError(`${option} ${path}: ${messageOf(thrown)}`)
   }
+}
+
+function pemFile(path: string): string {
+  const text = fileText("--upstream-ca", path, "latin1")
   const wrong = explainPem(text)
   if (wrong !== undefined) throw new UsageError(`--upstream-ca ${path}: ${wrong}`)
   return text

@@ -88,6 +88,22 @@ test("a file of --upstream-ca has to be there and hold certificates", async (t) 
   t.match(refused({ upstreamCa: [join(folder, "broken.txt")] }), /broken\.txt: certificate 1 of 1 cannot be read/)
 })
 
+test("users come from --proxy-auth and a file, in which the flag's own user is replaced", (t) => {
+  const hash = `$2y$05$${"a".repeat(53)}`
+  const folder = t.testdir({ users: `ann:${hash}\nbob:${hash}\n` })
+  const proxyAuthFile = join(folder, "users")
+  const { proxyUsers } = settingsFrom({ ...DEFAULTS, proxyAuth: "ann:pass", proxyAuthFile })
+  t.same(proxyUsers, [
+    { name: "bob", secret: { kind: "hash", text: hash } },
+    { name: "ann", secret: { kind: "password", text: "pass" } },
+  ])
+  t.match(refused({ proxyAuthFile: join(folder, "none") }), /^--proxy-auth-file .*none: ENOENT/)
+  t.equal(refused({ proxyAuth: "pass" }), "--proxy-auth: write USER:PASS")
+  t.match(settingsFrom({ ...DEFAULTS, allowClients: ["10.0.0.0/8"] }).allowClients, [{ prefix: 8 }])
+  t.match(refused({ allowClients: ["10"] }), /^--allow-clients 10: write an address or a range/)
+  t.end()
+})
+
 test("the base URL names an address that can be reached", (t) => {
   t.equal(baseUrlOf("127.0.0.1", 8080), "http://127.0.0.1:8080")
   t.equal(baseUrlOf("0.0.0.0", 1), "http://127.0.0.1:1")

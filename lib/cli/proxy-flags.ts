@@ -20,6 +20,9 @@ const OWN_FLAGS = {
   insecure: {},
   "ignore-hosts": { value: "RE" },
   "allow-hosts": { value: "RE" },
+  "proxy-auth": { value: "USER:PASS" },
+  "proxy-auth-file": { value: "FILE" },
+  "allow-clients": { value: "CIDR" },
   "flow-detail": { value: "0..4" },
 } as const
 

@@ -64,18 +64,29 @@ export async function prepare(
 
 /** Warnings about where the proxy runs and listens. */
 export function warnAtStart(
-  { log }: Pick<Prepared, "log">,
+  { log, values }: Pick<Prepared, "log" | "values">,
   world: World,
   listening: Listening,
   isQuiet: boolean,
 ): void {
   const node = nodeWarning(world.nodeVersion)
   if (node !== undefined && !isQuiet) log.warn(node)
-  if (!isLoopback(listening.host))
-    log.warn(
-      `listening on ${listening.host}: whoever reaches this address can use the proxy and the keys that it adds; ` +
-        "use --host 127.0.0.1 unless that is what you want",
-    )
+  if (!isLoopback(listening.host)) log.warn(`listening on ${listening.host}: ${whoMayCome(values)}`)
+}
+
+/** What an address that others can reach means for them. */
+function whoMayCome({ proxyAuth, proxyAuthFile, allowClients }: CoreValues): string {
+  const has = "can use the proxy and the keys that it adds"
+  const users = proxyAuth !== "" || proxyAuthFile !== ""
+  if (allowClients.length > 0) {
+    const from = allowClients.join(", ")
+    return users ? `users with a password from ${from} ${has}` : `whoever is in ${from} ${has}`
+  }
+  if (users) return `users with a password ${has}; limit where they come from with --allow-clients CIDR`
+  return (
+    "clients of other machines are turned away; let them in with --allow-clients CIDR (as in 192.168.0.0/16), " +
+    "or let users in with --proxy-auth USER:PASS"
+  )
 }
 
 export function isLoopback(host: string): boolean {

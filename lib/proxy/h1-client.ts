@@ -11,6 +11,7 @@ import { FlowError } from "../errors.ts"
 import type { RequestHead } from "../http1/message.ts"
 import { RequestParser } from "../http1/parser.ts"
 import { statusText } from "../http1/status-text.ts"
+import { CHALLENGE } from "./access.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import { closeGently, resetGently } from "./close.ts"
 import { Http1ClientStream } from "./h1-client-stream.ts"
@@ -293,7 +294,8 @@ export class Http1Client {
 export function writeRefusal(socket: Duplex, error: FlowError): void {
   const text = `llmproxy: ${error.message}\n`
   const length = Buffer.byteLength(text, "latin1")
-  const head = `HTTP/1.1 ${error.status} ${statusText(error.status)}\r\n`
+  const challenge = error.status === 407 ? `Proxy-Authenticate: ${CHALLENGE}\r\n` : ""
+  const head = `HTTP/1.1 ${error.status} ${statusText(error.status)}\r\n${challenge}`
   socket.write(
     `${head}Content-Type: text/plain\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${text}`,
     "latin1",

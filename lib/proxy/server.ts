@@ -9,7 +9,8 @@ import type { Clock } from "../clock.ts"
 import { FlowError } from "../errors.ts"
 import type { ServerHookInfo } from "../hooks.ts"
 import type { Logger } from "../log.ts"
-import { hostAndPort, parseAuthority } from "./authority.ts"
+import { Access } from "./access.ts"
+import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
 import type { Lookup } from "./dial.ts"
 import type { ExchangeCore } from "./flow-state.ts"
 import { type ListenAddress, Listener } from "./listener.ts"
@@ -41,10 +42,12 @@ export class ProxyServer {
   #sessions = new Set<Session>()
   #onEmpty: (() => void)[] = []
   #identityKey = randomBytes(32)
+  readonly #access: Access
 
   constructor(options: ProxyServerOptions) {
     const { settings, clock, log, lookup } = options
     this.#options = options
+    this.#access = new Access(settings, clock, log)
     const events = {
       connecting: (target: Target) => this.#connecting(target),
       connected: (info: ServerInfo) => this.#serverHook("serverConnected", info),
@@ -91,6 +94,7 @@ export class ProxyServer {
     if (this.#sessions.size > 0 && graceMs > 0) await this.#drained(graceMs)
     for (const session of this.#sessions) session.socket.destroy()
     this.#upstream.close()
+    await this.#access.close()
     this.#upstream.self.clear()
   }
 
@@ -105,8 +109,10 @@ export class ProxyServer {
   }
 
   #accept(socket: Socket): void {
+    if (!this.#isAdmitted(socket)) return
     const session = new Session(socket, {
       core: this.core,
+      access: this.#access,
       chain: () => this.#options.chain(),
       leaf: (name) => this.#options.leaf(name),
     })
@@ -115,6 +121,15 @@ export class ProxyServer {
       this.#sessions.delete(session)
       if (this.#sessions.size === 0) for (const tell of this.#onEmpty.splice(0)) tell()
     })
+  }
+
+  #isAdmitted(socket: Socket): boolean {
+    const address = canonicalAddress(socket.remoteAddress ?? "unknown")
+    if (this.#access.admits(address)) return true
+    socket.on("error", () => {})
+    socket.destroy()
+    this.#access.turnedAway(address)
+    return false
   }
 
   async #connecting(target: Target): Promise<Target> {

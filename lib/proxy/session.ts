@@ -7,14 +7,17 @@ import type { Duplex } from "node:stream"
 import type { SecureContext } from "node:tls"
 import { type HookChain, plainScope } from "../chain.ts"
 import { FlowError, messageOf } from "../errors.ts"
+import type { Headers } from "../headers.ts"
 import type { ConnectHookInfo, TlsHookInfo } from "../hooks.ts"
 import type { RequestHead } from "../http1/message.ts"
+import type { Access } from "./access.ts"
 import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
 import { ClientConnection } from "./client-connection.ts"
 import { type ClientHello, readHello } from "./client-hello.ts"
 import { exchange } from "./exchange.ts"
 import { firstToSpeak } from "./first-to-speak.ts"
 import { type ExchangeCore, FlowState } from "./flow-state.ts"
+import { authorise, refuse } from "./front-door.ts"
 import { Http1Client, writeRefusal } from "./h1-client.ts"
 import { type Peeked, peek } from "./peek.ts"
 import { type Place, resolveHead } from "./place.ts"
@@ -24,6 +27,7 @@ import { relay } from "./tunnel.ts"
 
 export interface SessionContext {
   readonly core: ExchangeCore
+  readonly access: Access
   /** The chain for what begins now. */
   chain(): HookChain
   /** The certificate for a name; throws a FlowError. */
@@ -98,7 +102,7 @@ export class Session {
   }
 
   async #serveHttp(socket: Duplex, place: Place, first: Buffer | undefined): Promise<void> {
-    const { core } = this.#context
+    const { core, access } = this.#context
     const client = new Http1Client(
       socket,
       {
@@ -114,6 +118,11 @@ export class Session {
     this.#client = client
     for (let next = await client.next(); next !== undefined; next = await client.next()) {
       if (next.kind === "connect") return this.#connect(client, next.head, place)
+      const refusal = access.required ? await this.#authorise(place, next.stream.head.headers) : undefined
+      if (refusal !== undefined) {
+        refuse(next.stream, refusal)
+        continue
+      }
       this.active++
       await exchange(new FlowState(core, next.stream, this.#context.chain(), undefined))
       this.active--
@@ -121,9 +130,15 @@ export class Session {
     }
   }
 
+  #authorise(place: Place, headers: Headers): Promise<FlowError | undefined> {
+    return authorise(this.#context.access, this.connection, place, headers)
+  }
+
   /** CONNECT host:port (RFC 9110 section 9.3.6). */
   async #connect(client: Http1Client, head: RequestHead, place: Place): Promise<void> {
     const { core } = this.#context
+    const refusal = await this.#authorise(place, head.headers)
+    if (refusal !== undefined) return this.#refuseConnect(client, refusal)
     const authority = place.kind === "open" ? parseAuthority(head.target, 0) : undefined
     if (authority === undefined) {
       const message = "CONNECT needs host:port, and cannot be used inside a tunnel"

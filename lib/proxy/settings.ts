@@ -2,7 +2,9 @@
  * What the sockets need to know: limits, timeouts and where requests to our own address go. Options of the command
  * line are mapped onto this in app.ts; every field has its unit in its name or its comment.
  */
+
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "../http1/message.ts"
+import type { AddressRange, ProxyUser } from "./access-rules.ts"
 
 /** curl's --connect-to: connections to host:port go to address:port. An empty host or an undefined port fits all. */
 export interface ConnectToRule {
@@ -29,6 +31,10 @@ export interface ProxySettings {
   readonly ignoreHosts: readonly RegExp[]
   /** When not empty: only `host:port` that matches is intercepted. */
   readonly allowHosts: readonly RegExp[]
+  /** Who may use the proxy; when empty, nobody has to authenticate. */
+  readonly proxyUsers: readonly ProxyUser[]
+  /** Whose clients may connect, besides this machine's. When empty: anybody's that authenticate, else nobody's. */
+  readonly allowClients: readonly AddressRange[]
   /** Bytes of one body that may be collected, kept or held. */
   readonly bodyLimit: number
   /** Bytes that all flows together may hold. */
@@ -61,6 +67,8 @@ export const DEFAULT_SETTINGS: ProxySettings = {
   verify: true,
   ignoreHosts: [],
   allowHosts: [],
+  proxyUsers: [],
+  allowClients: [],
   bodyLimit: 33_554_432,
   memoryLimit: 536_870_912,
   headerTimeoutMs: 30_000,

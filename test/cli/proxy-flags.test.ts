@@ -29,12 +29,14 @@ test("a flag wins over the environment, that over .env, that over the config fil
 test("every flag of an option reaches its option", async (t) => {
   const world = new FakeWorld({ cwd: t.testdir(), home: t.testdir() })
   const argv = ["--base-host", "a", "--base-host", "b,c", "--insecure", "--flow-detail", "3", "--connect-to", "a:1:b:2"]
+  argv.push("--proxy-auth", "ann:pass", "--proxy-auth-file", "users", "--allow-clients", "::1")
   const { sources } = await sourcesOf(await readArguments(argv, PROXY_FLAGS), world)
   const values = resolveOptions(undefined, CORE_OPTIONS, sources)
   t.same(values.baseHost, ["a", "b,c"])
   t.equal(values.insecure, true)
   t.equal(values.flowDetail, 3)
   t.same(values.connectTo, ["a:1:b:2"])
+  t.match(values, { proxyAuth: "ann:pass", proxyAuthFile: "users", allowClients: ["::1"] })
 })
 
 test("named files count instead of the usual ones", async (t) => {

@@ -91,10 +91,28 @@ test("-q prints no announcement and no advice, but warns of what is dangerous", 
 test("an old Node and an address that others reach are warned of", async (t) => {
   const { world, end } = await start(t, ["--host", "0.0.0.0"], { nodeVersion: "20.20.2" })
   t.match(world.err.text, "warning: Node 20.20.2 gets no security fixes any more")
-  t.match(world.err.text, /warning: listening on 0\.0\.0\.0: whoever reaches this address can use the proxy/)
+  t.match(
+    world.err.text,
+    /warning: listening on 0\.0\.0\.0: clients of other machines are turned away; let them in with --allow-clients/,
+  )
   t.match(world.err.text, "--host 0.0.0.0", "the variables are asked for with the same host")
   t.match(world.err.text, "listening on http://127.0.0.1:", "and the URL is one that can be reached")
   await end()
+})
+
+test("an address that others reach is warned of with who may come", async (t) => {
+  const user = ["--proxy-auth", "ann:secret"]
+  const range = ["--allow-clients", "10.0.0.0/8"]
+  for (const [flags, expected] of [
+    [user, "users with a password can use the proxy and the keys that it adds; limit where they come from"],
+    [range, "whoever is in 10.0.0.0/8 can use the proxy and the keys that it adds"],
+    [[...user, ...range], "users with a password from 10.0.0.0/8 can use the proxy and the keys that it adds"],
+  ] as const) {
+    const { world, end } = await start(t, ["--host", "0.0.0.0", ...flags])
+    t.match(world.err.text, `warning: listening on 0.0.0.0: ${expected}`)
+    t.notMatch(world.err.text, "secret")
+    await end()
+  }
 })
 
 test("open streams get ten seconds after the first signal", async (t) => {
