@@ -8,6 +8,8 @@ import { FlowError } from "../errors.ts"
 import type { RequestHead } from "../http1/message.ts"
 import { type Authority, defaultPort, formatAuthority, normalHost, parseAuthority } from "./authority.ts"
 import type { ResolvedHead } from "./h1-client.ts"
+import type { H2RequestHead } from "./h2-head.ts"
+import { webSocketUpgradeFields } from "./h2-websocket.ts"
 import type { SelfGuard } from "./self.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { StreamRequestHead } from "./streams.ts"
@@ -32,6 +34,37 @@ export function resolveHead(head: RequestHead, place: Place, settings: ProxySett
   if (place.kind === "open") return baseUrlDoor(head, settings)
   const { scheme, host, port } = place
   return { head: streamHead(head, { scheme, host, port }, head.target), baseUrl: false }
+}
+
+/**
+ * The same for HTTP/2, which has one form for all requests: at our own address, a request for one of our own names is
+ * for the base-URL door, any other is a proxy request. An extended CONNECT (RFC 8441) becomes an upgrade.
+ */
+export function resolveH2Head(
+  head: H2RequestHead,
+  place: Place,
+  settings: ProxySettings,
+  self: SelfGuard,
+): ResolvedHead {
+  const { scheme = "http", authority, path = "/", protocol } = head
+  if (protocol !== undefined && protocol !== "websocket") {
+    const message = `an extended CONNECT for ${JSON.stringify(protocol)}: only websocket can be relayed`
+    throw new FlowError("client", "bad-protocol", message, { status: 501 })
+  }
+  const named = parseAuthority(authority, defaultPort(scheme))
+  const foreign = place.kind === "open" && !(named !== undefined && isOwnName(named, settings))
+  const http1: RequestHead = {
+    method: protocol === undefined ? head.method : "GET",
+    target: foreign ? `${scheme}://${authority}${path === "*" ? "" : path}` : path,
+    version: "1.1",
+    headers: protocol === undefined ? head.headers : webSocketUpgradeFields(head.headers),
+    framing: { kind: "none" }, // Told from END_STREAM, not from the head.
+    keepAlive: true,
+    expectContinue: head.expectContinue,
+    upgrade: protocol,
+  }
+  const resolved = resolveHead(http1, place, settings, self)
+  return { ...resolved, head: { ...resolved.head, version: "HTTP/2.0" } }
 }
 
 /**

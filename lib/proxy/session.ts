@@ -19,6 +19,7 @@ import { firstToSpeak } from "./first-to-speak.ts"
 import { type ExchangeCore, FlowState } from "./flow-state.ts"
 import { authorise, refuse } from "./front-door.ts"
 import { Http1Client, writeRefusal } from "./h1-client.ts"
+import type { Http2Client } from "./h2-client.ts"
 import { type Peeked, peek } from "./peek.ts"
 import { type Place, resolveHead } from "./place.ts"
 import { openTunnel } from "./raw-upstream.ts"
@@ -37,7 +38,7 @@ export interface SessionContext {
 type Tunnel = Extract<Place, { kind: "tunnel" }>
 
 /** Protocols that we can answer for. A client that offers others only is relayed unseen. */
-const OUR_ALPN: readonly string[] = ["http/1.1", "http/1.0"]
+const OUR_ALPN: readonly string[] = ["h2", "http/1.1", "http/1.0"]
 
 export class Session {
   readonly socket: Socket
@@ -46,6 +47,7 @@ export class Session {
   active = 0
   #context: SessionContext
   #client: Http1Client | undefined
+  #http2: Http2Client | undefined
   #draining = false
 
   constructor(socket: Socket, context: SessionContext) {
@@ -74,6 +76,8 @@ export class Session {
   /** No further request: closes now if nothing is being answered, else after that. */
   drain(): void {
     this.#draining = true
+    this.#http2?.drain()
+    if (this.#http2 !== undefined) return
     if (this.active > 0) return
     // The last answer may still be on its way to a slow reader.
     if (this.#client === undefined || this.#client.detached) this.socket.destroy()
@@ -97,6 +101,7 @@ export class Session {
       this.connection.tls = { sni: hello.sni, alpn: tls.alpnProtocol || undefined, version: tls.getProtocol() ?? "" }
       return this.#serveOpen(tls, false)
     }
+    if (peeked.kind === "http2") return this.#serveHttp2(socket, { kind: "open" })
     // Whatever else this is, the parser has the right words for it.
     await this.#serveHttp(socket, { kind: "open" }, peeked.kind === "http" ? peeked.bytes : undefined)
   }
@@ -132,6 +137,24 @@ export class Session {
 
   #authorise(place: Place, headers: Headers): Promise<FlowError | undefined> {
     return authorise(this.#context.access, this.connection, place, headers)
+  }
+
+  async #serveHttp2(socket: Duplex, place: Place): Promise<void> {
+    const { startHttp2 } = await import("./session-http2.ts")
+    const { client, serve } = startHttp2(socket, {
+      core: this.#context.core,
+      connection: this.connection,
+      place,
+      chain: () => this.#context.chain(),
+      authorise: (headers) => this.#authorise(place, headers),
+      count: (change) => {
+        this.active += change
+      },
+    })
+    this.#http2 = client
+    const served = serve()
+    if (this.#draining) client.drain()
+    await served
   }
 
   /** CONNECT host:port (RFC 9110 section 9.3.6). */
@@ -207,12 +230,13 @@ export class Session {
   /** `dialled`: a connection that was made meanwhile; what is relayed unseen goes there. */
   async #serveSeen(socket: Socket, place: Tunnel, peeked: Peeked, dialled?: Socket): Promise<void> {
     const { kind } = peeked
-    if (kind === "opaque" || kind === "http2" || (kind === "tls" && place.scheme === "https")) {
+    if (kind === "opaque" || (kind === "tls" && place.scheme === "https")) {
       const upstream = dialled ?? (await openTunnel(this.#context.core, place, this.connection.tunnelSni))
       return this.#relay(socket, upstream)
     }
     dialled?.destroy()
     if (kind === "http") await this.#serveHttp(socket, place, peeked.bytes)
+    else if (kind === "http2") await this.#serveHttp2(socket, place)
     else if (kind === "tls") await this.#intercept(socket, place, peeked.hello)
     else this.#closed(socket, kind === "closed" ? peeked.why : "nobody spoke")
   }

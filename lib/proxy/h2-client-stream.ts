@@ -1,0 +1,280 @@
+/**
+ * One HTTP/2 request of a client and the answer to it: ClientStream over a stream of a session that Http2Client owns.
+ * What breaks off is always a reset: END_STREAM stands for a whole message and nothing else.
+ */
+import type { ServerHttp2Stream } from "node:http2"
+import type { Duplex } from "node:stream"
+import { FlowError, messageOf } from "../errors.ts"
+import type { Headers } from "../headers.ts"
+import { BodyQueue, NO_BODY } from "./body-queue.ts"
+import type { ClientConnection } from "./client-connection.ts"
+import type { ResolvedHead } from "./h1-client.ts"
+import { type Http2Client, WITHOUT_DATE } from "./h2-client.ts"
+import { CANCEL, INTERNAL_ERROR, NO_ERROR, resetName } from "./h2-codes.ts"
+import type { H2RequestHead, RawHeaders } from "./h2-head.ts"
+import { responseHeadersToH2, trailersFromH2, trailersToH2 } from "./h2-head.ts"
+import { H2Tunnel } from "./h2-tunnel.ts"
+import { webSocketAnswerToH2 } from "./h2-websocket.ts"
+import type { Body, ClientStream, StreamRequestHead, StreamResponseHead } from "./streams.ts"
+
+/** Bytes in the stream's queue from which on the writer is asked to wait. */
+const WRITE_HIGH_WATER = 65_536
+/** How long a client may take to read what came before a cut. */
+const CUT_LINGER_MS = 2_000
+
+export class Http2ClientStream implements ClientStream {
+  readonly connection: ClientConnection
+  readonly head: StreamRequestHead
+  readonly body: Body
+  readonly baseUrl: boolean
+  readonly expectsContinue: boolean
+  trailers: Headers | undefined
+  #client: Http2Client
+  #stream: ServerHttp2Stream
+  #queue: BodyQueue
+  /** An extended CONNECT: there is a byte stream instead of bodies, once it is accepted. */
+  #webSocket: boolean
+  #state: "waiting" | "head-sent" | "ended" | "aborted" = "waiting"
+  #hasBody = false
+  #outTrailers: Headers | undefined
+  #gone: FlowError | undefined
+  #onAbort: ((reason: FlowError) => void) | undefined
+  /** The request's last byte has been read. */
+  #requestDone: boolean
+  #listening = false
+  #reading = 0
+  #lastRead: number
+  #written = 0
+  /** Bytes that the client had taken when #readsNothing looked, and since when. */
+  #taken: { bytes: number; since: number } | undefined
+
+  constructor(client: Http2Client, stream: ServerHttp2Stream, request: H2RequestHead, resolved: ResolvedHead) {
+    this.#client = client
+    this.#stream = stream
+    this.connection = client.context.connection
+    this.head = resolved.head
+    this.baseUrl = resolved.baseUrl
+    this.expectsContinue = request.expectContinue
+    this.#webSocket = request.protocol !== undefined
+    this.#requestDone = stream.endAfterHeaders
+    this.#lastRead = client.context.clock.monotonic()
+    this.#queue = new BodyQueue(this.#requestDone ? 0 : request.contentLength, () => stream.resume())
+    const bodiless = this.#requestDone || this.#webSocket
+    this.body = bodiless ? NO_BODY : { length: request.contentLength, read: () => this.#read() }
+    stream.on("trailers", (...[, , raw]: unknown[]) => this.#onTrailers(raw as RawHeaders))
+    stream.on("aborted", () => this.#onReset())
+    stream.on("close", () => this.#onReset())
+  }
+
+  onAbort(listener: (reason: FlowError) => void): void {
+    this.#onAbort = listener
+    if (this.#gone !== undefined) listener(this.#gone)
+  }
+
+  inform(head: StreamResponseHead): void {
+    if (this.#state !== "waiting" || head.status === 101 || this.#closed) return
+    this.#stream.additionalHeaders(responseHeadersToH2(head, { length: undefined, hasBody: false }))
+  }
+
+  respond(head: StreamResponseHead, length: number | undefined): void {
+    if (this.#state !== "waiting") return
+    const { status } = head
+    const switching = status === 101
+    if (this.#webSocket && status >= 200 && status < 300) throw notSwitched(status)
+    const bodiless = this.head.method === "HEAD" || status === 204 || status === 205 || status === 304
+    const hasBody = !bodiless && length !== 0
+    const headers = responseHeadersToH2(switching ? webSocketAnswerToH2(head) : head, { length, hasBody: !bodiless })
+    this.#state = "head-sent"
+    this.#hasBody = hasBody
+    if (this.#closed) return
+    // Without a length there may be trailers behind the body; else only where somebody has spoken of them.
+    const waitForTrailers = hasBody && !switching && (length === undefined || this.#speaksOfTrailers(head.headers))
+    this.#stream.respond(headers, { ...WITHOUT_DATE, endStream: !hasBody, waitForTrailers })
+    if (waitForTrailers) this.#stream.on("wantTrailers", () => this.#sendTrailers())
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.#state !== "head-sent" || !this.#hasBody || bytes.length === 0 || this.#closed) return true
+    this.#written += bytes.length
+    this.#stream.write(bytes)
+    return this.#stream.writableLength < WRITE_HIGH_WATER
+  }
+
+  ready(): Promise<void> {
+    const stream = this.#stream
+    if (this.#closed || stream.writableEnded) return Promise.reject(closedError())
+    if (!stream.writableNeedDrain) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const onDrain = () => {
+        stream.off("close", onClose)
+        stream.off("aborted", onClose)
+        resolve()
+      }
+      const onClose = () => {
+        stream.off("drain", onDrain)
+        reject(closedError())
+      }
+      stream.once("drain", onDrain)
+      stream.once("close", onClose)
+      stream.once("aborted", onClose)
+    })
+  }
+
+  end(trailers?: Headers): void {
+    if (this.#state !== "head-sent") return
+    this.#state = "ended"
+    this.#outTrailers = trailers
+    if (this.#closed) return
+    if (this.#hasBody) this.#stream.end()
+    // The answer is out before the request was read whole: what is left of it is not worth reading (RFC 9113 8.1).
+    if (!this.#requestDone && !this.#webSocket) this.#stream.close(NO_ERROR)
+  }
+
+  abort(reason: FlowError): void {
+    if (this.#state === "aborted" || (this.#state === "ended" && !this.#webSocket)) return
+    this.#state = "aborted"
+    this.#queue.fail(reason)
+    this.#cut(reason.code === "killed" || reason.code === "tunnel-closed" ? CANCEL : INTERNAL_ERROR)
+  }
+
+  tunnel(): Duplex {
+    return new H2Tunnel({
+      body: { length: undefined, read: () => this.#read() },
+      write: (bytes) => this.write(bytes),
+      ready: () => this.ready(),
+      end: () => this.end(),
+      abort: (reason) => this.#abortTunnel(reason),
+    })
+  }
+
+  /** From the session, now and then: fails a request that has stopped arriving, gives up a client that reads nothing. */
+  checkIdle(): void {
+    const { clock, settings } = this.#client.context
+    const waiting = this.#reading > 0 && !this.#requestDone && !this.#webSocket
+    if (waiting && clock.monotonic() - this.#lastRead >= settings.idleTimeoutMs) {
+      const message = "the request body stopped arriving"
+      this.#queue.fail(new FlowError("client", "body-timeout", message, { status: 408 }))
+    } else if (this.#readsNothing()) {
+      const why = `the client read nothing of its answer for ${settings.stallTimeoutMs / 1_000} s`
+      this.#lost(new FlowError("client", "client-gone", why))
+      if (!this.#closed) this.#stream.close(CANCEL)
+    }
+  }
+
+  get #closed(): boolean {
+    return this.#stream.destroyed || this.#stream.closed
+  }
+
+  #read(): Promise<Buffer | undefined> {
+    if (!this.#listening) this.#listen()
+    this.#reading++
+    return this.#queue.read().finally(() => this.#reading--)
+  }
+
+  /** Until the first read nothing is taken from Node's stream, which holds no more than its window. */
+  #listen(): void {
+    const stream = this.#stream
+    this.#listening = true
+    this.#lastRead = this.#client.context.clock.monotonic()
+    stream.on("data", (bytes: Buffer) => {
+      this.#lastRead = this.#client.context.clock.monotonic()
+      if (!this.#queue.push(bytes)) stream.pause()
+    })
+    stream.on("end", () => {
+      // Node ends what was reset as well.
+      if (stream.aborted || stream.rstCode !== NO_ERROR) return this.#onReset()
+      this.#requestDone = true
+      this.#queue.finish()
+    })
+  }
+
+  #onTrailers(raw: RawHeaders): void {
+    const { settings } = this.#client.context
+    try {
+      this.trailers = trailersFromH2(raw, "client", settings.head)
+    } catch (thrown) {
+      this.#queue.fail(thrown instanceof FlowError ? thrown : internal(thrown))
+    }
+  }
+
+  #sendTrailers(): void {
+    try {
+      this.#stream.sendTrailers(trailersToH2(this.#outTrailers, "upstream"))
+    } catch {
+      // Contradicting trailers, or a stream that has just closed: what was promised cannot be said.
+      if (!this.#closed) this.#stream.close(INTERNAL_ERROR)
+    }
+  }
+
+  #speaksOfTrailers(headers: Headers): boolean {
+    return headers.has("trailer") || this.head.headers.has("te")
+  }
+
+  /** The stream is closed, by the client or with its connection, or because all is done. */
+  #onReset(): void {
+    const code = this.#stream.rstCode
+    const how = this.#client.over
+      ? "the client's connection closed"
+      : `the client reset the stream (${resetName(code)})`
+    this.#lost(new FlowError("client", "client-gone", `${how} before the answer was complete`))
+  }
+
+  #lost(reason: FlowError): void {
+    if (this.#gone !== undefined) return
+    this.#gone = reason
+    if (!this.#requestDone) this.#queue.fail(reason)
+    if (this.#state !== "ended" && this.#state !== "aborted") this.#onAbort?.(reason)
+  }
+
+  /** Resets the stream once what was written before has left, so that the client gets what there was. */
+  #cut(code: number): void {
+    const stream = this.#stream
+    if (this.#closed) return
+    if (stream.writableLength === 0) {
+      stream.close(code)
+      return
+    }
+    const close = () => {
+      timer.cancel()
+      stream.off("drain", close)
+      if (!this.#closed) stream.close(code)
+    }
+    const timer = this.#client.context.clock.after(CUT_LINGER_MS, close)
+    stream.once("drain", close)
+    stream.once("close", () => timer.cancel())
+  }
+
+  #abortTunnel(reason: FlowError): void {
+    // Both directions have ended: there is nothing left to break off.
+    if (this.#state === "ended" && this.#requestDone) return
+    this.abort(reason)
+  }
+
+  /** Whether bytes have waited for the client for stallTimeoutMs and it has taken none of them. */
+  #readsNothing(): boolean {
+    const { clock, settings } = this.#client.context
+    const waiting = this.#stream.writableLength
+    if (waiting === 0) {
+      this.#taken = undefined
+      return false
+    }
+    const now = clock.monotonic()
+    const bytes = this.#written - waiting
+    if (this.#taken?.bytes !== bytes) this.#taken = { bytes, since: now }
+    return now - this.#taken.since >= settings.stallTimeoutMs
+  }
+}
+
+function closedError(): FlowError {
+  return new FlowError("client", "connection-closed", "the stream closed while bytes were waiting to be sent")
+}
+
+function internal(thrown: unknown): FlowError {
+  return new FlowError("llmproxy", "internal", messageOf(thrown), { status: 500, cause: thrown })
+}
+
+/** A 2xx would tell an HTTP/2 client that its WebSocket is open. */
+function notSwitched(status: number): FlowError {
+  const message = `the upstream answered ${status} where the request asked for WebSocket`
+  return new FlowError("upstream", "upgrade-ignored", message)
+}

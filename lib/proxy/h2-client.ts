@@ -1,0 +1,258 @@
+/**
+ * The client's end of HTTP/2: one socket as any number of requests at a time (h2-client-stream.ts is one of them).
+ * Node's session does the frames; what is added here are the limits on what one client may cost, each of which ends
+ * its connection and nothing else. Loaded when the first client speaks HTTP/2: node:http2 is not for nothing.
+ */
+import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2"
+import type { Duplex } from "node:stream"
+import type { Clock, Timer } from "../clock.ts"
+import { FlowError, messageOf } from "../errors.ts"
+import { Headers } from "../headers.ts"
+import type { ClientConnection } from "./client-connection.ts"
+import type { ResolvedHead } from "./h1-client.ts"
+import { Http2ClientStream } from "./h2-client-stream.ts"
+import { ENHANCE_YOUR_CALM, NO_ERROR } from "./h2-codes.ts"
+import { headerListBytes } from "./h2-fields.ts"
+import { type H2RequestHead, type RawHeaders, requestHeadFromH2, responseHeadersToH2 } from "./h2-head.ts"
+import type { ProxySettings } from "./settings.ts"
+import type { ClientStream } from "./streams.ts"
+
+/** Requests of one client that run at a time. */
+const STREAMS_MAX = 256
+/** Bytes of one request's body that a client may send before somebody reads them. */
+const STREAM_WINDOW_BYTES = 262_144
+/** Bytes of all bodies of a connection that are under way. They are acknowledged as they come: streams hold each other up no more than that. */
+const SESSION_WINDOW_BYTES = 1_048_576
+/** Megabytes that Node's session may hold for itself: frames to be sent, heads, HPACK. Further streams are refused. */
+const SESSION_MEGABYTES = 10
+/** PINGs and SETTINGS of ours that wait for an answer; entries in one SETTINGS frame of the client's. */
+const OUTSTANDING_MAX = 10
+const SETTINGS_ENTRIES_MAX = 32
+/** Malformed frames, and streams above STREAMS_MAX, that a connection survives. */
+const INVALID_FRAMES_MAX = 100
+const REJECTED_STREAMS_MAX = 100
+/** Streams that a client resets (or breaks) within the window of time: CVE-2023-44487 and its kin cost no more. */
+const RESETS_MAX = 500
+const RESET_WINDOW_MS = 60_000
+/** A request that is refused counts as so many resets: each is a line in the log. */
+const REFUSAL_WEIGHT = 10
+/** After the last answer a client has so long to close. */
+const LINGER_MS = 2_000
+
+/** Fields leave as they came. Node's types do not know this option. */
+export const WITHOUT_DATE: object = { sendDate: false }
+
+export interface Http2ClientContext {
+  readonly connection: ClientConnection
+  readonly clock: Clock
+  readonly settings: ProxySettings
+  /** Throws a FlowError with the status that the client gets. */
+  resolve(head: H2RequestHead): ResolvedHead
+  /** A request was refused before it became a flow, or the connection was ended for what the client did. */
+  refused(error: FlowError): void
+}
+
+export interface Http2Handlers {
+  /** A request. It runs beside the others. */
+  onRequest(stream: ClientStream): void
+}
+
+export class Http2Client {
+  readonly socket: Duplex
+  readonly context: Http2ClientContext
+  /** No stream will come or go any more. */
+  over = false
+  #session: ServerHttp2Session | undefined
+  #streams = new Set<Http2ClientStream>()
+  #draining = false
+  #resets = 0
+  #resetsSince = 0
+  /** When a stream came or went last: monotonic milliseconds. */
+  #touched = 0
+  #watch: Timer | undefined
+  #prefaceTimer: Timer | undefined
+  #linger: Timer | undefined
+
+  /** The client's preface still stands in `socket`. */
+  constructor(socket: Duplex, context: Http2ClientContext) {
+    this.socket = socket
+    this.context = context
+  }
+
+  /** Serves the connection; resolves when it has closed. Never rejects. */
+  serve(handlers: Http2Handlers): Promise<void> {
+    const { clock, settings } = this.context
+    return new Promise((resolve) => {
+      const session = this.#start()
+      if (session === undefined) return resolve()
+      this.#session = session
+      this.#prefaceTimer = clock.after(settings.headerTimeoutMs, () => {
+        this.#end(new FlowError("client", "header-timeout", "the HTTP/2 preface did not arrive in time"), NO_ERROR)
+      })
+      this.#touched = clock.monotonic()
+      this.#startWatch(settings.idleTimeoutMs)
+      // Until these listen nothing may be read: an `error` without a listener ends the process.
+      session.on("error", (error) => this.#onError(error))
+      session.once("remoteSettings", () => this.#prefaceTimer?.cancel())
+      session.on("goaway", () => this.drain())
+      session.on("stream", (stream, _fields, _flags, ...more: unknown[]) => {
+        this.#onStream(stream, more[0] as RawHeaders, handlers)
+      })
+      this.socket.once("end", () => this.#onEnd())
+      session.once("close", () => {
+        this.#stop()
+        this.socket.destroy()
+        resolve()
+      })
+    })
+  }
+
+  /** Takes no more requests: GOAWAY now, the connection closes after the last answer. */
+  drain(): void {
+    this.#draining = true
+    this.#session?.close()
+    this.#lingerIfDone()
+  }
+
+  destroy(): void {
+    this.#session?.destroy()
+    this.socket.destroy()
+  }
+
+  #start(): ServerHttp2Session | undefined {
+    const { socket } = this
+    const { head } = this.context.settings
+    if (socket.destroyed) return undefined
+    // A TLSSocket that was made without a tls.Server never clears this, and Node's session waits for it.
+    if ("secureConnecting" in socket) Object.assign(socket, { secureConnecting: false })
+    try {
+      const session = performServerHandshake(socket, {
+        settings: {
+          enableConnectProtocol: true,
+          initialWindowSize: STREAM_WINDOW_BYTES,
+          maxConcurrentStreams: STREAMS_MAX,
+          maxHeaderListSize: headerListBytes(head),
+        },
+        maxHeaderListPairs: head.headFields + 5,
+        maxOutstandingPings: OUTSTANDING_MAX,
+        maxSendHeaderBlockLength: headerListBytes(head) * 2,
+        maxSessionInvalidFrames: INVALID_FRAMES_MAX,
+        maxSessionMemory: SESSION_MEGABYTES,
+        maxSessionRejectedStreams: REJECTED_STREAMS_MAX,
+        maxSettings: SETTINGS_ENTRIES_MAX,
+      })
+      session.setLocalWindowSize(SESSION_WINDOW_BYTES)
+      return session
+    } catch (thrown) {
+      this.context.refused(new FlowError("llmproxy", "internal", `HTTP/2 could not be started: ${messageOf(thrown)}`))
+      socket.destroy()
+      return undefined
+    }
+  }
+
+  #onStream(stream: ServerHttp2Stream, raw: RawHeaders, handlers: Http2Handlers): void {
+    stream.on("error", () => {}) // `aborted` and `close` have said it; without a listener the process would end.
+    stream.once("close", () => this.#onStreamClosed(stream.rstCode))
+    if (stream.destroyed || stream.closed) return
+    this.#touched = this.context.clock.monotonic()
+    try {
+      const request = requestHeadFromH2(raw, this.context.settings.head)
+      const resolved = this.context.resolve(request)
+      const served = new Http2ClientStream(this, stream, request, resolved)
+      this.#streams.add(served)
+      stream.once("close", () => this.#streams.delete(served))
+      handlers.onRequest(served)
+    } catch (thrown) {
+      this.#refuse(stream, thrown instanceof FlowError ? thrown : internal(thrown))
+    }
+  }
+
+  /** Answers a request that becomes no flow; its body is not read. */
+  #refuse(stream: ServerHttp2Stream, error: FlowError): void {
+    this.context.refused(error)
+    const text = Buffer.from(`llmproxy: ${error.message}\n`, "latin1")
+    const headers = new Headers({ "Content-Type": "text/plain; charset=utf-8" })
+    const head = responseHeadersToH2(
+      { status: error.status, reason: "", headers },
+      { length: text.length, hasBody: true },
+    )
+    try {
+      stream.respond(head, WITHOUT_DATE)
+      stream.end(text)
+      if (!stream.endAfterHeaders) stream.close(NO_ERROR)
+    } catch {} // It has just closed.
+    this.#offended(REFUSAL_WEIGHT)
+  }
+
+  #onStreamClosed(code: number | undefined): void {
+    this.#touched = this.context.clock.monotonic()
+    if (code !== NO_ERROR && code !== undefined) this.#offended(1)
+    this.#lingerIfDone()
+  }
+
+  #offended(weight: number): void {
+    const now = this.context.clock.monotonic()
+    if (now - this.#resetsSince >= RESET_WINDOW_MS) {
+      this.#resetsSince = now
+      this.#resets = 0
+    }
+    this.#resets += weight
+    if (this.#resets <= RESETS_MAX || this.over) return
+    const message = `the client reset or broke ${this.#resets} requests within ${RESET_WINDOW_MS / 1_000} s; its connection is closed`
+    this.#end(new FlowError("client", "too-many-resets", message), ENHANCE_YOUR_CALM)
+  }
+
+  /** The client's FIN: what is under way will not be read. */
+  #onEnd(): void {
+    this.over = true
+    this.destroy()
+  }
+
+  #onError(thrown: Error & { code?: string }): void {
+    const wasOver = this.over
+    this.over = true
+    if (wasOver || thrown.code?.startsWith("ERR_HTTP2_") !== true) return
+    this.context.refused(
+      new FlowError("client", "http2-error", `HTTP/2 broke: ${thrown.message}; its connection is closed`),
+    )
+  }
+
+  #end(error: FlowError, code: number): void {
+    if (this.over) return
+    this.over = true
+    this.context.refused(error)
+    this.#session?.destroy(error, code)
+    this.#closeSoon()
+  }
+
+  /** Looks after its streams now and then; without any for idleTimeoutMs the connection is closed. */
+  #startWatch(ms: number): void {
+    const { clock, settings } = this.context
+    this.#watch = clock.after(ms, () => {
+      for (const stream of this.#streams) stream.checkIdle()
+      const left = settings.idleTimeoutMs - (clock.monotonic() - this.#touched)
+      if (this.#streams.size > 0) this.#startWatch(settings.idleTimeoutMs)
+      else if (left > 0) this.#startWatch(left)
+      else this.drain()
+    })
+  }
+
+  #lingerIfDone(): void {
+    if (this.#draining && this.#streams.size === 0) this.#closeSoon()
+  }
+
+  #closeSoon(): void {
+    this.#linger ??= this.context.clock.after(LINGER_MS, () => this.socket.destroy())
+  }
+
+  #stop(): void {
+    this.over = true
+    this.#watch?.cancel()
+    this.#prefaceTimer?.cancel()
+    this.#linger?.cancel()
+  }
+}
+
+function internal(thrown: unknown): FlowError {
+  return new FlowError("llmproxy", "internal", messageOf(thrown), { status: 500, cause: thrown })
+}

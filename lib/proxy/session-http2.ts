@@ -1,0 +1,55 @@
+/**
+ * A client connection that speaks HTTP/2, for Session: every request becomes a flow that runs beside the others.
+ * A file of its own, and loaded when it is first needed, because node:http2 takes 5 ms to load.
+ */
+import type { Duplex } from "node:stream"
+import type { HookChain } from "../chain.ts"
+import { FlowError, messageOf } from "../errors.ts"
+import type { Headers } from "../headers.ts"
+import type { ClientConnection } from "./client-connection.ts"
+import { exchange } from "./exchange.ts"
+import { type ExchangeCore, FlowState } from "./flow-state.ts"
+import { refuse } from "./front-door.ts"
+import { Http2Client } from "./h2-client.ts"
+import { type Place, resolveH2Head } from "./place.ts"
+import type { ClientStream } from "./streams.ts"
+
+export interface Http2Session {
+  readonly core: ExchangeCore
+  readonly connection: ClientConnection
+  readonly place: Place
+  /** The chain for what begins now. */
+  chain(): HookChain
+  /** Whether the client may send this: undefined, or the error that it gets. */
+  authorise(headers: Headers): Promise<FlowError | undefined>
+  /** A flow has begun (1) or ended (-1). */
+  count(change: 1 | -1): void
+}
+
+/** The preface still stands in `socket`. `serve()` resolves when the connection has closed. */
+export function startHttp2(socket: Duplex, session: Http2Session): { client: Http2Client; serve(): Promise<void> } {
+  const { core, connection, place } = session
+  const client = new Http2Client(socket, {
+    connection,
+    clock: core.clock,
+    settings: core.settings,
+    resolve: (head) => resolveH2Head(head, place, core.settings, core.upstream.self),
+    refused: (error) => core.log.warn(`${connection.address}: refused over HTTP/2: ${error.message}`),
+  })
+  return { client, serve: () => client.serve({ onRequest: (stream) => void serveRequest(stream, session) }) }
+}
+
+/** Never rejects. */
+async function serveRequest(stream: ClientStream, session: Http2Session): Promise<void> {
+  session.count(1)
+  try {
+    const refusal = await session.authorise(stream.head.headers)
+    if (refusal !== undefined) refuse(stream, refusal)
+    else await exchange(new FlowState(session.core, stream, session.chain(), undefined))
+  } catch (thrown) {
+    const error = new FlowError("llmproxy", "internal", messageOf(thrown), { status: 500, cause: thrown })
+    session.core.log.error(`${session.connection.address}: ${error.message}`)
+    stream.abort(error)
+  }
+  session.count(-1)
+}
