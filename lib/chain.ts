@@ -103,6 +103,17 @@ export class HookChain {
     return hook === "llmDelta" ? this.#observe(listeners, scope, args) : this.#runFrom(0, listeners, scope, args)
   }
 
+  /** The same for those addons alone that `isMeant` names. */
+  runFor<H extends HookName>(
+    isMeant: (addon: LoadedAddon) => boolean,
+    hook: H,
+    scope: HookScope,
+    ...args: Parameters<Hooks[H]>
+  ): void | Promise<void> {
+    const listeners = this.#table[hook]?.filter(({ addon }) => isMeant(addon)) ?? []
+    return this.#runFrom(0, listeners, scope, args)
+  }
+
   /** A flow begins on this chain. */
   acquire(): void {
     this.#root.#flows += 1

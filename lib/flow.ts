@@ -81,7 +81,10 @@ export interface FlowResponse {
   transform(fn: ChunkTransform): void
   /** In `responseHeaders` of a flow that speaks a dialect: changes, adds or drops deltas. Untouched ones leave as they came. */
   transformDeltas(fn: StreamTransform): void
-  /** In `responseHeaders`: keep the answer back until `llmResponse` or `llmError` has accepted it. Only in a flow that has `llm`. */
+  /**
+   * In `responseHeaders`: keep the answer back until the addon's `llmResponse` or `llmError` has accepted it. Who holds
+   * an answer is told of it before all others, and these of what the client gets. Only in a flow that has `llm`.
+   */
   hold(): void
 }
 
@@ -183,6 +186,8 @@ export interface RespondOptions {
   model?: string
   /** Usage for the client where the answer gives none. */
   usage?: Usage | ((completion: Completion) => Promise<Usage>)
+  /** Fields to set in the answer's head. */
+  headers?: HeadersInit
 }
 
 export interface FlowTimings {
@@ -198,7 +203,7 @@ export interface FlowTimings {
 export interface FlowLlm {
   readonly dialect: DialectName
   readonly request: LlmRequest
-  /** Once `llmResponse` has fired. */
+  /** Once `llmResponse` has fired. Beside an `error` it is what was rejected, and the client never saw. */
   readonly completion: Completion | undefined
   /** Once `llmError` has fired. */
   readonly error: LlmError | undefined
@@ -262,6 +267,11 @@ export interface Flow {
   route(spec: RouteSpec): void
   /** Asks `url` in a child flow. The client sees nothing of it unless it is handed to `respond`. */
   send(request: SendRequest, options: SendOptions): Promise<Answer>
+  /**
+   * Counts tokens that were spent for this flow beside its answer's own, as for attempts that were given up: they are
+   * added to the `completion.usage` that hooks and records see from now on. The client's bytes stay as they are.
+   */
+  addUsage(usage: Usage): void
   /**
    * From now on a client that waits for a stream gets keep-alive comments of its dialect (after `keepAliveMs`). The
    * function that it returns stops that again, unless a head has been sent by then: whoever waits for events goes on

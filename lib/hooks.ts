@@ -73,9 +73,13 @@ export interface Hooks {
   responseHeaders(flow: Flow): Result
   /** A piece of an answer, after its bytes were written on. Not fired for the deltas that `transformDeltas` drops. */
   llmDelta(flow: LlmFlow, delta: Delta): Result
-  /** The answer is whole. At most once per flow, before `response`; a stream that broke off has the finish reason "cut". */
+  /**
+   * The answer is whole. At most once per flow, before `response`; a stream that broke off has the finish reason "cut".
+   * Of an answer that is held, the addons that hold it are told first; the others of the one that the client gets.
+   */
   llmResponse(flow: LlmFlow, completion: Completion): Result
-  /** The model's host answered with an error: a status of 400 or more, or an error event. Never together with `llmResponse`. */
+  /** The model's host answered with an error: a status of 400 or more, or an error event; or that is what an addon put in
+   *  the place of a held answer. An addon is never told this and `llmResponse`. */
   llmError(flow: LlmFlow, error: LlmError): Result
   /** The last byte was sent. Exactly one of `response` and `error` fires per flow, last of all its hooks. */
   response(flow: Flow): Result

@@ -93,11 +93,6 @@ export class AnswerState implements Answer {
     return Buffer.concat(this.#raw)
   }
 
-  /** What has come of it so far; undefined without a word. */
-  get seen(): Completion | undefined {
-    return this.whole ?? (this.assembler.hasContent ? this.assembler.finish(false) : undefined)
-  }
-
   /** Reads until `what` is known. Never rejects: what goes wrong is the answer's `failure`. */
   async until(what: "head" | "delta" | "end"): Promise<void> {
     try {

@@ -2,19 +2,21 @@
  * The response's half of a flow: `responseHeaders`, then the body, streamed, transformed or held, then the last hooks.
  * Also how a flow breaks off: what the client is told, and that exactly one of `response` and `error` fires.
  */
+import type { LoadedAddon } from "../chain.ts"
 import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
 import { BufferBody } from "./body-queue.ts"
+import { conclude, judge, keepRejected, rejected } from "./conclude.ts"
 import { decodeContent } from "./content-coding.ts"
 import { dropBodyFields, PrefixedBody } from "./flow-request.ts"
 import { FlowResponseState } from "./flow-response.ts"
 import type { FlowState, Replied } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 import { wholeIncoming } from "./incoming.ts"
-import { type Completion, errorContent, isContent, type Usage } from "./observe.ts"
+import { errorContent, isContent } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
 import { asIdentity, transformed } from "./transform.ts"
 import { relay } from "./tunnel.ts"
@@ -65,6 +67,10 @@ class Collector {
   constructor(flow: FlowState, incoming: Incoming) {
     this.#flow = flow
     this.#incoming = incoming
+  }
+
+  addon(): LoadedAddon | undefined {
+    return this.#flow.addon
   }
 
   async collect(): Promise<Buffer> {
@@ -160,7 +166,7 @@ function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver 
   const { llm, chain } = flow
   if (llm === undefined) return undefined
   if (!chain.has("llmDelta") && !chain.has("llmResponse") && !chain.has("llmError")) return undefined
-  const tell = chain.has("llmDelta")
+  const tell = chain.has("llmDelta") && flow.judges === undefined
   return new AnswerObserver({
     dialect: llm.dialectOf,
     head,
@@ -171,28 +177,6 @@ function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver 
       if (tell) void chain.run("llmDelta", flow, flow as FlowState & { llm: typeof llm }, delta)
     },
   })
-}
-
-/** Fires `llmResponse` or `llmError`: one of them, once. */
-async function conclude(flow: FlowState, observer: AnswerObserver, cut: boolean): Promise<void> {
-  const { llm, chain } = flow
-  if (llm === undefined || llm.completion !== undefined || llm.error !== undefined) return
-  const { completion, error, unparsed } = observer.finish(cut)
-  flow.unparsed ??= unparsed
-  const llmFlow = flow as FlowState & { llm: typeof llm }
-  if (error !== undefined) {
-    llm.error = error
-    await chain.run("llmError", flow, llmFlow, error)
-  } else if (completion !== undefined) {
-    llm.completion = withAnswerUsage(completion, flow.answerUsage)
-    await chain.run("llmResponse", flow, llmFlow, llm.completion)
-  }
-}
-
-/** The host's count, or ours, stands in for what the client's bytes do not say: clients that stream seldom ask for usage. */
-function withAnswerUsage(completion: Completion, usage: Usage | undefined): Completion {
-  if (usage === undefined || completion.usage.source !== "none") return completion
-  return { ...completion, usage }
 }
 
 /** Reads the answer whole, lets `llmResponse` judge it, then sends it, or what was put in its place. */
@@ -206,7 +190,7 @@ async function hold(flow: FlowState, incoming: Incoming, replace: Replace): Prom
   const bytes = await decodedWhole(flow, raw, incoming.head)
   if (bytes !== raw) dropBodyFields(incoming.head.headers)
   flow.response?.held(bytes)
-  if (observer !== undefined) await conclude(flow, observer, false)
+  if (observer !== undefined) await judge(flow, observer)
   flow.check()
   const { replied } = flow
   if (replied === undefined) {
@@ -215,26 +199,22 @@ async function hold(flow: FlowState, incoming: Incoming, replace: Replace): Prom
     return stream(flow, { ...incoming, body: { length, read } }, false)
   }
   flow.replied = undefined
+  // A completion brings its own; an answer's is found out as it is written.
+  flow.answerUsage = replied.kind === "reply" ? replied.reply.completion?.usage : undefined
   const other = await flow.orFail(replace(replied))
   flow.response = replacedResponse(flow, other.head)
+  const judged = rejected(flow)
   try {
-    await stream(flow, other, false)
+    await stream(flow, other, true)
   } catch (thrown) {
     other.abort(flow.error ?? UNUSED)
     throw thrown
   } finally {
-    recordReplaced(flow, replied)
+    keepRejected(flow, judged)
   }
 }
 
 const UNUSED = new FlowError("llmproxy", "unused", "the answer was not used")
-
-/** `flow.llm.completion` is what the client got, also for those who record it afterwards. */
-function recordReplaced({ llm, answerUsage }: FlowState, replied: Replied): void {
-  const completion = replied.kind === "answer" ? replied.answer.seen : replied.reply.completion
-  if (llm?.completion !== undefined && completion !== undefined)
-    llm.completion = withAnswerUsage(completion, answerUsage)
-}
 
 function bufferBody(bytes: Buffer): Incoming["body"] {
   const body = new BufferBody(bytes)
@@ -243,7 +223,10 @@ function bufferBody(bytes: Buffer): Incoming["body"] {
 
 /** `flow.response` is what the client gets: another one, once an addon has put another answer in the held one's place. */
 function replacedResponse(flow: FlowState, head: StreamResponseHead): FlowResponseState {
-  const response = new FlowResponseState(head, flow.memory, { collect: () => Promise.reject(UNUSED) })
+  const response = new FlowResponseState(head, flow.memory, {
+    collect: () => Promise.reject(UNUSED),
+    addon: () => undefined,
+  })
   response.keepBytes = flow.response?.keepBytes ?? 0
   response.open = false
   return response

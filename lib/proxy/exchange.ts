@@ -114,7 +114,11 @@ async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
 
 /** What `flow.respond` was given, as something to deliver. */
 async function incomingFrom(flow: FlowState, replied: Replied): Promise<Incoming> {
-  if (replied.kind === "answer") return incomingFromAnswer(flow, replied.answer, replied.options)
+  if (replied.kind === "answer") {
+    const incoming = await incomingFromAnswer(flow, replied.answer, replied.options)
+    for (const [name, value] of new Headers(replied.options.headers)) incoming.head.headers.set(name, value)
+    return incoming
+  }
   const { reply } = replied
   if (reply.completion !== undefined) return incomingFromCompletion(flow, reply.completion, reply.headers ?? [])
   const { status, contentType, body } = replyContent(flow.clientDialect, reply)

@@ -1,6 +1,7 @@
 /**
  * The response of a flow as addons see it, and what they asked for in `responseHeaders`: a copy, a transform, a hold.
  */
+import type { LoadedAddon } from "../chain.ts"
 import type { ChunkTransform, FlowResponse, JsonValue, StreamTransform } from "../flow.ts"
 import type { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
@@ -13,6 +14,8 @@ import type { StreamResponseHead } from "./streams.ts"
 export interface ResponseActions {
   /** Reads the whole decoded body. */
   collect(): Promise<Buffer>
+  /** The addon whose hook runs now. */
+  addon(): LoadedAddon | undefined
 }
 
 export class FlowResponseState implements FlowResponse {
@@ -21,6 +24,8 @@ export class FlowResponseState implements FlowResponse {
   open = true
   keepBytes = 0
   holding = false
+  /** Who has asked to hold the answer, and so judges it. */
+  readonly holders = new Set<LoadedAddon>()
   truncated = false
   /** The body that an addon set, in place of the upstream's. */
   replaced: Buffer | undefined
@@ -125,6 +130,8 @@ export class FlowResponseState implements FlowResponse {
   hold(): void {
     this.#check("hold")
     this.holding = true
+    const holder = this.#actions.addon()
+    if (holder !== undefined) this.holders.add(holder)
   }
 
   /** From the exchange: the answer is held, and this is what it decodes to. */

@@ -89,6 +89,12 @@ export class FlowState implements Flow, HookScope {
   dialect: Dialect | undefined
   /** What an answer that was handed on cost: as its host said, or as it was counted. */
   answerUsage: Usage | undefined
+  /** What was spent beside that: see `addUsage`. */
+  readonly spent: Usage[] = []
+  /** Those who hold the answer back, once they have been told what it means. */
+  judges: ReadonlySet<LoadedAddon> | undefined
+  /** Whether every addon has been told. */
+  concluded = false
   /** Watches the answer while it is delivered. */
   observer: AnswerObserver | undefined
   /** `held`: the answer is complete and kept back, so `respond` may still put another in its place. */
@@ -171,6 +177,10 @@ export class FlowState implements Flow, HookScope {
     } finally {
       budget?.resume()
     }
+  }
+
+  addUsage(usage: Usage): void {
+    this.spent.push(usage)
   }
 
   keepAlive(note = "keep-alive"): () => void {
@@ -336,7 +346,10 @@ class ClientView implements ClientInfo {
 
 /** Checked here, so that what cannot be sent throws in the hook that wants to send it. */
 function asReplied(replyOrAnswer: Reply | Answer, options: RespondOptions): Replied {
-  if ("deltas" in replyOrAnswer) return { kind: "answer", answer: asAnswerState(replyOrAnswer), options }
+  if ("deltas" in replyOrAnswer) {
+    if (options.headers !== undefined) new Headers(options.headers) // Throws for what would break the head.
+    return { kind: "answer", answer: asAnswerState(replyOrAnswer), options }
+  }
   const { status, headers } = replyOrAnswer
   if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 999))
     throw new RangeError(`flow.respond: status ${status} is none of a final response; write 200 to 999`)

@@ -10,6 +10,7 @@ import { dialectFor, dialectNamed } from "../llm/index.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
 import { RequestBody } from "../llm/request-body.ts"
+import { sumOfUsage } from "../llm/usage-sum.ts"
 import type { StreamFormat } from "./client-delivery.ts"
 
 export type {
@@ -27,7 +28,7 @@ export type {
   StreamEvent,
   Usage,
 }
-export { Assembler, deltasOf, dialectFor, dialectNamed, isContent, isObject, parseJson }
+export { Assembler, deltasOf, dialectFor, dialectNamed, isContent, isObject, parseJson, sumOfUsage }
 
 /** What a flow that speaks a dialect carries. */
 export class LlmState implements FlowLlm {

@@ -103,7 +103,8 @@ test("a held answer is replaced by a reply, and flow.response is what the client
   await host.settled()
   assert.equal(response.status, 422)
   assert.match(response.text, /unusable/)
-  assert.deepEqual(seen.events, ["llmResponse", "response"])
+  assert.deepEqual(seen.events, ["llmError", "response"], "what the client gets is an error")
+  assert.equal(seen.flow().llm?.error?.code, "bad")
   assert.equal(seen.flow().response?.status, 422)
   assert.equal(seen.flow().llm?.completion?.text, "ab")
 })
@@ -298,4 +299,103 @@ test("hold for a flow that speaks no dialect does nothing, and comes too late af
   await host.settled()
   assert.equal(thrown.length, 7)
   for (const error of thrown) assert.match(String(error), /responseHeaders/)
+})
+
+/** Who was told of what: llmResponse and llmError by the addon's name. */
+function listener(name: string, heard: string[]) {
+  return addon(name, {
+    llmResponse: (_, { text, usage }) => void heard.push(`${name}: ${text} ${usage.totalTokens}`),
+    llmError: (_, { message }) => void heard.push(`${name}: error ${message}`),
+    response: (flow) => void heard.push(`${name} records ${flow.llm?.completion?.usage.totalTokens}`),
+  })
+}
+
+const USAGE = { cachedTokens: undefined, reasoningTokens: undefined, source: "provider" } as const
+const COST = { ...USAGE, inputTokens: 10, outputTokens: 1, totalTokens: 11 }
+const usage = (prompt_tokens: number) => ({
+  usage: { prompt_tokens, completion_tokens: 1, total_tokens: prompt_tokens + 1 },
+})
+
+test("who holds an answer hears of it first, all others of what the client gets, with what was spent besides", async (t) => {
+  const cases = [
+    ["accepted", 'accepted: "content":"held"', "held 3", 3],
+    ["answer", '"content":"better"', "better 16", 16],
+    ["completion", '"content":"mended"', "mended 14", 14],
+    ["error", '"code":"refused"', "error no", 14],
+  ] as const
+  for (const [how, sent, heardOfIt, recorded] of cases) {
+    const heard: string[] = []
+    const up = await origin(t, ({ target }, socket) => {
+      socket.write(jsonAnswer(target === "/again" ? chatJson("better", usage(4)) : chatJson("held", usage(2))))
+    })
+    const judge = holds({
+      async llmResponse(flow, completion) {
+        heard.push(`judge: ${completion.text}`)
+        if (how !== "accepted") flow.addUsage(COST)
+        if (how === "error") flow.respond({ status: 502, error: { code: "refused", message: "no" } })
+        const choices = completion.choices.map((choice) => ({ ...choice, text: "mended" }))
+        if (how === "completion") flow.respond({ completion: { ...completion, text: "mended", choices } })
+        if (how !== "answer") return
+        const url = `http://127.0.0.1:${up.port}/again`
+        const again = await flow.send({ json: { model: "c", messages: [] } }, { url, dialect: "openai-chat" })
+        flow.respond(again, { headers: { "x-again": "1" } })
+      },
+    })
+    const host = await startHost(t, { addons: [listener("before", heard), judge, listener("after", heard)] })
+    const wire = await host.connect()
+    wire.write(chat(up.port))
+    const response = await wire.response("POST")
+    await host.settled()
+    assert.equal(response.text.includes(sent.replace("accepted: ", "")), true, response.text)
+    assert.equal(response.headers.get("x-again"), how === "answer" ? "1" : undefined)
+    assert.equal(response.text.includes('"total_tokens":16'), false, "its own cost is what the client is told")
+    const others = heard.filter((line) => !line.startsWith("judge") && !line.includes("records"))
+    const children = how === "answer" ? ["before: better 5", "after: better 5"] : []
+    const own = others.filter((line) => !children.includes(line))
+    assert.deepEqual(own, [`before: ${heardOfIt}`, `after: ${heardOfIt}`], how)
+    assert.equal(heard[0], "judge: held", "before all others")
+    assert.deepEqual(heard.slice(-2), [`before records ${recorded}`, `after records ${recorded}`])
+  }
+})
+
+test("a client that leaves while a held answer is judged: the others hear of that one, then of the end", async (t) => {
+  const judging = gate()
+  const seen = recorder(["llmResponse", "llmError", "response", "error"])
+  const slow = holds({
+    async llmResponse(flow) {
+      judging.open()
+      await flow.pause()
+    },
+  })
+  const host = await startHost(t, { addons: [seen.addon, slow] })
+  const up = await origin(t, (_, socket) => void socket.write(SSE))
+  const wire = await host.connect()
+  wire.write(chat(up.port, { stream: true }))
+  await judging.opened
+  assert.deepEqual(seen.events, [])
+  wire.socket.destroy()
+  await seen.saw("error")
+  await host.settled()
+  assert.deepEqual(seen.events, ["llmResponse", "error"])
+})
+
+test("fields that would break the head of an answer are refused where they are given", async (t) => {
+  let thrown: unknown
+  const up = await origin(t, (_, socket) => void socket.write(jsonAnswer(chatJson("ok"))))
+  const answers = addon("answers", {
+    async llmRequest(flow) {
+      const answer = await flow.send({ json: { messages: [] } }, { url: `http://127.0.0.1:${up.port}${CHAT}` })
+      try {
+        flow.respond(answer, { headers: { "x-bad": "a\r\nb: c" } })
+      } catch (error) {
+        thrown = error
+      }
+      flow.respond(answer)
+    },
+  })
+  const host = await startHost(t, { addons: [answers] })
+  const wire = await host.connect()
+  wire.write(chat(up.port))
+  assert.equal((await wire.response("POST")).status, 200)
+  assert.match(String(thrown), /x-bad/)
 })
