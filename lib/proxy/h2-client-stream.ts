@@ -87,8 +87,9 @@ export class Http2ClientStream implements ClientStream {
     this.#state = "head-sent"
     this.#hasBody = hasBody
     if (this.#closed) return
-    // Without a length there may be trailers behind the body; else only where somebody has spoken of them.
-    const waitForTrailers = hasBody && !switching && (length === undefined || this.#speaksOfTrailers(head.headers))
+    // Not for trailers alone: Node ends the body of a stream that is closed, and a cut would leave as END_STREAM before
+    // its reset. A body that waits for trailers has no end of Node's own.
+    const waitForTrailers = hasBody
     this.#stream.respond(headers, { ...WITHOUT_DATE, endStream: !hasBody, waitForTrailers })
     if (waitForTrailers) this.#stream.on("wantTrailers", () => this.#sendTrailers())
   }
@@ -198,16 +199,13 @@ export class Http2ClientStream implements ClientStream {
   }
 
   #sendTrailers(): void {
+    if (this.#state === "aborted") return
     try {
       this.#stream.sendTrailers(trailersToH2(this.#outTrailers, "upstream"))
     } catch {
       // Contradicting trailers, or a stream that has just closed: what was promised cannot be said.
       if (!this.#closed) this.#stream.close(INTERNAL_ERROR)
     }
-  }
-
-  #speaksOfTrailers(headers: Headers): boolean {
-    return headers.has("trailer") || this.head.headers.has("te")
   }
 
   /** The stream is closed, by the client or with its connection, or because all is done. */
