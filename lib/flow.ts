@@ -209,6 +209,49 @@ export interface FlowLlm {
   readonly error: LlmError | undefined
 }
 
+/** A message of a WebSocket. Until its hooks have run it is held, and may be changed or dropped. */
+export interface WebSocketMessage {
+  /** Counts from 1 within its flow, both directions and injected messages together. */
+  readonly id: number
+  readonly from: "client" | "server"
+  readonly type: "text" | "binary"
+  /** The content, unmasked and decompressed. Setting it sends this instead. */
+  bytes: Buffer
+  /** The same as text. Reading throws for a binary message; setting does not change the type. */
+  text: string
+  /** Epoch milliseconds: the message was whole. */
+  readonly timestamp: number
+  /** Made by `flow.websocket.send()`; no hook sees it. */
+  readonly injected: boolean
+  readonly dropped: boolean
+  /** The receiver does not get it. */
+  drop(): void
+}
+
+/** An upgraded connection: what was said on it, and what an addon may say itself. */
+export interface FlowWebSocket {
+  /**
+   * The latest messages, the present one last: kept where somebody listens to `websocketMessage`, at most 1,000 and
+   * 8 MiB, and less when `memoryLimit` is reached.
+   */
+  readonly messages: readonly WebSocketMessage[]
+  /** Messages that were too large to be read (bodyLimit): they were passed on as they came, and no hook saw them. */
+  readonly unread: number
+  /** The code of the first Close; 1005: it had none; 1006: there was no Close, the connection was cut. Undefined: open. */
+  readonly closeCode: number | undefined
+  readonly closeReason: string | undefined
+  /** Who sent the first Close; undefined where it was us, or a cut. */
+  readonly closedBy: "client" | "server" | undefined
+  /** The subprotocol that the server chose. */
+  readonly subprotocol: string | undefined
+  /** Sec-WebSocket-Extensions as agreed. */
+  readonly extensions: string | undefined
+  /** Sends a message of our own: text for a string, else binary. Throws once the connection is closing. */
+  send(to: "client" | "server", data: string | Uint8Array): void
+  /** Closes both sides. Default: 1000. */
+  close(code?: number, reason?: string): void
+}
+
 /** A flow as plain data, for those who record: it stays when the flow is gone. */
 export interface FlowSnapshot {
   readonly id: string
@@ -238,8 +281,10 @@ export interface FlowSnapshot {
 export interface Flow {
   /** UUIDv7. */
   readonly id: string
-  /** The flow whose addon sent this one. */
+  /** The flow whose addon sent this one; for a turn of a conversation over WebSocket, the upgraded flow. */
   readonly parent: Flow | undefined
+  /** Which turn of its WebSocket's conversation with a model this flow is, from 1; undefined for every other flow. */
+  readonly turn: number | undefined
   readonly client: ClientInfo
   /** Once a connection is there. */
   readonly server: UpstreamInfo | undefined
@@ -258,6 +303,8 @@ export interface Flow {
   readonly error: FlowError | undefined
   readonly timings: FlowTimings
   readonly llm: FlowLlm | undefined
+  /** From `websocketStart` on. */
+  readonly websocket: FlowWebSocket | undefined
   /** The flow spoke a dialect's path, but its body could not be read as that dialect: why. */
   readonly unparsed: string | undefined
   /** Answers without upstream. Later request hooks are skipped, response hooks run. */
@@ -286,6 +333,11 @@ export interface Flow {
   pause(): Promise<void>
   resume(): void
   snapshot(): FlowSnapshot
+}
+
+/** What the WebSocket hooks get: a flow in which `websocket` is never undefined. */
+export interface WebSocketFlow extends Flow {
+  readonly websocket: FlowWebSocket
 }
 
 /** What the llm hooks get: a flow in which `llm` is never undefined. */

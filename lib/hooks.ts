@@ -1,10 +1,11 @@
 /**
  * Every hook, in firing order: the program's table of contents. Names are mitmproxy's in camelCase; the llm ones are ours.
+ * Each turn of a conversation with a model over WebSocket is a flow of its own (`flow.turn`), with all of a flow's hooks.
  * All may be async but `llmDelta`'s return value is ignored. A hook that nobody listens to costs nothing.
  */
 
 import type { FlowError } from "./errors.ts"
-import type { Flow, LlmFlow } from "./flow.ts"
+import type { Flow, LlmFlow, WebSocketFlow, WebSocketMessage } from "./flow.ts"
 import type { Headers } from "./headers.ts"
 import type { Completion, Delta, LlmError } from "./llm/model.ts"
 
@@ -81,14 +82,19 @@ export interface Hooks {
   /** The model's host answered with an error: a status of 400 or more, or an error event; or that is what an addon put in
    *  the place of a held answer. An addon is never told this and `llmResponse`. */
   llmError(flow: LlmFlow, error: LlmError): Result
+  /** An upgrade to WebSocket was agreed; no message has passed. Not for one with extensions that we cannot read. */
+  websocketStart(flow: WebSocketFlow): Result
+  /**
+   * A message is whole and has not been passed on: it may be changed or dropped. In order within a direction; what
+   * follows it waits. Not fired for messages beyond `bodyLimit`, for injected ones, nor for ping, pong and close.
+   */
+  websocketMessage(flow: WebSocketFlow, message: WebSocketMessage): Result
+  /** It is over: `closeCode` says how. Once for each `websocketStart`, before `response` or `error`. */
+  websocketEnd(flow: WebSocketFlow): Result
   /** The last byte was sent. Exactly one of `response` and `error` fires per flow, last of all its hooks. */
   response(flow: Flow): Result
   /** The flow broke off: the client left, the upstream failed, an addon killed it. */
   error(flow: Flow, error: FlowError): Result
-  /** An upgrade to WebSocket was agreed. */
-  websocketStart(flow: Flow): Result
-  websocketMessage(flow: Flow): Result
-  websocketEnd(flow: Flow): Result
   serverDisconnected(server: ServerHookInfo): Result
   clientDisconnected(client: ClientHookInfo): Result
   /** The addon is replaced or the program ends; its last flow has ended. */
@@ -115,11 +121,11 @@ export const HOOK_NAMES: readonly HookName[] = [
   "llmDelta",
   "llmResponse",
   "llmError",
-  "response",
-  "error",
   "websocketStart",
   "websocketMessage",
   "websocketEnd",
+  "response",
+  "error",
   "serverDisconnected",
   "clientDisconnected",
   "done",

@@ -71,8 +71,8 @@ function offenders(within: string, isBad: (imported: string, source: Source) => 
     )
 }
 
-test("lib/llm and lib/http1 are pure", async (t) => {
-  for (const folder of ["lib/llm/", "lib/http1/"]) {
+test("lib/llm, lib/http1 and lib/websocket are pure", async (t) => {
+  for (const folder of ["lib/llm/", "lib/http1/", "lib/websocket/"]) {
     const bad = offenders(folder, (imported, { path }) => {
       if (imported.startsWith("lib/proxy/") || imported.startsWith("certs/")) return true
       return IO_MODULES.has(imported) && PURE_EXCEPTIONS[path] !== imported

@@ -8,6 +8,7 @@ export type DialectName =
   | "openai-chat"
   | "openai-completions"
   | "openai-responses"
+  | "openai-realtime"
   | "anthropic-messages"
   | "ollama"
   | "llamacpp"

@@ -38,6 +38,7 @@ const ID_PREFIXES: Readonly<Record<DialectName, string>> = {
   "openai-chat": "chatcmpl-",
   "openai-completions": "cmpl-",
   "openai-responses": "resp_",
+  "openai-realtime": "resp_",
   "anthropic-messages": "msg_",
   ollama: "",
   llamacpp: "",

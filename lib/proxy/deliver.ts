@@ -19,13 +19,16 @@ import { wholeIncoming } from "./incoming.ts"
 import { errorContent, isContent } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
 import { asIdentity, transformed } from "./transform.ts"
-import { relay } from "./tunnel.ts"
+import { type Serve, upgrade } from "./upgrade.ts"
 
 /** Makes what `flow.respond` was given while an answer was held. */
 type Replace = (replied: Replied) => Promise<Incoming>
 
-/** Delivers `incoming` and runs the flow's last hooks. Rejects with a FlowError when the flow breaks off. */
-export async function deliver(flow: FlowState, incoming: Incoming, replace: Replace): Promise<void> {
+/**
+ * Delivers `incoming` and runs the flow's last hooks. Rejects with a FlowError when the flow breaks off. `serve` is the
+ * exchange itself, for flows that begin within this one.
+ */
+export async function deliver(flow: FlowState, incoming: Incoming, replace: Replace, serve: Serve): Promise<void> {
   const { chain } = flow
   flow.mark("responseHeadMs")
   const collector = new Collector(flow, incoming)
@@ -35,7 +38,7 @@ export async function deliver(flow: FlowState, incoming: Incoming, replace: Repl
   await chain.run("responseHeaders", flow, flow)
   flow.check()
   response.open = false
-  if (incoming.tunnel !== undefined && response.status === 101) await upgrade(flow, incoming.tunnel)
+  if (incoming.tunnel !== undefined && response.status === 101) await upgrade(flow, incoming.tunnel, serve)
   else await deliverBody(flow, collector, replace)
   flow.mark("endMs")
   await chain.run("response", flow, flow)
@@ -256,17 +259,6 @@ async function deliverAsEvents(
   const failed = writeJsonAsEvents(flow, incoming.head, bytes)
   if (failed !== undefined) throw failed
   flow.delivery.end()
-}
-
-async function upgrade(flow: FlowState, tunnel: NonNullable<Incoming["tunnel"]>): Promise<void> {
-  const { response, delivery } = flow
-  if (response === undefined) return
-  delivery.client.respond({ status: response.status, reason: response.reason, headers: response.headers }, undefined)
-  delivery.state = "over"
-  const upstream = tunnel()
-  flow.onFail(() => upstream.destroy())
-  await relay(delivery.client.tunnel(), upstream, flow.core.clock, flow.core.settings.idleTimeoutMs)
-  flow.check()
 }
 
 /** The flow has failed: the client is told in the best way that is left, then the last hooks run. */

@@ -21,8 +21,8 @@ export async function exchange(flow: FlowState): Promise<void> {
     await readRequest(flow)
     const { replied } = flow
     flow.replied = undefined // From here on it is what replaces a held answer.
-    incoming = replied === undefined ? await ask(flow) : await flow.orFail(incomingFrom(flow, replied))
-    await deliver(flow, incoming, (replied) => incomingFrom(flow, replied))
+    incoming = replied === undefined ? await (flow.asking ?? ask)(flow) : await flow.orFail(incomingFrom(flow, replied))
+    await deliver(flow, incoming, (replied) => incomingFrom(flow, replied), exchange)
   } catch (thrown) {
     const reason = flow.error ?? asFlowError(thrown)
     flow.fail(reason)

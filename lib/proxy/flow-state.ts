@@ -32,11 +32,13 @@ import { ClientDelivery } from "./client-delivery.ts"
 import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
 import { snapshotOf } from "./flow-snapshot.ts"
+import type { Incoming } from "./incoming.ts"
 import { type MemoryBudget, MemoryShare } from "./memory.ts"
 import { type Dialect, dialectFor, type LlmState } from "./observe.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { ClientStream } from "./streams.ts"
 import type { Upstream } from "./upstream.ts"
+import type { WebSocketState } from "./websocket-state.ts"
 
 /** What every exchange shares. */
 export interface ExchangeCore {
@@ -89,6 +91,11 @@ export class FlowState implements Flow, HookScope {
   dialect: Dialect | undefined
   /** What an answer that was handed on cost: as its host said, or as it was counted. */
   answerUsage: Usage | undefined
+  websocket: WebSocketState | undefined
+  /** See Flow.turn. */
+  turn: number | undefined
+  /** How this flow's upstream is asked, where not by a request of its own: a turn's is a message. */
+  asking: ((flow: FlowState) => Promise<Incoming>) | undefined
   /** What was spent beside that: see `addUsage`. */
   readonly spent: Usage[] = []
   /** Those who hold the answer back, once they have been told what it means. */
@@ -290,7 +297,7 @@ export class FlowState implements Flow, HookScope {
     if (error === this.error && error !== undefined) return
     const line = describeFailure(addon, hook, error)
     this.core.log.error(line)
-    if (addon.onError !== "block" || hook === "error" || hook === "response") return
+    if (addon.onError !== "block" || hook === "error" || hook === "response" || hook === "websocketEnd") return
     // What the addon asked for and could not have (a body that is too large, an upstream that is cut) is not its fault.
     const foreign = error instanceof FlowError && error.source !== "addon"
     const message = `addon "${addon.name}" failed in ${hook}, and the request was stopped: ${messageOf(error)}`

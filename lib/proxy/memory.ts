@@ -42,6 +42,13 @@ export class MemoryShare {
     return true
   }
 
+  /** Gives back a part before the flow ends. */
+  give(bytes: number): void {
+    const given = Math.min(bytes, this.#booked)
+    this.#budget.give(given)
+    this.#booked -= given
+  }
+
   release(): void {
     this.#budget.give(this.#booked)
     this.#booked = 0

@@ -6,11 +6,14 @@ import { FlowError } from "../errors.ts"
 import type { FlowLlm, Reply } from "../flow.ts"
 import { Assembler, deltasOf, isContent } from "../llm/assemble.ts"
 import type { Dialect, EncodeContext, StreamDecoder, StreamEncoder, StreamEvent } from "../llm/dialect.ts"
-import { dialectFor, dialectNamed } from "../llm/index.ts"
+import { dialectFor, dialectNamed, socketDialectFor } from "../llm/index.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
 import { RequestBody } from "../llm/request-body.ts"
+import { SseDecoder } from "../llm/sse.ts"
 import { sumOfUsage } from "../llm/usage-sum.ts"
+import type { SocketDialect } from "../llm/websocket-events.ts"
+import { eventOf, requestWithoutSocket } from "../llm/websocket-events.ts"
 import type { StreamFormat } from "./client-delivery.ts"
 
 export type {
@@ -23,12 +26,26 @@ export type {
   JsonValue,
   LlmError,
   LlmRequest,
+  SocketDialect,
   StreamDecoder,
   StreamEncoder,
   StreamEvent,
   Usage,
 }
-export { Assembler, deltasOf, dialectFor, dialectNamed, isContent, isObject, parseJson, sumOfUsage }
+export {
+  Assembler,
+  deltasOf,
+  dialectFor,
+  dialectNamed,
+  eventOf,
+  isContent,
+  isObject,
+  parseJson,
+  requestWithoutSocket,
+  SseDecoder,
+  socketDialectFor,
+  sumOfUsage,
+}
 
 /** What a flow that speaks a dialect carries. */
 export class LlmState implements FlowLlm {

@@ -82,7 +82,7 @@ export interface Recorder {
   saw(event: string): Promise<void>
 }
 
-const FLOW_HOOKS = HOOK_NAMES.slice(HOOK_NAMES.indexOf("requestHeaders"), HOOK_NAMES.indexOf("websocketStart"))
+const FLOW_HOOKS = HOOK_NAMES.slice(HOOK_NAMES.indexOf("requestHeaders"), HOOK_NAMES.indexOf("error") + 1)
 
 /** Writes down every flow hook; `hooks` chooses some, `also` are addons' own deeds. */
 export function recorder(hooks: readonly string[] = FLOW_HOOKS, name = "recorder"): Recorder {

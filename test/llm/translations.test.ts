@@ -25,6 +25,7 @@ const RAW: Places = { calls: false, reasoning: false, refusal: "none", contentFi
 const PLACES: Readonly<Record<DialectName, Places>> = {
   "openai-chat": CONVERSATION,
   "openai-responses": CONVERSATION,
+  "openai-realtime": CONVERSATION,
   "anthropic-messages": { ...CONVERSATION, refusal: "text" },
   ollama: { ...CONVERSATION, refusal: "text", contentFilter: false },
   "openai-completions": RAW,

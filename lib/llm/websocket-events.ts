@@ -1,0 +1,91 @@
+/**
+ * Conversations with a model over one WebSocket: which messages of the client ask for an answer, and which of the server
+ * belong to one. A turn is what HTTP calls a request and its answer, so everything else about it is its dialect's: the
+ * asking message is the request's body, and the server's messages are the events of its stream.
+ * Sources: OpenAI's API reference, Responses, "WebSocket events"; openai-node, resources/realtime.
+ */
+import type { Dialect } from "./dialect.ts"
+import { isObject, type JsonObject, parseJson, stringOf } from "./json.ts"
+import { openaiRealtime } from "./openai-realtime.ts"
+import { openaiResponses } from "./openai-responses.ts"
+import { RequestBody } from "./request-body.ts"
+import { pathOnly } from "./request-view.ts"
+import { parseResponsesRequest, ResponsesRequest } from "./responses-request.ts"
+
+/**
+ * What a server's message is to the turn that waits for an answer (`begun`: some of it has come). `begins`: the answer
+ * to what nobody asked for, if there is no such turn. `ends`: its last one.
+ */
+export type TurnPart = "begins" | "belongs" | "ends" | "foreign"
+
+export interface SocketDialect {
+  /** Reads a turn. */
+  readonly dialect: Dialect
+  /** By the path of the upgrade, with its query. */
+  match(path: string): boolean
+  /** Whether a client's message asks for an answer. */
+  asks(event: JsonObject): boolean
+  part(event: JsonObject, begun: boolean): TurnPart
+  /** Tells apart the turns that run side by side on one connection; undefined: there is one at a time. */
+  lane(event: JsonObject): string | undefined
+}
+
+const ASKS = "response.create"
+const RESPONSES_ENDS = new Set(["response.completed", "response.failed", "response.incomplete", "response.cancelled"])
+
+/** `stream` is implied and must not be sent. */
+class SocketResponsesRequest extends ResponsesRequest {
+  override get stream(): boolean {
+    return true
+  }
+
+  override set stream(_value: boolean) {}
+}
+
+/** wss://api.openai.com/v1/responses, and Codex's own path that ends the same. */
+export const responsesSocket: SocketDialect = {
+  dialect: {
+    ...openaiResponses,
+    parseRequest: (body) => (parseResponsesRequest(body) === undefined ? undefined : new SocketResponsesRequest(body)),
+  },
+  match: (path) => pathOnly(path).endsWith("/responses"),
+  asks: ({ type }) => type === ASKS,
+  part({ type }) {
+    if (typeof type !== "string") return "foreign"
+    if (RESPONSES_ENDS.has(type) || type === "error") return "ends"
+    return type.startsWith("response.") ? "belongs" : "foreign"
+  },
+  lane: ({ stream_id: stream }) => stringOf(stream),
+}
+
+/** wss://api.openai.com/v1/realtime?model=… */
+export const realtimeSocket: SocketDialect = {
+  dialect: openaiRealtime,
+  match: (path) => pathOnly(path).endsWith("/realtime"),
+  asks: ({ type }) => type === ASKS,
+  part({ type }, begun) {
+    if (typeof type !== "string") return "foreign"
+    if (type === "response.done") return "ends"
+    // Errors are mostly of other events; one that comes in place of an answer is its end.
+    if (type === "error") return begun ? "foreign" : "ends"
+    if (type === "response.created") return "begins"
+    return type.startsWith("response.") ? "belongs" : "foreign"
+  },
+  lane: () => undefined,
+}
+
+/** A message as an event; undefined for what is no JSON object. */
+export function eventOf(text: string): JsonObject | undefined {
+  const json = parseJson(text)
+  return isObject(json) ? json : undefined
+}
+
+/** An asking message as the body of a request over HTTP, its other bytes as they were. */
+export function requestWithoutSocket(message: Buffer): Buffer {
+  const body = RequestBody.parse(message)
+  if (body === undefined) return message
+  delete body.json.type
+  delete body.json.stream_id
+  body.json.stream = true
+  return body.bytes()
+}

@@ -1,0 +1,49 @@
+/**
+ * How a 101 is delivered: the head, then the two byte streams behind it are joined. They are relayed as bytes, unseen,
+ * unless it is a WebSocket that an addon listens to, or that speaks with a model while somebody listens to that.
+ */
+
+import { readExtensions } from "../websocket/extensions.ts"
+import type { FlowState } from "./flow-state.ts"
+import type { Incoming } from "./incoming.ts"
+import { socketDialectFor } from "./observe.ts"
+import { relay } from "./tunnel.ts"
+import { relayWebSocket, type WebSocketPlan } from "./websocket.ts"
+
+/** Serves a flow to its end: the exchange. */
+export type Serve = (flow: FlowState) => Promise<void>
+
+/** Resolves when both sides have ended. Rejects with the flow's error. */
+export async function upgrade(flow: FlowState, tunnel: NonNullable<Incoming["tunnel"]>, serve: Serve): Promise<void> {
+  const { response, delivery, core } = flow
+  if (response === undefined) return
+  const { status, reason, headers } = response
+  delivery.client.respond({ status, reason, headers }, undefined)
+  delivery.state = "over"
+  const plan = planFor(flow)
+  const upstream = tunnel()
+  const client = delivery.client.tunnel()
+  if (plan !== undefined) return relayWebSocket(flow, { client, upstream }, plan, serve)
+  flow.onFail(() => upstream.destroy())
+  await relay(client, upstream, core.clock, core.settings.idleTimeoutMs)
+  flow.check()
+}
+
+/** What is to be read of the connection; undefined: nothing. */
+function planFor({ chain, request, response, core }: FlowState): WebSocketPlan | undefined {
+  const headers = response?.headers
+  if (headers?.get("upgrade")?.trim().toLowerCase() !== "websocket") return undefined
+  const listensToLlm =
+    chain.has("llmRequest") || chain.has("llmDelta") || chain.has("llmResponse") || chain.has("llmError")
+  const dialect = listensToLlm ? socketDialectFor(request.path) : undefined
+  const messages = chain.has("websocketMessage")
+  if (dialect === undefined && !messages && !chain.has("websocketStart") && !chain.has("websocketEnd")) return undefined
+  const extensions = headers.getAll("sec-websocket-extensions").join(", ") || undefined
+  const { deflate, unknown } = readExtensions(extensions)
+  if (unknown === undefined) {
+    const subprotocol = headers.get("sec-websocket-protocol")
+    return { dialect, messages, deflate, terms: { subprotocol, extensions } }
+  }
+  core.log.warn(`${request.method} ${request.host}: the WebSocket is passed on unread: unknown extensions ${unknown}`)
+  return undefined
+}

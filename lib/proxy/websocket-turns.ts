@@ -1,0 +1,107 @@
+/**
+ * A conversation with a model over a WebSocket, turn by turn. Each turn is a child flow that the exchange serves like any
+ * other, so that every hook, route, hold and transform works in it: its request's body is the message that asked, its
+ * answer a stream whose events are the server's messages (websocket-turn.ts). A flow fires `llmResponse` once, which is
+ * why one flow could not carry them all.
+ *
+ * The client's messages wait until the turn that one of them began has asked its upstream, the server's until the turn
+ * has taken the one before: order is kept, and a slow client slows its server down.
+ */
+import type { FlowState } from "./flow-state.ts"
+import { eventOf, type JsonObject, type SocketDialect } from "./observe.ts"
+import type { Serve } from "./upgrade.ts"
+import type { SocketOutlet } from "./websocket-ends.ts"
+import type { SocketMessage } from "./websocket-message.ts"
+import type { SocketPipe } from "./websocket-pipe.ts"
+import { Turn } from "./websocket-turn.ts"
+
+/** Turns that wait for their answers; what a client asks beyond that passes unread. */
+const TURNS_MAX = 64
+
+/** Where a turn's messages go. */
+export interface SocketLines {
+  /** Of the client's messages. */
+  readonly up: SocketPipe
+  /** Of the server's. */
+  readonly down: SocketPipe
+  readonly toClient: SocketOutlet
+  readonly toServer: SocketOutlet
+}
+
+export class SocketTurns {
+  readonly #flow: FlowState
+  readonly #dialect: SocketDialect
+  readonly #lines: SocketLines
+  readonly #serve: Serve
+  /** Those that wait for the server, in the order in which they asked. */
+  #waiting: Turn[] = []
+  readonly #running = new Set<Promise<void>>()
+  #count = 0
+
+  constructor(flow: FlowState, dialect: SocketDialect, lines: SocketLines, serve: Serve) {
+    this.#flow = flow
+    this.#dialect = dialect
+    this.#lines = lines
+    this.#serve = serve
+  }
+
+  /** A message of the client: passed on, or taken by a turn. */
+  async fromClient(message: SocketMessage): Promise<void> {
+    const event = eventOf(message.text)
+    if (event === undefined || !this.#dialect.asks(event) || this.#waiting.length >= TURNS_MAX) {
+      this.#lines.up.forward(message)
+      return
+    }
+    await this.#begin(message, message.bytes, this.#dialect.lane(event)).decided
+  }
+
+  /** A message of the server: passed on, or given to the turn that waits for it. */
+  async fromServer(message: SocketMessage): Promise<void> {
+    const event = eventOf(message.text)
+    const lane = event === undefined ? undefined : this.#dialect.lane(event)
+    let turn = this.#waiting.find((one) => lane === undefined || one.lane === lane)
+    const part = event === undefined ? "foreign" : this.#dialect.part(event, turn?.begun === true)
+    // Realtime servers answer by themselves when somebody has stopped speaking.
+    if (part === "begins" && (turn === undefined || turn.begun)) turn = this.#unasked(event)
+    if (turn === undefined || part === "foreign") {
+      this.#lines.down.forward(message)
+      return
+    }
+    if (part === "ends") this.#forget(turn)
+    await turn.give(message, part === "ends")
+  }
+
+  /** The connection has ended: turns that have no whole answer break off. Resolves when all have run their last hook. */
+  async ended(): Promise<void> {
+    for (const turn of this.#waiting.splice(0)) turn.cut()
+    await Promise.all(this.#running)
+  }
+
+  #unasked(event: JsonObject | undefined): Turn {
+    const body = { type: "response.create", response: event?.response }
+    return this.#begin(undefined, Buffer.from(JSON.stringify(body)), undefined)
+  }
+
+  #begin(message: SocketMessage | undefined, body: Buffer, lane: string | undefined): Turn {
+    this.#count += 1
+    const forget = (turn: Turn) => this.#forget(turn)
+    const options = {
+      parent: this.#flow,
+      lines: this.#lines,
+      dialect: this.#dialect,
+      number: this.#count,
+      lane,
+      forget,
+    }
+    const turn = new Turn({ ...options, message, body })
+    this.#waiting.push(turn)
+    const running = this.#serve(turn.flow).then(() => turn.over())
+    this.#running.add(running)
+    void running.then(() => this.#running.delete(running))
+    return turn
+  }
+
+  #forget(turn: Turn): void {
+    this.#waiting = this.#waiting.filter((one) => one !== turn)
+  }
+}
