@@ -241,6 +241,7 @@ class Http2Call implements ClientCall {
   #trailers: Record<string, string> = {}
   #ownTrailers: Fields = []
   #ended = false
+  #aborted = false
 
   constructor(stream: ClientHttp2Stream) {
     this.#stream = stream
@@ -251,7 +252,10 @@ class Http2Call implements ClientCall {
     stream.on("trailers", (headers) => {
       this.#trailers = onlyText(headers)
     })
-    stream.on("wantTrailers", () => stream.sendTrailers(Object.fromEntries(this.#ownTrailers)))
+    stream.on("wantTrailers", () => {
+      // Node asks on a close as well: what is aborted has no end.
+      if (!this.#aborted) stream.sendTrailers(Object.fromEntries(this.#ownTrailers))
+    })
     stream.on("end", () => {
       this.#ended = true
     })
@@ -292,6 +296,7 @@ class Http2Call implements ClientCall {
   }
 
   abort(): void {
+    this.#aborted = true
     this.#stream.close(constants.NGHTTP2_CANCEL)
   }
 }

@@ -23,7 +23,6 @@ class Meeting {
 }
 
 const leaving = new Meeting()
-const leavingUpload = new Meeting()
 const leavingEarly = new Meeting()
 
 function cutting(name: string, path: string, length: number | undefined): Exchange {
@@ -42,6 +41,23 @@ function cutting(name: string, path: string, length: number | undefined): Exchan
       origin.cut()
       const { clean } = await call.ended()
       t.notOk(clean, "the client sees a cut")
+    },
+  }
+}
+
+function leavingUpload(name: string, path: string, framing: readonly [string, string]): Exchange {
+  const meeting = new Meeting()
+  return {
+    name: `${name} is missed by the origin`,
+    path,
+    serve: meeting.serve,
+    async run(t, client) {
+      const call = await client.call({ method: "POST", path, fields: [framing] })
+      await call.write("half")
+      const origin = await meeting.take()
+      call.abort()
+      await t.rejects(origin.body(), "the request never looks whole")
+      await origin.gone
     },
   }
 }
@@ -107,18 +123,9 @@ export const ENDINGS: readonly Exchange[] = [
       t.pass("the origin saw it")
     },
   },
-  {
-    name: "a client that leaves in its request is missed by the origin",
-    path: "/leaving-upload",
-    serve: leavingUpload.serve,
-    async run(t, client) {
-      const call = await client.call({ method: "POST", path: "/leaving-upload", fields: [["content-length", "100"]] })
-      await call.write("half")
-      const origin = await leavingUpload.take()
-      call.abort()
-      await t.rejects(origin.body())
-      await origin.gone
-      t.pass("the origin saw it")
-    },
-  },
+  leavingUpload("a client that leaves in a request of known length", "/leaving-sized", ["content-length", "100"]),
+  leavingUpload("a client that leaves in a request of unknown length", "/leaving-unsized", [
+    "transfer-encoding",
+    "chunked",
+  ]),
 ]
