@@ -39,6 +39,7 @@ export default defineAddon({
         localBases(options) // Throws where one is none, at start as well as when an option changes.
         checkModelMap(options.modelMap)
         conductor.forget()
+        return conductor.useVocabularies()
       },
       running() {
         void tokens.warm() // Not waited for: the first request may, a start may not.
@@ -53,6 +54,7 @@ export default defineAddon({
       llmRequest: (flow) => (conductor.isOurs(flow) ? conductor.conduct(flow) : undefined),
       response: (flow) => conductor.ended(flow),
       error: (flow) => conductor.ended(flow),
+      done: () => conductor.close(),
     }
   },
 })
@@ -72,6 +74,15 @@ class Conductor {
   forget(): void {
     this.#local.hosts.forget()
     this.#local.forms.forget()
+  }
+
+  /** Rejects where one of the files that `tokenizer` names cannot be used: at start as well as when it changes. */
+  useVocabularies(): Promise<void> {
+    return this.#local.vocabularies.use(this.#context.options.tokenizer)
+  }
+
+  close(): Promise<void> {
+    return this.#local.vocabularies.close()
   }
 
   /** Whether this addon decides where the request goes: not if another one has, and not for flows of other addons. */

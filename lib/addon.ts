@@ -22,6 +22,24 @@ export interface TokenService {
   boundRequest(request: LlmRequest): number
   /** Loads what counting for `model` needs, so that the first request does not wait for it. */
   warm(model?: string): Promise<void>
+  /**
+   * Opens a model's own vocabulary: a tokenizer.json or a GGUF file. Rejects with an Error that names the file and what
+   * is wrong with it; named "InexactVocabularyError" where only exact counting is not possible.
+   */
+  vocabulary(file: string): Promise<TokenVocabulary>
+}
+
+/** A model's own vocabulary, in a thread of its own. Its counts never reject: what cannot be counted is estimated. */
+export interface TokenVocabulary {
+  /** The file's name, for people. */
+  readonly name: string
+  /** What a count names as its method; another one: it could not be counted now, and was guessed from its bytes. */
+  readonly method: string
+  /** Tokens of a raw prompt, those that a host puts around it included. */
+  countPrompt(prompt: string): Promise<TokenCount>
+  /** Tokens of a request as messages: its texts by the vocabulary, their form by OpenAI's rules, so never "exact". */
+  countRequest(request: LlmRequest): Promise<TokenCount>
+  close(): Promise<void>
 }
 
 export interface AddonContext<O extends OptionSpecs = OptionSpecs> {

@@ -4,11 +4,11 @@
  */
 import { join } from "node:path"
 import type { Ca } from "../certs/ca.ts"
-import type { AddonDefinition, TokenService } from "./addon.ts"
+import type { AddonDefinition, TokenService, TokenVocabulary } from "./addon.ts"
 import { HISTORY_FILE, type StoreService } from "./addon-store.ts"
 import { type Clock, systemClock } from "./clock.ts"
 import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./core-options.ts"
-import { StartError } from "./errors.ts"
+import { StartError, UsageError } from "./errors.ts"
 import type { LlmRequest } from "./llm/model.ts"
 import { boundRequest } from "./llm/tokens/plan.ts"
 import { AddonManager } from "./loader.ts"
@@ -17,6 +17,7 @@ import type { Logger } from "./log.ts"
 import type { OptionSources } from "./option-sources.ts"
 import { OptionStore } from "./option-store.ts"
 import { Listener } from "./proxy/listener.ts"
+import { type Mode, type ModeAddress, modeAddresses, parseMode } from "./proxy/mode.ts"
 import type { ProxyServer } from "./proxy/server.ts"
 import type { ProxySettings } from "./proxy/settings.ts"
 import { LazyStore } from "./store/lazy-store.ts"
@@ -45,6 +46,17 @@ export interface Listening {
   readonly port: number
 }
 
+export interface ModeListening extends Listening {
+  readonly mode: Mode
+  /** The mode and its data for people. */
+  readonly text: string
+}
+
+/** A listener with the mode that its clients are served in. */
+interface OpenListener extends ModeListening {
+  readonly listener: Listener
+}
+
 export class App {
   readonly store: OptionStore
   readonly values: CoreValues
@@ -53,6 +65,8 @@ export class App {
   readonly #clock: Clock
   readonly #tokens: LazyTokens | undefined
   readonly #kept: StoreService
+  readonly #addresses: readonly ModeAddress[]
+  #open: OpenListener[] = []
   #server: ProxyServer | undefined
   /** Resolves when `#server` is there. */
   #serving: Promise<void> | undefined
@@ -64,6 +78,8 @@ export class App {
     this.#clock = options.clock ?? systemClock
     this.store = new OptionStore(options.sources)
     this.values = this.store.define(undefined, CORE_OPTIONS)
+    const { host, port, mode } = this.values
+    this.#addresses = modeAddresses(mode.map(parseMode), { host, port })
     const tokens = options.tokens ?? new LazyTokens(options.log)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
     this.#kept = options.store ?? new LazyStore({ file: join(options.confdir, HISTORY_FILE), log: options.log })
@@ -88,19 +104,33 @@ export class App {
     return this.#ca
   }
 
-  /** Loads addons, makes or reads the CA, listens. Rejects with a UsageError (status 2) or a StartError (status 1). */
+  /** Where each mode listens, in their order; empty before `start`. */
+  get listeners(): readonly ModeListening[] {
+    return this.#open.map(({ host, port, mode, text }) => ({ host, port, mode, text }))
+  }
+
+  /**
+   * Loads addons, makes or reads the CA, listens. Resolves with the listener that HTTP clients are pointed at, if there
+   * is one, else the first. Rejects with a UsageError (status 2) or a StartError (status 1).
+   */
   async start(): Promise<Listening> {
     const settings = settingsFrom(this.values)
+    if (settings.proxyUsers.length > 0 && this.#addresses.some(({ mode }) => mode.kind === "transparent"))
+      throw new UsageError(
+        "--mode transparent: its clients know of no proxy and cannot authenticate; use --allow-clients, not --proxy-auth",
+      )
     // An addon is built while the CA is read. Both are waited for, so that a failed start leaves no half-written CA.
     const [ca, loaded] = await Promise.allSettled([this.#readCa(), this.addons.load(this.#options.scripts)])
     if (loaded.status === "rejected") throw loaded.reason
     if (ca.status === "rejected") throw ca.reason
-    const listener = new Listener(this.#options.log)
-    const listening = await listener.listen(this.values.host, this.values.port)
-    this.#serving = this.#serve(listener, settings, ca.value)
+    await this.#listen()
+    this.#serving = this.#serve(settings, ca.value)
     if (this.values.insecure) this.#options.log.warn("--insecure: upstream certificates are not verified")
     await this.addons.running()
-    return listening
+    const all = this.listeners
+    const first = all.find(({ mode: { kind } }) => kind === "regular" || kind === "upstream") ?? all[0]
+    if (first === undefined) throw new Error("nothing listens")
+    return first
   }
 
   /** Takes no more clients, lets open flows end within `graceMs`, then ends the addons. */
@@ -109,6 +139,20 @@ export class App {
     await this.#server?.stop(graceMs)
     await this.addons.close()
     await Promise.all([this.#kept.close(), this.#tokens?.close()])
+  }
+
+  /** Opens all ports, or none. */
+  async #listen(): Promise<void> {
+    try {
+      for (const { host, port, mode, text } of this.#addresses) {
+        const listener = new Listener(this.#options.log)
+        const address = await listener.listen(host, port)
+        this.#open.push({ listener, mode, text, ...address })
+      }
+    } catch (thrown) {
+      for (const { listener } of this.#open.splice(0)) listener.close()
+      throw thrown
+    }
   }
 
   /** Client connections that are open. */
@@ -127,26 +171,28 @@ export class App {
   }
 
   /** Loads what serves clients, which is most of the program, now that they can come: the first ones wait for it. */
-  async #serve(listener: Listener, settings: ProxySettings, ca: Ca): Promise<void> {
+  async #serve(settings: ProxySettings, ca: Ca): Promise<void> {
     const [{ ProxyServer }, { LeafFactory }] = await Promise.all([
       import("./proxy/server.ts"),
       import("../certs/leaf.ts"),
     ])
     const factory = new LeafFactory(ca, { clock: () => this.#clock.now() })
-    this.#server = new ProxyServer({
+    const server = new ProxyServer({
       settings,
       clock: this.#clock,
       log: this.#options.log,
       chain: () => this.addons.chain,
       leaf: (name) => factory.contextFor(name),
     })
-    this.#server.serve(listener)
+    this.#server = server
+    await Promise.all(this.#open.map(({ listener, mode }) => server.serve(listener, mode)))
   }
 }
 
 /** The token counter, loaded when somebody counts: most programs that run never do. */
 class LazyTokens implements TokenService {
   #log: Logger
+  readonly #vocabularies = new Set<TokenVocabulary>()
   #counter: Promise<import("./llm/tokens/counter.ts").TokenCounter> | undefined
 
   constructor(log: Logger) {
@@ -169,8 +215,16 @@ class LazyTokens implements TokenService {
     await (await this.#load()).warm(model)
   }
 
+  async vocabulary(file: string): Promise<TokenVocabulary> {
+    const { openVocabulary } = await import("./vocabulary.ts")
+    const opened = await openVocabulary(file, (error) => this.#log.warn(`${file}: ${String(error)}`))
+    this.#vocabularies.add(opened)
+    return opened
+  }
+
   async close(): Promise<void> {
-    await (await this.#counter)?.close()
+    const all = [...this.#vocabularies].map((vocabulary) => vocabulary.close())
+    await Promise.all([...all, this.#counter?.then((counter) => counter.close())])
   }
 
   #load() {

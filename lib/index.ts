@@ -1,7 +1,14 @@
 /**
  * The addon API: what `import ... from "llmproxy"` gives. Everything else in the package may change.
  */
-export { type AddonContext, type AddonDefinition, defineAddon, type FailurePolicy, type TokenService } from "./addon.ts"
+export {
+  type AddonContext,
+  type AddonDefinition,
+  defineAddon,
+  type FailurePolicy,
+  type TokenService,
+  type TokenVocabulary,
+} from "./addon.ts"
 export type { AddonStore, FlowHistory, HistoryLimits } from "./addon-store.ts"
 export type { Clock, Timer } from "./clock.ts"
 export { FlowError } from "./errors.ts"

@@ -10,6 +10,7 @@ const tokens: TokenService = {
   countText: async (text) => text.length,
   boundRequest: () => 0,
   warm: async () => {},
+  vocabulary: () => Promise.reject(new Error("not in this test")),
 }
 
 function flow(usage: Partial<Usage>, text = "four", routed?: Flow["routed"]): Pick<Flow, "llm" | "routed"> {

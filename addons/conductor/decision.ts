@@ -3,6 +3,7 @@
  * What is always counted, never guessed from bytes, because the count stands in a header and in the reason; the
  * counter remembers messages, so a conversation that comes again costs its new ones only.
  */
+import type { TokenCount } from "llmproxy"
 import type { Ratio } from "./ratios.ts"
 
 /** What a prompt measures in the local model's tokens. */
@@ -39,6 +40,11 @@ export function estimated(tokens: number, { value, samples }: Ratio): Measure {
 
 export function countedBy(host: string, tokens: number, prompt: number): Measure {
   return { tokens, prompt, said: `counted by ${host}` }
+}
+
+/** With the model's own vocabulary, whose name it is. */
+export function countedWith(name: string, tokens: number, { tokens: prompt, confidence }: TokenCount): Measure {
+  return { tokens, prompt, said: `${confidence === "exact" ? "counted" : "estimated"} with ${name}` }
 }
 
 /** `asked`: the tokens that the client wants for the answer at most; undefined when it does not say. */

@@ -4,7 +4,7 @@
  */
 import type { AddonContext, Answer, AnswerFailure, Clock, Flow, LlmFlow, TokenCount } from "llmproxy"
 import { Cooldowns } from "./cooldowns.ts"
-import { countedBy, estimated, type Measure, type Room, roomFor } from "./decision.ts"
+import { countedBy, countedWith, estimated, type Measure, type Room, roomFor } from "./decision.ts"
 import { countsWhileBusy, hostCount } from "./host-count.ts"
 import { canCount } from "./host-kind.ts"
 import { LocalAsk, type Question } from "./local-ask.ts"
@@ -15,6 +15,7 @@ import { Patience } from "./patience.ts"
 import { join, linesIn, type Place } from "./queue.ts"
 import { Ratios } from "./ratios.ts"
 import { mappedModel } from "./routing.ts"
+import { Vocabularies } from "./vocabularies.ts"
 
 /** A prompt so many times too long by our estimate is not sent to a host to be counted. */
 const HOPELESS = 2
@@ -51,6 +52,7 @@ export interface Taken {
 export class LocalAttempts {
   readonly hosts: LocalHosts
   readonly forms: LocalForms
+  readonly vocabularies: Vocabularies
   readonly #options: AddonContext<typeof OPTIONS>["options"]
   readonly #cooldowns: Cooldowns
   readonly #ratios: Ratios
@@ -60,11 +62,12 @@ export class LocalAttempts {
   /** The place in a line that a flow has, until its answer is delivered or has failed. */
   readonly #places = new WeakMap<Flow, Place>()
 
-  constructor({ options, state, clock, log, store }: AddonContext<typeof OPTIONS>) {
+  constructor({ options, state, clock, log, store, tokens }: AddonContext<typeof OPTIONS>) {
     this.#options = options
     this.#clock = clock
     this.hosts = new LocalHosts(options, clock)
     this.forms = new LocalForms(options)
+    this.vocabularies = new Vocabularies(tokens, log)
     this.#cooldowns = new Cooldowns(state, clock)
     const lost = (thrown: unknown) =>
       log.debug(`ratios are not kept: ${thrown instanceof Error ? thrown.message : thrown}`)
@@ -77,7 +80,8 @@ export class LocalAttempts {
   roomBefore(ticket: Ticket): Room | undefined {
     void this.#ratios.load()
     const bases = localBases(this.#options)
-    if (ticket.isForced || bases.some((base) => canCount(this.hosts.peek(base)?.kind))) return undefined
+    if (ticket.isForced || this.vocabularies.isUsed) return undefined
+    if (bases.some((base) => canCount(this.hosts.peek(base)?.kind))) return undefined
     const models = bases.flatMap((base) => this.hosts.peek(base)?.models[0]?.id ?? [])
     const ratios = [undefined, ...models].map((model) => this.#ratios.of(model, this.#options.tokenRatio))
     const smallest = ratios.reduce((low, ratio) => (ratio.value < low.value ? ratio : low))
@@ -155,21 +159,43 @@ export class LocalAttempts {
     try {
       const form = await this.forms.formFor(flow.llm.request, facts)
       const question = { facts, form, tokens, left: guess.left }
-      const isBusy = this.#lines.has(facts.base) && !countsWhileBusy(facts.kind)
-      if (!this.hosts.counts(facts) || isBusy || guess.needed > guess.limit * HOPELESS) return { room: guess, question }
-      const asked = this.#ask.write(flow.llm.request, question)
-      const prompt = await patience.during(() => {
-        return hostCount(flow, facts, asked, { key: this.#options.localKey, timeoutMs: patience.leftMs })
-      })
-      if (prompt === "never") this.hosts.cannotCount(facts)
-      if (typeof prompt !== "number") return { room: guess, question }
-      this.#ratios.learn(facts.model, tokens, prompt)
-      const room = this.#roomOf(countedBy(facts.kind, tokens, prompt), ticket, facts)
+      const measure =
+        (await this.#countByHost(flow, question, guess, patience)) ?? (await this.#countByVocabulary(flow, question))
+      if (measure === undefined) return { room: guess, question }
+      const room = this.#roomOf(measure, ticket, facts)
       return { room, question: { ...question, left: room.left } }
     } catch (thrown) {
       if (flow.error !== undefined) throw thrown // The client has left.
       return thrown instanceof Error ? thrown.message : String(thrown)
     }
+  }
+
+  /** By the host itself; undefined where it cannot, or not now. */
+  async #countByHost(flow: LlmFlow, question: Question, guess: Room, patience: Patience): Promise<Measure | undefined> {
+    const { facts, tokens } = question
+    const isBusy = this.#lines.has(facts.base) && !countsWhileBusy(facts.kind)
+    if (!this.hosts.counts(facts) || isBusy || guess.needed > guess.limit * HOPELESS) return undefined
+    const asked = this.#ask.write(flow.llm.request, question)
+    const prompt = await patience.during(() => {
+      return hostCount(flow, facts, asked, { key: this.#options.localKey, timeoutMs: patience.leftMs })
+    })
+    if (prompt === "never") this.hosts.cannotCount(facts)
+    if (typeof prompt !== "number") return undefined
+    this.#ratios.learn(facts.model, tokens, prompt)
+    return countedBy(facts.kind, tokens, prompt)
+  }
+
+  /** With the model's own vocabulary; undefined without one. */
+  async #countByVocabulary(flow: LlmFlow, question: Question): Promise<Measure | undefined> {
+    const { facts, tokens } = question
+    const { request } = flow.llm
+    const vocabulary = this.vocabularies.of(facts.model ?? request.model)
+    if (vocabulary === undefined) return undefined
+    const { prompt } = this.#ask.write(request, question).json
+    const counting = typeof prompt === "string" ? vocabulary.countPrompt(prompt) : vocabulary.countRequest(request)
+    const count = await flow.waitFor(counting)
+    // The learnt ratio is nearer than a guess from bytes.
+    return count.method === vocabulary.method ? countedWith(vocabulary.name, tokens, count) : undefined
   }
 
   #roomOf(measure: Measure, { asked, isForced }: Ticket, facts: HostFacts | undefined): Room {

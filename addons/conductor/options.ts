@@ -98,6 +98,13 @@ export const OPTIONS = {
     default: 1.35,
     help: "The local model's tokens for each one counted with OpenAI's tokenizer, until its own answers have told.",
   },
+  tokenizer: {
+    type: "list",
+    default: [],
+    help:
+      "The local model's own vocabulary, a tokenizer.json or a .gguf file: prompts are counted with it where the host does " +
+      "not count them. GLOB=FILE for one of several models.",
+  },
   answerReserve: { type: "integer", min: 0, default: 1_024, help: "Tokens kept free for an answer, at most." },
   cloudKey: {
     type: "string",

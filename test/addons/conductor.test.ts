@@ -295,6 +295,7 @@ test("a fault of the conductor itself sends to the cloud only what may go there"
     countText: async () => 0,
     boundRequest: () => 0,
     warm: async () => {},
+    vocabulary: () => Promise.reject(new Error("not in this test")),
   }
   const rig = await startRig(t, { local: notExpected, cloud: CLOUD_TEXT, tokens })
   const refused = await rig.chat()

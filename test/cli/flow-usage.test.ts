@@ -10,6 +10,7 @@ const TOKENS: TokenService = {
   countText: async (text) => text.length,
   boundRequest: () => 0,
   warm: async () => {},
+  vocabulary: () => Promise.reject(new Error("not in this test")),
 }
 
 test("the host's numbers are shown as they are", async (t) => {

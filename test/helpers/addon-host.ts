@@ -35,6 +35,7 @@ const noTokens: TokenService = {
   countText: async (text) => text.length,
   boundRequest: () => 0,
   warm: () => Promise.resolve(),
+  vocabulary: () => Promise.reject(new Error("not in this test")),
 }
 
 export function addonHost(settings: AddonHostOptions = {}): AddonHost {

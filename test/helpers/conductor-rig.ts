@@ -16,6 +16,7 @@ import { makeLogger } from "../../lib/log.ts"
 import { NO_SOURCES } from "../../lib/option-sources.ts"
 import { LazyStore } from "../../lib/store/lazy-store.ts"
 import type { OriginRequest, ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
+import { openVocabulary } from "../../lib/vocabulary.ts"
 import { origin } from "./proxy-host.ts"
 import { sharedCertificates } from "./test-proxy.ts"
 import { Wire, type WireResponse } from "./wire.ts"
@@ -67,6 +68,7 @@ const TOKENS: TokenService = {
   countRequest: (request) => tokens.countRequest(request),
   countText: (text, model) => tokens.countText(text, model),
   warm: (model) => tokens.warm(model),
+  vocabulary: (file) => openVocabulary(file),
   boundRequest,
 }
 

@@ -1,16 +1,12 @@
 /**
- * Counts the tokens of requests and texts, and says how and how surely. Each text is counted once and remembered, so
- * that a conversation that comes again costs its new messages only; the counting itself happens in a thread. When the
- * thread cannot answer the count is an estimate from the bytes, never an error: routing must go on.
- * Hosts' own counts, other vocabularies and learnt ratios are further backends and factors beside this one.
+ * Counts the tokens of requests and texts by OpenAI's rules, and says how and how surely; text-counts.ts counts each text
+ * once, in a thread. Models' own vocabularies are vocabulary-counter.ts; hosts' own counts and learnt ratios are the
+ * conductor's.
  */
-import { hash } from "node:crypto"
-import { LRUCache } from "lru-cache"
 import type { LlmRequest } from "../model.ts"
-import type { Counted } from "./encode.ts"
-import { type EncodingName, encodingFor, type TableName, tableOf } from "./encodings.ts"
-import { estimateText, planRequest } from "./plan.ts"
-import { sampleText } from "./runs.ts"
+import { encodingFor, tableOf } from "./encodings.ts"
+import { planRequest } from "./plan.ts"
+import { TextCounts } from "./text-counts.ts"
 import { type CountingBackend, CountingThread } from "./worker-client.ts"
 
 export { boundRequest } from "./plan.ts"
@@ -24,7 +20,7 @@ export interface TokenCount {
 }
 
 export interface TokenCounterOptions {
-  /** Texts that are remembered. Default MEMO_MAX. */
+  /** Texts that are remembered. Default 20,000. */
   memoMax?: number
   /** What counts. Default: a thread of its own. */
   backend?: CountingBackend
@@ -32,61 +28,20 @@ export interface TokenCounterOptions {
   onFailure?: (error: unknown) => void
 }
 
-const MEMO_MAX = 20_000
-const MEMO_BYTES_MAX = 8_388_608
-
-// Shorter texts are their own key; longer ones are known by a hash, so that the memo never holds a conversation.
-const KEY_CHARS_MAX = 48
-const MEMO_ENTRY_BYTES = 100
-
-// Texts that are together longer (some 250,000 tokens) are sampled, each in proportion: hashing and posting more would
-// hold the event loop, counting more the other requests.
-const COUNTED_CHARS_MAX = 1_048_576
-const SAMPLE_CHARS_MIN = 256
-
-const ESTIMATE_METHOD = "utf-8 bytes / 3"
-
-/** A text on its way: what is counted in its place, and by what that count is multiplied. */
-interface Lookup {
-  readonly text: string
-  readonly sample: string
-  readonly key: string
-}
-
-/** A text that another count is waiting for: its place in that batch. */
-interface Pending {
-  readonly batch: Promise<readonly Counted[]>
-  readonly at: number
-}
-
-interface Sum {
-  readonly tokens: number
-  readonly exact: boolean
-  readonly failed: boolean
-}
+export const ESTIMATE_METHOD = "utf-8 bytes / 3"
 
 export class TokenCounter {
-  readonly #memo: LRUCache<string, Counted>
-  readonly #pending = new Map<string, Pending>()
-  readonly #backend: CountingBackend
-  readonly #onFailure: (error: unknown) => void
-  #isClosed = false
+  readonly #texts: TextCounts
 
-  constructor(options: TokenCounterOptions = {}) {
-    this.#memo = new LRUCache({
-      max: options.memoMax ?? MEMO_MAX,
-      maxSize: MEMO_BYTES_MAX,
-      sizeCalculation: (_, key) => key.length * 2 + MEMO_ENTRY_BYTES,
-    })
-    this.#backend = options.backend ?? new CountingThread()
-    this.#onFailure = options.onFailure ?? (() => undefined)
+  constructor({ memoMax, backend = new CountingThread(), onFailure }: TokenCounterOptions = {}) {
+    this.#texts = new TextCounts({ backend, memoMax, onFailure })
   }
 
   /** Tokens of the whole prompt, the reply's primer included. Never rejects. */
   async countRequest(request: LlmRequest): Promise<TokenCount> {
     const { encoding, known } = encodingFor(request.model)
     const plan = planRequest(request)
-    const sum = await this.#sum(encoding, plan.texts)
+    const sum = await this.#texts.sum(tableOf(encoding), plan.texts)
     const exact = known && sum.exact && !plan.estimated
     return {
       tokens: plan.fixed + sum.tokens,
@@ -97,7 +52,7 @@ export class TokenCounter {
 
   /** Tokens of a text alone, such as an answer. Never rejects. */
   async countText(text: string, model = ""): Promise<number> {
-    return (await this.#sum(encodingFor(model).encoding, [text])).tokens
+    return (await this.#texts.sum(tableOf(encodingFor(model).encoding), [text])).tokens
   }
 
   /** Loads what counting for a model needs, so that the first request does not wait for it. */
@@ -107,83 +62,6 @@ export class TokenCounter {
 
   /** Ends the thread. Counts that wait, and later ones of texts that are not remembered, are estimates. */
   async close(): Promise<void> {
-    this.#isClosed = true
-    await this.#backend.close()
+    await this.#texts.close()
   }
-
-  async #sum(encoding: EncodingName, texts: readonly string[]): Promise<Sum> {
-    const table = tableOf(encoding)
-    const lookups = lookUps(table, texts)
-    this.#send(table, lookups)
-    // Taken before the first wait: a small memo may have dropped an entry after it.
-    const found = lookups.map(({ key }) => this.#memo.get(key) ?? this.#pending.get(key))
-    let tokens = 0
-    let exact = true
-    let failed = false
-    for (const [at, lookup] of lookups.entries()) {
-      const counted = await settled(found[at])
-      failed ||= counted === undefined
-      exact &&= counted?.exact === true && lookup.sample === lookup.text
-      tokens += counted === undefined ? estimateText(lookup.text) : scaled(counted.tokens, lookup)
-    }
-    return { tokens, exact, failed }
-  }
-
-  /** Sends what is neither remembered nor on its way, in one message. */
-  #send(table: TableName, lookups: readonly Lookup[]): void {
-    const fresh = new Map<string, string>()
-    for (const { key, sample } of lookups) {
-      if (!this.#memo.has(key) && !this.#pending.has(key)) fresh.set(key, sample)
-    }
-    if (fresh.size === 0) return
-    const keys = [...fresh.keys()]
-    const batch = this.#backend.count(table, [...fresh.values()])
-    keys.forEach((key, at) => {
-      this.#pending.set(key, { batch, at })
-    })
-    batch.then(
-      (counts) => {
-        keys.forEach((key, at) => {
-          const counted = counts[at]
-          if (counted !== undefined) this.#memo.set(key, counted)
-          this.#pending.delete(key)
-        })
-      },
-      (error: unknown) => {
-        for (const key of keys) this.#pending.delete(key)
-        // A short program ends while its tables still load: nobody needs to hear of that.
-        if (!this.#isClosed) this.#onFailure(error)
-      },
-    )
-  }
-}
-
-/** What was counted; undefined when it could not be. */
-async function settled(found: Counted | Pending | undefined): Promise<Counted | undefined> {
-  if (found === undefined || "tokens" in found) return found
-  return found.batch.then(
-    (counts) => counts[found.at],
-    () => undefined,
-  )
-}
-
-function lookUps(table: TableName, texts: readonly string[]): Lookup[] {
-  const chars = texts.reduce((sum, text) => sum + text.length, 0)
-  // Halved, not divided: the next message of a huge conversation must not give every text another sample.
-  let share = 1
-  while (chars * share > COUNTED_CHARS_MAX) share /= 2
-  return texts.map((text) => {
-    const sample = sampleText(text, Math.max(SAMPLE_CHARS_MIN, Math.ceil(text.length * share)))
-    return { text, sample, key: keyOf(table, sample) }
-  })
-}
-
-function keyOf(table: TableName, text: string): string {
-  return text.length <= KEY_CHARS_MAX ? `${table} ${text}` : `${table}#${hash("sha256", text, "base64")}`
-}
-
-/** A sample's count for the whole text; never more than its bytes, so that boundRequest stays a bound. */
-function scaled(tokens: number, { text, sample }: Lookup): number {
-  if (sample === text) return tokens
-  return Math.min(Math.ceil((tokens * text.length) / sample.length), Buffer.byteLength(text))
 }

@@ -23,9 +23,9 @@ const IN_SPACE = 4
 
 const ASCII = Uint8Array.from({ length: 128 }, (_, code) => classify(code))
 
-/** The text in pieces of which none holds a run over RUN_CHARS_MAX; one piece when there is no such run. */
-export function splitRuns(text: string): string[] {
-  if (!hasLongRun(text)) return [text]
+/** The text in pieces of which none holds a run over `charsMax`; one piece when there is no such run. */
+export function splitRuns(text: string, charsMax = RUN_CHARS_MAX): string[] {
+  if (!hasLongRun(text, charsMax)) return [text]
   const pieces: string[] = []
   let start = 0
   let runLength = 0
@@ -35,7 +35,7 @@ export function splitRuns(text: string): string[] {
     common = runLength === 0 ? kinds : common & kinds
     runLength = common === 0 ? 1 : runLength + 1
     if (common === 0) common = kinds
-    if (runLength > RUN_CHARS_MAX && !isLowSurrogate(text.charCodeAt(at))) {
+    if (runLength > charsMax && !isLowSurrogate(text.charCodeAt(at))) {
       pieces.push(text.slice(start, at))
       start = at
       runLength = 1
@@ -47,21 +47,21 @@ export function splitRuns(text: string): string[] {
 }
 
 /** A run over the limit covers one of the positions limit, 2 x limit, ...: only these are looked at. */
-function hasLongRun(text: string): boolean {
-  for (let at = RUN_CHARS_MAX; at < text.length; at += RUN_CHARS_MAX) {
+function hasLongRun(text: string, charsMax: number): boolean {
+  for (let at = charsMax; at < text.length; at += charsMax) {
     for (const kind of [IN_WORD, IN_SYMBOLS, IN_SPACE]) {
-      if (runAround(text, at, kind) > RUN_CHARS_MAX) return true
+      if (runAround(text, at, kind, charsMax) > charsMax) return true
     }
   }
   return false
 }
 
 /** How many characters of one kind stand around `at`, counted no further than the limit in each direction. */
-function runAround(text: string, at: number, kind: number): number {
+function runAround(text: string, at: number, kind: number, charsMax: number): number {
   let from = at
-  while (from >= 0 && at - from <= RUN_CHARS_MAX && (kindsAt(text, from) & kind) !== 0) from--
+  while (from >= 0 && at - from <= charsMax && (kindsAt(text, from) & kind) !== 0) from--
   let to = at + 1
-  while (to < text.length && to - at <= RUN_CHARS_MAX && (kindsAt(text, to) & kind) !== 0) to++
+  while (to < text.length && to - at <= charsMax && (kindsAt(text, to) & kind) !== 0) to++
   return from === at ? 0 : to - from - 1
 }
 

@@ -1,23 +1,31 @@
 /**
  * The counting thread, both ends of it: the one file of lib/llm that imports a node: module of the system, because
  * loading a table (0.1 s) and counting a long text must not stop the event loop. The thread's entry is this same file,
- * so it starts from source and from dist alike. Started with the first count, restarted after a crash, never the
- * reason that a process stays alive. A count that cannot be had rejects; the caller estimates.
+ * so it starts from source and from dist alike; a vocabulary's is lib/vocabulary.ts. Started with the first count,
+ * restarted after a crash, never the reason that a process stays alive. A count that cannot be had rejects; the caller
+ * estimates.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
 import { messageOf } from "../../errors.ts"
 import { type Counted, countTexts } from "./encode.ts"
 import type { TableName } from "./encodings.ts"
 
+/** What to count with: one of OpenAI's tables; of a vocabulary, texts as such or whole prompts. */
+export type CountingTable = TableName | "text" | "prompt"
+
 /** Counts texts with a table. Rejects when it cannot. */
 export interface CountingBackend {
-  count(table: TableName, texts: readonly string[]): Promise<readonly Counted[]>
+  count(table: CountingTable, texts: readonly string[]): Promise<readonly Counted[]>
   close(): Promise<void>
 }
 
 export interface CountingThreadOptions {
   /** The thread's module. Default: this file. */
   script?: URL
+  /** What the module finds as its workerData. Default: what this file knows itself by. */
+  data?: unknown
+  /** Mebibytes that the thread may hold. Default HEAP_MIB_MAX. */
+  heapMibMax?: number
   /** Milliseconds without an answer after which the thread counts as hung. Default JOB_MS_MAX, START_MS_MAX at first. */
   jobMsMax?: number
 }
@@ -41,12 +49,12 @@ const THREAD_MARK = "llmproxy token counting"
 
 interface Request {
   readonly id: number
-  readonly table: TableName
+  readonly table: CountingTable
   readonly texts: readonly string[]
 }
 type Reply =
   | { readonly id: number; readonly counts: readonly Counted[] }
-  | { readonly id: number; readonly error: string }
+  | { readonly id: number; readonly error: string; readonly name: string }
 
 interface Job {
   readonly chars: number
@@ -56,6 +64,8 @@ interface Job {
 
 export class CountingThread implements CountingBackend {
   readonly #script: URL
+  readonly #data: unknown
+  readonly #heapMibMax: number
   readonly #jobMsMax: number | undefined
   readonly #jobs = new Map<number, Job>()
   #worker: Worker | undefined
@@ -69,10 +79,12 @@ export class CountingThread implements CountingBackend {
 
   constructor(options: CountingThreadOptions = {}) {
     this.#script = options.script ?? new URL(import.meta.url)
+    this.#data = options.data ?? THREAD_MARK
+    this.#heapMibMax = options.heapMibMax ?? HEAP_MIB_MAX
     this.#jobMsMax = options.jobMsMax
   }
 
-  async count(table: TableName, texts: readonly string[]): Promise<readonly Counted[]> {
+  async count(table: CountingTable, texts: readonly string[]): Promise<readonly Counted[]> {
     const chars = texts.reduce((sum, text) => sum + text.length, 0)
     const worker = this.#admit(chars)
     return new Promise((resolve, reject) => {
@@ -108,8 +120,8 @@ export class CountingThread implements CountingBackend {
 
   #start(): Worker {
     const worker = new Worker(this.#script, {
-      workerData: THREAD_MARK,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX },
+      workerData: this.#data,
+      resourceLimits: { maxOldGenerationSizeMb: this.#heapMibMax },
     })
     worker.on("message", (reply: Reply) => this.#take(reply))
     worker.on("error", (error) => this.#crash(worker, messageOf(error)))
@@ -130,7 +142,7 @@ export class CountingThread implements CountingBackend {
     this.#watch()
     if (this.#jobs.size === 0) this.#worker?.unref()
     if ("counts" in reply) job.resolve(reply.counts)
-    else job.reject(new Error(`count tokens: ${reply.error}`))
+    else job.reject(Object.assign(new Error(`count tokens: ${reply.error}`), { name: reply.name }))
   }
 
   /** Bounds the wait for the next answer, while one is due. */
@@ -169,13 +181,26 @@ export interface CountingPort {
 }
 
 /** The thread's side: answers every request, also one that fails. */
-export function serveCounts(port: CountingPort): void {
+export function serveCounts(
+  port: CountingPort,
+  count: (table: CountingTable, texts: readonly string[]) => Promise<readonly Counted[]> = countWithTable,
+): void {
   port.on("message", ({ id, table, texts }) => {
-    countTexts(table, texts).then(
+    count(table, texts).then(
       (counts) => port.postMessage({ id, counts }),
-      (error: unknown) => port.postMessage({ id, error: messageOf(error) }),
+      (error: unknown) => port.postMessage({ id, error: messageOf(error), name: nameOf(error) }),
     )
   })
+}
+
+async function countWithTable(table: CountingTable, texts: readonly string[]): Promise<Counted[]> {
+  if (table === "text" || table === "prompt") throw new Error("this thread has no vocabulary")
+  return countTexts(table, texts)
+}
+
+/** A name survives the way between threads, a class does not. */
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : "Error"
 }
 
 if (!isMainThread && workerData === THREAD_MARK && parentPort !== null) serveCounts(parentPort)
