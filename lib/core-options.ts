@@ -14,6 +14,19 @@ import { explainPem } from "./proxy/trust-store.ts"
 export const CORE_OPTIONS = {
   port: { type: "integer", default: 8080, min: 0, max: 65_535, help: "Port to listen on; 0: a free one." },
   host: { type: "string", default: "127.0.0.1", help: "Address to listen on." },
+  mode: {
+    type: "list",
+    default: [],
+    help: "How clients reach the proxy, each with [@[HOST:]PORT]: regular, reverse:URL, upstream:URL, socks5, transparent.",
+  },
+  keepHostHeader: { type: "boolean", default: false, help: "At reverse listeners, leave Host as the client sent it." },
+  transparentPort: {
+    type: "integer",
+    default: 0,
+    min: 0,
+    max: 65_535,
+    help: "Where redirected clients go if the system does not tell; 0: 443 with TLS, else 80.",
+  },
   baseUpstream: {
     type: "string",
     default: "https://api.openai.com",
@@ -133,6 +146,8 @@ export function settingsFrom(values: CoreValues): ProxySettings {
     keepAliveMs: values.keepAliveMs,
     upstreamConnections: values.upstreamConnections,
     upstreamIdleMs: values.upstreamIdleMs,
+    keepHostHeader: values.keepHostHeader,
+    transparentPort: values.transparentPort === 0 ? undefined : values.transparentPort,
   }
 }
 

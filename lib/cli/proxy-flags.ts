@@ -4,7 +4,6 @@
 import { join, resolve } from "node:path"
 import { readConfigFile } from "../config-file.ts"
 import { CORE_OPTIONS } from "../core-options.ts"
-import { UsageError } from "../errors.ts"
 import { type OptionSources, readEnvFile } from "../option-sources.ts"
 import type { CommandLine, Flag, Flags } from "./command.ts"
 import type { World } from "./world.ts"
@@ -12,6 +11,7 @@ import type { World } from "./world.ts"
 const OWN_FLAGS = {
   port: { alias: "p", value: "PORT" },
   host: { value: "ADDRESS" },
+  mode: { alias: "m", value: "SPEC" },
   "base-upstream": { value: "URL" },
   "base-host": { value: "NAME" },
   "base-origin": { value: "ORIGIN" },
@@ -41,7 +41,6 @@ export const PLACE_FLAGS = {
 export const PROXY_FLAGS: Flags = {
   script: { type: "list", alias: "s", value: "ADDON", help: "Load an addon: a file, or a shipped one by name." },
   set: { type: "list", value: "NAME=VALUE", help: "Set an option, as in --set conductor.localModel=qwen." },
-  mode: { type: "list", alias: "m", value: "SPEC", help: "How clients reach the proxy.", default: "regular" },
   ...OPTION_FLAGS,
   ...PLACE_FLAGS,
   quiet: { type: "switch", alias: "q", help: "Print no flows, only warnings and errors." },
@@ -78,7 +77,6 @@ export interface Sources {
 
 /** Reads the files that the line names, or that are at their usual places. Throws a UsageError. */
 export async function sourcesOf(line: CommandLine, world: World): Promise<Sources> {
-  checkMode(line.list("mode"))
   const named = line.text("env-file")
   const envFile = readEnvFile(resolve(world.cwd, named ?? ".env"), named !== undefined)
   const confdir = confdirOf(line, world, envFile?.values)
@@ -110,11 +108,4 @@ export function confdirOf(
   const { LLMPROXY_CONFDIR: fromEnv } = world.env
   const text = line.text("confdir") || fromEnv || envFile.LLMPROXY_CONFDIR
   return text ? resolve(world.cwd, text) : join(world.home, ".llmproxy")
-}
-
-function checkMode(modes: readonly string[]): void {
-  for (const mode of modes) {
-    if (mode === "regular") continue
-    throw new UsageError(`--mode ${mode}: this version has only "regular"; say where to listen with -p and --host`)
-  }
 }

@@ -66,12 +66,13 @@ export async function prepare(
 export function warnAtStart(
   { log, values }: Pick<Prepared, "log" | "values">,
   world: World,
-  listening: Listening,
+  listeners: readonly Listening[],
   isQuiet: boolean,
 ): void {
   const node = nodeWarning(world.nodeVersion)
   if (node !== undefined && !isQuiet) log.warn(node)
-  if (!isLoopback(listening.host)) log.warn(`listening on ${listening.host}: ${whoMayCome(values)}`)
+  const open = new Set(listeners.map(({ host }) => host).filter((host) => !isLoopback(host)))
+  for (const host of open) log.warn(`listening on ${host}: ${whoMayCome(values)}`)
 }
 
 /** What an address that others can reach means for them. */

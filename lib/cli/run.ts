@@ -45,7 +45,7 @@ async function run(line: CommandLine, world: World): Promise<number> {
     try {
       const listening = await app.start()
       const isQuiet = line.has("quiet")
-      warnAtStart(prepared, world, listening, isQuiet)
+      warnAtStart(prepared, world, app.listeners, isQuiet)
       const environment = await makeEnvironment(listening, { confdir, world, baseUpstream: values.baseUpstream })
       const baseUrl = openaiBaseUrl(listening)
       if (!isQuiet)

@@ -3,8 +3,9 @@
  */
 
 import { shellQuote } from "../../certs/trust.ts"
-import type { Listening } from "../app.ts"
+import type { Listening, ModeListening } from "../app.ts"
 import { baseUrlOf } from "../core-options.ts"
+import { hostAndPort } from "../proxy/authority.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { PROXY_FLAGS } from "./proxy-flags.ts"
 import { GRACE_MS, openaiBaseUrl, type Prepared, prepare, warnAtStart, writeSummary } from "./proxy-run.ts"
@@ -37,7 +38,7 @@ async function start(line: CommandLine, world: World): Promise<number> {
   try {
     const listening = await app.start()
     const isQuiet = line.has("quiet")
-    warnAtStart(prepared, world, listening, isQuiet)
+    warnAtStart(prepared, world, app.listeners, isQuiet)
     if (!isQuiet) world.err.write(announcement(listening, prepared, line))
     await signals.first
     signals.endAtNext()
@@ -59,7 +60,10 @@ export function announcement(
   { app, paint, values, confdir }: Announced,
   line: CommandLine,
 ): string {
-  const { host, port } = listening
+  const { port } = listening
+  const { listeners } = app
+  const first = listeners.find((one) => one.host === listening.host && one.port === port)
+  const isProxy = first?.mode.kind === "regular" || first?.mode.kind === "upstream"
   const env = ["llmproxy env"]
   if (port !== 8080) env.push("-p", String(port))
   if (values.host !== "127.0.0.1") env.push("--host", shellQuote(values.host))
@@ -67,12 +71,27 @@ export function announcement(
   const addons = app.addons.chain.addons.filter(({ file }) => file !== undefined).map(({ name }) => name)
   const rows = [
     ...(addons.length === 0 ? [] : [["addons", addons.join(", ")]]),
-    ["base URL", `OPENAI_BASE_URL=${openaiBaseUrl(listening)}`],
-    ["all traffic of a shell", `eval "$(${env.join(" ")})"`],
+    ...(isProxy
+      ? [
+          ["base URL", `OPENAI_BASE_URL=${openaiBaseUrl(listening)}`],
+          ["all traffic of a shell", `eval "$(${env.join(" ")})"`],
+        ]
+      : []),
+    // A regular proxy is what the lines above say.
+    ...listeners.filter((one) => one !== first || one.mode.kind !== "regular").map((one) => [one.text, urlOf(one)]),
   ]
   const width = Math.max(...rows.map(([name = ""]) => name.length))
   const lines = rows.map(([name = "", text = ""]) => `  ${paint("dim", name.padEnd(width))}  ${text}\n`)
-  return `llmproxy listening on ${paint("bold", baseUrlOf(host, port))}\n${lines.join("")}`
+  const url = first === undefined ? baseUrlOf(listening.host, port) : urlOf(first)
+  return `llmproxy listening on ${paint("bold", url)}\n${lines.join("")}`
+}
+
+/** What a client of that mode is given. */
+function urlOf({ mode, host, port }: ModeListening): string {
+  if (mode.kind === "transparent")
+    return `${hostAndPort(host, port)}, for redirected connections: see llmproxy doctor -m transparent`
+  const url = baseUrlOf(host, port)
+  return mode.kind === "socks5" ? url.replace(/^http/, "socks5") : url
 }
 
 type Announced = Pick<Prepared, "app" | "paint" | "values" | "confdir">

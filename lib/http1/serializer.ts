@@ -18,6 +18,8 @@ export interface RequestHeadOptions {
   readonly host?: string
   /** Sends `TE: trailers` even where the client did not. */
   readonly te?: boolean
+  /** Our own credentials for the proxy that the request goes to. What the client sent for us is dropped all the same. */
+  readonly proxyAuthorization?: string
 }
 
 export interface ResponseHeadOptions {
@@ -90,11 +92,15 @@ export function requestHead(
   if (line.target === "" || BAD_TARGET.test(line.target))
     throw new TypeError(`request target ${quoted(line.target)} is empty or holds white space or a control character`)
   if (framing.kind === "until-close") throw new TypeError("a request body cannot last until the connection closes")
-  const { host } = options
+  const { host, proxyAuthorization } = options
   let text = `${line.method} ${line.target} HTTP/1.1\r\n`
   if (host !== undefined) checkValue("Host", host)
   if (host !== undefined && !headers.has("host")) text += `Host: ${host}\r\n`
   text += keptLines(headers, framing, { host, keepLength: false, keepChallenge: false })
+  if (proxyAuthorization !== undefined) {
+    checkValue("Proxy-Authorization", proxyAuthorization)
+    text += `Proxy-Authorization: ${proxyAuthorization}\r\n`
+  }
   return `${text}${hopLines(options, options.te === true || acceptsTrailers(headers))}\r\n`
 }
 

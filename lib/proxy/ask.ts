@@ -9,6 +9,7 @@ import type { Incoming } from "./incoming.ts"
 import { RequestSender } from "./request-sender.ts"
 import type { ServerStream, StreamResponseHead } from "./streams.ts"
 import { connectToRule, type Target } from "./target.ts"
+import { isForwarded } from "./via-address.ts"
 
 /** Fields that are good for one origin only. */
 const CREDENTIAL_FIELDS: ReadonlySet<string> = new Set([
@@ -29,7 +30,7 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   flow.routeFields?.applyTo(flow.request)
   flow.phase = "upstream"
   const target = targetOf(flow)
-  const sender = new RequestSender(flow)
+  const sender = new RequestSender(flow, target)
   let stream = await open(flow, target, false)
   let head: StreamResponseHead
   try {
@@ -113,15 +114,22 @@ function targetOf(flow: FlowState): Target {
   const host = normalHost(request.host)
   if (host === undefined) throw new FlowError("client", "bad-host", `${request.host} is no host name`)
   // The name that the client's own handshake asked for, while the request still goes where its tunnel leads.
-  const sni = flow.parent === undefined ? flow.delivery.client.connection.tunnelSni : undefined
-  const sameHost = sni !== undefined && original.host === request.host
+  const { connection, head } = flow.delivery.client
+  const sameHost = flow.parent === undefined && original.host === request.host
+  const connectTo =
+    connectToOf(routeSpec) ??
+    connectToRule(core.settings, host, request.port) ??
+    (sameHost && original.port === request.port ? connection.connectTo : undefined)
+  const via = routeSpec?.via ?? connection.via
+  const isDirect = connectTo === undefined && head.upgrade === undefined
   return {
     scheme: request.scheme,
     host,
     port: request.port,
-    sni: sameHost ? sni : undefined,
-    connectTo: connectToOf(routeSpec) ?? connectToRule(core.settings, host, request.port),
-    via: routeSpec?.via,
+    sni: sameHost ? connection.tunnelSni : undefined,
+    connectTo,
+    via,
+    forward: isDirect && isForwarded(via, request.scheme),
     ca: routeSpec?.ca,
     verify: core.settings.verify,
   }

@@ -2,7 +2,7 @@
  * What is known of one client connection, through CONNECT and TLS: the socket changes, this object stays.
  */
 import type { Socket } from "node:net"
-import { canonicalAddress } from "./authority.ts"
+import { type Authority, canonicalAddress } from "./authority.ts"
 
 export interface ClientTls {
   readonly sni: string | undefined
@@ -22,6 +22,10 @@ export class ClientConnection {
   tls: ClientTls | undefined
   /** The server name of a TLS handshake inside a CONNECT tunnel: what the upstream is asked for as well. */
   tunnelSni: string | undefined
+  /** The proxy that what this connection asks for goes through, credentials included: of its listener's mode. */
+  via: string | undefined
+  /** Where the connection was going before it was redirected to us; requests name their host, and go there. */
+  connectTo: Authority | undefined
 
   constructor(socket: Pick<Socket, "remoteAddress" | "remotePort">) {
     this.id = ++lastId

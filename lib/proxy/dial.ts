@@ -13,7 +13,8 @@ import { loopError, type SelfGuard } from "./self.ts"
 import type { ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
 import type { TrustStore } from "./trust-store.ts"
-import { connectThroughProxy, type ViaProxy } from "./via.ts"
+import { secureProxy, tunnelThrough, viaProxy } from "./via.ts"
+import { viaForPeople } from "./via-address.ts"
 
 export interface DialOptions {
   readonly clock: Clock
@@ -83,11 +84,15 @@ class Attempt {
   }
 
   async tcp(): Promise<Socket> {
-    const via = this.#target.via
-    if (via === undefined) return this.#connect(this.#target.connectTo ?? this.#target)
-    const proxy: ViaProxy = parseVia(via)
-    const socket = await this.#connect(proxy)
-    await Promise.race([connectThroughProxy(socket, proxy, this.#target, this.#options.head), this.#timedOut])
+    const { via, forward, verify } = this.#target
+    const to = this.#target.connectTo ?? this.#target
+    const proxy = via === undefined ? undefined : viaProxy(via)
+    const tcp = await this.#connect(proxy ?? to)
+    this.#options.self.dialled(tcp)
+    if (proxy === undefined) return tcp
+    const tls = { secureContext: this.#options.trust.context(undefined), verify }
+    const socket = proxy.scheme === "https" ? await Promise.race([secureProxy(tcp, proxy, tls), this.#timedOut]) : tcp
+    if (forward !== true) await Promise.race([tunnelThrough(socket, proxy, to, this.#options.head), this.#timedOut])
     return socket
   }
 
@@ -197,32 +202,6 @@ const REASONS: Readonly<Record<string, readonly [code: string, what: string]>> =
 /** OpenSSL's reason, without its addresses and file names. */
 function reasonOf(thrown: unknown): string {
   return thrown instanceof Error && "reason" in thrown ? String(thrown.reason) : messageOf(thrown)
-}
-
-function parseVia(via: string): ViaProxy {
-  const url = URL.canParse(via) ? new URL(via) : undefined
-  if (url?.protocol !== "http:")
-    throw new FlowError(
-      "addon",
-      "bad-via",
-      `via ${viaForPeople(via)}: write http://host:port; no other proxies can be used`,
-    )
-  const credentials = url.username === "" ? undefined : `${decoded(url.username)}:${decoded(url.password)}`
-  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port || 80), credentials }
-}
-
-/** A percent sign that escapes nothing stands for itself. */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
-}
-
-/** Without credentials. */
-function viaForPeople(via: string): string {
-  return URL.canParse(via) ? new URL(via).host : "the upstream proxy"
 }
 
 function infoOf(target: Target, tcp: Socket, tls: TLSSocket | undefined): ServerInfo {

@@ -6,10 +6,12 @@ import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import type { Framing, ResponseEvent } from "../http1/message.ts"
 import { chunkHead, requestHead, trailerSection } from "../http1/serializer.ts"
+import { formatAuthority, hostAndPort } from "./authority.ts"
 import { BodyQueue } from "./body-queue.ts"
 import type { Http1Server } from "./h1-server.ts"
 import { SocketWriter } from "./socket-writer.ts"
 import type { Body, Processed, ServerInfo, ServerRequestHead, ServerStream, StreamResponseHead } from "./streams.ts"
+import { proxyAuthorization, refusalOf, viaProxy } from "./via.ts"
 
 interface HeadWaiter {
   resolve(head: StreamResponseHead): void
@@ -30,6 +32,8 @@ export class Http1ServerStream implements ServerStream {
   #inform: ((head: StreamResponseHead) => void) | undefined
   #error: FlowError | undefined
   #upgrading = false
+  /** The HTTP proxy that is asked, where it is one. */
+  #via: string | undefined
   #sent = false
   #received = false
   #keepAlive = false
@@ -50,13 +54,10 @@ export class Http1ServerStream implements ServerStream {
     this.processed = "maybe"
     this.#upgrading = head.upgrade !== undefined
     this.#framing = framingOf(body)
+    this.#via = head.via
     this.#connection.parser.expect(head.method)
-    this.#writer.text(
-      requestHead({ method: head.method, target: head.path }, head.headers, this.#framing, {
-        host: head.authority,
-        ...(head.upgrade === undefined ? {} : { upgrade: head.upgrade }),
-      }),
-    )
+    const { target, ...fields } = head.via === undefined ? originForm(head) : absoluteForm(head, head.via, this.info)
+    this.#writer.text(requestHead({ method: head.method, target }, head.headers, this.#framing, fields))
     if (!body.hasBody) this.#requestSent()
   }
 
@@ -112,6 +113,8 @@ export class Http1ServerStream implements ServerStream {
     } else if (event.type === "head") {
       const { status, reason, headers, framing } = event.head
       if (status === 101 && !this.#upgrading) throw unasked(this.info)
+      // Its challenge is for us, and would mean something else to the client.
+      if (status === 407 && this.#via !== undefined) throw refusedBy(this.#via, reason, this.info)
       this.#keepAlive = event.head.keepAlive && framing.kind !== "until-close" && status !== 101
       this.#queue = new BodyQueue(lengthOf(framing), () => this.#connection.bodyWanted())
       this.#head = { status, reason, headers }
@@ -149,6 +152,35 @@ export class Http1ServerStream implements ServerStream {
     this.#closed = true
     this.#connection.finished(this.#sent && this.#keepAlive)
   }
+}
+
+interface RequestLine {
+  readonly target: string
+  readonly host: string
+  readonly upgrade?: string
+  readonly proxyAuthorization?: string
+}
+
+function originForm({ path, authority, upgrade }: ServerRequestHead): RequestLine {
+  return { target: path, host: authority, ...(upgrade === undefined ? {} : { upgrade }) }
+}
+
+/** For a proxy (RFC 9112 section 3.2.2): where to is in the target, and Host says the same. */
+function absoluteForm({ path }: ServerRequestHead, via: string, { host, port }: ServerInfo): RequestLine {
+  const authority = formatAuthority(host, port, "http")
+  const authorization = proxyAuthorization(viaProxy(via))
+  return {
+    target: `http://${authority}${path === "*" ? "" : path}`,
+    host: authority,
+    ...(authorization === undefined ? {} : { proxyAuthorization: authorization }),
+  }
+}
+
+function refusedBy(via: string, reason: string, { host, port }: ServerInfo): FlowError {
+  const proxy = viaProxy(via)
+  const places = `request ${hostAndPort(host, port)} through ${hostAndPort(proxy.host, proxy.port)}`
+  const what = refusalOf(407, reason, proxy.credentials !== undefined)
+  return new FlowError("upstream", "proxy-refused", `${places}: ${what}`)
 }
 
 function unasked({ host, port }: ServerInfo): FlowError {

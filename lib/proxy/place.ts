@@ -1,6 +1,7 @@
 /**
  * Where a connection stands, and what a request on it therefore means: at our own address (absolute-form is a proxy
- * request, origin-form is the base-URL door), or inside a tunnel to one host.
+ * request, origin-form is the base-URL door), at a reverse listener (everything goes to one server), or inside a tunnel
+ * to one host.
  */
 
 import { isIP } from "node:net"
@@ -10,13 +11,25 @@ import { type Authority, defaultPort, formatAuthority, normalHost, parseAuthorit
 import type { ResolvedHead } from "./h1-client.ts"
 import type { H2RequestHead } from "./h2-head.ts"
 import { webSocketUpgradeFields } from "./h2-websocket.ts"
+import type { ReverseTarget } from "./mode.ts"
 import type { SelfGuard } from "./self.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { StreamRequestHead } from "./streams.ts"
 
 export type Place =
   | { readonly kind: "open" }
-  | { readonly kind: "tunnel"; readonly scheme: "http" | "https"; readonly host: string; readonly port: number }
+  | { readonly kind: "reverse"; readonly to: ReverseTarget }
+  | {
+      readonly kind: "tunnel"
+      readonly scheme: "http" | "https"
+      /** Empty where only the requests know it. */
+      readonly host: string
+      readonly port: number
+      /** The client was redirected here and knows of no proxy: Host is what it means. */
+      readonly byName?: boolean
+    }
+
+type Tunnel = Extract<Place, { kind: "tunnel" }>
 
 /** Paths below this at our own address are ours, and are never forwarded. */
 const OWN_PATH = /^\/\.llmproxy(?:[/?#]|$)/
@@ -24,16 +37,47 @@ const OWN_PATH = /^\/\.llmproxy(?:[/?#]|$)/
 /** Tells where a request goes. Throws a FlowError with the status that the client gets. */
 export function resolveHead(head: RequestHead, place: Place, settings: ProxySettings, self: SelfGuard): ResolvedHead {
   const absolute = /^([a-z][a-z0-9+.-]*):\/\//i.exec(head.target)
+  if (place.kind === "reverse") return reverse(head, absolute?.[0], place.to, settings)
   if (absolute !== null) {
     const resolved = absoluteForm(head, absolute[1]?.toLowerCase() ?? "", place)
     self.check(resolved.host, resolved.port)
     return { head: resolved, baseUrl: false }
   }
-  if (head.target !== "*" && !head.target.startsWith("/"))
-    throw new FlowError("client", "bad-target", "the request-target is neither a path nor an absolute URL")
+  checkPath(head.target)
   if (place.kind === "open") return baseUrlDoor(head, settings)
-  const { scheme, host, port } = place
-  return { head: streamHead(head, { scheme, host, port }, head.target), baseUrl: false }
+  const to = place.byName === true ? namedHost(head, place) : place
+  if (place.host === "") self.check(to.host, to.port)
+  return { head: streamHead(head, to, head.target), baseUrl: false }
+}
+
+function checkPath(target: string): void {
+  if (target !== "*" && !target.startsWith("/"))
+    throw new FlowError("client", "bad-target", "the request-target is neither a path nor an absolute URL")
+}
+
+/** A redirected request goes where Host says; without one, to the address that the client has connected to. */
+function namedHost(head: RequestHead, { scheme, host: address, port }: Tunnel): Tunnel {
+  const field = head.headers.get("host")
+  const named = field === undefined ? undefined : parseAuthority(field, port)
+  // The address tells the port as well; where only Host is known, Host tells both.
+  if (named !== undefined) return { kind: "tunnel", scheme, host: named.host, port: address === "" ? named.port : port }
+  if (address !== "") return { kind: "tunnel", scheme, host: address, port }
+  throw new FlowError("client", "no-host", "where this request was going is not known: it has no Host that is one")
+}
+
+/** At a reverse listener the client takes us for the server: whatever the form, one server gets it. */
+function reverse(
+  head: RequestHead,
+  scheme: string | undefined,
+  to: ReverseTarget,
+  { keepHostHeader }: ProxySettings,
+): ResolvedHead {
+  const target = scheme === undefined ? head.target : absolutePath(head, scheme.slice(0, -3).toLowerCase()).path
+  checkPath(target)
+  if (!keepHostHeader || !head.headers.has("host"))
+    head.headers.set("Host", formatAuthority(to.host, to.port, to.scheme))
+  const path = target === "*" ? "*" : joinPaths(to.base, target)
+  return { head: streamHead(head, to, path), baseUrl: false }
 }
 
 /**
@@ -47,6 +91,10 @@ export function resolveH2Head(
   self: SelfGuard,
 ): ResolvedHead {
   const { scheme = "http", authority, path = "/", protocol } = head
+  if (head.method === "CONNECT" && protocol === undefined) {
+    const message = `CONNECT ${authority} over HTTP/2: tunnels are opened over HTTP/1.1 here; have the client use it for its proxy`
+    throw new FlowError("client", "connect-over-http2", message, { status: 501 })
+  }
   if (protocol !== undefined && protocol !== "websocket") {
     const message = `an extended CONNECT for ${JSON.stringify(protocol)}: only websocket can be relayed`
     throw new FlowError("client", "bad-protocol", message, { status: 501 })
@@ -72,6 +120,16 @@ export function resolveH2Head(
  * tunnel the bytes still go where the tunnel goes: that is whom the client has connected to.
  */
 function absoluteForm(head: RequestHead, scheme: string, place: Place): StreamRequestHead {
+  const { authority, path } = absolutePath(head, scheme)
+  const to = place.kind === "tunnel" && place.host !== "" ? place : authority
+  return streamHead(head, to, path)
+}
+
+/** Takes an absolute URL apart, and makes Host say the same. */
+function absolutePath(
+  head: RequestHead,
+  scheme: string,
+): { authority: Authority & { scheme: "http" | "https" }; path: string } {
   if (scheme !== "http" && scheme !== "https")
     throw new FlowError("client", "bad-scheme", `requests for ${scheme}: URLs cannot be made here`)
   const rest = head.target.slice(scheme.length + 3)
@@ -81,8 +139,7 @@ function absoluteForm(head: RequestHead, scheme: string, place: Place): StreamRe
   if (authority === undefined)
     throw new FlowError("client", "bad-target", "the host of the request-target is not understood")
   setHost(head, authority, scheme)
-  const to = place.kind === "tunnel" ? place : ({ scheme, ...authority } as const)
-  return streamHead(head, to, originForm(head.method, end < 0 ? "" : rest.slice(end)))
+  return { authority: { scheme, ...authority }, path: originForm(head.method, end < 0 ? "" : rest.slice(end)) }
 }
 
 /** A Host line that says the same stays as it came. */

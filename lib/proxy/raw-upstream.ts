@@ -2,6 +2,7 @@
  * A connection of its own to an upstream, for bytes that are relayed unseen. It never enters the pool.
  */
 import type { Socket } from "node:net"
+import type { ClientConnection } from "./client-connection.ts"
 import type { ExchangeCore } from "./flow-state.ts"
 import type { Place } from "./place.ts"
 import { connectToRule } from "./target.ts"
@@ -9,13 +10,14 @@ import { connectToRule } from "./target.ts"
 /** Rejects with a FlowError. `sni`: the name for TLS, where the tunnel's inside is encrypted again. */
 export async function openTunnel(
   core: ExchangeCore,
+  { via, connectTo: wanted }: ClientConnection,
   place: Extract<Place, { kind: "tunnel" }>,
   sni: string | undefined,
 ): Promise<Socket> {
   const { scheme, host, port } = place
-  const connectTo = connectToRule(core.settings, host, port)
+  const connectTo = connectToRule(core.settings, host, port) ?? wanted
   const { verify } = core.settings
-  const target = { scheme, host, port, sni, connectTo, via: undefined, ca: undefined, verify }
+  const target = { scheme, host, port, sni, connectTo, via, ca: undefined, verify }
   const { socket } = await core.upstream.dial(target)
   return socket
 }

@@ -6,6 +6,7 @@ import { Headers } from "../headers.ts"
 import { formatAuthority } from "./authority.ts"
 import type { FlowState } from "./flow-state.ts"
 import type { Body, ServerStream, StreamResponseHead } from "./streams.ts"
+import type { Target } from "./target.ts"
 
 /** Bytes of a body that are kept for sending again. */
 const REPLAY_BYTES_MAX = 65_536
@@ -14,6 +15,7 @@ export class RequestSender {
   /** Resolves when every `informational` hook so far has run. */
   informed: Promise<void> | undefined
   #flow: FlowState
+  #target: Target
   #body: Body
   #stream: ServerStream | undefined
   /** Between two connections the pump waits, so that nothing is read that could not be kept. */
@@ -24,8 +26,9 @@ export class RequestSender {
   #ended = false
   #pumping = false
 
-  constructor(flow: FlowState) {
+  constructor(flow: FlowState, target: Target) {
     this.#flow = flow
+    this.#target = target
     this.#body = flow.request.outgoing()
   }
 
@@ -50,6 +53,7 @@ export class RequestSender {
         authority: request.headers.get("host") ?? formatAuthority(request.host, request.port, request.scheme),
         headers: request.headers,
         upgrade: client.head.upgrade,
+        via: this.#target.forward === true ? this.#target.via : undefined,
       },
       { length, hasBody },
     )

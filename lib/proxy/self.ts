@@ -2,7 +2,7 @@
  * Knows our own addresses, however they are spelt. A request that would reach the proxy itself is refused (508): it
  * would go round until something breaks, and a page behind the proxy must not be reached through it.
  */
-import { isIP } from "node:net"
+import { isIP, type Socket } from "node:net"
 import { networkInterfaces } from "node:os"
 import { FlowError } from "../errors.ts"
 import { canonicalAddress, hostAndPort } from "./authority.ts"
@@ -14,6 +14,8 @@ export interface ListeningAddress {
 
 export class SelfGuard {
   #listening: ListeningAddress[] = []
+  /** Near ends of connections that we have made: `address|port`. */
+  #dialled = new Set<string>()
 
   listen(address: ListeningAddress): void {
     this.#listening.push(address)
@@ -21,6 +23,18 @@ export class SelfGuard {
 
   clear(): void {
     this.#listening = []
+  }
+
+  /** Remembers a connection that we have made, until it has closed. */
+  dialled(socket: Socket): void {
+    const key = endKey(socket.localAddress ?? "", socket.localPort ?? 0)
+    this.#dialled.add(key)
+    socket.once("close", () => this.#dialled.delete(key))
+  }
+
+  /** Whether a client is the near end of a connection of our own, which something has led back to us. */
+  isOwnDial(address: string, port: number): boolean {
+    return this.#dialled.has(endKey(address, port))
   }
 
   /** Whether a connection to this address (an IP literal) and port would arrive at one of our listeners. */
@@ -36,6 +50,10 @@ export class SelfGuard {
     const address = loopbackName ? "127.0.0.1" : host
     if (isIP(address) !== 0 && this.isSelf(address, port)) throw loopError(host, port)
   }
+}
+
+function endKey(address: string, port: number): string {
+  return `${canonicalAddress(address)}|${port}`
 }
 
 export function loopError(host: string, port: number): FlowError {

@@ -15,11 +15,13 @@ import type { Lookup } from "./dial.ts"
 import type { ExchangeCore } from "./flow-state.ts"
 import { type ListenAddress, Listener } from "./listener.ts"
 import { MemoryBudget } from "./memory.ts"
+import { type Mode, REGULAR } from "./mode.ts"
 import { sendChild } from "./send.ts"
 import { Session } from "./session.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { ClientStream, ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
+import { loadTransparent, type OriginalDestination } from "./transparent.ts"
 import { Upstream } from "./upstream.ts"
 
 export interface ProxyServerOptions {
@@ -72,19 +74,27 @@ export class ProxyServer {
   }
 
   /** Listens and serves; resolves with the address and port. Rejects as Listener.listen does. */
-  async listen(host: string, port: number): Promise<ListenAddress> {
+  async listen(host: string, port: number, mode: Mode = REGULAR): Promise<ListenAddress> {
     const listener = new Listener(this.#options.log)
     await listener.listen(host, port)
-    this.serve(listener)
+    await this.serve(listener, mode)
     return listener.address
   }
 
-  /** Serves the clients of a listener that listens already. */
-  serve(listener: Listener): void {
+  /** Serves the clients of a listener that listens already. Never rejects. */
+  async serve(listener: Listener, mode: Mode = REGULAR): Promise<void> {
     const { host, port } = listener.address
     this.#listeners.push(listener)
     this.#upstream.self.listen({ address: host, port })
-    listener.serve((socket) => this.#accept(socket))
+    const destinationOf = mode.kind === "transparent" ? await this.#destinations() : undefined
+    listener.serve((socket) => this.#accept(socket, mode, destinationOf))
+  }
+
+  async #destinations(): Promise<OriginalDestination | undefined> {
+    const transparent = await loadTransparent()
+    if (transparent.kind === "kernel") return transparent.destinationOf
+    this.#options.log.warn(`--mode transparent: ${transparent.why}; hosts are known by SNI and Host alone`)
+    return undefined
   }
 
   /** Takes no more clients; resolves when open flows have ended or `graceMs` are over. */
@@ -108,11 +118,13 @@ export class ProxyServer {
     })
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, mode: Mode, destinationOf: OriginalDestination | undefined): void {
     if (!this.#isAdmitted(socket)) return
     const session = new Session(socket, {
       core: this.core,
       access: this.#access,
+      mode,
+      destinationOf,
       chain: () => this.#options.chain(),
       leaf: (name) => this.#options.leaf(name),
     })

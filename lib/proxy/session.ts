@@ -8,7 +8,6 @@ import type { SecureContext } from "node:tls"
 import { type HookChain, plainScope } from "../chain.ts"
 import { FlowError, messageOf } from "../errors.ts"
 import type { Headers } from "../headers.ts"
-import type { ConnectHookInfo, TlsHookInfo } from "../hooks.ts"
 import type { RequestHead } from "../http1/message.ts"
 import type { Access } from "./access.ts"
 import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
@@ -20,15 +19,24 @@ import { type ExchangeCore, FlowState } from "./flow-state.ts"
 import { authorise, refuse } from "./front-door.ts"
 import { Http1Client, writeRefusal } from "./h1-client.ts"
 import type { Http2Client } from "./h2-client.ts"
+import type { Mode } from "./mode.ts"
 import { type Peeked, peek } from "./peek.ts"
 import { type Place, resolveHead } from "./place.ts"
 import { openTunnel } from "./raw-upstream.ts"
+import { checkRedirected, firstHost, redirectedPlace } from "./redirected.ts"
+import { acceptSocks, type SocksRequest } from "./socks-server.ts"
 import { acceptTls } from "./tls.ts"
+import type { OriginalDestination } from "./transparent.ts"
 import { relay } from "./tunnel.ts"
+import { askHttpConnect, askTlsClientHello, isIgnored } from "./tunnel-hooks.ts"
 
 export interface SessionContext {
   readonly core: ExchangeCore
   readonly access: Access
+  /** Of the listener that the client came to. */
+  readonly mode: Mode
+  /** Where redirected clients were going, if the system tells. */
+  readonly destinationOf: OriginalDestination | undefined
   /** The chain for what begins now. */
   chain(): HookChain
   /** The certificate for a name; throws a FlowError. */
@@ -54,6 +62,7 @@ export class Session {
     this.socket = socket
     this.#context = context
     this.connection = new ClientConnection(socket)
+    if (context.mode.kind === "upstream") this.connection.via = context.mode.via
     socket.setNoDelay(true)
     // Sockets change hands below; an error that comes between two owners must not take the process down.
     socket.on("error", () => {})
@@ -64,7 +73,7 @@ export class Session {
     const { core } = this.#context
     try {
       await this.#hook("clientConnected")
-      await this.#serveOpen(this.socket, true)
+      await this.#serveMode()
     } catch (thrown) {
       this.socket.destroy()
       core.log.warn(`${hostAndPort(this.connection.address, this.connection.port)}: ${messageOf(thrown)}`)
@@ -89,8 +98,66 @@ export class Session {
     if (chain.has(name)) await chain.run(name, plainScope(this.#context.core.log), this.connection)
   }
 
-  /** At our own address. `tlsAllowed`: the client may begin TLS with us, once. */
-  async #serveOpen(socket: Socket, tlsAllowed: boolean): Promise<void> {
+  async #serveMode(): Promise<void> {
+    const { mode } = this.#context
+    if (mode.kind === "socks5") return this.#serveSocks()
+    if (mode.kind === "transparent") return this.#serveRedirected()
+    await this.#serveOpen(this.socket, mode.kind === "reverse" ? mode : { kind: "open" }, true)
+  }
+
+  /** SOCKS5: its handshake says where to; what follows is a tunnel. */
+  async #serveSocks(): Promise<void> {
+    const { core, access } = this.#context
+    const { address } = this.connection
+    const { clock } = core
+    const authenticate = (user: string, password: string) => access.authenticate(user, password, address)
+    const options = { clock, timeoutMs: core.settings.headerTimeoutMs }
+    let request: SocksRequest | undefined
+    let tunnel: Tunnel
+    let upstream: Socket | undefined
+    try {
+      request = await acceptSocks(this.socket, access.required ? { ...options, authenticate } : options)
+      const { host, port, user } = request
+      this.connection.user = user
+      tunnel = { kind: "tunnel", scheme: "http", host, port }
+      core.upstream.self.check(host, port)
+      // For what we only relay, the client hears at once whether the upstream can be reached.
+      if (this.#isIgnored(host, port)) upstream = await openTunnel(core, this.connection, tunnel, undefined)
+    } catch (thrown) {
+      if (!(thrown instanceof FlowError)) throw thrown
+      request?.refuse(thrown)
+      // Who just left has done nothing wrong, and wrong passwords have their line already.
+      const level = thrown.code === "gone" || thrown.code === "bad-credentials" ? "debug" : "warn"
+      core.log[level](`${address}: ${thrown.message}`)
+      return
+    }
+    request.accept()
+    if (upstream !== undefined) await this.#relay(this.socket, upstream)
+    else await this.#serveTunnel(this.socket, tunnel)
+  }
+
+  /** A client that was redirected here and knows nothing of us: the inside of a tunnel from its first byte on. */
+  async #serveRedirected(): Promise<void> {
+    const { socket, connection } = this
+    const { core, destinationOf } = this.#context
+    const { headerTimeoutMs, silentClientMs, transparentPort } = core.settings
+    const original = destinationOf?.(socket)
+    const silence = original === undefined ? {} : { silentMs: silentClientMs }
+    const peeked = await peek(socket, { clock: core.clock, timeoutMs: headerTimeoutMs, ...silence })
+    if (peeked.kind === "closed") return this.#closed(socket, peeked.why)
+    checkRedirected(connection, original, core.upstream.self)
+    connection.connectTo = original
+    const place = await redirectedPlace(peeked, original, transparentPort)
+    if (peeked.kind === "silent") return this.#serveSilent(socket, place)
+    const named = peeked.kind === "http" ? firstHost(peeked.bytes) : undefined
+    if (peeked.kind !== "http" || named === undefined || !this.#isIgnored(named, place.port))
+      return this.#serveSeen(socket, place, peeked)
+    socket.unshift(peeked.bytes)
+    await this.#relay(socket, await openTunnel(core, connection, { ...place, host: named }, undefined))
+  }
+
+  /** At an address that is ours to answer. `tlsAllowed`: the client may begin TLS with us, once. */
+  async #serveOpen(socket: Socket, place: Place, tlsAllowed: boolean): Promise<void> {
     const { core } = this.#context
     const peeked = await peek(socket, { clock: core.clock, timeoutMs: core.settings.headerTimeoutMs })
     if (peeked.kind === "closed") return this.#closed(socket, peeked.why)
@@ -99,11 +166,11 @@ export class Session {
       const name = hello.sni ?? canonicalAddress(this.socket.localAddress ?? "127.0.0.1")
       const tls = await this.#acceptTls(socket, hello, name)
       this.connection.tls = { sni: hello.sni, alpn: tls.alpnProtocol || undefined, version: tls.getProtocol() ?? "" }
-      return this.#serveOpen(tls, false)
+      return this.#serveOpen(tls, place, false)
     }
-    if (peeked.kind === "http2") return this.#serveHttp2(socket, { kind: "open" })
+    if (peeked.kind === "http2") return this.#serveHttp2(socket, place)
     // Whatever else this is, the parser has the right words for it.
-    await this.#serveHttp(socket, { kind: "open" }, peeked.kind === "http" ? peeked.bytes : undefined)
+    await this.#serveHttp(socket, place, peeked.kind === "http" ? peeked.bytes : undefined)
   }
 
   async #serveHttp(socket: Duplex, place: Place, first: Buffer | undefined): Promise<void> {
@@ -135,10 +202,6 @@ export class Session {
     }
   }
 
-  #authorise(place: Place, headers: Headers): Promise<FlowError | undefined> {
-    return authorise(this.#context.access, this.connection, place, headers)
-  }
-
   async #serveHttp2(socket: Duplex, place: Place): Promise<void> {
     const { startHttp2 } = await import("./session-http2.ts")
     const { client, serve } = startHttp2(socket, {
@@ -157,6 +220,10 @@ export class Session {
     await served
   }
 
+  #authorise(place: Place, headers: Headers): Promise<FlowError | undefined> {
+    return authorise(this.#context.access, this.connection, place, headers)
+  }
+
   /** CONNECT host:port (RFC 9110 section 9.3.6). */
   async #connect(client: Http1Client, head: RequestHead, place: Place): Promise<void> {
     const { core } = this.#context
@@ -164,16 +231,22 @@ export class Session {
     if (refusal !== undefined) return this.#refuseConnect(client, refusal)
     const authority = place.kind === "open" ? parseAuthority(head.target, 0) : undefined
     if (authority === undefined) {
-      const message = "CONNECT needs host:port, and cannot be used inside a tunnel"
-      return this.#refuseConnect(client, new FlowError("client", "bad-connect", message))
+      const isReverse = place.kind === "reverse"
+      const message = isReverse
+        ? "CONNECT is for proxies, and this address stands for one server"
+        : "CONNECT needs host:port, and cannot be used inside a tunnel"
+      const status = isReverse ? 405 : 400
+      return this.#refuseConnect(client, new FlowError("client", "bad-connect", message, { status }))
     }
     const { host, port } = authority
     try {
       core.upstream.self.check(host, port)
-      const unseen = (await this.#httpConnect(head, host, port)) || this.#isIgnored(host, port)
+      const { headers } = head
+      const asked = askHttpConnect(this.#context.chain(), core.log, this.connection, { host, port, headers })
+      const unseen = (await asked) || this.#isIgnored(host, port)
       const tunnel: Tunnel = { kind: "tunnel", scheme: "http", host, port }
       // For what we only relay, the client hears at once whether the upstream can be reached.
-      const upstream = unseen ? await openTunnel(core, tunnel, undefined) : undefined
+      const upstream = unseen ? await openTunnel(core, this.connection, tunnel, undefined) : undefined
       client.socket.write("HTTP/1.1 200 Connection Established\r\n\r\n", "latin1")
       const socket = client.detach()
       if (upstream !== undefined) await this.#relay(socket, upstream)
@@ -194,29 +267,6 @@ export class Session {
     client.close()
   }
 
-  /** Runs `httpConnect`; true when an addon wants the tunnel relayed unseen. */
-  async #httpConnect(head: RequestHead, host: string, port: number): Promise<boolean> {
-    const chain = this.#context.chain()
-    if (!chain.has("httpConnect")) return false
-    let unseen = false
-    let refusal: FlowError | undefined
-    const info: ConnectHookInfo = {
-      client: this.connection,
-      host,
-      port,
-      headers: head.headers,
-      refuse: (status, message) => {
-        refusal ??= new FlowError("addon", "refused", message, { status })
-      },
-      passthrough: () => {
-        unseen = true
-      },
-    }
-    await chain.run("httpConnect", plainScope(this.#context.core.log), info)
-    if (refusal !== undefined) throw refusal
-    return unseen
-  }
-
   /** Inside a tunnel, encrypted or not: TLS, HTTP, or bytes that are not ours to read. */
   async #serveTunnel(socket: Socket, place: Tunnel): Promise<void> {
     const { core } = this.#context
@@ -231,7 +281,8 @@ export class Session {
   async #serveSeen(socket: Socket, place: Tunnel, peeked: Peeked, dialled?: Socket): Promise<void> {
     const { kind } = peeked
     if (kind === "opaque" || (kind === "tls" && place.scheme === "https")) {
-      const upstream = dialled ?? (await openTunnel(this.#context.core, place, this.connection.tunnelSni))
+      const upstream =
+        dialled ?? (await openTunnel(this.#context.core, this.connection, place, this.connection.tunnelSni))
       return this.#relay(socket, upstream)
     }
     dialled?.destroy()
@@ -244,7 +295,7 @@ export class Session {
   /** The client waits: perhaps for the server to speak first. */
   async #serveSilent(socket: Socket, place: Tunnel): Promise<void> {
     const { core } = this.#context
-    const upstream = await openTunnel(core, place, this.connection.tunnelSni)
+    const upstream = await openTunnel(core, this.connection, place, this.connection.tunnelSni)
     const first = await firstToSpeak(socket, upstream, core.clock, core.settings.idleTimeoutMs)
     if (first === "server") return this.#relay(socket, upstream)
     const peeked: Peeked =
@@ -259,8 +310,8 @@ export class Session {
     const hello = await readHello(record)
     const name = hello.sni ?? place.host
     const foreign = hello.alpn.length > 0 && !hello.alpn.some((protocol) => OUR_ALPN.includes(protocol))
-    if (foreign || this.#isIgnored(name, place.port) || (await this.#tlsClientHello(hello, place))) {
-      return this.#relay(socket, await openTunnel(core, place, undefined))
+    if (foreign || this.#isIgnored(name, place.port) || (await this.#askTls(hello, place))) {
+      return this.#relay(socket, await openTunnel(core, this.connection, place, undefined))
     }
     const tls = await this.#acceptTls(socket, hello, name)
     this.connection.tls = { sni: hello.sni, alpn: tls.alpnProtocol || undefined, version: tls.getProtocol() ?? "" }
@@ -268,21 +319,9 @@ export class Session {
     await this.#serveTunnel(tls, { ...place, scheme: "https" })
   }
 
-  async #tlsClientHello(hello: ClientHello, place: Tunnel): Promise<boolean> {
-    const chain = this.#context.chain()
-    if (!chain.has("tlsClientHello")) return false
-    let unseen = false
-    const info: TlsHookInfo = {
-      client: this.connection,
-      ...hello,
-      host: place.host,
-      port: place.port,
-      passthrough: () => {
-        unseen = true
-      },
-    }
-    await chain.run("tlsClientHello", plainScope(this.#context.core.log), info)
-    return unseen
+  #askTls(hello: ClientHello, { host, port }: Tunnel): Promise<boolean> {
+    const { core } = this.#context
+    return askTlsClientHello(this.#context.chain(), core.log, this.connection, { host, port, hello })
   }
 
   #acceptTls(
@@ -302,10 +341,7 @@ export class Session {
   }
 
   #isIgnored(host: string, port: number): boolean {
-    const { ignoreHosts, allowHosts } = this.#context.core.settings
-    const text = `${host}:${port}`
-    if (ignoreHosts.some((pattern) => pattern.test(text))) return true
-    return allowHosts.length > 0 && !allowHosts.some((pattern) => pattern.test(text))
+    return isIgnored(this.#context.core.settings, this.connection, { host, port })
   }
 
   async #relay(socket: Duplex, upstream: Duplex): Promise<void> {

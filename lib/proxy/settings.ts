@@ -55,6 +55,10 @@ export interface ProxySettings {
   readonly upstreamIdleMs: number
   /** After CONNECT, a client that stays silent for this long may be waiting for the server to speak first. */
   readonly silentClientMs: number
+  /** At reverse listeners Host goes to the upstream as the client sent it. */
+  readonly keepHostHeader: boolean
+  /** Where redirected clients are sent whose destination the system does not tell. Undefined: 443 with TLS, else 80. */
+  readonly transparentPort: number | undefined
 }
 
 export const DEFAULT_SETTINGS: ProxySettings = {
@@ -79,4 +83,6 @@ export const DEFAULT_SETTINGS: ProxySettings = {
   upstreamConnections: 256,
   upstreamIdleMs: 30_000,
   silentClientMs: 300,
+  keepHostHeader: false,
+  transparentPort: undefined,
 }

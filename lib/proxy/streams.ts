@@ -75,6 +75,8 @@ export interface ServerRequestHead {
   readonly authority: string
   readonly headers: Headers
   readonly upgrade: string | undefined
+  /** The HTTP proxy that the connection leads to, where the request goes to it as such (absolute-form). */
+  readonly via?: string | undefined
 }
 
 /** Whether the upstream can have acted on the request: decides if it may be sent again. */

@@ -11,8 +11,10 @@ export interface Target {
   readonly sni: string | undefined
   /** Connect here instead of to host and port. */
   readonly connectTo: { readonly host: string; readonly port: number } | undefined
-  /** An HTTP proxy to go through, as it was given (credentials included). */
+  /** A proxy to go through, as it was given (credentials included). */
   readonly via: string | undefined
+  /** The proxy gets the requests themselves, in absolute-form, and is asked for no tunnel. */
+  readonly forward?: boolean
   /** PEM certificates to trust for this target besides the others. */
   readonly ca: string | undefined
   readonly verify: boolean
@@ -25,7 +27,7 @@ export function connectToRule(settings: ProxySettings, host: string, port: numbe
 }
 
 export function targetKey(target: Target): string {
-  const { scheme, host, port, sni, connectTo, via, ca, verify } = target
+  const { scheme, host, port, sni, connectTo, via, forward = false, ca, verify } = target
   const to = connectTo === undefined ? "" : `${connectTo.host}|${connectTo.port}`
-  return `${scheme}|${host}|${port}|${sni ?? ""}|${to}|${via ?? ""}|${ca ?? ""}|${verify}`
+  return `${scheme}|${host}|${port}|${sni ?? ""}|${to}|${via ?? ""}|${forward}|${ca ?? ""}|${verify}`
 }

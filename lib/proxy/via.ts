@@ -1,22 +1,76 @@
 /**
- * Goes through another HTTP proxy: CONNECT, its credentials, its answer (RFC 9110 section 9.3.6).
+ * Goes through another proxy: CONNECT, its credentials, its answer (RFC 9110 section 9.3.6), on TLS where the proxy
+ * wants that; SOCKS5 is via-socks.ts's. Requests that need no tunnel go to an HTTP proxy as they are, in absolute-form.
  */
-import type { Socket } from "node:net"
-import { FlowError, messageOf } from "../errors.ts"
+import { isIP, type Socket } from "node:net"
+import { connect as connectTls, type SecureContext, type TLSSocket } from "node:tls"
+import { FlowError, messageOf, systemCodeOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import type { HeadLimits, ResponseHead } from "../http1/message.ts"
 import { ResponseParser } from "../http1/parser.ts"
 import { hostAndPort } from "./authority.ts"
+import { parseVia, VIA_FORMS, type ViaProxy, viaForPeople } from "./via-address.ts"
 
-export interface ViaProxy {
-  readonly host: string
-  readonly port: number
-  /** `user:password`. */
-  readonly credentials: string | undefined
+/** Throws a FlowError for what is no proxy that can be used. */
+export function viaProxy(via: string): ViaProxy {
+  const proxy = parseVia(via)
+  if (proxy !== undefined) return proxy
+  throw new FlowError("addon", "bad-via", `via ${viaForPeople(via)}: no such proxy can be used; ${VIA_FORMS}`)
 }
 
 /** Asks the proxy at the other end of `socket` for a tunnel to `to`. Rejects with a FlowError when it says no; the caller closes. */
-export async function connectThroughProxy(
+export async function tunnelThrough(
+  socket: Socket,
+  proxy: ViaProxy,
+  to: { host: string; port: number },
+  limits: HeadLimits,
+): Promise<void> {
+  if (proxy.scheme !== "socks5") return connectThroughProxy(socket, proxy, to, limits)
+  const { socksThrough } = await import("./via-socks.ts")
+  return socksThrough(socket, proxy, to)
+}
+
+/** TLS with the proxy itself. Rejects with a FlowError; the caller closes. */
+export function secureProxy(
+  tcp: Socket,
+  { host, port }: ViaProxy,
+  tls: { readonly secureContext: SecureContext; readonly verify: boolean },
+): Promise<TLSSocket> {
+  const socket = connectTls({
+    socket: tcp,
+    host,
+    servername: isIP(host) === 0 ? host : "",
+    ALPNProtocols: ["http/1.1"],
+    rejectUnauthorized: tls.verify,
+    secureContext: tls.secureContext,
+  })
+  return new Promise((resolve, reject) => {
+    const fail = (why: string, cause?: unknown) => {
+      const message = `connect to the proxy ${hostAndPort(host, port)}: TLS failed: ${why}; the request was not sent`
+      reject(new FlowError("upstream", "proxy-tls-failed", message, { cause }))
+    }
+    // The listener stays: errors of later records must find one.
+    socket.on("error", (error) => fail(`${messageOf(error)} (${systemCodeOf(error) ?? "unknown"})`, error))
+    socket.once("close", () => fail("it closed the connection"))
+    socket.once("secureConnect", () => resolve(socket))
+  })
+}
+
+/** The value of Proxy-Authorization for a proxy that has credentials. */
+export function proxyAuthorization({ credentials }: ViaProxy): string | undefined {
+  if (credentials === undefined) return undefined
+  return `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString("base64")}`
+}
+
+/** What a status of the proxy means for who set it up. */
+export function refusalOf(status: number, reason: string, hasCredentials: boolean): string {
+  const said = `the proxy answered ${`${status} ${reason}`.trim()}`
+  if (status !== 407) return said
+  const advice = hasCredentials ? "its user or password is wrong" : "it wants credentials"
+  return `${said}: ${advice}; write them as http://user:password@host:port`
+}
+
+async function connectThroughProxy(
   socket: Socket,
   proxy: ViaProxy,
   to: { host: string; port: number },
@@ -24,8 +78,8 @@ export async function connectThroughProxy(
 ): Promise<void> {
   const authority = hostAndPort(to.host, to.port)
   const headers = new Headers({ Host: authority })
-  if (proxy.credentials !== undefined)
-    headers.set("Proxy-Authorization", `Basic ${Buffer.from(proxy.credentials).toString("base64")}`)
+  const authorization = proxyAuthorization(proxy)
+  if (authorization !== undefined) headers.set("Proxy-Authorization", authorization)
   // Written out here: the serializer drops Proxy-Authorization, which is right everywhere else.
   socket.write(`CONNECT ${authority} HTTP/1.1\r\n${headers.lines().join("\r\n")}\r\n\r\n`, "latin1")
   const fail = (code: string, what: string, cause?: unknown) => {
@@ -37,7 +91,7 @@ export async function connectThroughProxy(
   })
   if (head === undefined) throw fail("proxy-closed", "the proxy closed the connection")
   if (head.status >= 200 && head.status < 300) return
-  throw fail("proxy-refused", `the proxy answered ${head.status} ${head.reason}`)
+  throw fail("proxy-refused", refusalOf(head.status, head.reason, authorization !== undefined))
 }
 
 /** Undefined when the proxy closes before its answer is whole. Rejects when it answers no HTTP. */

@@ -69,7 +69,10 @@ test("what is wrong with the line is one line, and status 2", async (t) => {
     [["--flow-detail", "7"], "--flow-detail 7: flowDetail must be an integer from 0 to 4"],
     [["--set", "prot=1"], '--set prot: no such option; did you mean "port"?'],
     [["--base-upstream", "h"], "--base-upstream h: the upstream needs a scheme, for example https://h"],
-    [["-m", "socks5"], '--mode socks5: this version has only "regular"; say where to listen with -p and --host'],
+    [
+      ["-m", "sock5"],
+      "--mode sock5: there is no such mode; there are regular, reverse:URL, upstream:URL, socks5 and transparent",
+    ],
     [["-s", "none.ts"], "-s none.ts: no such addon"],
     [["--config", "none.yaml"], "config file"],
     [["--env-file", "none"], "--env-file"],
