@@ -22,19 +22,36 @@ export interface LoadResult {
   readonly errors: number
 }
 
-const BODY = JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "lorem ipsum ".repeat(165) }] })
+export const BODY = JSON.stringify({
+  model: "gpt-4o",
+  messages: [{ role: "user", content: "lorem ipsum ".repeat(165) }],
+})
 
-/** A request of some 2 kB, as SDKs write it. */
+/** As SDKs write them. */
+export const FIELDS = {
+  "user-agent": "bench/1.0",
+  accept: "application/json",
+  "accept-encoding": "gzip, deflate",
+  authorization: "Bearer bench",
+  "content-type": "application/json",
+  "x-stainless-lang": "js",
+  "x-stainless-retry-count": "0",
+  "content-length": String(BODY.length),
+}
+
+/** A request of some 2 kB. */
 function requestText({ host, originPort }: LoadTarget): string {
-  return (
-    `POST /v1/bench HTTP/1.1\r\nHost: ${host}:${originPort}\r\nUser-Agent: bench/1.0\r\nAccept: application/json\r\n` +
-    `Accept-Encoding: gzip, deflate\r\nAuthorization: Bearer bench\r\nContent-Type: application/json\r\n` +
-    `X-Stainless-Lang: js\r\nX-Stainless-Retry-Count: 0\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`
-  )
+  const fields = Object.entries(FIELDS).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `POST /v1/bench HTTP/1.1\r\nHost: ${host}:${originPort}\r\n${fields.join("")}\r\n${BODY}`
 }
 
 /** Opens a connection to the target, ready for requests. */
-export async function open(target: LoadTarget, context: SecureContext, host = target.host): Promise<TLSSocket> {
+export async function open(
+  target: LoadTarget,
+  context: SecureContext,
+  host = target.host,
+  alpn: readonly string[] = ["http/1.1"],
+): Promise<TLSSocket> {
   const tcp = connectTcp({ port: target.port, host: "127.0.0.1", noDelay: true })
   await once(tcp, "connect")
   if (target.connect) {
@@ -44,7 +61,7 @@ export async function open(target: LoadTarget, context: SecureContext, host = ta
     tcp.pause()
     tcp.removeAllListeners()
   }
-  const tls = connectTls({ socket: tcp, servername: host, secureContext: context })
+  const tls = connectTls({ socket: tcp, servername: host, secureContext: context, ALPNProtocols: [...alpn] })
   await once(tls, "secureConnect")
   tls.removeAllListeners("error")
   return tls

@@ -2,12 +2,13 @@
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
-/** Writes a configuration into `dir`; returns nginx's arguments. */
+/** Writes a configuration into `dir`; returns nginx's arguments. `http2`: spoken to clients; its upstream gets HTTP/1.1. */
 export function nginxArguments(
   dir: string,
   files: { cert: string; key: string; ca: string },
   port: number,
   originPort: number,
+  http2 = false,
 ): string[] {
   mkdirSync(dir, { recursive: true })
   const config = `
@@ -18,7 +19,7 @@ http {
   fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;
   upstream origin { server 127.0.0.1:${originPort}; keepalive 64; keepalive_requests 1000000; }
   server {
-    listen 127.0.0.1:${port} ssl; ssl_certificate ${files.cert}; ssl_certificate_key ${files.key};
+    listen 127.0.0.1:${port} ssl${http2 ? " http2" : ""}; ssl_certificate ${files.cert}; ssl_certificate_key ${files.key};
     keepalive_requests 1000000; proxy_buffering off; client_body_buffer_size 64k;
     location / {
       proxy_pass https://origin; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;

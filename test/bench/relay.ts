@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { connect, createSecureContext, TLSSocket } from "node:tls"
 
-const [certFile = "", keyFile = "", caFile = "", originPort = "0"] = process.argv.slice(2)
+const [certFile = "", keyFile = "", caFile = "", originPort = "0", alpn = "http/1.1"] = process.argv.slice(2)
 const serverContext = createSecureContext({ key: readFileSync(keyFile), cert: readFileSync(certFile) })
 const clientContext = createSecureContext({ ca: readFileSync(caFile) })
 
@@ -14,12 +14,13 @@ const server = createServer({ noDelay: true }, (socket) => {
   socket.on("error", () => socket.destroy())
   socket.once("data", () => {
     socket.write("HTTP/1.1 200 OK\r\n\r\n")
-    const client = new TLSSocket(socket, { isServer: true, secureContext: serverContext })
+    const client = new TLSSocket(socket, { isServer: true, secureContext: serverContext, ALPNProtocols: [alpn] })
     const upstream = connect({
       port: Number(originPort),
       host: "127.0.0.1",
       servername: "localhost",
       secureContext: clientContext,
+      ALPNProtocols: [alpn],
     })
     upstream.setNoDelay(true)
     client.pipe(upstream)

@@ -3,6 +3,7 @@
  * system, medians of three rounds. `npm run bench -- requests streams` runs those rows only. Linux.
  */
 import { writeFileSync } from "node:fs"
+import { http2Rows } from "./rows/http2.ts"
 import { requestRows } from "./rows/requests.ts"
 import { routingRows } from "./rows/routing.ts"
 import { firstConnectionRow, installRow, startRow } from "./rows/starts.ts"
@@ -15,6 +16,7 @@ const RESULTS = "bench-results.json"
 
 const SECTIONS: Record<string, (bench: Bench) => Promise<Row[]> | Row[]> = {
   requests: (bench) => requestRows(bench, ROUNDS),
+  http2: (bench) => http2Rows(bench, ROUNDS),
   streams: (bench) => streamRow(bench, ROUNDS),
   memory: (bench) => memoryRows(bench, ROUNDS),
   first: (bench) => firstConnectionRow(bench),

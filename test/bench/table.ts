@@ -12,7 +12,8 @@ export interface Row {
 export interface Goal {
   readonly text: string
   readonly ratio: number | undefined
-  readonly limit: number
+  /** Undefined: the design sets none; the ratio is told. */
+  readonly limit: number | undefined
 }
 
 export function median(values: readonly number[]): number {
@@ -38,6 +39,7 @@ export function printRow(row: Row): string {
     .map(([peer, value]) => `${peer} ${shown(value ?? 0)}`)
   const goals = row.goals.map(({ text, ratio: reached, limit }) => {
     if (reached === undefined) return `${text}: not measured here`
+    if (limit === undefined) return `${text}: ${reached.toFixed(2)}`
     return `${reached <= limit ? "met " : "MISSED "} ${text}: ${reached.toFixed(2)} (goal: at most ${limit})`
   })
   const errors = row.errors > 0 ? [`${row.errors} ERRORS`] : []

@@ -18,12 +18,20 @@ export interface Bench {
   readonly dir: string
   readonly origin: Peer
   readonly caFile: string
-  /** Starts a peer by name; undefined when the machine has it not. */
-  start(name: PeerName, addons?: readonly string[]): Promise<Started | undefined>
+  /** Starts a peer by name; undefined when the machine has it not, or when it does not speak what is asked. */
+  start(name: PeerName, addons?: readonly string[], spoken?: Spoken): Promise<Started | undefined>
   close(): Promise<void>
 }
 
 export type PeerName = "relay" | "nginx" | "llmproxy" | "http-mitm-proxy" | "mockttp" | "mitmdump"
+
+/** Protocols to the client and to the upstream. */
+export interface Spoken {
+  readonly client: "http/1.1" | "h2"
+  readonly upstream: "http/1.1" | "h2"
+}
+
+const HTTP1: Spoken = { client: "http/1.1", upstream: "http/1.1" }
 
 export interface Started {
   readonly peer: Peer
@@ -43,30 +51,40 @@ export async function makeBench(): Promise<Bench> {
   const node = (core: number, script: string, args: readonly string[]) =>
     startPeer(script, ...pinned(core, [process.execPath, join(BUILT, `${script}.mjs`), ...args]))
   const origin = await node(1, "origin", [files.cert, files.key])
-  const targetOf = (peer: Peer, connect: boolean, trust: string): Started => ({
+  const http2Origin = await node(1, "origin-http2", [files.cert, files.key])
+  type Start = (
+    addons: readonly string[],
+    spoken: Spoken,
+    originPort: number,
+  ) => Promise<(Omit<Started, "target"> & { target: Omit<LoadTarget, "originPort"> }) | undefined>
+  const targetOf = (peer: Peer, connect: boolean, trust: string) => ({
     peer,
-    target: { port: peer.port, connect, ca: trust, host: HOST, originPort: origin.port },
+    target: { port: peer.port, connect, ca: trust, host: HOST },
   })
-  const starters: Record<PeerName, (addons: readonly string[]) => Promise<Started | undefined>> = {
-    relay: async () =>
-      targetOf(await node(0, "relay", [files.cert, files.key, files.ca, String(origin.port)]), true, ca.certPem),
+  const starters: Record<PeerName, Start> = {
+    relay: async (_, spoken, port) => {
+      const alpn = spoken.client === spoken.upstream ? spoken.client : undefined
+      if (alpn === undefined) return undefined
+      return targetOf(await node(0, "relay", [files.cert, files.key, files.ca, String(port), alpn]), true, ca.certPem)
+    },
     llmproxy: async (addons) =>
       targetOf(await node(0, "peer-llmproxy", [join(dir, "ca"), files.ca, ...addons]), true, ca.certPem),
-    "http-mitm-proxy": async () => {
+    "http-mitm-proxy": async (_, { client, upstream }) => {
+      if (client === "h2" || upstream === "h2") return undefined
       const confdir = join(dir, "http-mitm-proxy")
       const peer = await node(0, "peer-http-mitm-proxy", [confdir, files.ca])
       return targetOf(peer, true, readFileSync(join(confdir, "certs/ca.pem"), "utf8"))
     },
-    mockttp: async () => {
+    mockttp: async (_, { client }) => {
       const ownCa = join(dir, "mockttp-ca.pem")
-      const peer = await node(0, "peer-mockttp", [ownCa, files.ca])
+      const peer = await node(0, "peer-mockttp", [ownCa, files.ca, client === "h2" ? "http2" : ""])
       return targetOf(peer, true, readFileSync(ownCa, "utf8"))
     },
-    nginx: async () => {
+    nginx: async (_, { client, upstream }, originPort) => {
       const binary = findProgram("nginx", "/usr/sbin/nginx")
-      if (binary === undefined) return undefined
+      if (binary === undefined || upstream === "h2") return undefined
       const port = await freePort()
-      const args = nginxArguments(join(dir, "nginx"), files, port, origin.port)
+      const args = nginxArguments(join(dir, "nginx"), files, port, originPort, client === "h2")
       const peer = await startPeer("nginx", ...pinned(0, [binary, ...args]), { port })
       await listening(port)
       return targetOf(peer, false, ca.certPem)
@@ -93,9 +111,14 @@ export async function makeBench(): Promise<Bench> {
     dir,
     origin,
     caFile: files.ca,
-    start: (name, addons = []) => starters[name](addons),
+    start: async (name, addons = [], spoken = HTTP1) => {
+      const originPort = spoken.upstream === "h2" ? http2Origin.port : origin.port
+      const started = await starters[name](addons, spoken, originPort)
+      return started === undefined ? undefined : { ...started, target: { ...started.target, originPort } }
+    },
     close: async () => {
       await origin.stop()
+      await http2Origin.stop()
       rmSync(dir, { recursive: true, force: true })
     },
   }
