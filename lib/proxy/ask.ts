@@ -5,10 +5,12 @@ import { FlowError } from "../errors.ts"
 import type { RouteSpec } from "../flow.ts"
 import { formatAuthority, normalHost, parseAuthority } from "./authority.ts"
 import type { FlowState } from "./flow-state.ts"
+import { Http2ServerStream } from "./h2-server-stream.ts"
+import { isWebSocket } from "./h2-websocket.ts"
 import type { Incoming } from "./incoming.ts"
 import { RequestSender } from "./request-sender.ts"
 import type { ServerStream, StreamResponseHead } from "./streams.ts"
-import { connectToRule, type Target } from "./target.ts"
+import { connectToRule, type Protocol, type Target } from "./target.ts"
 import { isForwarded } from "./via-address.ts"
 
 /** Fields that are good for one origin only. */
@@ -31,7 +33,7 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   flow.phase = "upstream"
   const target = targetOf(flow)
   const sender = new RequestSender(flow, target)
-  let stream = await open(flow, target, false)
+  let stream = await open(flow, target, undefined)
   let head: StreamResponseHead
   try {
     sender.start(stream)
@@ -39,7 +41,7 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   } catch (thrown) {
     if (flow.error !== undefined || !maySendAgain(stream, sender, thrown)) throw thrown
     sender.detach()
-    stream = await open(flow, target, true)
+    stream = await open(flow, target, stream)
     sender.start(stream)
     head = await stream.head()
   }
@@ -57,17 +59,23 @@ export async function ask(flow: FlowState): Promise<Incoming> {
 }
 
 /**
- * Only what a connection that had been idle can explain: it was reused, it ended before a byte of the answer, and
- * everything that was sent on it is still here. A timeout is no such thing: the upstream may be at work.
+ * Everything that was sent is still here, and either the upstream says that it has not looked at it (HTTP/2), or it is
+ * what a connection that had been idle explains: it was reused, and ended before a byte of the answer. A timeout is no
+ * such thing: the upstream may be at work.
  */
 function maySendAgain(stream: ServerStream, sender: RequestSender, thrown: unknown): boolean {
-  const ended = thrown instanceof FlowError && thrown.code === "cut"
-  return ended && stream.reused && stream.processed !== "yes" && sender.replayable
+  if (!(thrown instanceof FlowError) || !sender.replayable) return false
+  if (thrown.code === "refused") return stream.processed === "no"
+  if (stream instanceof Http2ServerStream) return false // It would have said so (RFC 9113 section 8.7).
+  return thrown.code === "cut" && stream.reused && stream.processed !== "yes"
 }
 
-async function open(flow: FlowState, target: Target, fresh: boolean): Promise<ServerStream> {
+/** `failed`: the stream on whose connection it is not to be. */
+async function open(flow: FlowState, target: Target, failed: ServerStream | undefined): Promise<ServerStream> {
   // A signal is made only where somebody may have to wait: reading `flow.signal` creates it.
-  const opening = flow.core.upstream.open(target, { fresh, signal: () => flow.signal })
+  const signal = () => flow.signal
+  const again = failed === undefined ? {} : { fresh: true, avoid: failed.info.id }
+  const opening = flow.core.upstream.open(target, { ...again, signal })
   const stream = await flow.orFail(opening).catch((thrown: unknown) => {
     // A flow that fails does not wait for the dial; what comes of it later is not used.
     opening.then(
@@ -122,8 +130,9 @@ function targetOf(flow: FlowState): Target {
     (sameHost && original.port === request.port ? connection.connectTo : undefined)
   const via = routeSpec?.via ?? connection.via
   const isDirect = connectTo === undefined && head.upgrade === undefined
-  return {
+  const target: Target = {
     scheme: request.scheme,
+    protocol: protocolOf(flow),
     host,
     port: request.port,
     sni: sameHost ? connection.tunnelSni : undefined,
@@ -133,6 +142,22 @@ function targetOf(flow: FlowState): Target {
     ca: routeSpec?.ca,
     verify: core.settings.verify,
   }
+  return withFitProtocol(flow, target)
+}
+
+/** A client that knows that its server speaks HTTP/2 without TLS says so by its own first bytes. */
+function protocolOf({ delivery, request, parent, routeSpec }: FlowState): Protocol {
+  const { connection, head } = delivery.client
+  const knows = head.version === "HTTP/2.0" && connection.tls === undefined && head.scheme === "http"
+  return knows && request.scheme === "http" && parent === undefined && routeSpec?.url === undefined ? "h2c" : "auto"
+}
+
+/** Absolute-form is HTTP/1.1's, and so are upgrades, but for WebSocket where a session takes it (RFC 8441). */
+function withFitProtocol({ delivery, core }: FlowState, target: Target): Target {
+  const { upgrade } = delivery.client.head
+  if (target.forward === true) return { ...target, protocol: "auto" }
+  if (upgrade === undefined || (isWebSocket(upgrade) && core.upstream.takesWebSockets(target))) return target
+  return { ...target, protocol: target.scheme === "https" ? "http/1.1" : "auto" }
 }
 
 function connectToOf(spec: RouteSpec | undefined): Target["connectTo"] {

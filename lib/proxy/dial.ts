@@ -22,6 +22,8 @@ export interface DialOptions {
   readonly head: HeadLimits
   readonly self: SelfGuard
   readonly trust: TrustStore
+  /** Protocols to offer in the TLS handshake (RFC 7301), best first. Default: HTTP/1.1. */
+  readonly alpn?: readonly string[]
   /** Resolves names. Default: the system's resolver. */
   readonly lookup?: Lookup | undefined
   /** The TLS session of an earlier connection to the same target. */
@@ -131,7 +133,7 @@ class Attempt {
       socket: tcp,
       host: name,
       servername: isIP(name) === 0 ? name : "",
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: [...(options.alpn ?? ["http/1.1"])],
       rejectUnauthorized: target.verify,
       secureContext: options.trust.context(target.ca),
       ...(options.session === undefined ? {} : { session: options.session }),

@@ -5,19 +5,22 @@ import type { Socket } from "node:net"
 import type { ClientConnection } from "./client-connection.ts"
 import type { ExchangeCore } from "./flow-state.ts"
 import type { Place } from "./place.ts"
-import { connectToRule } from "./target.ts"
+import { connectToRule, type Target } from "./target.ts"
 
-/** Rejects with a FlowError. `sni`: the name for TLS, where the tunnel's inside is encrypted again. */
+/**
+ * Rejects with a FlowError. `sni`: the name for TLS, where the tunnel's inside is encrypted again. Only what the
+ * client's own handshake agreed on is offered there, because the bytes inside will be that.
+ */
 export async function openTunnel(
   core: ExchangeCore,
-  { via, connectTo: wanted }: ClientConnection,
+  { via, connectTo: wanted, tls }: ClientConnection,
   place: Extract<Place, { kind: "tunnel" }>,
   sni: string | undefined,
 ): Promise<Socket> {
   const { scheme, host, port } = place
   const connectTo = connectToRule(core.settings, host, port) ?? wanted
   const { verify } = core.settings
-  const target = { scheme, host, port, sni, connectTo, via, ca: undefined, verify }
-  const { socket } = await core.upstream.dial(target)
+  const target: Target = { scheme, protocol: "auto", host, port, sni, connectTo, via, ca: undefined, verify }
+  const { socket } = await core.upstream.dial(target, tls?.alpn === undefined ? [] : [tls.alpn])
   return socket
 }

@@ -49,6 +49,8 @@ export interface ProxySettings {
   readonly stallTimeoutMs: number
   /** After this a waiting SSE client gets keep-alive comments. */
   readonly keepAliveMs: number
+  /** HTTP/2 is offered to upstreams. */
+  readonly upstreamHttp2: boolean
   /** Connections to one origin at a time; further requests wait. */
   readonly upstreamConnections: number
   /** An idle upstream connection is closed after this. */
@@ -80,6 +82,7 @@ export const DEFAULT_SETTINGS: ProxySettings = {
   connectTimeoutMs: 15_000,
   stallTimeoutMs: 900_000,
   keepAliveMs: 5_000,
+  upstreamHttp2: true,
   upstreamConnections: 256,
   upstreamIdleMs: 30_000,
   silentClientMs: 300,

@@ -3,8 +3,15 @@
  */
 import type { ProxySettings } from "./settings.ts"
 
+/**
+ * `auto`: what the TLS handshake agrees on, HTTP/1.1 without TLS. `http/1.1`: nothing else is offered. `h2c`: HTTP/2
+ * without TLS, by prior knowledge (RFC 9113 section 3.3), and HTTP/1.1 if the server has none.
+ */
+export type Protocol = "auto" | "http/1.1" | "h2c"
+
 export interface Target {
   readonly scheme: "http" | "https"
+  readonly protocol: Protocol
   readonly host: string
   readonly port: number
   /** The name for the TLS handshake and for the certificate; the host unless the client asked for another. */
@@ -27,7 +34,7 @@ export function connectToRule(settings: ProxySettings, host: string, port: numbe
 }
 
 export function targetKey(target: Target): string {
-  const { scheme, host, port, sni, connectTo, via, forward = false, ca, verify } = target
+  const { scheme, protocol, host, port, sni, connectTo, via, forward = false, ca, verify } = target
   const to = connectTo === undefined ? "" : `${connectTo.host}|${connectTo.port}`
-  return `${scheme}|${host}|${port}|${sni ?? ""}|${to}|${via ?? ""}|${forward}|${ca ?? ""}|${verify}`
+  return `${scheme}|${protocol}|${host}|${port}|${sni ?? ""}|${to}|${via ?? ""}|${forward}|${ca ?? ""}|${verify}`
 }

@@ -1,11 +1,15 @@
 /**
- * The pool of upstream connections, shared by all clients: reuse or dial, a limit per target, idle expiry.
- * What is sent again, and when, is exchange.ts's to decide; here `fresh` only asks for a new connection.
+ * The pool of upstream connections, shared by all clients: reuse or dial, a limit per target, idle expiry. HTTP/1.1
+ * connections carry one request at a time, HTTP/2 sessions those of all clients at once; the first dial tells which.
+ * What is sent again, and when, is ask.ts's to decide; here `fresh` only asks for another connection.
  */
 import type { Clock, Timer } from "../clock.ts"
 import { FlowError } from "../errors.ts"
+import { hostAndPort } from "./authority.ts"
 import { type Dialled, dial, type Lookup } from "./dial.ts"
 import { Http1Server } from "./h1-server.ts"
+import { Http2Server } from "./h2-server.ts"
+import { Origin } from "./origin.ts"
 import { SelfGuard } from "./self.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { ServerInfo, ServerStream } from "./streams.ts"
@@ -14,6 +18,13 @@ import { TrustStore } from "./trust-store.ts"
 
 /** TLS sessions that are kept for resumption. */
 const SESSIONS_MAX = 500
+/** Targets of which it is remembered what they speak. */
+const PROTOCOLS_MAX = 1_000
+/** How long a server without TLS may take to answer HTTP/2 in kind before it is asked in HTTP/1.1. */
+const H2C_ANSWER_MS = 3_000
+
+const HTTP1_ONLY: readonly string[] = ["http/1.1"]
+const HTTP2_OR_1: readonly string[] = ["h2", "http/1.1"]
 
 /** What the pool tells of connections, for the hooks. */
 export interface UpstreamEvents {
@@ -23,22 +34,23 @@ export interface UpstreamEvents {
   disconnected(info: ServerInfo): void
 }
 
-type Waiter = (connection: Http1Server | undefined) => void
-
-/** The connections to one target. */
-interface Origin {
-  /** The last one is the freshest, and is taken first. */
-  readonly idle: Http1Server[]
-  readonly waiting: Waiter[]
-  /** Connections that exist or are being made. */
-  count: number
+export interface OpenOptions {
+  /** On a connection that has carried nothing yet; over HTTP/2, another one than `avoid`. */
+  fresh?: boolean
+  /** The id of the connection that failed. */
+  avoid?: number
+  /** Gives up waiting for a connection. Read only when there is something to wait for. */
+  signal?: () => AbortSignal
 }
+
+type Connection = Http1Server | Http2Server
 
 export class Upstream {
   readonly self = new SelfGuard()
   #origins = new Map<string, Origin>()
-  #connections = new Set<Http1Server>()
+  #connections = new Set<Connection>()
   #sessions = new Map<string, Buffer>()
+  #protocols = new Map<string, "h1" | "h2">()
   #trust: TrustStore
   #sweep: Timer | undefined
   #closed = false
@@ -60,29 +72,33 @@ export class Upstream {
     return this.#connections.size
   }
 
-  /**
-   * A stream to `target`. Rejects with a FlowError; `signal` gives up waiting for a free connection.
-   * `fresh`: on a connection that has carried nothing yet.
-   */
-  async open(target: Target, options: { fresh?: boolean; signal?: () => AbortSignal } = {}): Promise<ServerStream> {
+  /** A stream to `target`. Rejects with a FlowError. */
+  async open(target: Target, options: OpenOptions = {}): Promise<ServerStream> {
     const key = targetKey(target)
-    const origin = this.#originOf(key)
+    const origin = this.#origins.get(key) ?? this.#addOrigin(key, target)
+    if (origin.speaks !== "h1") return this.#openShared(origin, target, options)
     const { fresh = false } = options
     const room = origin.count < this.#settings.upstreamConnections
     let free = fresh && room ? undefined : origin.idle.pop()
     if (free === undefined && room) {
       origin.count++
-      return this.#connect(key, origin, target)
+      return this.#connect(origin, target)
     }
-    free ??= await this.#wait(origin, options.signal?.())
-    if (free === undefined) return this.#connect(key, origin, target)
+    free ??= await origin.waiting.wait(options.signal?.())
+    if (free === undefined) return this.#connect(origin, target)
     if (fresh) {
       origin.count++ // Before the other one's place is given up, so that nobody takes it.
       free.destroy()
-      return this.#connect(key, origin, target)
+      return this.#connect(origin, target)
     }
     // It may have closed in the moment between.
     return free.closed ? this.open(target, options) : free.open()
+  }
+
+  /** Whether a session to `target` exists that takes WebSockets (RFC 8441). */
+  takesWebSockets(target: Target): boolean {
+    const sessions = this.#origins.get(targetKey(target))?.sessions ?? []
+    return sessions.length > 0 && sessions.every((session) => session.extendedConnect)
   }
 
   /** Closes every connection, busy ones too, and those that are being made. */
@@ -92,8 +108,8 @@ export class Upstream {
     for (const connection of [...this.#connections]) connection.destroy()
   }
 
-  /** A connection outside of the pool, the caller's own. Rejects with a FlowError. */
-  async dial(wanted: Target): Promise<Dialled> {
+  /** A connection outside of the pool, the caller's own. Rejects with a FlowError. `alpn`: what TLS offers. */
+  async dial(wanted: Target, alpn: readonly string[] = HTTP1_ONLY): Promise<Dialled> {
     const key = targetKey(wanted)
     const target = await this.#events.connecting(wanted)
     return dial(target, {
@@ -102,25 +118,54 @@ export class Upstream {
       head: this.#settings.head,
       self: this.self,
       trust: this.#trust,
+      alpn,
       lookup: this.#lookup,
       session: this.#sessions.get(key),
-      onSession: (session) => this.#keepSession(key, session),
+      onSession: (session) => keepLatest(this.#sessions, SESSIONS_MAX, key, session),
     })
   }
 
+  /** Where HTTP/2 is spoken, or may be. */
+  async #openShared(origin: Origin, target: Target, options: OpenOptions): Promise<ServerStream> {
+    const first = origin.pending.length === 0 // Whoever waits has come before.
+    const session = first ? origin.sessionWithRoom(options.avoid) : undefined
+    if (session !== undefined) return session.open()
+    if (origin.mayDial(this.#settings.upstreamConnections)) {
+      const stream = await this.#dialShared(origin, target)
+      return stream ?? this.open(target, options)
+    }
+    // If all that there is, is the one to be avoided, it is better than none.
+    const other = first && origin.dialling === 0 ? origin.sessionWithRoom(undefined) : undefined
+    const stream = other?.open() ?? (await origin.pending.wait(options.signal?.()))
+    return stream ?? this.open(target, options)
+  }
+
+  /** Undefined: no further connection can be had, but there are some to wait for. */
+  async #dialShared(origin: Origin, target: Target): Promise<ServerStream | undefined> {
+    origin.count++
+    origin.dialling++
+    try {
+      return await this.#connect(origin, target)
+    } catch (thrown) {
+      if (origin.sessions.length === 0) {
+        origin.pending.failAll(thrown) // They waited for this attempt; theirs would end no better.
+        throw thrown
+      }
+      origin.makeDo()
+      return undefined
+    } finally {
+      origin.dialling--
+      this.#settle(origin)
+    }
+  }
+
   /** Dials; the caller has counted the connection already. */
-  async #connect(key: string, origin: Origin, target: Target): Promise<ServerStream> {
-    const { socket, info } = await this.dial(target).catch((thrown) => {
-      this.#release(key, origin)
+  async #connect(origin: Origin, target: Target): Promise<ServerStream> {
+    const connection = await this.#make(origin, target).catch((thrown) => {
+      this.#release(origin)
       throw thrown
     })
-    const connection = new Http1Server(socket, info, {
-      clock: this.#clock,
-      head: this.#settings.head,
-      stallTimeoutMs: this.#settings.stallTimeoutMs,
-      onIdle: (idle) => this.#onIdle(origin, idle),
-      onClosed: (closed) => this.#onClosed(key, origin, closed),
-    })
+    const { info } = connection
     this.#connections.add(connection)
     try {
       await this.#events.connected(info)
@@ -129,72 +174,105 @@ export class Upstream {
       throw thrown
     }
     if (this.#closed) connection.destroy()
-    if (connection.closed)
-      throw new FlowError("upstream", "cut", `${info.host}:${info.port} closed the connection at once`)
-    return connection.open()
+    if (connection.closed || (connection instanceof Http2Server && connection.room === 0)) throw closedAtOnce(info)
+    const stream = connection.open()
+    if (connection instanceof Http2Server) origin.addSession(connection)
+    else origin.speaks = "h1"
+    keepLatest(this.#protocols, PROTOCOLS_MAX, origin.key, origin.speaks ?? "h1")
+    return stream
   }
 
-  #originOf(key: string): Origin {
-    const known = this.#origins.get(key)
-    if (known !== undefined) return known
-    const origin: Origin = { idle: [], waiting: [], count: 0 }
+  /** A connection of the kind that the server wants. */
+  async #make(origin: Origin, target: Target): Promise<Connection> {
+    const { protocol } = target
+    const alpn = this.#offersHttp2(target) ? HTTP2_OR_1 : HTTP1_ONLY
+    const dialled = await this.dial(target, alpn)
+    if (dialled.info.tls?.alpn === "h2") return this.#http2(origin, dialled)
+    if (protocol !== "h2c" || origin.speaks === "h1") return this.#http1(origin, dialled)
+    const session = await this.#http2(origin, dialled)
+    if (await session.speaks(H2C_ANSWER_MS)) return session
+    session.destroy()
+    return this.#http1(origin, await this.dial(target, alpn))
+  }
+
+  #http1(origin: Origin, { socket, info }: Dialled): Http1Server {
+    return new Http1Server(socket, info, {
+      clock: this.#clock,
+      head: this.#settings.head,
+      stallTimeoutMs: this.#settings.stallTimeoutMs,
+      onIdle: (idle) => this.#onIdle(origin, idle),
+      onClosed: (closed) => this.#onClosed(origin, closed),
+    })
+  }
+
+  async #http2(origin: Origin, { socket, info }: Dialled): Promise<Http2Server> {
+    const http2 = await import("node:http2")
+    if (socket.destroyed) throw closedAtOnce(info)
+    return new Http2Server(http2, socket, info, {
+      clock: this.#clock,
+      head: this.#settings.head,
+      stallTimeoutMs: this.#settings.stallTimeoutMs,
+      onRoom: (session) => this.#onRoom(origin, session),
+      onDraining: (session) => this.#onDraining(origin, session),
+      onClosed: (session) => this.#onClosed(origin, session),
+    })
+  }
+
+  #offersHttp2({ scheme, protocol }: Target): boolean {
+    return this.#settings.upstreamHttp2 && scheme === "https" && protocol === "auto"
+  }
+
+  #addOrigin(key: string, target: Target): Origin {
+    const may = this.#offersHttp2(target) || target.protocol === "h2c"
+    const origin = new Origin(key, may ? this.#protocols.get(key) : "h1")
     this.#origins.set(key, origin)
     return origin
   }
 
-  /** A connection that has become free, or undefined: the place of one that has gone, counted already. */
-  #wait(origin: Origin, signal: AbortSignal | undefined): Promise<Http1Server | undefined> {
-    return new Promise((resolve, reject) => {
-      const leave = () => {
-        const index = origin.waiting.indexOf(waiter)
-        if (index >= 0) origin.waiting.splice(index, 1)
-        reject(new FlowError("client", "client-gone", "the client left while it waited for a connection"))
-      }
-      const waiter: Waiter = (connection) => {
-        signal?.removeEventListener("abort", leave)
-        resolve(connection)
-      }
-      if (signal?.aborted === true) {
-        leave()
-        return
-      }
-      origin.waiting.push(waiter)
-      signal?.addEventListener("abort", leave, { once: true })
-    })
-  }
-
   /** Given to whoever waits longest, so that nobody who came later is served first. */
   #onIdle(origin: Origin, connection: Http1Server): void {
-    const waiter = origin.waiting.shift()
-    if (waiter !== undefined) {
-      waiter(connection)
-      return
-    }
+    if (origin.waiting.serve(() => connection)) return
     origin.idle.push(connection)
-    this.#sweep ??= this.#clock.after(this.#settings.upstreamIdleMs, () => this.#expire())
+    this.#expireLater()
   }
 
-  #onClosed(key: string, origin: Origin, connection: Http1Server): void {
-    this.#connections.delete(connection)
-    const index = origin.idle.indexOf(connection)
-    if (index >= 0) origin.idle.splice(index, 1)
-    this.#release(key, origin)
+  #onRoom(origin: Origin, session: Http2Server): void {
+    if (!origin.sessions.includes(session)) return
+    origin.servePending(this.#settings.upstreamConnections)
+    if (Number.isFinite(session.idleSince)) this.#expireLater()
+  }
+
+  /** The session finishes its streams; its place is free for another. */
+  #onDraining(origin: Origin, session: Http2Server): void {
+    if (!this.#connections.has(session)) return
+    origin.removeSession(session)
+    this.#release(origin)
+  }
+
+  #onClosed(origin: Origin, connection: Connection): void {
+    if (!this.#connections.delete(connection)) return
+    if (connection instanceof Http1Server) {
+      const index = origin.idle.indexOf(connection)
+      if (index >= 0) origin.idle.splice(index, 1)
+      this.#release(origin)
+    }
     this.#events.disconnected(connection.info)
   }
 
   /** A connection has gone, or was not made: its place passes on to whoever waits. */
-  #release(key: string, origin: Origin): void {
-    const waiter = origin.waiting.shift()
-    if (waiter !== undefined) {
-      waiter(undefined)
-      return
-    }
+  #release(origin: Origin): void {
+    if (origin.waiting.serve(() => undefined)) return
     origin.count--
-    this.#forgetIfEmpty(key, origin)
+    this.#settle(origin)
   }
 
-  #forgetIfEmpty(key: string, origin: Origin): void {
-    if (origin.count === 0 && origin.waiting.length === 0) this.#origins.delete(key)
+  #settle(origin: Origin): void {
+    origin.servePending(this.#settings.upstreamConnections)
+    if (origin.unused && this.#origins.get(origin.key) === origin) this.#origins.delete(origin.key)
+  }
+
+  #expireLater(): void {
+    this.#sweep ??= this.#clock.after(this.#settings.upstreamIdleMs, () => this.#expire())
   }
 
   /** Closes what has been idle for too long, and looks again as long as something is idle. */
@@ -203,17 +281,22 @@ export class Upstream {
     const before = this.#clock.monotonic() - this.#settings.upstreamIdleMs
     let left = false
     for (const origin of [...this.#origins.values()]) {
-      for (const connection of [...origin.idle]) {
+      for (const connection of [...origin.idle, ...origin.sessions]) {
         if (connection.idleSince <= before) connection.destroy()
-        else left = true
+        else left ||= Number.isFinite(connection.idleSince)
       }
     }
     if (left) this.#sweep = this.#clock.after(this.#settings.upstreamIdleMs / 2, () => this.#expire())
   }
+}
 
-  #keepSession(key: string, session: Buffer): void {
-    this.#sessions.delete(key)
-    if (this.#sessions.size >= SESSIONS_MAX) this.#sessions.delete(this.#sessions.keys().next().value ?? "")
-    this.#sessions.set(key, session)
-  }
+function closedAtOnce({ host, port }: ServerInfo): FlowError {
+  return new FlowError("upstream", "cut", `${hostAndPort(host, port)} closed the connection at once`)
+}
+
+/** Sets an entry as the newest; at `max` the oldest one goes. */
+function keepLatest<T>(map: Map<string, T>, max: number, key: string, value: T): void {
+  map.delete(key)
+  if (map.size >= max) map.delete(map.keys().next().value ?? "")
+  map.set(key, value)
 }

@@ -15,6 +15,7 @@ const YEAR_MS = 31_557_600_000
 function target(port: number, changes: Partial<Target> = {}): Target {
   return {
     scheme: "http",
+    protocol: "auto",
     host: "127.0.0.1",
     port,
     sni: undefined,

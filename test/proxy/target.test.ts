@@ -22,6 +22,7 @@ test("the first --connect-to rule that fits decides, and its empty parts stay as
 test("every part of a target is in its key", (t) => {
   const base: Target = {
     scheme: "http",
+    protocol: "auto",
     host: "a.test",
     port: 80,
     sni: undefined,

@@ -34,6 +34,7 @@ function makePool(t: Test, settings: Partial<ProxySettings> = {}, connected?: ()
 function targetOf(origin: ScriptedOrigin, changes: Partial<Target> = {}): Target {
   return {
     scheme: "http",
+    protocol: "auto",
     host: "127.0.0.1",
     port: origin.port,
     sni: undefined,
