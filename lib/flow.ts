@@ -281,10 +281,10 @@ export interface FlowSnapshot {
 export interface Flow {
   /** UUIDv7. */
   readonly id: string
-  /** The flow whose addon sent this one; for a turn of a conversation over WebSocket, the upgraded flow. */
+  /** The flow whose addon sent this one. */
   readonly parent: Flow | undefined
-  /** Which turn of its WebSocket's conversation with a model this flow is, from 1; undefined for every other flow. */
-  readonly turn: number | undefined
+  /** Set for a turn of a conversation with a model over WebSocket: the upgraded flow, and which of its turns, from 1. */
+  readonly turn: { readonly number: number; readonly socket: Flow } | undefined
   readonly client: ClientInfo
   /** Once a connection is there. */
   readonly server: UpstreamInfo | undefined

@@ -93,7 +93,7 @@ export class FlowState implements Flow, HookScope {
   answerUsage: Usage | undefined
   websocket: WebSocketState | undefined
   /** See Flow.turn. */
-  turn: number | undefined
+  turn: Flow["turn"]
   /** How this flow's upstream is asked, where not by a request of its own: a turn's is a message. */
   asking: ((flow: FlowState) => Promise<Incoming>) | undefined
   /** What was spent beside that: see `addUsage`. */

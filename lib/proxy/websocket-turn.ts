@@ -1,5 +1,5 @@
 /**
- * One turn of a conversation over a WebSocket: a child flow, the client's end of it, and its upstream. What the server
+ * One turn of a conversation over a WebSocket: its flow, the client's end of it, and its upstream. What the server
  * says comes to the exchange as server-sent events, one a message; what the exchange sends to the client becomes
  * messages again. An event that passes untouched is the very message that came.
  */
@@ -20,7 +20,8 @@ import type { SocketLines } from "./websocket-turns.ts"
 const UPGRADE_FIELD = /^(connection|upgrade|sec-websocket-.*)$/
 
 export interface TurnOptions {
-  readonly parent: FlowState
+  /** The upgraded flow. */
+  readonly socket: FlowState
   readonly lines: SocketLines
   readonly dialect: SocketDialect
   /** See Flow.turn. */
@@ -62,19 +63,19 @@ export class Turn {
   #wake = () => {}
 
   constructor(options: TurnOptions) {
-    const { parent, dialect, number, lane } = options
+    const { socket, dialect, number, lane } = options
     this.#options = options
     this.lane = lane
     this.decided = new Promise((resolve) => {
       this.#decide = resolve
     })
     this.#client = new TurnClient(options, () => this.#settle())
-    this.flow = new FlowState(parent.core, this.#client, parent.chain, parent)
+    this.flow = new FlowState(socket.core, this.#client, socket.chain, undefined)
     this.flow.dialect = dialect.dialect
-    this.flow.turn = number
+    this.flow.turn = { number, socket }
     this.flow.asking = () => this.#ask()
     this.flow.onFail((reason) => this.#stop(reason))
-    this.#release = parent.onFail((reason) => this.flow.fail(reason))
+    this.#release = socket.onFail((reason) => this.flow.fail(reason))
   }
 
   /** A message of the server's. Resolves when the exchange has done with it. */
@@ -115,14 +116,14 @@ export class Turn {
 
   async #ask(): Promise<Incoming> {
     const { flow } = this
-    const { message, lines, parent } = this.#options
+    const { message, lines, socket } = this.#options
     if (this.#leaves()) {
       this.#settle()
       flow.request.replace(requestWithoutSocket(flow.request.bytes))
       return ask(flow)
     }
     flow.phase = "upstream"
-    flow.server = parent.server === undefined ? undefined : { ...parent.server, reused: true }
+    flow.server = socket.server === undefined ? undefined : { ...socket.server, reused: true }
     this.#asked = true
     if (message !== undefined) {
       if (flow.request.edited) message.text = flow.request.text
@@ -210,9 +211,9 @@ class TurnClient implements ClientStream {
   #status = 0
   #over = false
 
-  constructor({ parent, lines, dialect, body }: TurnOptions, onRespond: () => void) {
-    const { client } = parent.delivery
-    const { scheme, host, port, path, headers } = parent.request
+  constructor({ socket, lines, dialect, body }: TurnOptions, onRespond: () => void) {
+    const { client } = socket.delivery
+    const { scheme, host, port, path, headers } = socket.request
     this.connection = client.connection
     this.baseUrl = client.baseUrl
     this.body = new BufferBody(body)
@@ -264,7 +265,7 @@ class TurnClient implements ClientStream {
     for (const { data } of new SseDecoder().feed(Buffer.from(event))) this.#say(data)
   }
 
-  /** The connection's end reaches the turn through its parent. */
+  /** The connection's end reaches the turn through the upgraded flow. */
   onAbort(): void {}
 
   tunnel(): Duplex {

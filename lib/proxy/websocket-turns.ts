@@ -1,8 +1,8 @@
 /**
- * A conversation with a model over a WebSocket, turn by turn. Each turn is a child flow that the exchange serves like any
+ * A conversation with a model over a WebSocket, turn by turn. Each turn is a flow that the exchange serves like any
  * other, so that every hook, route, hold and transform works in it: its request's body is the message that asked, its
  * answer a stream whose events are the server's messages (websocket-turn.ts). A flow fires `llmResponse` once, which is
- * why one flow could not carry them all.
+ * why one flow could not carry them all. It has no parent: a parent means that an addon has asked.
  *
  * The client's messages wait until the turn that one of them began has asked its upstream, the server's until the turn
  * has taken the one before: order is kept, and a slow client slows its server down.
@@ -86,7 +86,7 @@ export class SocketTurns {
     this.#count += 1
     const forget = (turn: Turn) => this.#forget(turn)
     const options = {
-      parent: this.#flow,
+      socket: this.#flow,
       lines: this.#lines,
       dialect: this.#dialect,
       number: this.#count,

@@ -4,6 +4,7 @@
 import { test } from "tap"
 import type { WebSocket } from "ws"
 import type { Completion, Delta, Flow } from "../../lib/flow.ts"
+import { openaiResponses } from "../../lib/llm/openai-responses.ts"
 import { addon, answer, CHAT, chatEvent, FINISH, origin, recorder, sseAnswer, until } from "../helpers/proxy-host.ts"
 import { type SocketHost, startSocketHost } from "../helpers/websocket-host.ts"
 
@@ -35,6 +36,14 @@ function responsesServer(asked: string[]): (socket: WebSocket) => void {
     })
 }
 
+/** An answer as a completion. */
+function readAnswerOf(text: string): { completion: Completion } {
+  const output = [{ type: "message", role: "assistant", content: [{ type: "output_text", text }] }]
+  const answered = openaiResponses.parseAnswer({ id: "resp_2", object: "response", status: "completed", output })
+  if (answered?.completion === undefined) throw new Error("no answer")
+  return answered
+}
+
 /** Every message up to the one that ends the turn. */
 async function turn({ next }: { next(): Promise<string | Buffer> }): Promise<string[]> {
   const messages: string[] = []
@@ -62,7 +71,7 @@ test("each turn is a flow with its own hooks, and every byte of both sides stays
   const flows = new Set<Flow>()
   const note = (name: string) => (flow: Flow) => {
     flows.add(flow)
-    hooks.push(`${flow.turn ?? "socket"} ${name}`)
+    hooks.push(`${flow.turn?.number ?? "socket"} ${name}`)
   }
   const watch = addon("watch", {
     requestHeaders: note("requestHeaders"),
@@ -70,7 +79,7 @@ test("each turn is a flow with its own hooks, and every byte of both sides stays
       note(`llmRequest ${flow.llm.dialect} ${flow.llm.request.model} ${flow.llm.request.stream}`)(flow)
     },
     llmDelta(flow, delta: Delta) {
-      if (delta.type === "text") hooks.push(`${flow.turn} ${delta.text}`)
+      if (delta.type === "text") hooks.push(`${flow.turn?.number} ${delta.text}`)
     },
     llmResponse(flow, completion) {
       completions.push(completion)
@@ -120,7 +129,7 @@ test("each turn is a flow with its own hooks, and every byte of both sides stays
     ],
   )
   const [socket, ...turns] = [...flows]
-  t.ok(turns.every(({ parent }) => parent === socket))
+  t.ok(turns.every(({ turn, parent }) => turn?.socket === socket && parent === undefined))
   t.equal(new Set([...flows].map(({ id }) => id)).size, 3)
   t.equal(turns[0]?.request.headers.get("upgrade"), undefined)
 })
@@ -144,11 +153,13 @@ test("an edited request leaves edited, all else of it as it was", async (t) => {
 })
 
 test("an addon answers a turn itself: with an error that clients read, or with a completion as events", async (t) => {
+  const { completion: canned } = readAnswerOf("canned")
   const refuse = addon("refuse", {
     llmRequest(flow) {
       const { input } = flow.llm.request.body
       if (input === "a") flow.respond({ status: 429, text: "budget spent" })
       if (input === "c") flow.kill("no")
+      if (input === "d") flow.respond({ completion: canned })
     },
   })
   const asked: string[] = []
@@ -162,6 +173,8 @@ test("an addon answers a turn itself: with an error that clients read, or with a
   client.socket.send(ask("c"))
   const [killed = ""] = await turn(client)
   t.match(JSON.parse(killed), { type: "error", error: { code: "killed" } })
+  client.socket.send(ask("d"))
+  t.equal(textOf(await turn(client)), "canned")
   t.equal(asked.length, 1, "the server has heard of one")
   await quiet(host, client)
 })
@@ -223,7 +236,7 @@ test("error events fire llmError, a connection that ends in a turn fires llmResp
   const reasons: string[] = []
   const watch = addon("watch", {
     llmResponse: (_flow, { finishReason, text }) => void reasons.push(`${finishReason.unified} ${text}`),
-    error: (flow, { code }) => void reasons.push(`${flow.turn ?? "socket"} ${code}`),
+    error: (flow, { code }) => void reasons.push(`${flow.turn?.number ?? "socket"} ${code}`),
   })
   const serve = (socket: WebSocket) =>
     socket.on("message", () => {
@@ -242,14 +255,14 @@ test("error events fire llmError, a connection that ends in a turn fires llmResp
 test("a held answer is replaced, a transformed one is written anew, and later messages still arrive compressed", async (t) => {
   const change = addon("change", {
     responseHeaders(flow) {
-      if (flow.turn === 1) flow.response?.hold()
-      if (flow.turn === 2)
+      if (flow.turn?.number === 1) flow.response?.hold()
+      if (flow.turn?.number === 2)
         flow.response?.transformDeltas((delta) =>
           delta.type === "text" ? { ...delta, text: delta.text.toUpperCase() } : delta,
         )
     },
     llmResponse(flow) {
-      if (flow.turn === 1) flow.respond({ completion: { ...flow.llm.completion, text: "x" } as Completion })
+      if (flow.turn?.number === 1) flow.respond({ completion: readAnswerOf("another").completion })
     },
     llmRequest() {},
   })
@@ -259,7 +272,7 @@ test("a held answer is replaced, a transformed one is written anew, and later me
   const host = await startSocketHost(t, { addons: [change], serve, server: { perMessageDeflate } })
   const client = await host.client({ perMessageDeflate }, PATH)
   for (const [input, expected] of [
-    ["one", "one!"],
+    ["one", "another"],
     ["two", "TWO!"],
     ["three", "three!"],
   ] as const) {
@@ -289,7 +302,7 @@ test("realtime: a turn that was asked for and one that the server began are read
   const watch = addon("watch", {
     llmRequest: (flow) => void models.push(`${flow.llm.dialect} ${flow.llm.request.model}`),
     llmResponse: (flow, { text, usage, toolCalls }) =>
-      void completions.push([flow.turn, text, usage.totalTokens, usage.cachedTokens, toolCalls]),
+      void completions.push([flow.turn?.number, text, usage.totalTokens, usage.cachedTokens, toolCalls]),
   })
   const usage = { total_tokens: 9, input_tokens: 4, output_tokens: 5, input_token_details: { cached_tokens: 3 } }
   const serve = (socket: WebSocket) => {
