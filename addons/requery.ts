@@ -8,6 +8,7 @@
  */
 import { type AddonContext, type Completion, defineAddon, type Flow, type LlmFlow, type Usage } from "llmproxy"
 import { type Again, type Asked, askCloud, askedOf, askLocal, cloudFields } from "./requery/ask-again.ts"
+import { costOf, costOfPart } from "./requery/cost.ts"
 import { type Demand, demandOf } from "./requery/demand.ts"
 import { type ChosenGuard, chosenGuards, Said } from "./requery/guards.ts"
 import { Schemas } from "./requery/json-answer.ts"
@@ -15,6 +16,8 @@ import { OPTIONS } from "./requery/options.ts"
 import { type Watch, watch } from "./requery/watch.ts"
 
 const WAITING = "asking the local host again"
+/** In an answer's head: how often was asked again, and the guard that the last time was for. */
+const FIELD = "x-llmproxy-requery"
 
 export default defineAddon({
   name: "requery",
@@ -33,6 +36,17 @@ export default defineAddon({
 /** What is wrong with an answer. */
 interface Finding extends ChosenGuard {
   readonly why: string
+}
+
+/** Of an attempt; undefined where it cannot be told. */
+type Cost = Promise<Usage | undefined> | undefined
+
+/** One more time. */
+interface Attempt {
+  readonly finding: Finding
+  /** From 1 on. */
+  readonly count: number
+  readonly toCloud: boolean
 }
 
 /** How a flow's answer is looked at. */
@@ -88,7 +102,7 @@ class Requery {
     const finding = this.#findingIn(flow, plan, said)
     if (!plan.holds) return
     if (finding !== undefined) await this.#askAgain(flow, plan, finding)
-    else this.#mend(flow, plan, said)
+    else this.#mend(flow, plan, said, completion)
   }
 
   /** What the first guard that acts has found; what others have found is only said. */
@@ -106,40 +120,61 @@ class Requery {
   async #askAgain(flow: LlmFlow, plan: Plan, first: Finding): Promise<void> {
     const { options, clock } = this.#context
     const end = clock.monotonic() + options.deadlineMs
+    const { completion } = flow.llm
+    // Counted alongside: nobody is asked later for it.
+    const costs = [completion === undefined ? undefined : costOf(flow, completion, this.#context.tokens)]
     const rejections = new Map<string, number>()
     let finding = first
-    for (let attempt = 1; attempt <= options.attempts; attempt++) {
+    let count = 0
+    while (count < options.attempts) {
       const before = rejections.get(finding.guard.name) ?? 0
       const left = end - clock.monotonic()
       if (before >= finding.attempts || left <= 0) break
       rejections.set(finding.guard.name, before + 1)
-      const isLast = attempt === options.attempts || before + 1 === finding.attempts
+      count += 1
+      const isLast = count === options.attempts || before + 1 === finding.attempts
       const toCloud = isLast && options.escalate && cloudFields(flow, options.cloudKey) !== undefined
-      const again = await this.#send(flow, finding, attempt, toCloud, left)
-      const next = await this.#accept(flow, plan, again, { finding, attempt, toCloud })
+      const attempt = { finding, count, toCloud }
+      const again = await this.#send(flow, attempt, left)
+      const next = await this.#accept(flow, plan, again, attempt, costs)
       if (next === undefined) return
       finding = next
     }
-    this.#refuse(flow, finding)
+    // The record keeps the first answer, and what that one's host said of its cost.
+    if (completion?.usage.source !== "none") costs.shift()
+    await this.#addUp(flow, costs)
+    this.#refuse(flow, finding, count)
   }
 
-  #send(flow: LlmFlow, { guard }: Finding, attempt: number, toCloud: boolean, timeoutMs: number): Promise<Again> {
-    const cloud = toCloud ? cloudFields(flow, this.#context.options.cloudKey) : undefined
-    if (cloud !== undefined) return askCloud(flow, cloud, guard.nudge, timeoutMs)
+  async #addUp(flow: LlmFlow, costs: readonly Cost[]): Promise<void> {
+    for (const cost of await flow.waitFor(Promise.all(costs))) if (cost !== undefined) flow.addUsage(cost)
+  }
+
+  #send(flow: LlmFlow, { finding, count, toCloud }: Attempt, timeoutMs: number): Promise<Again> {
+    const { cloudKey, cloudModel: model } = this.#context.options
+    const { guard } = finding
+    const headers = toCloud ? cloudFields(flow, cloudKey) : undefined
+    if (headers !== undefined) return askCloud(flow, { headers, model }, guard.nudge, timeoutMs)
     flow.keepAlive(WAITING)
     const asked = this.#asked.get(flow) ?? askedOf(flow)
-    return askLocal(flow, asked, { nudge: guard.nudge, warmer: guard.warmer * attempt }, timeoutMs)
+    return askLocal(flow, asked, { nudge: guard.nudge, warmer: guard.warmer * count }, timeoutMs)
   }
 
   /** Hands on an answer that passes; of another, what is wrong with it. */
   async #accept(
     flow: LlmFlow,
     plan: Plan,
-    { answer, looped }: Again,
-    { finding, attempt, toCloud }: { finding: Finding; attempt: number; toCloud: boolean },
+    { answer, looped, said: part }: Again,
+    attempt: Attempt,
+    costs: Cost[],
   ): Promise<Finding | undefined> {
+    const { finding, count, toCloud } = attempt
+    const { tokens } = this.#context
     if (answer.failure !== undefined) {
       answer.abort()
+      // A host that refused has done no work.
+      const hasWorked = answer.status >= 200 && answer.status < 400
+  if (hasWorked) costs.push(costOfPart(flow, part, tokens))
       const why = looped ? "the answer goes round in circles" : answer.failure.message
       note(flow, finding, why)
       return { ...finding, why }
@@ -147,51 +182,53 @@ class Requery {
     const completion = await answer.completion()
     const said = new Said(completion, plan.demand, this.#schemas)
     const next = isText(completion) ? this.#findingIn(flow, plan, said) : undefined
+    const cost = costOf(flow, completion, tokens)
     if (next !== undefined) {
       answer.abort()
+      costs.push(cost)
       return next
     }
-    const times = attempt === 1 ? "once" : `${attempt} times`
+    await this.#addUp(flow, costs)
+    const times = count === 1 ? "once" : `${count} times`
     flow.route({ name: toCloud ? "cloud" : "local", reason: `asked again ${times}: ${finding.why}` })
-    flow.metadata["requery.accepted"] = { attempt, from: toCloud ? "cloud" : "local" }
-    const inputTokens = flow.llm.completion?.usage.inputTokens
-    const usage = (whole: Completion) => this.#usageOf(whole, inputTokens)
-    if (!isText(completion) || !this.#mend(flow, plan, said)) flow.respond(answer, { usage })
+    flow.metadata["requery.accepted"] = { attempt: count, from: toCloud ? "cloud" : "local" }
+    const usage = (await flow.waitFor(cost)) ?? completion.usage
+    if (!isText(completion) || !this.#mend(flow, plan, said, { ...completion, usage }, attempt))
+      flow.respond(answer, { usage, headers: fieldsOf(attempt) })
     return undefined
   }
 
   /** Gives the client the JSON alone, where prose, a fence or a small fault stood around it. */
-  #mend(flow: LlmFlow, { guards }: Plan, said: Said): boolean {
+  #mend(flow: LlmFlow, { guards }: Plan, said: Said, completion: Completion, attempt?: Attempt): boolean {
     const acts = guards.some(({ guard, mode }) => guard.name === "json" && mode !== "observe")
     const text = acts && typeof said.json !== "string" ? said.json.mended : undefined
-    const [choice] = said.completion.choices
+    const [choice] = completion.choices
     if (text === undefined || choice === undefined) return false
     flow.metadata["requery.mended"] = true
     // Its getters become values here, and follow the one choice.
-    flow.respond({ completion: { ...said.completion, text, choices: [{ ...choice, text }] } })
+    const mended = { ...completion, text, choices: [{ ...choice, text }] }
+    flow.respond({ completion: mended, ...(attempt === undefined ? {} : { headers: fieldsOf(attempt) }) })
     return true
   }
 
   /** Every attempt was of no use, and none of it is for the client. */
-  #refuse(flow: LlmFlow, { guard, why }: Finding): void {
+  #refuse(flow: LlmFlow, finding: Finding, count: number): void {
+    const { guard, why } = finding
     const message =
       `llmproxy: the local host's answer was rejected (${guard.name}: ${why}), and asking again did not help. ` +
       "Use a larger model, or take this guard out of requery.guards."
     this.#context.log.warn(message)
     flow.respond({
       status: 502,
-      headers: { "x-should-retry": "false" },
+      headers: { "x-should-retry": "false", ...fieldsOf({ finding, count }) },
       error: { code: "answer_rejected", message, type: "api_error" },
     })
   }
+}
 
-  /** For an answer that came without usage. */
-  async #usageOf({ text, reasoning }: Completion, inputTokens: number | undefined): Promise<Usage> {
-    const outputTokens = await this.#context.tokens.countText(reasoning + text)
-    const totalTokens = inputTokens === undefined ? undefined : inputTokens + outputTokens
-    const unknown = { cachedTokens: undefined, reasoningTokens: undefined }
-    return { inputTokens, outputTokens, totalTokens, ...unknown, source: "counted" }
-  }
+/** A structured field (RFC 9651): an integer and its parameter. */
+function fieldsOf({ finding, count }: Pick<Attempt, "finding" | "count">): Record<string, string> {
+  return { [FIELD]: `${count};guard=${finding.guard.name}` }
 }
 
 /** A loop can be stopped in any stream, an empty list only where the answer is held back. */

@@ -54,6 +54,8 @@ export interface Again {
   readonly answer: Answer
   /** It was stopped because it went round in circles. */
   readonly looped: boolean
+  /** All that came of it, where it was looked at on its way. */
+  readonly said: string
 }
 
 /** Asks the local host again. Resolves when the answer is whole or has failed. */
@@ -72,7 +74,7 @@ export async function askLocal(flow: LlmFlow, asked: Asked, change: Change, time
       ...(asked.dialect === undefined ? {} : { dialect: asked.dialect }),
     },
   )
-  return { answer, looped: filter.looped }
+  return { answer, looped: filter.looped, said: filter.said }
 }
 
 /**
@@ -97,14 +99,20 @@ function isOpenAiKey(field: string | undefined): boolean {
   return key !== undefined && /^sk-(?!ant-|or-)/.test(key) && !PLACEHOLDER.test(key)
 }
 
-/** Asks the client's own upstream, as the client did. */
-export async function askCloud(flow: LlmFlow, headers: Headers, nudge: string, timeoutMs: number): Promise<Again> {
+/** Asks the client's own upstream, as the client did. `model`: undefined leaves the client's. */
+export async function askCloud(
+  flow: LlmFlow,
+  { headers, model }: { headers: Headers; model: string | undefined },
+  nudge: string,
+  timeoutMs: number,
+): Promise<Again> {
   const { body, messages } = flow.llm.request
+  const json = nudged(body, nudge, messages)
   const answer = await flow.send(
-    { headers, json: nudged(body, nudge, messages) },
+    { headers, json: model === undefined ? json : { ...json, model } },
     { url: flow.original.url, dialect: flow.llm.dialect, until: "end", timeoutMs },
   )
-  return { answer, looped: false }
+  return { answer, looped: false, said: "" }
 }
 
 /** The body with a word more: at the end of the last user message, so that roles alternate as templates want them to. */

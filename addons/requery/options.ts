@@ -45,6 +45,7 @@ export const OPTIONS = {
     default: true,
     help: "Ask the cloud in the last attempt, if the request has a key for it.",
   },
+  cloudModel: { type: "string", help: "Model that the last attempt asks the cloud for; default: the client's." },
   cloudKey: {
     type: "string",
     secret: true,

@@ -38,13 +38,22 @@ export function watch(emptyKeys: readonly string[], stopsLoops: boolean): Watch 
   return self
 }
 
+export interface RetryFilter {
+  looped: boolean
+  /** All that came, thoughts included. */
+  said: string
+  readonly transform: DeltaTransform
+}
+
 /** For an answer that is asked for again: a loop fails it. `marks`: it continues a raw prompt, and may hold its marks. */
-export function retryFilter(marks: boolean): { looped: boolean; readonly transform: DeltaTransform } {
+export function retryFilter(marks: boolean): RetryFilter {
   const loops = new Loops()
   const stops = marks ? new StopFilter() : undefined
   const self = {
     looped: false,
+    said: "",
     transform(delta: Delta): ReturnType<DeltaTransform> {
+      if (delta.type === "text" || delta.type === "reasoning") self.said += delta.text
       if (loops.sees(delta)) {
         self.looped = true
         throw new Error("the answer goes round in circles")

@@ -3,6 +3,7 @@
  * does. The host gives its answers in order, the last one for ever; clients ask with a stream or without.
  */
 import type { Test } from "tap"
+import type { AddonDefinition } from "../../lib/addon.ts"
 import type { Clock } from "../../lib/clock.ts"
 import type { Flow } from "../../lib/flow.ts"
 import type { OriginRequest } from "../../lib/testing/origin.ts"
@@ -15,7 +16,17 @@ export interface RequeryRig extends Rig {
   asked(): Flow
   /** What the local host was asked, in order. */
   bodies(): Record<string, unknown>[]
-  say(body: object, fields?: string): Promise<{ status: number; text: string; said: string; route: string | undefined }>
+  say(body: object, fields?: string): Promise<Saying>
+}
+
+export interface Saying {
+  readonly status: number
+  readonly text: string
+  /** What a client reads in it. */
+  readonly said: string
+  readonly route: string | undefined
+  /** x-llmproxy-requery. */
+  readonly requery: string | undefined
 }
 
 export interface RequeryRigOptions {
@@ -24,6 +35,9 @@ export interface RequeryRigOptions {
   readonly env?: Record<string, string>
   readonly clock?: Clock
   readonly flags?: Record<string, unknown>
+  /** Addons before all others. */
+  readonly builtin?: readonly AddonDefinition[]
+  readonly scripts?: readonly string[]
 }
 
 /** An answer's bytes: a Buffer is one already. */
@@ -56,8 +70,8 @@ export async function startRequery(t: Test, options: RequeryRigOptions): Promise
   const rig = await startRig(t, {
     local: (request, socket) => void socket.write(reply(answers[Math.min(count++, answers.length - 1)] ?? "", request)),
     ...(cloud === undefined ? {} : { cloud: (request, socket) => void socket.write(reply(cloud, request)) }),
-    builtin: [local, watcher.addon],
-    scripts: ["addons/requery.ts"],
+    builtin: [...(options.builtin ?? []), local, watcher.addon],
+    scripts: options.scripts ?? ["addons/requery.ts"],
     env,
     ...(clock === undefined ? {} : { clock }),
     ...(flags === undefined ? {} : { flags }),
@@ -74,7 +88,8 @@ export async function startRequery(t: Test, options: RequeryRigOptions): Promise
     bodies: () => (rig.local?.requests ?? []).map(({ body }) => JSON.parse(body.toString())),
     async say(body, fields) {
       const { status, text, headers } = await rig.chat(body, fields)
-      return { status, text, said: saidIn(text), route: headers.get("x-llmproxy-route") }
+      const requery = headers.get("x-llmproxy-requery")
+      return { status, text, said: saidIn(text), route: headers.get("x-llmproxy-route"), requery }
     },
   }
 }
