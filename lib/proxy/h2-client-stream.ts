@@ -87,11 +87,9 @@ export class Http2ClientStream implements ClientStream {
     this.#state = "head-sent"
     this.#hasBody = hasBody
     if (this.#closed) return
-    // Not for trailers alone: Node ends the body of a stream that is closed, and a cut would leave as END_STREAM before
-    // its reset. A body that waits for trailers has no end of Node's own.
-    const waitForTrailers = hasBody
-    this.#stream.respond(headers, { ...WITHOUT_DATE, endStream: !hasBody, waitForTrailers })
-    if (waitForTrailers) this.#stream.on("wantTrailers", () => this.#sendTrailers())
+    // Where it does not wait for trailers, Node ends the stream (END_STREAM) before it resets it, and a cut would be an end.
+    this.#stream.respond(headers, { ...WITHOUT_DATE, endStream: !hasBody, waitForTrailers: hasBody })
+    if (hasBody) this.#stream.on("wantTrailers", () => this.#sendTrailers())
   }
 
   write(bytes: Buffer): boolean {
@@ -127,8 +125,7 @@ export class Http2ClientStream implements ClientStream {
     this.#outTrailers = trailers
     if (this.#closed) return
     if (this.#hasBody) this.#stream.end()
-    // The answer is out before the request was read whole: what is left of it is not worth reading (RFC 9113 8.1).
-    if (!this.#requestDone && !this.#webSocket) this.#stream.close(NO_ERROR)
+    else this.#answered()
   }
 
   abort(reason: FlowError): void {
@@ -199,13 +196,22 @@ export class Http2ClientStream implements ClientStream {
   }
 
   #sendTrailers(): void {
-    if (this.#state === "aborted") return
     try {
       this.#stream.sendTrailers(trailersToH2(this.#outTrailers, "upstream"))
+      this.#answered()
     } catch {
       // Contradicting trailers, or a stream that has just closed: what was promised cannot be said.
       if (!this.#closed) this.#stream.close(INTERNAL_ERROR)
     }
+  }
+
+  /** END_STREAM is on its way. What is left of a request that was not read whole is not wanted (RFC 9113 section 8.1). */
+  #answered(): void {
+    if (this.#requestDone || this.#webSocket) return
+    // Not in this turn: nghttp2 is at work, and would send the reset first.
+    setImmediate(() => {
+      if (!this.#closed) this.#stream.close(NO_ERROR)
+    })
   }
 
   /** The stream is closed, by the client or with its connection, or because all is done. */
