@@ -17,13 +17,14 @@ import type { Check, ConductorValues, Finding, Mark, Patient } from "./doctor/ch
 import { checkCloud } from "./doctor/cloud.ts"
 import { checkLocal } from "./doctor/local.ts"
 import { checkCa, checkNode, checkNoProxy, checkPort } from "./doctor/machine.ts"
+import { checkRedirect, redirectRules } from "./doctor/redirect.ts"
 import { type Colour, type Paint, paintFor } from "./paint.ts"
 import { PROXY_FLAGS, sourcesOf } from "./proxy-flags.ts"
 import type { World } from "./world.ts"
 import { wrap } from "./wrap.ts"
 
 /** One after the other: the check of the port listens there for a moment, where the next one looks for a server. */
-const MACHINE_CHECKS: readonly Check[] = [checkNode, checkPort, checkCa, checkNoProxy]
+const MACHINE_CHECKS: readonly Check[] = [checkNode, checkPort, checkCa, checkNoProxy, (who) => checkRedirect(who)]
 /** At once: they wait for others. */
 const NETWORK_CHECKS: readonly Check[] = [checkLocal, checkCloud]
 const SIGNS: Readonly<Record<Mark, readonly [string, Colour]>> = {
@@ -50,14 +51,17 @@ export const doctorCommand: Command = {
   usage: "llmproxy doctor [options]",
   help: "check local model servers, the cloud key, the CA, the port and the environment",
   flags: Object.fromEntries(
-    ["port", "host", "base-upstream", "set", "config", "confdir", "env-file"].map((name) => [
+    ["port", "host", "mode", "base-upstream", "set", "config", "confdir", "env-file"].map((name) => [
       name,
       PROXY_FLAGS[name] ?? { type: "text", help: "" },
     ]),
   ),
   async run(line, world) {
     const paint = await paintFor(world.env, world.out.isTerminal)
-    return await examine(await patientOf(line, world), world, paint)
+    const patient = await patientOf(line, world)
+    const status = await examine(patient, world, paint)
+    world.out.write(redirectRules(patient.values, process.getuid?.()))
+    return status
   },
 }
 

@@ -6,6 +6,7 @@ import { HookChain, type LoadedAddon } from "../../lib/chain.ts"
 import type { Hooks } from "../../lib/hooks.ts"
 import { makeLogger } from "../../lib/log.ts"
 import type { Lookup } from "../../lib/proxy/dial.ts"
+import { type Mode, REGULAR } from "../../lib/proxy/mode.ts"
 import { ProxyServer } from "../../lib/proxy/server.ts"
 import { DEFAULT_SETTINGS, type ProxySettings } from "../../lib/proxy/settings.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
@@ -17,6 +18,8 @@ export interface TestProxyOptions {
   hooks?: Partial<Hooks>
   addon?: Partial<LoadedAddon>
   host?: string
+  /** Of its one listener; further ones are the test's to open. */
+  mode?: Mode
   lookup?: Lookup
 }
 
@@ -66,7 +69,7 @@ export async function startProxy(t: Test, options: TestProxyOptions = {}): Promi
     leaf: (name) => certificates.contextFor(name),
     ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
   })
-  const { port } = await server.listen(options.host ?? "127.0.0.1", 0)
+  const { port } = await server.listen(options.host ?? "127.0.0.1", 0, options.mode ?? REGULAR)
   t.teardown(() => server.stop(0))
   const logged = async (text: string): Promise<string> => {
     for (;;) {
