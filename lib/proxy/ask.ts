@@ -145,10 +145,13 @@ function targetOf(flow: FlowState): Target {
   return withFitProtocol(flow, target)
 }
 
-/** A client that knows that its server speaks HTTP/2 without TLS says so by its own first bytes. */
+/**
+ * A client that knows that its server speaks HTTP/2 without TLS says so by its own first bytes; at the base-URL door
+ * it only knows of us.
+ */
 function protocolOf({ delivery, request, parent, routeSpec }: FlowState): Protocol {
-  const { connection, head } = delivery.client
-  const knows = head.version === "HTTP/2.0" && connection.tls === undefined && head.scheme === "http"
+  const { connection, head, baseUrl } = delivery.client
+  const knows = head.version === "HTTP/2.0" && connection.tls === undefined && head.scheme === "http" && !baseUrl
   return knows && request.scheme === "http" && parent === undefined && routeSpec?.url === undefined ? "h2c" : "auto"
 }
 
