@@ -13,33 +13,47 @@ import { breakConnection, closeGently } from "./close.ts"
 /** The connection ended without a FIN. */
 export class BrokenSocket extends Error {
   override readonly name = "BrokenSocket"
+
+  constructor() {
+    super("the connection broke")
+  }
 }
 
-/** Pulls bytes from a socket; it stands still while nobody asks. */
+/** Bytes that are read ahead of who asks, so that a FIN behind them is noticed while a hook takes its time. */
+const READ_AHEAD_BYTES = 65_536
+
+/** Pulls bytes from a socket. */
 export class SocketSource {
   readonly #socket: Duplex
+  readonly #onOver: (how: "ended" | "broken") => void
   #pieces: Buffer[] = []
+  #bytes = 0
   #state: "open" | "ended" | "broken" = "open"
   #wake = () => {}
 
-  constructor(socket: Duplex) {
+  /** `onOver`: nothing more comes, though what came may not be read yet. */
+  constructor(socket: Duplex, onOver: (how: "ended" | "broken") => void) {
     this.#socket = socket
+    this.#onOver = onOver
     socket.on("data", this.#onData)
     socket.once("end", () => this.#over("ended"))
     socket.once("close", () => this.#over("broken"))
     socket.on("error", () => this.#over("broken"))
-    socket.pause()
     if (socket.destroyed) this.#over("broken")
+    else socket.resume()
   }
 
   /** Undefined after a FIN. Rejects with BrokenSocket. */
   async read(): Promise<Buffer | undefined> {
     for (;;) {
       const piece = this.#pieces.shift()
-      if (piece !== undefined) return piece
+      if (piece !== undefined) {
+        this.#bytes -= piece.length
+        if (this.#bytes < READ_AHEAD_BYTES && this.#state === "open") this.#socket.resume()
+        return piece
+      }
       if (this.#state === "ended") return undefined
-      if (this.#state === "broken") throw new BrokenSocket("the connection broke")
-      this.#socket.resume()
+      if (this.#state === "broken") throw new BrokenSocket()
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -50,18 +64,22 @@ export class SocketSource {
   stop(): void {
     this.#socket.off("data", this.#onData)
     this.#pieces = []
-    this.#over("broken")
+    if (this.#state === "open") this.#state = "broken"
+    this.#wake()
   }
 
   readonly #onData = (bytes: Buffer): void => {
     this.#pieces.push(bytes)
-    this.#socket.pause()
+    this.#bytes += bytes.length
+    if (this.#bytes >= READ_AHEAD_BYTES) this.#socket.pause()
     this.#wake()
   }
 
   #over(how: "ended" | "broken"): void {
-    if (this.#state === "open") this.#state = how
+    if (this.#state !== "open") return
+    this.#state = how
     this.#wake()
+    this.#onOver(how)
   }
 }
 

@@ -37,6 +37,8 @@ export interface PipeOptions {
   readonly onMessage: ((message: SocketMessage) => Promise<void>) | undefined
   /** A message is too large to be read. May throw. */
   onUnread(): void
+  /** The side has said its last: a Close, or a FIN without one. */
+  onEnd(): void
   /** Bytes came. */
   touch(): void
   now(): number
@@ -76,6 +78,7 @@ export class SocketPipe {
     } finally {
       this.#inflater?.close()
     }
+    if (!this.#closed) this.#options.onEnd()
     outlet.end()
   }
 
@@ -123,6 +126,7 @@ export class SocketPipe {
     state.closed(readClose(payload), from)
     outlet.passClose(raw)
     this.#closed = true
+    this.#options.onEnd()
   }
 
   #head(head: FrameHead, raw: Buffer): void | Promise<void> {

@@ -45,14 +45,14 @@ export class Turn {
   readonly lane: string | undefined
   /** Resolves when the message that asked has been sent, or never will be. */
   readonly decided: Promise<void>
-  /** The server has begun to answer. */
+  /** The server has been asked. */
+  asked = false
+  /** It has begun to answer. */
   begun = false
   readonly #options: TurnOptions
   readonly #client: TurnClient
   /** Takes back that the turn fails with its connection. */
   readonly #release: () => void
-  /** The server has been asked. */
-  #asked = false
   #decide: () => void = () => {}
   /** The server's message that waits to be read, and the one that is being looked at. */
   #next: Given | undefined
@@ -99,6 +99,13 @@ export class Turn {
     this.flow.fail(new FlowError("upstream", "cut", "the WebSocket ended before the response was complete"))
   }
 
+  /** Nobody waits for the answer. */
+  left(): void {
+    this.flow.fail(
+      new FlowError("client", "client-gone", "the client closed the WebSocket before the answer was complete"),
+    )
+  }
+
   /** The flow has run its last hook. */
   over(): void {
     this.#release()
@@ -110,7 +117,7 @@ export class Turn {
   #settle(): void {
     const { message, lines } = this.#options
     if (message !== undefined && !message.isSent) lines.up.discard(message)
-    if (!this.#asked) this.#options.forget(this)
+    if (!this.asked) this.#options.forget(this)
     this.#decide()
   }
 
@@ -124,7 +131,7 @@ export class Turn {
     }
     flow.phase = "upstream"
     flow.server = socket.server === undefined ? undefined : { ...socket.server, reused: true }
-    this.#asked = true
+    this.asked = true
     if (message !== undefined) {
       if (flow.request.edited) message.text = flow.request.text
       flow.sizes.request = message.bytes.length

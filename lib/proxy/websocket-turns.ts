@@ -4,8 +4,9 @@
  * answer a stream whose events are the server's messages (websocket-turn.ts). A flow fires `llmResponse` once, which is
  * why one flow could not carry them all. It has no parent: a parent means that an addon has asked.
  *
- * The client's messages wait until the turn that one of them began has asked its upstream, the server's until the turn
- * has taken the one before: order is kept, and a slow client slows its server down.
+ * The client's next message waits until the turn that the one before it began has asked its upstream, the server's until
+ * the turn has taken the one before: order is kept, and a slow client slows its server down. Meanwhile the client is read,
+ * so that one that leaves while an addon still looks for an answer is noticed.
  */
 import type { FlowState } from "./flow-state.ts"
 import { eventOf, type JsonObject, type SocketDialect } from "./observe.ts"
@@ -35,7 +36,9 @@ export class SocketTurns {
   readonly #serve: Serve
   /** Those that wait for the server, in the order in which they asked. */
   #waiting: Turn[] = []
-  readonly #running = new Set<Promise<void>>()
+  readonly #running = new Map<Turn, Promise<void>>()
+  /** The client's next message may go on. */
+  #decided: Promise<void> = Promise.resolve()
   #count = 0
 
   constructor(flow: FlowState, dialect: SocketDialect, lines: SocketLines, serve: Serve) {
@@ -47,17 +50,18 @@ export class SocketTurns {
 
   /** A message of the client: passed on, or taken by a turn. */
   async fromClient(message: SocketMessage): Promise<void> {
-    const event = eventOf(message.text)
+    await this.#decided
+    const event = message.type === "text" ? eventOf(message.text) : undefined
     if (event === undefined || !this.#dialect.asks(event) || this.#waiting.length >= TURNS_MAX) {
       this.#lines.up.forward(message)
       return
     }
-    await this.#begin(message, message.bytes, this.#dialect.lane(event)).decided
+    this.#decided = this.#begin(message, message.bytes, this.#dialect.lane(event)).decided
   }
 
   /** A message of the server: passed on, or given to the turn that waits for it. */
   async fromServer(message: SocketMessage): Promise<void> {
-    const event = eventOf(message.text)
+    const event = message.type === "text" ? eventOf(message.text) : undefined
     const lane = event === undefined ? undefined : this.#dialect.lane(event)
     let turn = this.#waiting.find((one) => lane === undefined || one.lane === lane)
     const part = event === undefined ? "foreign" : this.#dialect.part(event, turn?.begun === true)
@@ -74,7 +78,12 @@ export class SocketTurns {
   /** The connection has ended: turns that have no whole answer break off. Resolves when all have run their last hook. */
   async ended(): Promise<void> {
     for (const turn of this.#waiting.splice(0)) turn.cut()
-    await Promise.all(this.#running)
+    await Promise.all(this.#running.values())
+  }
+
+  /** The client has sent a Close, or is gone: what its server does not answer nobody waits for. */
+  clientLeft(): void {
+    for (const turn of this.#running.keys()) if (!turn.asked) turn.left()
   }
 
   #unasked(event: JsonObject | undefined): Turn {
@@ -96,8 +105,8 @@ export class SocketTurns {
     const turn = new Turn({ ...options, message, body })
     this.#waiting.push(turn)
     const running = this.#serve(turn.flow).then(() => turn.over())
-    this.#running.add(running)
-    void running.then(() => this.#running.delete(running))
+    this.#running.set(turn, running)
+    void running.then(() => this.#running.delete(turn))
     return turn
   }
 

@@ -70,7 +70,10 @@ class SocketRelay {
     this.#ends = ends
     this.#toClient = new SocketOutlet(ends.client, false, clock)
     this.#toServer = new SocketOutlet(ends.upstream, true, clock)
-    this.#sources = [new SocketSource(ends.client), new SocketSource(ends.upstream)]
+    this.#sources = [
+      new SocketSource(ends.client, (how) => this.#clientOver(how)),
+      new SocketSource(ends.upstream, () => {}),
+    ]
     this.#up = this.#pipe("client", this.#sources[0], this.#toServer)
     this.#down = this.#pipe("server", this.#sources[1], this.#toClient)
     this.#idle = new IdleTimer(clock, settings.idleTimeoutMs, () =>
@@ -119,6 +122,7 @@ class SocketRelay {
       deflate: deflate === undefined ? undefined : { takeover: noTakeover !== true },
       onMessage: reads ? (message) => this.#message(message) : undefined,
       onUnread: () => this.#unread(from),
+      onEnd: from === "client" ? () => this.#turns?.clientLeft() : () => {},
       touch: () => this.#idle.touch(),
       now: () => core.clock.now(),
     })
@@ -136,6 +140,12 @@ class SocketRelay {
     }
   }
 
+  /** Noticed at once, also while a hook still looks at what the client said before. */
+  #clientOver(how: "ended" | "broken"): void {
+    if (how === "ended") this.#turns?.clientLeft()
+    else if (this.#flow.websocket.closeCode === undefined) this.#fail(new BrokenSocket(), "client")
+  }
+
   async #message(message: SocketMessage): Promise<void> {
     const flow = this.#flow
     const { websocket } = flow
@@ -147,7 +157,7 @@ class SocketRelay {
       if (message.changed) websocket.recount(message)
     }
     const pipe = message.from === "client" ? this.#up : this.#down
-    if (this.#turns === undefined || message.type === "binary" || message.dropped) pipe.forward(message)
+    if (this.#turns === undefined || message.dropped) pipe.forward(message)
     else if (message.from === "client") await this.#turns.fromClient(message)
     else await this.#turns.fromServer(message)
     flow.check()

@@ -1,6 +1,7 @@
 /**
  * Conversations with a model over a WebSocket: each turn is a flow with all its hooks, whatever becomes of it.
  */
+import { once } from "node:events"
 import { test } from "tap"
 import type { WebSocket } from "ws"
 import type { Completion, Delta, Flow } from "../../lib/flow.ts"
@@ -334,4 +335,34 @@ test("realtime: a turn that was asked for and one that the server began are read
   ])
   t.same(models, ["openai-realtime gpt-realtime", "openai-realtime gpt-realtime"])
   await quiet(host, client)
+})
+
+test("a client that closes while an addon still looks for an answer is gone: nothing is asked any more", async (t) => {
+  const errors: string[] = []
+  const slow = addon("slow", {
+    llmRequest: (flow) => flow.pause(),
+    error: (flow, { code }) => void errors.push(`${flow.turn?.number ?? "socket"} ${code}`),
+  })
+  const asked: string[] = []
+  const hooks = recorder(["llmRequest", "websocketEnd"])
+  const host = await startSocketHost(t, { addons: [hooks.addon, slow], serve: responsesServer(asked) })
+  const client = await host.client({}, PATH)
+  client.socket.send(ask("a"))
+  await hooks.saw("llmRequest")
+  const pong = once(client.socket, "pong")
+  client.socket.ping()
+  await pong
+  client.socket.close(1000)
+  await client.closed
+  await host.proxy.settled()
+  t.same(errors, ["1 client-gone"])
+
+  const other = await host.client({}, PATH)
+  other.socket.send(ask("b"))
+  await until(() => hooks.events.filter((event) => event === "llmRequest").length === 2)
+  other.socket.send('{"type":"waits.behind.it"}')
+  other.socket.terminate()
+  await host.proxy.settled()
+  t.same(errors.slice(1).sort(), ["1 client-gone", "socket cut"])
+  t.notOk(asked.some((message) => message.includes("response.create")))
 })
