@@ -145,8 +145,11 @@ export class Http2ClientStream implements ClientStream {
     })
   }
 
-  /** From the session, now and then: fails a request that has stopped arriving, gives up a client that reads nothing. */
-  checkIdle(): void {
+  /**
+   * From the session, now and then: fails a request that has stopped arriving, gives up a client that reads nothing.
+   * Returns whether bytes wait for the client.
+   */
+  checkIdle(): boolean {
     const { clock, settings } = this.#client.context
     const waiting = this.#reading > 0 && !this.#requestDone && !this.#webSocket
     if (waiting && clock.monotonic() - this.#lastRead >= settings.idleTimeoutMs) {
@@ -157,6 +160,7 @@ export class Http2ClientStream implements ClientStream {
       this.#lost(new FlowError("client", "client-gone", why))
       if (!this.#closed) this.#stream.close(CANCEL)
     }
+    return this.#stream.writableLength > 0
   }
 
   get #closed(): boolean {

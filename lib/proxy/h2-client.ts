@@ -36,6 +36,8 @@ const RESETS_MAX = 500
 const RESET_WINDOW_MS = 60_000
 /** A request that is refused counts as so many resets: each is a line in the log. */
 const REFUSAL_WEIGHT = 10
+/** A client that does not answer a PING until the next one is due is gone, or its session is beyond repair. */
+const PING_MS = 30_000
 /** After the last answer a client has so long to close. */
 const LINGER_MS = 2_000
 
@@ -70,6 +72,8 @@ export class Http2Client {
   /** When a stream came or went last: monotonic milliseconds. */
   #touched = 0
   #watch: Timer | undefined
+  /** A PING waits for its answer. */
+  #pinged = false
   #prefaceTimer: Timer | undefined
   #linger: Timer | undefined
 
@@ -90,7 +94,7 @@ export class Http2Client {
         this.#end(new FlowError("client", "header-timeout", "the HTTP/2 preface did not arrive in time"), NO_ERROR)
       })
       this.#touched = clock.monotonic()
-      this.#startWatch(settings.idleTimeoutMs)
+      this.#startWatch()
       // Until these listen nothing may be read: an `error` without a listener ends the process.
       session.on("error", (error) => this.#onError(error))
       session.once("remoteSettings", () => this.#prefaceTimer?.cancel())
@@ -225,15 +229,29 @@ export class Http2Client {
     this.#closeSoon()
   }
 
-  /** Looks after its streams now and then; without any for idleTimeoutMs the connection is closed. */
-  #startWatch(ms: number): void {
+  /**
+   * Looks after the connection now and then: its streams, whether it has been idle for idleTimeoutMs, and whether
+   * somebody is there. When nghttp2 ends a session by itself Node tells nobody and reads no more, FIN included.
+   */
+  #startWatch(): void {
     const { clock, settings } = this.context
-    this.#watch = clock.after(ms, () => {
-      for (const stream of this.#streams) stream.checkIdle()
-      const left = settings.idleTimeoutMs - (clock.monotonic() - this.#touched)
-      if (this.#streams.size > 0) this.#startWatch(settings.idleTimeoutMs)
-      else if (left > 0) this.#startWatch(left)
-      else this.drain()
+    this.#watch = clock.after(Math.min(PING_MS, settings.idleTimeoutMs), () => {
+      let backlog = false
+      for (const stream of this.#streams) backlog = stream.checkIdle() || backlog
+      const idle = this.#streams.size === 0 && clock.monotonic() - this.#touched >= settings.idleTimeoutMs
+      // Behind bytes that a slow reader has not taken a PING cannot arrive.
+      if (idle) return this.drain()
+      if (this.#pinged && !backlog) return this.#end(gone(), NO_ERROR)
+      this.#ping()
+      this.#startWatch()
+    })
+  }
+
+  #ping(): void {
+    const session = this.#session
+    if (this.#pinged || session === undefined || session.destroyed) return
+    this.#pinged = session.ping(() => {
+      this.#pinged = false
     })
   }
 
@@ -251,6 +269,10 @@ export class Http2Client {
     this.#prefaceTimer?.cancel()
     this.#linger?.cancel()
   }
+}
+
+function gone(): FlowError {
+  return new FlowError("client", "client-gone", `the client did not answer a PING within ${PING_MS / 1_000} s`)
 }
 
 function internal(thrown: unknown): FlowError {

@@ -68,6 +68,7 @@ export class FrameWire {
   /** Resolves when the connection has closed. */
   readonly closed: Promise<void>
   over = false
+  answersPings = true
   #rest: Buffer = Buffer.alloc(0)
   #wake: (() => void)[] = []
 
@@ -119,6 +120,13 @@ export class FrameWire {
     return payload.readUInt32BE(0)
   }
 
+  /** Sends a PING; resolves with its answer, when everything before it has been read. */
+  async pong(): Promise<void> {
+    const before = this.frames.length
+    this.write(ping())
+    await this.until((one) => one.type === TYPE.PING && one.flags === FLAG.ACK && this.frames.indexOf(one) >= before)
+  }
+
   /** The code of GOAWAY. */
   async goaway(): Promise<number> {
     const { payload } = await this.until((one) => one.type === TYPE.GOAWAY)
@@ -145,6 +153,7 @@ export class FrameWire {
       const [type = 0, flags = 0] = this.#rest.subarray(3, 5)
       const payload = Buffer.from(this.#rest.subarray(9, length))
       this.frames.push({ type, flags, id: this.#rest.readUInt32BE(5) & 0x7fffffff, payload })
+      if (type === TYPE.PING && flags === 0 && this.answersPings) this.write(frame(TYPE.PING, FLAG.ACK, 0, payload))
       this.#rest = this.#rest.subarray(length)
     }
     this.#changed()
