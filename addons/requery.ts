@@ -26,6 +26,8 @@ export default defineAddon({
     const requery = new Requery(context)
     return {
       configure: () => requery.configure(),
+      // Not waited for: what an attempt has cost is told with the answer, and may have to be counted.
+      running: () => void context.tokens.warm(),
       llmRequest: (flow) => requery.remember(flow),
       responseHeaders: (flow) => requery.prepare(flow),
       llmResponse: (flow, completion) => requery.judge(flow, completion),
@@ -88,7 +90,8 @@ class Requery {
     if (demand === undefined) return
     const guards = this.#guards.filter(({ guard }) => guard.armed(demand))
     if (guards.length === 0) return
-    const holds = guards.some(({ mode }) => mode === "hold")
+    // Who waits for JSON gets no byte before the end: until then nothing irreversible has been sent.
+    const holds = guards.some(({ mode }) => mode === "hold" || (mode === "guard" && !llm.request.stream))
     const watched = watchFor(guards, holds)
     this.#plans.set(flow, { demand, guards, holds, watch: watched })
     if (holds) response.hold()
@@ -174,7 +177,7 @@ class Requery {
       answer.abort()
       // A host that refused has done no work.
       const hasWorked = answer.status >= 200 && answer.status < 400
-  if (hasWorked) costs.push(costOfPart(flow, part, tokens))
+      if (hasWorked) costs.push(costOfPart(flow, part, tokens))
       const why = looped ? "the answer goes round in circles" : answer.failure.message
       note(flow, finding, why)
       return { ...finding, why }

@@ -11,8 +11,8 @@ export const OPTIONS = {
     type: "string",
     choices: MODES,
     help:
-      "One mode for all guards. observe: only say what is wrong; guard: let the answer stream, stop it where it loops; " +
-      "hold: keep it back, and ask again. Default: each guard's own.",
+      "One mode for all guards. observe: only say what is wrong; guard: let a stream pass, stop it where it " +
+      "loops, ask again where the client waits for JSON; hold: keep streams back, too. Default: each guard's own.",
   },
   guards: {
     type: "list",

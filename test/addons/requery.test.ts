@@ -258,3 +258,17 @@ test("the next attempt is warmer and has another seed, also where parameters sta
   t.match(ollama.bodies()[1], { options: { num_ctx: 8_192, temperature: 0.3 } })
   t.notOk("temperature" in (ollama.bodies()[1] ?? {}))
 })
+
+test("guard asks again where the client waits for JSON: nothing irreversible has been sent", async (t) => {
+  const rig = await startRequery(t, { answers: ['{"plan": []}', PLAN], env: { LLMPROXY_REQUERY_MODE: "guard" } })
+  const answer = await rig.say(asking(FORMS.developmentPlan))
+  t.equal(answer.said, PLAN)
+  t.equal(answer.requery, "1;guard=empty-plan")
+})
+
+test("a refusal is an answer", async (t) => {
+  const choices = [{ index: 0, message: { role: "assistant", content: null, refusal: "No." }, finish_reason: "stop" }]
+  const rig = await startRequery(t, { answers: [jsonAnswer(chatJson("", { choices }))] })
+  t.match((await rig.say({})).text, /"refusal":"No\."/)
+  t.equal(rig.bodies().length, 1)
+})

@@ -6,6 +6,7 @@ import type { Test } from "tap"
 import type { AddonDefinition } from "../../lib/addon.ts"
 import type { Clock } from "../../lib/clock.ts"
 import type { Flow } from "../../lib/flow.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import type { OriginRequest } from "../../lib/testing/origin.ts"
 import { flowWatcher, message, type Rig, startRig } from "./conductor-rig.ts"
 import { chatEvent, chatJson, DONE, FINISH, jsonAnswer, sseAnswer } from "./proxy-host.ts"
@@ -53,7 +54,9 @@ export function pieces(text: string): string[] {
 }
 
 export async function startRequery(t: Test, options: RequeryRigOptions): Promise<RequeryRig> {
-  const { answers, cloud, env = {}, clock, flags } = options
+  const { answers, cloud, env = {}, flags } = options
+  // One that stands still unless the test turns it: a slow machine keeps no client waiting.
+  const clock = options.clock ?? new ManualClock(Date.now())
   const watcher = flowWatcher()
   let url = ""
   const local = {
@@ -73,7 +76,7 @@ export async function startRequery(t: Test, options: RequeryRigOptions): Promise
     builtin: [...(options.builtin ?? []), local, watcher.addon],
     scripts: options.scripts ?? ["addons/requery.ts"],
     env,
-    ...(clock === undefined ? {} : { clock }),
+    clock,
     ...(flags === undefined ? {} : { flags }),
   })
   url = `http://127.0.0.1:${rig.local?.port}/v1/chat/completions`
