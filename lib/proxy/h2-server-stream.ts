@@ -136,10 +136,10 @@ export class Http2ServerStream implements ServerStream {
     return new H2Tunnel(this)
   }
 
-  /** From the session: it has closed. */
-  connectionClosed(): void {
-    if (this.#stream === undefined) this.#fail(this.#refused("closed the connection before the request"), CANCEL)
-    else this.#onClose(this.#stream)
+  /** From the session: nothing more will come. What is whole can still be read. */
+  connectionEnded(): void {
+    if (this.#stream === undefined) this.#fail(this.#refused("closed the connection"), CANCEL)
+    else if (!this.#ended) this.#fail(this.#whyClosed(this.#stream), CANCEL)
   }
 
   #listen(stream: ClientHttp2Stream): void {

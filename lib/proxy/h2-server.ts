@@ -92,6 +92,11 @@ export class Http2Server {
     return this.#draining ? 0 : this.#limit - this.#streams.size
   }
 
+  /** Whether the peer has told its limits. */
+  get spoken(): boolean {
+    return this.#spoken
+  }
+
   /** Whether the peer takes WebSockets (RFC 8441). */
   get extendedConnect(): boolean {
     return this.#spoken && this.#session.remoteSettings.enableConnectProtocol === true
@@ -172,7 +177,7 @@ export class Http2Server {
     // The streams are told first, each with this error; here it must only not end the process.
     session.on("error", (error) => this.#fail(`broke the connection: ${messageOf(error)}`))
     session.on("close", () => this.#onClose())
-    this.#socket.on("close", () => session.destroy())
+    this.#socket.on("end", () => this.#onEnd())
     return session
   }
 
@@ -213,13 +218,20 @@ export class Http2Server {
     if (this.#streams.size === 0 && !this.#session.closed) this.#session.close()
   }
 
+  /** Nothing more comes; what has come whole is still to be read, and Node would drop it if the socket closed now. */
+  #onEnd(): void {
+    this.#fail("closed the connection")
+    this.#drain()
+    for (const stream of [...this.#streams]) stream.connectionEnded()
+  }
+
   #onClose(): void {
     if (this.#closed) return
     this.#drain()
     this.#closed = true
     this.#alive?.cancel()
     this.#tellSpoken(false)
-    for (const stream of [...this.#streams]) stream.connectionClosed()
+    for (const stream of [...this.#streams]) stream.connectionEnded()
     this.#socket.destroy()
     this.#options.onClosed(this)
   }

@@ -91,6 +91,7 @@ export class Origin {
   /** Whether another session may be dialled now. One at a time: the next one may carry all that wait. */
   mayDial(max: number): boolean {
     if (this.dialling > 0 || this.count >= max) return false
+    if (this.sessions.some((session) => !session.spoken)) return false
     return this.#contentWith === 0 || this.sessions.length < this.#contentWith
   }
 

@@ -10,6 +10,7 @@ import {
   type Settings,
 } from "node:http2"
 import { createServer as createTcpServer, type Socket } from "node:net"
+import type { TLSSocket } from "node:tls"
 import type { Test } from "tap"
 import { sharedCertificates } from "./test-proxy.ts"
 
@@ -20,6 +21,8 @@ export interface Http2Origin {
   readonly port: number
   /** Every session that was ever made. */
   readonly sessions: ServerHttp2Session[]
+  /** For each TLS connection, whether it resumed an earlier one. */
+  readonly resumed: boolean[]
   /** Every stream that was ever opened. */
   readonly streams: ServerHttp2Stream[]
   close(): Promise<void>
@@ -43,6 +46,8 @@ export async function startHttp2Origin(
       : createSecureServer({ settings, ...(await sharedCertificates()).chainFor(name) })
   const sessions: ServerHttp2Session[] = []
   const streams: ServerHttp2Stream[] = []
+  const resumed: boolean[] = []
+  server.on("secureConnection", (socket: TLSSocket) => resumed.push(socket.isSessionReused()))
   server.on("session", (session) => {
     sessions.push(session)
     session.on("error", () => {}) // Broken connections are part of what is tested.
@@ -60,7 +65,7 @@ export async function startHttp2Origin(
     await new Promise((resolve) => server.close(resolve))
   }
   t.teardown(close)
-  return { port, sessions, streams, close }
+  return { port, sessions, streams, resumed, close }
 }
 
 /** Frame types (RFC 9113 section 6). */
@@ -100,14 +105,21 @@ export function setting(id: number, value: number): Buffer {
   return bytes
 }
 
+export interface Frame {
+  readonly type: number
+  readonly flags: number
+  readonly stream: number
+  readonly payload: Buffer
+}
+
 export interface FrameOrigin {
   readonly port: number
-  /** Frames that came, as `[type, flags, stream]`, each connection by itself. */
-  readonly connections: { readonly socket: Socket; readonly frames: [number, number, number][] }[]
+  /** Each with the frames that came on it. */
+  readonly connections: { readonly socket: Socket; readonly frames: Frame[] }[]
 }
 
 /**
- * A server without TLS that sends `settings` first, and then calls `script` with each HEADERS frame of a request.
+ * A server without TLS that sends `settings` first, agrees to the client's, and calls `script` with each request's HEADERS.
  * `stream` is its number.
  */
 export async function startFrameOrigin(
@@ -115,9 +127,9 @@ export async function startFrameOrigin(
   script: (socket: Socket, stream: number, connection: number) => void,
   settings: Buffer = frame(FRAME.settings, 0, 0),
 ): Promise<FrameOrigin> {
-  const connections: { socket: Socket; frames: [number, number, number][] }[] = []
+  const connections: { socket: Socket; frames: Frame[] }[] = []
   const server = createTcpServer({ noDelay: true }, (socket) => {
-    const frames: [number, number, number][] = []
+    const frames: Frame[] = []
     const connection = connections.push({ socket, frames })
     socket.on("error", () => {})
     socket.write(settings)
@@ -131,8 +143,10 @@ export async function startFrameOrigin(
       }
       while (preface && seen.length >= 9 && seen.length >= 9 + seen.readUIntBE(0, 3)) {
         const [type, flags, stream] = [seen.readUInt8(3), seen.readUInt8(4), seen.readUInt32BE(5)]
-        seen = seen.subarray(9 + seen.readUIntBE(0, 3))
-        frames.push([type, flags, stream])
+        const end = 9 + seen.readUIntBE(0, 3)
+        frames.push({ type, flags, stream, payload: seen.subarray(9, end) })
+        seen = seen.subarray(end)
+        if (type === FRAME.settings && flags === 0) socket.write(frame(FRAME.settings, 1, 0))
         if (type === FRAME.headers) script(socket, stream, connection)
       }
     })
