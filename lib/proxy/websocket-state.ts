@@ -67,9 +67,8 @@ export class WebSocketState implements FlowWebSocket {
   /** Keeps `message`, and lets go of older ones until there is room. One that has no room at all is not kept. */
   keep(message: SocketMessage): void {
     const cost = message.bytes.length + MESSAGE_COST_BYTES
-    while (this.#messages.length >= MESSAGES_MAX || this.#bytes + cost > MESSAGES_BYTES_MAX) {
-      if (!this.#dropOldest()) return
-    }
+    if (cost > MESSAGES_BYTES_MAX) return
+    while (this.#messages.length >= MESSAGES_MAX || this.#bytes + cost > MESSAGES_BYTES_MAX) this.#dropOldest()
     while (!this.#memory.take(cost)) {
       if (!this.#dropOldest()) return
     }

@@ -2,7 +2,8 @@
  * WebSockets byte by byte: what nobody changes leaves as it came, what breaks the protocol costs that connection, a cut
  * stays a cut, and who does not read holds up who sends.
  */
-import { deflateRawSync } from "node:zlib"
+import { randomBytes } from "node:crypto"
+import { createDeflateRaw, deflateRawSync } from "node:zlib"
 import { type Test, test } from "tap"
 import type { LoadedAddon } from "../../lib/chain.ts"
 import { BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, writeFrame } from "../../lib/websocket/frame.ts"
@@ -281,4 +282,88 @@ test("a killed flow cuts both sides, a silent one is cut after idleTimeoutMs", a
   })
   t.equal(idle.flow().error?.code, "idle-timeout")
   t.same([await pair.client.ended, await pair.server.ended], ["reset", "reset"])
+})
+
+test("after a change, a compressed message too large to be written anew is refused; without takeover it passes", async (t) => {
+  const edit = addon("edit", {
+    websocketMessage: (_flow, message) => {
+      if (message.text === "edit") message.text = "edited"
+    },
+  })
+  const compressed = (text: string) => {
+    const bytes = writeFrame(TEXT, deflateRawSync(text, { finishFlush: 2 }).subarray(0, -4), undefined)
+    bytes[0] = 0xc0 | TEXT
+    return bytes
+  }
+  for (const takeover of [true, false]) {
+    const fields = `Sec-WebSocket-Extensions: permessage-deflate${takeover ? "" : "; server_no_context_takeover"}\r\n`
+    const { client, server } = await rawPair(t, { addons: [edit], settings: { bodyLimit: 1_000 } }, fields)
+    const edited = writeFrame(TEXT, Buffer.from("edited"), undefined)
+    server.write(compressed("edit"))
+    t.same(await got(client, edited.length), edited)
+    const small = compressed("as it was")
+    server.write(small)
+    const plain = writeFrame(TEXT, Buffer.from("as it was"), undefined)
+    t.same(await got(client, takeover ? plain.length : small.length), takeover ? plain : small)
+    const large = compressed("x".repeat(2_000))
+    server.write(large)
+    const passed = await got(client, 4)
+    if (takeover) t.equal(passed.readUInt16BE(2), 1009)
+    else t.same(passed, large)
+  }
+})
+
+test("a compressed message that is long on the wire passes unread, and the ones after it are read", async (t) => {
+  const seen: string[] = []
+  const { client, server } = await rawPair(
+    t,
+    { addons: [reader(seen)], settings: { bodyLimit: 5_000 } },
+    "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+  )
+  const stream = createDeflateRaw()
+  const compressed = async (text: string) => {
+    stream.write(text, "latin1")
+    await new Promise<void>((resolve) => stream.flush(2, resolve))
+    const bytes = writeFrame(TEXT, (stream.read() as Buffer).subarray(0, -4), MASK)
+    bytes[0] = 0xc0 | TEXT
+    return bytes
+  }
+  const noise = randomBytes(8_000).toString("base64")
+  const frames = [await compressed(noise), await compressed(noise.slice(0, 1_000))]
+  stream.destroy()
+  const bytes = Buffer.concat(frames)
+  for (let at = 0; at < bytes.length; at += 1_000) client.write(bytes.subarray(at, at + 1_000))
+  t.ok((await got(server, bytes.length)).equals(bytes))
+  t.same(seen, [`client ${noise.slice(0, 20)}`], "it refers to the one that was not read")
+})
+
+test("what memoryLimit has no room for passes unread", async (t) => {
+  const hooks = recorder(HOOKS)
+  const { client, server } = await rawPair(t, { addons: [hooks.addon], settings: { memoryLimit: 20_000 } })
+  const bytes = Buffer.concat([
+    frame(BINARY, false, "x".repeat(9_000), MASK),
+    frame(CONTINUATION, false, "x".repeat(9_000), MASK),
+    frame(CONTINUATION, true, "x".repeat(9_000), MASK),
+    frame(BINARY, true, "small", MASK),
+  ])
+  client.write(bytes)
+  t.ok((await got(server, bytes.length)).equals(bytes))
+  t.equal(hooks.flow().websocket?.unread, 1)
+  t.equal(hooks.flow().websocket?.messages.length, 1)
+})
+
+test("an addon that insists and fails at the start closes both sides with 1011; one that fails at the end changes nothing", async (t) => {
+  const no = () => Promise.reject(new Error("no"))
+  const start = await rawPair(t, { addons: [addon("start", { websocketStart: no }, { onError: "block" })] })
+  await until(() => start.client.all.endsWith("\x88\x02\x03\xf3"))
+  start.client.end()
+  start.server.end()
+  await start.proxy.settled()
+  const hooks = recorder(["response", "error"])
+  const end = await rawPair(t, { addons: [hooks.addon, addon("end", { websocketEnd: no }, { onError: "block" })] })
+  end.client.write(close(1000, MASK))
+  end.client.end()
+  end.server.end()
+  await end.proxy.settled()
+  t.same(hooks.events, ["response"])
 })

@@ -2,9 +2,14 @@
  * WebSockets that addons listen to, with real clients and servers (ws): what they see, what they change, how it ends.
  */
 import { once } from "node:events"
+import { createServer } from "node:https"
+import type { AddressInfo } from "node:net"
 import { test } from "tap"
+import { ProxyAgent, WebSocket as UndiciWebSocket } from "undici"
+import { WebSocketServer } from "ws"
 import type { WebSocketFlow, WebSocketMessage } from "../../lib/flow.ts"
-import { addon, recorder, until } from "../helpers/proxy-host.ts"
+import { addon, recorder, startHost, until } from "../helpers/proxy-host.ts"
+import { sharedCertificates } from "../helpers/test-proxy.ts"
 import { startSocketHost } from "../helpers/websocket-host.ts"
 
 test("the hooks fire in order, see every message, and the close passes from end to end with its code", async (t) => {
@@ -145,4 +150,45 @@ test("permessage-deflate: changed, dropped and untouched messages all arrive, wh
       t.equal((await closed).code, 1000)
     }
   }
+})
+
+test("undici's WebSocket through CONNECT, with TLS and compression: seen, changed, closed", async (t) => {
+  const seen: string[] = []
+  const edit = addon("edit", {
+    websocketMessage(flow, message) {
+      seen.push(`${flow.websocket.subprotocol} ${message.from} ${message.text.length}`)
+      if (message.from === "server") message.text = message.text.toUpperCase()
+    },
+  })
+  const certificates = await sharedCertificates()
+  const tls = createServer(certificates.chainFor("echo.test"))
+  const server = new WebSocketServer({ server: tls, perMessageDeflate: { threshold: 0 } })
+  server.on("connection", (socket) => socket.on("message", (data) => socket.send(String(data))))
+  tls.listen(0, "127.0.0.1")
+  await once(tls, "listening")
+  const { port } = tls.address() as AddressInfo
+  const connectTo = [{ host: "echo.test", port: 443, toHost: "127.0.0.1", toPort: port }]
+  const proxy = await startHost(t, { addons: [edit], settings: { connectTo } })
+  const dispatcher = new ProxyAgent({ uri: `http://127.0.0.1:${proxy.port}`, requestTls: { ca: certificates.ca } })
+  t.teardown(async () => {
+    for (const socket of server.clients) socket.terminate()
+    server.close()
+    tls.close()
+    await dispatcher.close()
+  })
+  const client = new UndiciWebSocket("wss://echo.test/socket", { dispatcher, protocols: ["chat"] })
+  const got: unknown[] = []
+  const closed = new Promise<{ code: number; wasClean: boolean }>((resolve) => {
+    client.onclose = ({ code, wasClean }) => resolve({ code, wasClean })
+  })
+  client.onopen = () => client.send("hello ".repeat(1_000))
+  client.onmessage = ({ data }) => {
+    got.push(data)
+    if (got.length === 1) client.send("again")
+    else client.close(1000)
+  }
+  t.same(await closed, { code: 1000, wasClean: true })
+  t.same(got, ["HELLO ".repeat(1_000), "AGAIN"])
+  t.same(seen, ["chat client 6000", "chat server 6000", "chat client 5", "chat server 5"])
+  await proxy.settled()
 })
