@@ -217,7 +217,9 @@ class LazyTokens implements TokenService {
 
   async vocabulary(file: string): Promise<TokenVocabulary> {
     const { openVocabulary } = await import("./vocabulary.ts")
-    const opened = await openVocabulary(file, (error) => this.#log.warn(`${file}: ${String(error)}`))
+    const opened = await openVocabulary(file, {
+      onFailure: (error) => this.#log.warn(`token counting with ${file}: ${String(error)}`),
+    })
     this.#vocabularies.add(opened)
     return opened
   }

@@ -19,16 +19,20 @@ const HEAP_MIB_MAX = 1_536
 
 const GGUF_MAGIC = "GGUF"
 
-/** Hears why a count had to be estimated. */
-type OnFailure = (error: unknown) => void
+export interface VocabularyOptions {
+  /** Hears why a count had to be estimated. */
+  readonly onFailure?: (error: unknown) => void
+  /** The thread's module. Default: this file. */
+  readonly script?: URL
+}
 
 /**
  * Rejects with an Error that names the file and what is wrong with it; its name is "InexactVocabularyError" where the
  * file is right and only cannot be counted with exactly.
  */
-export async function openVocabulary(file: string, onFailure?: OnFailure): Promise<VocabularyCounter> {
+export async function openVocabulary(file: string, options: VocabularyOptions = {}): Promise<VocabularyCounter> {
   const backend = new CountingThread({
-    script: new URL(import.meta.url),
+    script: options.script ?? new URL(import.meta.url),
     data: { vocabulary: file },
     heapMibMax: HEAP_MIB_MAX,
   })
@@ -40,7 +44,7 @@ export async function openVocabulary(file: string, onFailure?: OnFailure): Promi
     if (thrown instanceof Error) error.name = thrown.name
     throw error
   }
-  return new VocabularyCounter(basename(file), { backend, onFailure })
+  return new VocabularyCounter(basename(file), { backend, onFailure: options.onFailure })
 }
 
 /** Reads a file. Rejects with an Error that says what is wrong, without the file's name. */

@@ -67,7 +67,7 @@ export class LocalAttempts {
     this.#clock = clock
     this.hosts = new LocalHosts(options, clock)
     this.forms = new LocalForms(options)
-    this.vocabularies = new Vocabularies(tokens, log)
+    this.vocabularies = new Vocabularies({ tokens, log, clock })
     this.#cooldowns = new Cooldowns(state, clock)
     const lost = (thrown: unknown) =>
       log.debug(`ratios are not kept: ${thrown instanceof Error ? thrown.message : thrown}`)
@@ -96,6 +96,7 @@ export class LocalAttempts {
   async take(flow: LlmFlow, ticket: Ticket): Promise<Taken | readonly Miss[]> {
     const misses: Miss[] = []
     const patience = new Patience(this.#clock)
+    await flow.waitFor(this.#ratios.load()) // A few milliseconds, once.
     for (const base of localBases(this.#options)) {
       const result = await this.#try(flow, base, ticket, patience)
       if ("answer" in result) return result

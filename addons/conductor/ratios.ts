@@ -16,6 +16,8 @@ const RATIO_MIN = 0.5
 const RATIO_MAX = 4
 const MODELS_MAX = 200
 const STATE_KEY = "ratios"
+/** That the disk was read: once a start, whatever is reloaded since. */
+const READING_KEY = "ratios.reading"
 
 export interface Ratio {
   readonly value: number
@@ -27,12 +29,13 @@ export class Ratios {
   readonly #known: Map<string, number[]>
   readonly #store: () => AddonStore
   readonly #onFailure: (error: unknown) => void
-  #loading: Promise<void> | undefined
+  readonly #state: Map<string, unknown>
 
   constructor(state: Map<string, unknown>, store: () => AddonStore, onFailure: (error: unknown) => void) {
     const known = state.get(STATE_KEY)
     this.#known = known instanceof Map ? known : new Map()
     state.set(STATE_KEY, this.#known)
+    this.#state = state
     this.#store = store
     this.#onFailure = onFailure
   }
@@ -56,19 +59,29 @@ export class Ratios {
     this.#known.set(name, samples)
     const [oldest] = this.#known.keys()
     if (this.#known.size > MODELS_MAX && oldest !== undefined) this.#known.delete(oldest)
-    this.#store().set(name, samples).catch(this.#onFailure)
+    void this.#keep(name)
   }
 
-  /** Reads what was learnt before this start. Once; what is known by then stays. */
+  /** What is on disk is read first: it would be overwritten. */
+  async #keep(name: string): Promise<void> {
+    await this.load()
+    const samples = this.#known.get(name)
+    if (samples !== undefined) await this.#store().set(name, samples).catch(this.#onFailure)
+  }
+
+  /** Reads what was learnt before this start. Once; what was learnt since stands behind it. Never rejects. */
   load(): Promise<void> {
-    this.#loading ??= this.#read().catch(this.#onFailure)
-    return this.#loading
+    const before = this.#state.get(READING_KEY)
+    if (before instanceof Promise) return before
+    const reading = this.#read().catch(this.#onFailure)
+    this.#state.set(READING_KEY, reading)
+    return reading
   }
 
   async #read(): Promise<void> {
     for (const [name, samples] of await this.#store().entries()) {
       const read = samplesIn(samples)
-      if (read.length > 0 && !this.#known.has(name)) this.#known.set(name, read)
+      if (read.length > 0) this.#known.set(name, [...read, ...(this.#known.get(name) ?? [])].slice(-SAMPLES_MAX))
     }
   }
 }

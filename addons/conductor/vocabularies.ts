@@ -3,8 +3,11 @@
  * those whose name fits. A file that cannot be read stops the start; one that is right but cannot be counted with exactly
  * is warned of, and the learnt ratio stands in for it.
  */
-import type { Logger, TokenService, TokenVocabulary } from "llmproxy"
+import type { AddonContext, TokenVocabulary } from "llmproxy"
 import { isLike } from "./routing.ts"
+
+/** Milliseconds that a start waits for files to be read; then they serve from when they are. */
+const OPEN_MS = 3_000
 
 interface Given {
   readonly pattern: string
@@ -14,15 +17,17 @@ interface Given {
 /** Undefined: it cannot be counted with exactly. */
 type Opened = Promise<TokenVocabulary | undefined>
 
+type Context = Pick<AddonContext, "tokens" | "log" | "clock">
+
 export class Vocabularies {
-  readonly #tokens: Pick<TokenService, "vocabulary">
-  readonly #log: Logger
+  readonly #context: Context
   readonly #opened = new Map<string, Opened>()
   #found: readonly { pattern: string; vocabulary: TokenVocabulary }[] = []
+  /** How often files were named: what was named last counts. */
+  #calls = 0
 
-  constructor(tokens: Pick<TokenService, "vocabulary">, log: Logger) {
-    this.#tokens = tokens
-    this.#log = log
+  constructor(context: Context) {
+    this.#context = context
   }
 
   /** Whether any model is counted with its own vocabulary. */
@@ -30,17 +35,44 @@ export class Vocabularies {
     return this.#found.length > 0
   }
 
-  /** Opens what is new and closes what is gone. Rejects with an Error that names the option and the file. */
+  /**
+   * Opens what is new and closes what is gone. Rejects with an Error that names the option and the file. Files that take
+   * longer than a start may wait are used once they are read, or complained of then.
+   */
   async use(entries: readonly string[]): Promise<void> {
     const given = entries.map(givenIn)
+    if (given.length === 0 && this.#opened.size === 0) return
+    const { clock, log } = this.#context
+    const opening = this.#openAll(given, ++this.#calls)
+    let isLate = false
+    let giveUp: () => void = () => {}
+    const late = new Promise<void>((resolve) => {
+      giveUp = resolve
+    })
+    const timer = clock.after(OPEN_MS, () => {
+      isLate = true
+      giveUp()
+    })
+    opening.then(
+      () => timer.cancel(),
+      (thrown: unknown) => {
+        timer.cancel()
+        if (isLate) log.error(thrown instanceof Error ? thrown.message : String(thrown))
+      },
+    )
+    await Promise.race([opening, late])
+  }
+
+  async #openAll(given: readonly Given[], call: number): Promise<void> {
     const found = await Promise.all(
       given.map(async ({ pattern, file }) => ({ pattern, vocabulary: await this.#open(file) })),
     )
+    if (call !== this.#calls) return
     this.#found = found.flatMap(({ pattern, vocabulary }) =>
       vocabulary === undefined ? [] : [{ pattern, vocabulary }],
     )
     const files = new Set(given.map(({ file }) => file))
-    for (const file of this.#opened.keys()) if (!files.has(file)) await this.#close(file)
+    for (const file of this.#opened.keys()) if (!files.has(file)) void this.#close(file)
   }
 
   /** The first that fits; a model that has no name fits what fits all. */
@@ -50,16 +82,17 @@ export class Vocabularies {
 
   async close(): Promise<void> {
     this.#found = []
+    this.#calls++
     await Promise.all([...this.#opened.keys()].map((file) => this.#close(file)))
   }
 
   #open(file: string): Opened {
     const before = this.#opened.get(file)
     if (before !== undefined) return before
-    const opened = this.#tokens.vocabulary(file).catch((thrown: unknown) => {
+    const opened = this.#context.tokens.vocabulary(file).catch((thrown: unknown) => {
       const why = thrown instanceof Error ? thrown.message : String(thrown)
       if (thrown instanceof Error && thrown.name === "InexactVocabularyError") {
-        this.#log.warn(`conductor.tokenizer ${why}; the learnt ratio is used instead`)
+        this.#context.log.warn(`conductor.tokenizer ${why}; the learnt ratio is used instead`)
         return undefined
       }
       this.#opened.delete(file)

@@ -72,6 +72,11 @@ const TOKENS: TokenService = {
   boundRequest,
 }
 
+/** The same, with vocabularies in a thread of the given script (bundled.ts), which starts at once. */
+export function tokensWith(script: URL): TokenService {
+  return { ...TOKENS, vocabulary: (file) => openVocabulary(file, { script }) }
+}
+
 export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> {
   const certificates = await sharedCertificates()
   const folder = await mkdtemp(join(tmpdir(), "llmproxy-conductor-"))

@@ -50,7 +50,28 @@ export function joiningVocabulary(pre: string): Metadata {
   }
 }
 
-const PIECES = ["▁", "a", "b", "c", "d", "o", "w", "r", "l", "▁a", "ab", "bc", "abc", "cd", "▁▁", "o▁w", "wor", "or", "wo", "ld"]
+const PIECES = [
+  "▁",
+  "a",
+  "b",
+  "c",
+  "d",
+  "o",
+  "w",
+  "r",
+  "l",
+  "▁a",
+  "ab",
+  "bc",
+  "abc",
+  "cd",
+  "▁▁",
+  "o▁w",
+  "wor",
+  "or",
+  "wo",
+  "ld",
+]
 
 /** Letters, a few pieces whose score falls with their place, and all bytes. */
 export function scoredVocabulary(): Metadata {

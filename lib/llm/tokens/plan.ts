@@ -26,6 +26,9 @@ export function estimateText(text: string): number {
   return Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN)
 }
 
+// What Go's templates replace with something else, which is counted by itself. Bounded, so that it is linear.
+const TEMPLATE_ACTION = /\{\{[^{}]{0,1000}\}\}/g
+
 /** The texts to count, and the rest of the sum. */
 export class CountPlan {
   readonly texts: string[] = []
@@ -53,9 +56,10 @@ export class CountPlan {
 
 export function planRequest(request: LlmRequest): CountPlan {
   const plan = new CountPlan()
-  if (request.dialect === "openai-completions" || request.dialect === "llamacpp") {
-    planPrompt(plan, request.body.prompt)
-    plan.text(stringOf(request.body.suffix))
+  const { body } = request
+  if (request.dialect === "openai-completions" || request.dialect === "llamacpp" || isRaw(request)) {
+    planPrompt(plan, body.prompt)
+    plan.text(stringOf(body.suffix))
     return plan
   }
   const model = request.model
@@ -64,8 +68,33 @@ export function planRequest(request: LlmRequest): CountPlan {
   plan.fixed += REPLY_TOKENS
   const tools = [...(request.tools ?? []), ...arrayOf(request.body.functions)]
   planTools(plan, tools, encodingFor(model).encoding)
-  planFormat(plan, request.body.response_format)
+  for (const format of [
+    body.response_format,
+    objectOf(body.text)?.format,
+    objectOf(body.output_config)?.format,
+    body.format,
+  ])
+    planFormat(plan, format)
+  if (request.dialect === "ollama") planGenerate(plan, body)
   return plan
+}
+
+/** Ollama's word for a prompt that its template is not laid around. */
+function isRaw({ dialect, body }: LlmRequest): boolean {
+  return dialect === "ollama" && body.raw === true
+}
+
+/** What /api/generate has beside the prompt: a form of the client's own, what follows the answer, an earlier turn. */
+function planGenerate(plan: CountPlan, body: JsonObject): void {
+  plan.text(stringOf(body.suffix))
+  const template = stringOf(body.template)
+  if (template !== undefined) {
+    plan.text(template.replaceAll(TEMPLATE_ACTION, ""))
+    plan.estimated = true
+  }
+  const context = arrayOf(body.context).length
+  if (context > 0) plan.approximate(context)
+  for (const image of arrayOf(body.images)) planBareImage(plan, image, stringOf(body.model) ?? "")
 }
 
 /** No tokenizer finds more tokens in the request than these: one is at least a byte. Costs a walk, no thread. */
@@ -83,9 +112,11 @@ function planPrompt(plan: CountPlan, prompt: JsonValue | undefined): void {
   }
 }
 
-/** Two dialects keep the system prompt beside the messages. */
+/** Anthropic, Responses and /api/generate keep the system prompt beside the messages. */
 function planApartSystem(plan: CountPlan, request: LlmRequest): void {
-  if (request.dialect !== "anthropic-messages" && request.dialect !== "openai-responses") return
+  // In the other lists, the system prompt is one of the messages.
+  const isApart = request.dialect === "anthropic-messages" || request.dialect === "openai-responses"
+  if (!isApart && !(request.dialect === "ollama" && request.body.messages === undefined)) return
   if (request.system === undefined) return
   plan.fixed += MESSAGE_TOKENS
   plan.text("system")
@@ -104,7 +135,28 @@ function planMessage(plan: CountPlan, message: Message, model: string): void {
   else for (const part of arrayOf(message.content)) planPart(plan, part, model)
   plan.text(stringOf(message.refusal))
   plan.text(stringOf(message.tool_call_id))
+  plan.text(stringOf(message.thinking) ?? stringOf(message.reasoning_content) ?? stringOf(message.reasoning))
+  for (const image of arrayOf(message.images)) planBareImage(plan, image, model)
   planCalls(plan, message)
+  if (typeof message.type === "string" && message.type !== "message") planItem(plan, message, model)
+}
+
+/**
+ * An item of the Responses API that is no message: a call, what came of one, what the model thought. Their texts stand
+ * under names of their own. Source: openai-node, ResponseInputItem.
+ */
+function planItem(plan: CountPlan, item: JsonObject, model: string): void {
+  plan.approximate(CALL_TOKENS)
+  plan.text(textOrJson(item.arguments ?? item.input ?? item.action ?? undefined))
+  if (Array.isArray(item.output)) for (const part of item.output) planPart(plan, part, model)
+  else plan.text(textOrJson(item.output ?? undefined))
+  // The length of encrypted thoughts tells nothing of their tokens: they are left out.
+  for (const part of arrayOf(item.summary)) planPart(plan, part, model)
+}
+
+/** Ollama's images are base64 alone. */
+function planBareImage(plan: CountPlan, image: JsonValue, model: string): void {
+  plan.approximate(imageTokens(model, `data:;base64,${stringOf(image) ?? ""}`, "high"))
 }
 
 /** The call's own id is left out: it comes again as the answer's tool_call_id. No rule is published; +3 was measured. */
@@ -139,15 +191,40 @@ function planPart(plan: CountPlan, part: JsonValue, model: string): void {
     case "text":
     case "input_text":
     case "output_text":
+    case "summary_text":
+    case "reasoning_text":
       plan.text(stringOf(part.text))
+      break
+    case "tool_use":
+    case "server_tool_use":
+      plan.approximate(CALL_TOKENS)
+      plan.text(stringOf(part.name))
+      plan.text(textOrJson(part.input))
+      break
+    case "thinking":
+      plan.text(stringOf(part.thinking))
       break
     case "refusal":
       plan.text(stringOf(part.refusal))
       break
-    default: // a kind that we do not know may hold text; what else it holds cannot be told
-      plan.estimated = true
-      plan.text(stringOf(part.text))
+    default:
+      planOtherPart(plan, part, model)
   }
+}
+
+/** What came of a tool, and kinds that we do not know: these may hold text; what else they hold cannot be told. */
+function planOtherPart(plan: CountPlan, part: JsonObject, model: string): void {
+  plan.estimated = true
+  if (stringOf(part.type)?.endsWith("tool_result") === true) {
+    plan.fixed += CALL_TOKENS
+    plan.text(stringOf(part.tool_use_id))
+  }
+  plan.text(stringOf(part.text))
+  if (typeof part.content === "string") plan.text(part.content)
+  // One level: what is deeper is no content of these kinds.
+  else
+    for (const inner of arrayOf(part.content))
+      if (isObject(inner) && !Array.isArray(inner.content)) planPart(plan, inner, model)
 }
 
 /** chat: `image_url: {url, detail}`; responses: `image_url: "..."`; messages: `source: {media_type, data}`. */
@@ -160,10 +237,16 @@ function planImage(part: JsonObject, model: string): number {
   return imageTokens(model, url ?? "", detail === "low" ? "low" : "high")
 }
 
-/** A schema for the answer is put in front of the model as text. */
+/**
+ * A schema for the answer is put in front of the model as text. chat: `{json_schema: {...}}`; responses and messages:
+ * `{type: "json_schema", name, schema}`; ollama: the schema itself.
+ */
 function planFormat(plan: CountPlan, format: JsonValue | undefined): void {
-  const schema = objectOf(format)?.json_schema
-  if (!isObject(schema)) return
+  if (!isObject(format)) return
+  const bare = format.type === "json_schema" ? { name: format.name, schema: format.schema } : format
+  const schema = format.json_schema ?? bare
+  const isPlain = format.type === "text" || format.type === "json_object" || format.type === "grammar"
+  if (!isObject(schema) || isPlain) return
   plan.text(jsonText(schema))
   plan.estimated = true
 }

@@ -58,11 +58,24 @@ test("what was learnt is there after a reload, and after a restart", async (t) =
   const first = made(store, state)
   for (let times = 0; times < 5; times++) first.learn("m", 1_000, 1_200)
   t.equal(made(store, state).of("m", 1.35).value, 1.2, "reloaded")
+  await new Promise((resolve) => setImmediate(resolve))
   const started = made(store)
   t.equal(started.of("m", 1.35).samples, 0)
   await started.load()
   await started.load()
   t.strictSame(started.of("m", 1.35), { value: 1.2, samples: 5 })
+})
+
+test("what was learnt before the disk was read stands behind what is there, and overwrites nothing", async (t) => {
+  const store = memory(new Map<string, JsonValue>([["m", [1.1, 1.2]]]))
+  const state = new Map<string, unknown>()
+  const ratios = made(store, state)
+  ratios.learn("m", 1_000, 1_300)
+  await ratios.load()
+  await made(store, state).load()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.strictSame(store.records.get("m"), [1.1, 1.2, 1.3])
+  t.equal(ratios.of("m", 1).samples, 3, "and a reload reads nothing twice")
 })
 
 test("records that are none are passed over, and a store that fails costs nothing else", async (t) => {
