@@ -170,8 +170,8 @@ export function authorityKeyId(id: Uint8Array): Asn1 {
 }
 
 /** Not critical: our subjects are never empty (RFC 5280 4.2.1.6). */
-export function subjectAltName(name: Asn1): Asn1 {
-  return extension(OID.subjectAltName, false, sequence(name))
+export function subjectAltName(...names: Asn1[]): Asn1 {
+  return extension(OID.subjectAltName, false, sequence(...names))
 }
 
 export function nameConstraints(value: Asn1): Asn1 {

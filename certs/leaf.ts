@@ -20,6 +20,7 @@ import {
 import { generalName } from "./constraints.ts"
 import type { Asn1 } from "./der.ts"
 import { type HostName, parseHostName, shown } from "./name.ts"
+import { DEFAULT_TLS_VERSIONS, type TlsVersions, versionOptions } from "./tls-versions.ts"
 
 const DAY_MS = 86_400_000
 // Chromium takes at most 200 days. Two of ours lie in the past, for clients whose clock is behind ours.
@@ -31,6 +32,8 @@ const RENEW_BEFORE_MS = DAY_MS
 const CONTEXTS_MAX = 1_000
 // X.520's limit of a common name, ub-common-name.
 const COMMON_NAME_CHARS_MAX = 64
+/** Further names in one leaf: the largest real certificates have some hundred. */
+const FURTHER_NAMES_MAX = 100
 // What OpenSSL wants for session tickets: a name, an HMAC key and an AES key of 16 bytes each.
 const TICKET_KEYS_BYTES = 48
 
@@ -53,12 +56,15 @@ export interface LeafFactoryOptions {
   clock: () => number
   /** Names kept at a time. Default: 1,000. */
   max?: number
+  /** What clients may speak. Default: TLS 1.2 and 1.3. */
+  versions?: TlsVersions
 }
 
 export class LeafFactory {
   #ca: Ca
   #clock: () => number
   #leaves: LRUCache<string, Leaf>
+  #versions: TlsVersions
   #ticketKeys = randomBytes(TICKET_KEYS_BYTES)
   #key: string
   #publicKey: Asn1
@@ -67,7 +73,8 @@ export class LeafFactory {
   #caFrom: number
   #caTo: number
 
-  constructor(ca: Ca, { clock, max = CONTEXTS_MAX }: LeafFactoryOptions) {
+  constructor(ca: Ca, { clock, max = CONTEXTS_MAX, versions = DEFAULT_TLS_VERSIONS }: LeafFactoryOptions) {
+    this.#versions = versions
     this.#ca = ca
     this.#clock = clock
     this.#leaves = new LRUCache({ max })
@@ -86,17 +93,18 @@ export class LeafFactory {
   /**
    * The TLS context for a host name or address, as it came from SNI or CONNECT; the same one until it is evicted
    * or due. Contexts share their ticket keys, so that a session made with one is resumed with another.
+   * `further`: names that the leaf is for besides; those that cannot stand in a certificate of this CA are left out.
    * Throws FlowError: `bad-host-name`, `name-not-permitted` by the CA's constraints, `ca-expired`, or `leaf-failed`
    * where OpenSSL refuses the CA's key or chain.
    */
-  contextFor(name: string): SecureContext {
-    const leaf = this.#leafFor(name)
+  contextFor(name: string, further: readonly string[] = []): SecureContext {
+    const leaf = this.#leafFor(name, further)
     leaf.context ??= attempt(name, () =>
       createSecureContext({
         ...leaf.chain,
         // Client certificates are not asked for: without this, Node would read all its roots into memory.
         ca: [],
-        minVersion: "TLSv1.2",
+        ...versionOptions(this.#versions),
         ticketKeys: this.#ticketKeys,
       }),
     )
@@ -105,17 +113,23 @@ export class LeafFactory {
 
   /** The leaf itself, for a server that makes its own context. Throws as contextFor does. */
   chainFor(name: string): LeafChain {
-    return this.#leafFor(name).chain
+    return this.#leafFor(name, []).chain
   }
 
-  #leafFor(name: string): Leaf {
+  /** Whether the CA may sign for this name at all. */
+  permits(name: string): boolean {
+    return this.#ca.permits(name)
+  }
+
+  #leafFor(name: string, further: readonly string[]): Leaf {
     const host = parseHostName(name)
     const now = this.#clock()
-    const known = this.#leaves.get(host.text)
+    const key = [host.text, ...further].join(" ")
+    const known = this.#leaves.get(key)
     if (known !== undefined && known.from <= now && now < known.until) return known
     this.#check(host, now)
-    const made = attempt(host.text, () => this.#make(host, now))
-    this.#leaves.set(host.text, made)
+    const made = attempt(host.text, () => this.#make(host, now, this.#furtherNames(host, further)))
+    this.#leaves.set(key, made)
     return made
   }
 
@@ -127,7 +141,17 @@ export class LeafFactory {
     throw refusal("ca-expired", host.text, `the CA expired on ${when}; make a new one and restart`)
   }
 
-  #make(host: HostName, now: number): Leaf {
+  #furtherNames(host: HostName, further: readonly string[]): HostName[] {
+    const names = new Map<string, HostName>()
+    for (const text of further.slice(0, FURTHER_NAMES_MAX)) {
+      const name = certificateName(text)
+      if (name !== undefined && name.text !== host.text && this.#ca.permits(name.text.replace(/^\*\./, "")))
+        names.set(name.text, name)
+    }
+    return [...names.values()]
+  }
+
+  #make(host: HostName, now: number, further: readonly HostName[]): Leaf {
     const from = Math.max(now - BACKDATE_DAYS * DAY_MS, this.#caFrom)
     const to = Math.min(from + LEAF_DAYS * DAY_MS, this.#caTo)
     // A common name is for old clients and for reading. An address there would count as a DNS name where the CA has
@@ -140,7 +164,7 @@ export class LeafFactory {
         notBefore: from,
         notAfter: to,
         publicKey: this.#publicKey,
-        extensions: [...this.#fixed, subjectAltName(generalName(host))],
+        extensions: [...this.#fixed, subjectAltName(...[host, ...further].map(generalName))],
       },
       this.#ca.signer,
     )
@@ -151,6 +175,17 @@ export class LeafFactory {
       // A leaf that ends with its CA cannot be renewed: making it anew for each connection would gain nothing.
       until: to === this.#caTo ? to : to - RENEW_BEFORE_MS,
     }
+  }
+}
+
+/** A name as a certificate has it: a wildcard is one too. Undefined: it can stand in none. */
+function certificateName(text: string): HostName | undefined {
+  try {
+    if (!text.startsWith("*.")) return parseHostName(text)
+    const below = parseHostName(text.slice(2))
+    return below.kind === "dns" ? { kind: "dns", text: `*.${below.text}` } : undefined
+  } catch {
+    return undefined
   }
 }
 

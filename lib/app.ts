@@ -16,11 +16,13 @@ import type { SearchPlaces } from "./loader-find.ts"
 import type { Logger } from "./log.ts"
 import type { OptionSources } from "./option-sources.ts"
 import { OptionStore } from "./option-store.ts"
+import { KeyLog } from "./proxy/keylog.ts"
 import { Listener } from "./proxy/listener.ts"
 import { type Mode, type ModeAddress, modeAddresses, parseMode } from "./proxy/mode.ts"
 import type { ProxyServer } from "./proxy/server.ts"
 import type { ProxySettings } from "./proxy/settings.ts"
 import { LazyStore } from "./store/lazy-store.ts"
+import { type LeafSettings, leafSettings, makeLeaves } from "./tls-options.ts"
 
 export interface AppOptions {
   readonly sources: OptionSources
@@ -114,7 +116,9 @@ export class App {
    * is one, else the first. Rejects with a UsageError (status 2) or a StartError (status 1).
    */
   async start(): Promise<Listening> {
-    const settings = settingsFrom(this.values)
+    const settings = { ...settingsFrom(this.values), keyLog: this.#keyLog() }
+    const leaves = leafSettings(this.values, this.#clock.now())
+    for (const warning of leaves.warnings) this.#options.log.warn(warning)
     if (settings.proxyUsers.length > 0 && this.#addresses.some(({ mode }) => mode.kind === "transparent"))
       throw new UsageError(
         "--mode transparent: its clients know of no proxy and cannot authenticate; use --allow-clients, not --proxy-auth",
@@ -124,7 +128,7 @@ export class App {
     if (loaded.status === "rejected") throw loaded.reason
     if (ca.status === "rejected") throw ca.reason
     await this.#listen()
-    this.#serving = this.#serve(settings, ca.value)
+    this.#serving = this.#serve(settings, leaves, ca.value)
     if (this.values.insecure) this.#options.log.warn("--insecure: upstream certificates are not verified")
     await this.addons.running()
     const all = this.listeners
@@ -160,6 +164,14 @@ export class App {
     return this.#server?.clients ?? 0
   }
 
+  #keyLog(): KeyLog | undefined {
+    const { keyLogFile } = this.values
+    if (keyLogFile === "") return undefined
+    const { log } = this.#options
+    log.warn(`TLS secrets are written to ${keyLogFile} (SSLKEYLOGFILE): whoever reads it can read the traffic`)
+    return new KeyLog(keyLogFile, (message) => log.warn(message))
+  }
+
   /** Reads the CA now, so that a broken one stops the start. */
   async #readCa(): Promise<Ca> {
     const { loadOrCreateCa } = await import("../certs/ca.ts")
@@ -171,18 +183,17 @@ export class App {
   }
 
   /** Loads what serves clients, which is most of the program, now that they can come: the first ones wait for it. */
-  async #serve(settings: ProxySettings, ca: Ca): Promise<void> {
-    const [{ ProxyServer }, { LeafFactory }] = await Promise.all([
+  async #serve(settings: ProxySettings, leafOptions: LeafSettings, ca: Ca): Promise<void> {
+    const [{ ProxyServer }, leaves] = await Promise.all([
       import("./proxy/server.ts"),
-      import("../certs/leaf.ts"),
+      makeLeaves(ca, leafOptions, () => this.#clock.now()),
     ])
-    const factory = new LeafFactory(ca, { clock: () => this.#clock.now() })
     const server = new ProxyServer({
       settings,
       clock: this.#clock,
       log: this.#options.log,
       chain: () => this.addons.chain,
-      leaf: (name) => factory.contextFor(name),
+      ...leaves,
     })
     this.#server = server
     await Promise.all(this.#open.map(({ listener, mode }) => server.serve(listener, mode)))

@@ -10,6 +10,7 @@ import { addressRange, type ProxyUser, proxyUser, proxyUsers } from "./proxy/acc
 import { hostAndPort, normalHost, parseAuthority } from "./proxy/authority.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings } from "./proxy/settings.ts"
 import { explainPem } from "./proxy/trust-store.ts"
+import { TLS_OPTIONS, tlsSettings } from "./tls-options.ts"
 
 export const CORE_OPTIONS = {
   port: { type: "integer", default: 8080, min: 0, max: 65_535, help: "Port to listen on; 0: a free one." },
@@ -46,6 +47,7 @@ export const CORE_OPTIONS = {
   proxyAuth: {
     type: "string",
     default: "",
+    secret: true,
     help: "USER:PASS that clients have to give; better set by LLMPROXY_PROXY_AUTH, where no process list shows it.",
   },
   proxyAuthFile: { type: "string", default: "", help: "File with user:hash lines, as `htpasswd -B` or argon2 make." },
@@ -54,6 +56,7 @@ export const CORE_OPTIONS = {
     default: [],
     help: "Addresses and ranges (192.168.0.0/16) whose clients may connect, besides this machine's.",
   },
+  ...TLS_OPTIONS,
   flowDetail: {
     type: "integer",
     default: 1,
@@ -135,6 +138,7 @@ export function settingsFrom(values: CoreValues): ProxySettings {
     verify: !values.insecure,
     ignoreHosts: values.ignoreHosts.map((text) => pattern("--ignore-hosts", text)),
     allowHosts: values.allowHosts.map((text) => pattern("--allow-hosts", text)),
+    ...tlsSettings(values),
     proxyUsers: usersFrom(values),
     allowClients: values.allowClients.map(addressRange),
     bodyLimit: values.bodyLimit,

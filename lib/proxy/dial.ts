@@ -135,12 +135,13 @@ class Attempt {
       servername: isIP(name) === 0 ? name : "",
       ALPNProtocols: [...(options.alpn ?? ["http/1.1"])],
       rejectUnauthorized: target.verify,
-      secureContext: options.trust.context(target.ca),
+      secureContext: options.trust.context(target.ca, name),
       ...(options.session === undefined ? {} : { session: options.session }),
     }
     const socket = connectTls(settings)
     this.#sockets.push(socket)
     socket.on("session", options.onSession)
+    options.trust.keyLog?.watch(socket)
     return Promise.race([this.#opened(socket, "secureConnect"), this.#timedOut])
   }
 

@@ -13,6 +13,7 @@ import { Access } from "./access.ts"
 import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
 import type { Lookup } from "./dial.ts"
 import type { ExchangeCore } from "./flow-state.ts"
+import { Interception } from "./interception.ts"
 import { type ListenAddress, Listener } from "./listener.ts"
 import { MemoryBudget } from "./memory.ts"
 import { type Mode, REGULAR } from "./mode.ts"
@@ -30,8 +31,10 @@ export interface ProxyServerOptions {
   readonly log: Logger
   /** The chain for flows that begin now. */
   chain(): HookChain
-  /** The TLS context for a host; throws a FlowError. */
-  leaf(name: string): SecureContext
+  /** The TLS context for a host, and for `further` names where that is asked for; throws a FlowError. */
+  leaf(name: string, further?: readonly string[]): SecureContext
+  /** Whether a certificate for this host can be made at all. Default: for every host. */
+  permits?(name: string): boolean
   /** Resolves upstream names. Default: the system's resolver. */
   readonly lookup?: Lookup
 }
@@ -45,11 +48,13 @@ export class ProxyServer {
   #onEmpty: (() => void)[] = []
   #identityKey = randomBytes(32)
   readonly #access: Access
+  readonly #interception: Interception
 
   constructor(options: ProxyServerOptions) {
     const { settings, clock, log, lookup } = options
     this.#options = options
     this.#access = new Access(settings, clock, log)
+    this.#interception = new Interception(options, settings, clock, log)
     const events = {
       connecting: (target: Target) => this.#connecting(target),
       connected: (info: ServerInfo) => this.#serverHook("serverConnected", info),
@@ -105,6 +110,7 @@ export class ProxyServer {
     for (const session of this.#sessions) session.socket.destroy()
     this.#upstream.close()
     await this.#access.close()
+    this.#options.settings.keyLog?.close()
     this.#upstream.self.clear()
   }
 
@@ -126,7 +132,7 @@ export class ProxyServer {
       mode,
       destinationOf,
       chain: () => this.#options.chain(),
-      leaf: (name) => this.#options.leaf(name),
+      interception: this.#interception,
     })
     this.#sessions.add(session)
     void session.run().then(() => {

@@ -4,7 +4,7 @@
  */
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
-import type { SecureContext } from "node:tls"
+import type { TLSSocket } from "node:tls"
 import { type HookChain, plainScope } from "../chain.ts"
 import { FlowError, messageOf } from "../errors.ts"
 import type { Headers } from "../headers.ts"
@@ -19,13 +19,15 @@ import { type ExchangeCore, FlowState } from "./flow-state.ts"
 import { authorise, refuse } from "./front-door.ts"
 import { Http1Client, writeRefusal } from "./h1-client.ts"
 import type { Http2Client } from "./h2-client.ts"
+import type { Interception } from "./interception.ts"
 import type { Mode } from "./mode.ts"
 import { type Peeked, peek } from "./peek.ts"
+import type { PinnedHost } from "./pinning.ts"
 import { type Place, resolveHead } from "./place.ts"
 import { openTunnel } from "./raw-upstream.ts"
 import { checkRedirected, firstHost, redirectedPlace } from "./redirected.ts"
 import { acceptSocks, type SocksRequest } from "./socks-server.ts"
-import { acceptTls } from "./tls.ts"
+import { CERTIFICATE_REJECTED } from "./tls.ts"
 import type { OriginalDestination } from "./transparent.ts"
 import { relay } from "./tunnel.ts"
 import { askHttpConnect, askTlsClientHello, isIgnored } from "./tunnel-hooks.ts"
@@ -39,8 +41,7 @@ export interface SessionContext {
   readonly destinationOf: OriginalDestination | undefined
   /** The chain for what begins now. */
   chain(): HookChain
-  /** The certificate for a name; throws a FlowError. */
-  leaf(name: string): SecureContext
+  readonly interception: Interception
 }
 
 type Tunnel = Extract<Place, { kind: "tunnel" }>
@@ -76,7 +77,9 @@ export class Session {
       await this.#serveMode()
     } catch (thrown) {
       this.socket.destroy()
-      core.log.warn(`${hostAndPort(this.connection.address, this.connection.port)}: ${messageOf(thrown)}`)
+      // Who does not accept our certificate has had a line of its own.
+      const level = thrown instanceof FlowError && thrown.code === CERTIFICATE_REJECTED ? "debug" : "warn"
+      core.log[level](`${hostAndPort(this.connection.address, this.connection.port)}: ${messageOf(thrown)}`)
     }
     if (!this.socket.destroyed) await new Promise((resolve) => this.socket.once("close", resolve))
     await this.#hook("clientDisconnected").catch(() => {})
@@ -273,6 +276,8 @@ export class Session {
     const { headerTimeoutMs, silentClientMs } = core.settings
     const options = { clock: core.clock, timeoutMs: headerTimeoutMs, silentMs: silentClientMs }
     const peeked = await peek(socket, options)
+    if (place.scheme === "https")
+      this.#context.interception.heard(this.#clientOf(this.connection.tunnelSni ?? place.host, place), peeked)
     if (peeked.kind === "silent") return this.#serveSilent(socket, place)
     await this.#serveSeen(socket, place, peeked)
   }
@@ -310,10 +315,11 @@ export class Session {
     const hello = await readHello(record)
     const name = hello.sni ?? place.host
     const foreign = hello.alpn.length > 0 && !hello.alpn.some((protocol) => OUR_ALPN.includes(protocol))
-    if (foreign || this.#isIgnored(name, place.port) || (await this.#askTls(hello, place))) {
+    const alone = () => this.#context.interception.leavesAlone(this.#clientOf(name, place))
+    if (foreign || this.#isIgnored(name, place.port) || alone() || (await this.#askTls(hello, place))) {
       return this.#relay(socket, await openTunnel(core, this.connection, place, undefined))
     }
-    const tls = await this.#acceptTls(socket, hello, name)
+    const tls = await this.#acceptTls(socket, hello, name, place)
     this.connection.tls = { sni: hello.sni, alpn: tls.alpnProtocol || undefined, version: tls.getProtocol() ?? "" }
     this.connection.tunnelSni = hello.sni
     await this.#serveTunnel(tls, { ...place, scheme: "https" })
@@ -324,20 +330,19 @@ export class Session {
     return askTlsClientHello(this.#context.chain(), core.log, this.connection, { host, port, hello })
   }
 
-  #acceptTls(
-    socket: Socket,
-    hello: ClientHello,
-    name: string,
-  ): Promise<Socket & { alpnProtocol: string | false | null; getProtocol(): string | null }> {
-    const { core, leaf } = this.#context
-    return acceptTls(socket, {
-      clock: core.clock,
-      secureContext: leaf(name),
+  #acceptTls(socket: Socket, hello: ClientHello, name: string, place?: Tunnel): Promise<TLSSocket> {
+    const { core, interception } = this.#context
+    const inside = place && { ...place, scheme: "https" as const }
+    return interception.accept(socket, this.#clientOf(name, place), {
+      name,
       // A client that offers none must not be refused for it.
       alpn: hello.alpn.length > 0 ? OUR_ALPN : [],
-      timeoutMs: core.settings.headerTimeoutMs,
-      name,
+      ...(inside && { dial: () => openTunnel(core, this.connection, inside, hello.sni) }),
     })
+  }
+
+  #clientOf(host: string, place?: Tunnel): PinnedHost {
+    return { address: this.connection.address, host, port: place?.port ?? this.socket.localPort ?? 0 }
   }
 
   #isIgnored(host: string, port: number): boolean {

@@ -3,8 +3,11 @@
  * line are mapped onto this in app.ts; every field has its unit in its name or its comment.
  */
 
+import { DEFAULT_TLS_VERSIONS, type TlsVersions } from "../../certs/tls-versions.ts"
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "../http1/message.ts"
 import type { AddressRange, ProxyUser } from "./access-rules.ts"
+import { type ClientCertificates, NO_CLIENT_CERTIFICATES } from "./client-certificates.ts"
+import type { KeyLog } from "./keylog.ts"
 
 /** curl's --connect-to: connections to host:port go to address:port. An empty host or an undefined port fits all. */
 export interface ConnectToRule {
@@ -35,6 +38,16 @@ export interface ProxySettings {
   readonly proxyUsers: readonly ProxyUser[]
   /** Whose clients may connect, besides this machine's. When empty: anybody's that authenticate, else nobody's. */
   readonly allowClients: readonly AddressRange[]
+  /** What is shown to upstreams that ask for a certificate. */
+  readonly clientCertificates: ClientCertificates
+  /** The versions of TLS towards upstreams; those towards clients are the leaves' affair. */
+  readonly upstreamTls: TlsVersions
+  /** A leaf names what the upstream's own certificate names, for which that is connected to first. */
+  readonly mirrorSans: boolean
+  /** A host whose client does not accept our certificate is relayed unseen to that client for a while. */
+  readonly passthroughPinned: boolean
+  /** Where the secrets of TLS connections go, if anywhere. */
+  readonly keyLog: KeyLog | undefined
   /** Bytes of one body that may be collected, kept or held. */
   readonly bodyLimit: number
   /** Bytes that all flows together may hold. */
@@ -75,6 +88,11 @@ export const DEFAULT_SETTINGS: ProxySettings = {
   allowHosts: [],
   proxyUsers: [],
   allowClients: [],
+  clientCertificates: NO_CLIENT_CERTIFICATES,
+  upstreamTls: DEFAULT_TLS_VERSIONS,
+  mirrorSans: false,
+  passthroughPinned: false,
+  keyLog: undefined,
   bodyLimit: 33_554_432,
   memoryLimit: 536_870_912,
   headerTimeoutMs: 30_000,

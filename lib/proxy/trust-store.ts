@@ -1,5 +1,5 @@
 /**
- * Which certificates an upstream may show: the system's roots, Node's, and what the user adds. Built when the first
+ * Which certificates an upstream may show, and which we show to it: the system's roots, Node's, and what the user adds. Built when the first
  * TLS connection is made, because reading some hundred certificates costs more than starting the program.
  */
 
@@ -7,29 +7,52 @@ import { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls"
 import { SYSTEM_BUNDLES } from "../../certs/system-bundles.ts"
+import { DEFAULT_TLS_VERSIONS, type TlsVersions, versionOptions } from "../../certs/tls-versions.ts"
 import { FlowError, messageOf } from "../errors.ts"
+import { type ClientCertificates, clientCertificateFor, NO_CLIENT_CERTIFICATES } from "./client-certificates.ts"
+import type { KeyLog } from "./keylog.ts"
 
 /** Contexts for addons' own `ca` are few; this bounds them all the same. */
 const CONTEXTS_MAX = 64
 
+export interface TrustStoreOptions {
+  readonly clientCertificates: ClientCertificates
+  readonly upstreamTls: TlsVersions
+  readonly keyLog: KeyLog | undefined
+}
+
 export class TrustStore {
+  /** Logs the secrets of connections, if that was asked for. */
+  readonly keyLog: KeyLog | undefined
   #extra: readonly string[]
+  #clientCertificates: ClientCertificates
+  #versions: TlsVersions
   #contexts = new Map<string, SecureContext>()
 
   /** `extra`: PEM texts to trust besides the roots. */
-  constructor(extra: readonly string[]) {
+  constructor(extra: readonly string[], options: Partial<TrustStoreOptions> = {}) {
     this.#extra = extra
+    this.#clientCertificates = options.clientCertificates ?? NO_CLIENT_CERTIFICATES
+    this.#versions = options.upstreamTls ?? DEFAULT_TLS_VERSIONS
+    this.keyLog = options.keyLog
   }
 
-  /** A client context that trusts the roots, the user's certificates and `ca` (PEM). Throws a FlowError on no PEM. */
-  context(ca: string | undefined): SecureContext {
-    const key = ca ?? ""
+  /**
+   * A client context that trusts the roots, the user's certificates and `ca` (PEM), and shows the certificate that the
+   * user has for `host`. Throws a FlowError on no PEM.
+   */
+  context(ca: string | undefined, host = ""): SecureContext {
+    const own = this.#clientCertificates.hosts.has(host) ? host : ""
+    const key = `${own} ${ca ?? ""}`
     const known = this.#contexts.get(key)
     if (known !== undefined) return known
     const wrong = ca === undefined ? undefined : explainPem(ca)
     if (wrong !== undefined) throw new FlowError("addon", "bad-ca", `the CA for this target: ${wrong}`, { status: 500 })
-    const own = ca === undefined ? this.#extra : [...this.#extra, ca]
-    const context = createSecureContext({ ca: [...roots(), ...own], minVersion: "TLSv1.2" })
+    const context = createSecureContext({
+      ca: [...roots(), ...this.#extra, ...(ca === undefined ? [] : [ca])],
+      ...clientCertificateFor(this.#clientCertificates, own),
+      ...versionOptions(this.#versions),
+    })
     if (this.#contexts.size >= CONTEXTS_MAX) this.#contexts.delete(this.#contexts.keys().next().value ?? "")
     this.#contexts.set(key, context)
     return context

@@ -64,7 +64,7 @@ export class Upstream {
     this.#clock = clock
     this.#events = events
     this.#lookup = lookup
-    this.#trust = new TrustStore(settings.upstreamCa)
+    this.#trust = new TrustStore(settings.upstreamCa, settings)
   }
 
   /** Connections that are open, idle ones included. */

@@ -37,6 +37,25 @@ async function serve(t: Test, factory: LeafFactory, nameFor: () => string): Prom
   return (server.address() as AddressInfo).port
 }
 
+/** The SAN of the certificate that a context shows. */
+function sanSeen(t: Test, secureContext: tls.SecureContext): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((raw) => {
+      new tls.TLSSocket(raw, { isServer: true, secureContext }).on("error", () => raw.destroy())
+    })
+    t.teardown(() => server.close())
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo
+      const socket = tls.connect({ port, host: "127.0.0.1", servername: "a.test", rejectUnauthorized: false })
+      socket.once("error", reject)
+      socket.once("secureConnect", () => {
+        resolve(socket.getPeerX509Certificate()?.subjectAltName)
+        socket.destroy()
+      })
+    })
+  })
+}
+
 interface Seen {
   reused: boolean
   protocol: string | null
@@ -240,6 +259,31 @@ test("one context per name, however it is spelt, until it is the least recently 
   factory.contextFor("d.test")
   factory.contextFor("e.test")
   t.not(factory.contextFor("a.test"), first)
+})
+
+test("a leaf may be for further names, as far as they can stand in it", async (t) => {
+  const factory = new LeafFactory(await newCa(t, ["a.test", "b.test"]), { clock: Date.now })
+  const further = ["*.a.test", "B.test", "a.test", "c.test", "*.c.test", "*", "x.*.a.test", "", "*.127.0.0.1", "b.test"]
+  t.not(factory.contextFor("a.test", further), factory.contextFor("a.test"))
+  t.equal(factory.contextFor("a.test", further), factory.contextFor("A.test", further))
+  t.equal(factory.permits("x.b.test"), true)
+  t.equal(factory.permits("c.test"), false)
+  t.equal(await sanSeen(t, factory.contextFor("a.test", further)), "DNS:a.test, DNS:*.a.test, DNS:b.test")
+  const many = Array.from({ length: 150 }, (_, index) => `n${index}.a.test`)
+  t.equal((await sanSeen(t, factory.contextFor("a.test", many)))?.split(", ").length, 101)
+})
+
+test("other versions of TLS are spoken where they are asked for, TLS 1.0 too", async (t) => {
+  const ca = await newCa(t)
+  for (const version of ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] as const) {
+    const factory = new LeafFactory(ca, { clock: Date.now, versions: { min: version, max: version } })
+    const port = await serve(t, factory, () => "a.test")
+    const range = { minVersion: version, maxVersion: version, ciphers: "DEFAULT@SECLEVEL=0" } as const
+    const seen = await connect(port, { servername: "a.test", ca: ca.certPem, ...range })
+    t.equal(seen.protocol, version)
+    const other = version === "TLSv1.3" ? "TLSv1.2" : "TLSv1.3"
+    await t.rejects(connect(port, { servername: "a.test", ca: ca.certPem, minVersion: other, maxVersion: other }))
+  }
 })
 
 test("a bad name is a FlowError, and the next name is served", async (t) => {

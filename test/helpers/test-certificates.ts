@@ -14,7 +14,7 @@ export interface TestCertificates {
   readonly ca: string
   /** Certificate and key for a server of that name or address. */
   chainFor(name: string): { key: string; cert: string }
-  contextFor(name: string): SecureContext
+  contextFor(name: string, further?: readonly string[]): SecureContext
 }
 
 /** `clock`: when the CA is made and leaves are issued, epoch milliseconds. */
@@ -26,7 +26,7 @@ export async function testCertificates(clock: () => number = Date.now): Promise<
     return {
       ca: ca.cert.toString(),
       chainFor: (name) => factory.chainFor(name),
-      contextFor: (name) => factory.contextFor(name),
+      contextFor: (name, further) => factory.contextFor(name, further),
     }
   } finally {
     await rm(folder, { recursive: true, force: true })

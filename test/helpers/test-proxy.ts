@@ -21,6 +21,8 @@ export interface TestProxyOptions {
   /** Of its one listener; further ones are the test's to open. */
   mode?: Mode
   lookup?: Lookup
+  /** The names that the CA may sign for. */
+  permits?: (name: string) => boolean
 }
 
 export interface TestProxy {
@@ -66,7 +68,8 @@ export async function startProxy(t: Test, options: TestProxyOptions = {}): Promi
     clock,
     log,
     chain: () => chain,
-    leaf: (name) => certificates.contextFor(name),
+    leaf: (name, further) => certificates.contextFor(name, further),
+    ...(options.permits === undefined ? {} : { permits: options.permits }),
     ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
   })
   const { port } = await server.listen(options.host ?? "127.0.0.1", 0, options.mode ?? REGULAR)

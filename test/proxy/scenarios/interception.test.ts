@@ -185,7 +185,8 @@ test("a client that does not trust the CA is told of in the log, with what to do
   const proxy = await startProxy(t)
   const tunnel = await Wire.tunnel(proxy.port, "api.test:443")
   await t.rejects(tunnel.secure({ servername: "api.test", ca: [] }))
-  t.match(await proxy.logged("TLS with the client for api.test failed"), /llmproxy ca trust/)
+  t.match(await proxy.logged("does not accept our certificate for api.test:443"), /llmproxy ca trust/)
+  t.equal(proxy.lines.filter((line) => line.startsWith("warn")).length, 1)
   await eventually(() => proxy.server.clients === 0)
 })
 
