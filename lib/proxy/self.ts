@@ -69,14 +69,14 @@ function reaches(address: string, own: string): boolean {
   const unspecified = address === "0.0.0.0" || address === "::"
   if (isLoopback(own)) return isLoopback(address) || unspecified
   if (!anywhere) return false
-  return unspecified || isLoopback(address) || ownAddresses().has(address)
+  return unspecified || isLoopback(address) || isOwnAddress(address)
 }
 
 function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1"
 }
 
-function ownAddresses(): Set<string> {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
-  return new Set(addresses.map((entry) => entry.address))
+/** Whether an address is one of this machine's. */
+export function isOwnAddress(address: string): boolean {
+  return Object.values(networkInterfaces()).some((list) => list?.some((entry) => entry.address === address))
 }

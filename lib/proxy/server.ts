@@ -17,6 +17,7 @@ import { Interception } from "./interception.ts"
 import { type ListenAddress, Listener } from "./listener.ts"
 import { MemoryBudget } from "./memory.ts"
 import { type Mode, REGULAR } from "./mode.ts"
+import { isOwnAddress } from "./self.ts"
 import { sendChild } from "./send.ts"
 import { Session } from "./session.ts"
 import type { ProxySettings } from "./settings.ts"
@@ -37,6 +38,8 @@ export interface ProxyServerOptions {
   permits?(name: string): boolean
   /** Resolves upstream names. Default: the system's resolver. */
   readonly lookup?: Lookup
+  /** Tells where redirected clients were going. Default: the kernel. */
+  readonly destinationOf?: OriginalDestination
 }
 
 export class ProxyServer {
@@ -96,6 +99,7 @@ export class ProxyServer {
   }
 
   async #destinations(): Promise<OriginalDestination | undefined> {
+    if (this.#options.destinationOf !== undefined) return this.#options.destinationOf
     const transparent = await loadTransparent()
     if (transparent.kind === "kernel") return transparent.destinationOf
     this.#options.log.warn(`--mode transparent: ${transparent.why}; hosts are known by SNI and Host alone`)
@@ -125,7 +129,7 @@ export class ProxyServer {
   }
 
   #accept(socket: Socket, mode: Mode, destinationOf: OriginalDestination | undefined): void {
-    if (!this.#isAdmitted(socket)) return
+    if (!this.#isAdmitted(socket, mode)) return
     const session = new Session(socket, {
       core: this.core,
       access: this.#access,
@@ -141,9 +145,10 @@ export class ProxyServer {
     })
   }
 
-  #isAdmitted(socket: Socket): boolean {
+  #isAdmitted(socket: Socket, mode: Mode): boolean {
     const address = canonicalAddress(socket.remoteAddress ?? "unknown")
-    if (this.#access.admits(address)) return true
+    // A program of this machine that was redirected comes from the address that it would have used.
+    if (this.#access.admits(address) || (mode.kind === "transparent" && isOwnAddress(address))) return true
     socket.on("error", () => {})
     socket.destroy()
     this.#access.turnedAway(address)

@@ -9,6 +9,7 @@ import type { Lookup } from "../../lib/proxy/dial.ts"
 import { type Mode, REGULAR } from "../../lib/proxy/mode.ts"
 import { ProxyServer } from "../../lib/proxy/server.ts"
 import { DEFAULT_SETTINGS, type ProxySettings } from "../../lib/proxy/settings.ts"
+import type { OriginalDestination } from "../../lib/proxy/transparent.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { type ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { type TestCertificates, testCertificates } from "./test-certificates.ts"
@@ -20,6 +21,7 @@ export interface TestProxyOptions {
   host?: string
   /** Of its one listener; further ones are the test's to open. */
   mode?: Mode
+  destinationOf?: OriginalDestination
   lookup?: Lookup
   /** The names that the CA may sign for. */
   permits?: (name: string) => boolean
@@ -71,6 +73,7 @@ export async function startProxy(t: Test, options: TestProxyOptions = {}): Promi
     leaf: (name, further) => certificates.contextFor(name, further),
     ...(options.permits === undefined ? {} : { permits: options.permits }),
     ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+    ...(options.destinationOf === undefined ? {} : { destinationOf: options.destinationOf }),
   })
   const { port } = await server.listen(options.host ?? "127.0.0.1", 0, options.mode ?? REGULAR)
   t.teardown(() => server.stop(0))

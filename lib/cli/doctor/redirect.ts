@@ -42,7 +42,7 @@ function rulesText(host: string, port: number, uid: number | undefined): string 
   const prerouting =
     "  chain prerouting {\n" +
     "    # of other machines, for which this one is the gateway\n" +
-    `    type nat hook prerouting priority dstnat; policy accept;\n${redirect}  }\n`
+    `    type nat hook prerouting priority -100; policy accept;\n${redirect}  }\n`
   return (
     `\n# Rules that lead connections to ${host}:${port}. Run llmproxy as a user of its own: what that user connects to\n` +
     "# is left alone, or the proxy would be led to itself. To have them, as root:\n" +
@@ -51,7 +51,7 @@ function rulesText(host: string, port: number, uid: number | undefined): string 
     "table inet llmproxy {\n" +
     "  chain output {\n" +
     "    # of this machine\n" +
-    "    type nat hook output priority dstnat; policy accept;\n" +
+    "    type nat hook output priority -100; policy accept;\n" +
     `    meta skuid ${uid ?? "llmproxy"} return # who runs llmproxy\n` +
     `${redirect}  }\n` +
     `${isHere ? "" : prerouting}}\n`
