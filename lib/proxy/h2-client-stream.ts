@@ -244,11 +244,10 @@ export class Http2ClientStream implements ClientStream {
     }
     const close = () => {
       timer.cancel()
-      stream.off("drain", close)
       if (!this.#closed) stream.close(code)
     }
     const timer = this.#client.context.clock.after(CUT_LINGER_MS, close)
-    stream.once("drain", close)
+    stream.write(Buffer.alloc(0), close) // `drain` comes only where a write has returned false.
     stream.once("close", () => timer.cancel())
   }
 

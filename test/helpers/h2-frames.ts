@@ -153,6 +153,7 @@ export class FrameWire {
       const [type = 0, flags = 0] = this.#rest.subarray(3, 5)
       const payload = Buffer.from(this.#rest.subarray(9, length))
       this.frames.push({ type, flags, id: this.#rest.readUInt32BE(5) & 0x7fffffff, payload })
+      if (type === TYPE.SETTINGS && flags === 0) this.write(frame(TYPE.SETTINGS, FLAG.ACK, 0))
       if (type === TYPE.PING && flags === 0 && this.answersPings) this.write(frame(TYPE.PING, FLAG.ACK, 0, payload))
       this.#rest = this.#rest.subarray(length)
     }

@@ -76,7 +76,8 @@ test("at our own address another authority makes a proxy request of it", async (
   const session = await inClear(t, proxy)
   const answer = await call(session, { ":path": "/x?y", ":authority": "other.test:81", ":scheme": "http" })
   t.equal(answer.text, "hello")
-  t.match(origin.requests[0]?.head, /^GET \/x\?y HTTP\/1\.1\r\nhost: other\.test:81/)
+  const asked = origin.requests.find(({ method }) => method === "GET") // An upstream in clear is asked for HTTP/2 first.
+  t.match(asked?.head, /^GET \/x\?y HTTP\/1\.1\r\nhost: other\.test:81/)
   const looped = await call(session, { ":path": "/", ":authority": `x.localhost:${proxy.port}`, ":scheme": "http" })
   t.equal(looped.status, 508)
 })
