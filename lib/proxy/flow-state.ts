@@ -191,7 +191,8 @@ export class FlowState implements Flow, HookScope {
   }
 
   keepAlive(note = "keep-alive"): () => void {
-    if (this.llm?.streams !== true) return () => {}
+    // A WebSocket stays open by itself, and has no comments.
+    if (this.llm?.streams !== true || this.turn !== undefined) return () => {}
     this.delivery.keepAlive(this.llm.format, note)
     return () => this.delivery.letBe()
   }

@@ -30,8 +30,8 @@ export interface TurnOptions {
   /** What asked; undefined where the server answers by itself. */
   readonly message: SocketMessage | undefined
   readonly body: Buffer
-  /** The server has nothing for this turn any more. */
-  forget(turn: Turn): void
+  /** The server is asked now: what it says next may be for this turn. */
+  onAsk(turn: Turn): void
 }
 
 interface Given {
@@ -117,7 +117,6 @@ export class Turn {
   #settle(): void {
     const { message, lines } = this.#options
     if (message !== undefined && !message.isSent) lines.up.discard(message)
-    if (!this.asked) this.#options.forget(this)
     this.#decide()
   }
 
@@ -132,6 +131,7 @@ export class Turn {
     flow.phase = "upstream"
     flow.server = socket.server === undefined ? undefined : { ...socket.server, reused: true }
     this.asked = true
+    this.#options.onAsk(this)
     if (message !== undefined) {
       if (flow.request.edited) message.text = flow.request.text
       flow.sizes.request = message.bytes.length

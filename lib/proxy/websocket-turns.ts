@@ -34,7 +34,7 @@ export class SocketTurns {
   readonly #dialect: SocketDialect
   readonly #lines: SocketLines
   readonly #serve: Serve
-  /** Those that wait for the server, in the order in which they asked. */
+  /** Those that wait for the server, in the order in which they asked it. */
   #waiting: Turn[] = []
   readonly #running = new Map<Turn, Promise<void>>()
   /** The client's next message may go on. */
@@ -52,7 +52,7 @@ export class SocketTurns {
   async fromClient(message: SocketMessage): Promise<void> {
     await this.#decided
     const event = message.type === "text" ? eventOf(message.text) : undefined
-    if (event === undefined || !this.#dialect.asks(event) || this.#waiting.length >= TURNS_MAX) {
+    if (event === undefined || !this.#dialect.asks(event) || this.#running.size >= TURNS_MAX) {
       this.#lines.up.forward(message)
       return
     }
@@ -77,7 +77,7 @@ export class SocketTurns {
 
   /** The connection has ended: turns that have no whole answer break off. Resolves when all have run their last hook. */
   async ended(): Promise<void> {
-    for (const turn of this.#waiting.splice(0)) turn.cut()
+    for (const turn of this.#running.keys()) if (!turn.asked || this.#waiting.includes(turn)) turn.cut()
     await Promise.all(this.#running.values())
   }
 
@@ -93,17 +93,17 @@ export class SocketTurns {
 
   #begin(message: SocketMessage | undefined, body: Buffer, lane: string | undefined): Turn {
     this.#count += 1
-    const forget = (turn: Turn) => this.#forget(turn)
     const options = {
       socket: this.#flow,
       lines: this.#lines,
       dialect: this.#dialect,
       number: this.#count,
       lane,
-      forget,
+      // One that the server began by itself waits for it from the start.
+      onAsk: (asking: Turn) => void (message !== undefined && this.#waiting.push(asking)),
     }
     const turn = new Turn({ ...options, message, body })
-    this.#waiting.push(turn)
+    if (message === undefined) this.#waiting.push(turn)
     const running = this.#serve(turn.flow).then(() => turn.over())
     this.#running.set(turn, running)
     void running.then(() => this.#running.delete(turn))

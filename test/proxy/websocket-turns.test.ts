@@ -6,7 +6,18 @@ import { test } from "tap"
 import type { WebSocket } from "ws"
 import type { Completion, Delta, Flow } from "../../lib/flow.ts"
 import { openaiResponses } from "../../lib/llm/openai-responses.ts"
-import { addon, answer, CHAT, chatEvent, FINISH, origin, recorder, sseAnswer, until } from "../helpers/proxy-host.ts"
+import {
+  addon,
+  answer,
+  CHAT,
+  chatEvent,
+  FINISH,
+  gate,
+  origin,
+  recorder,
+  sseAnswer,
+  until,
+} from "../helpers/proxy-host.ts"
 import { type SocketHost, startSocketHost } from "../helpers/websocket-host.ts"
 
 const PATH = "/v1/responses"
@@ -281,6 +292,77 @@ test("a held answer is replaced, a transformed one is written anew, and later me
     t.equal(textOf(await turn(client)), expected)
   }
   await quiet(host, client)
+})
+
+test("while an addon looks for an answer elsewhere, the server's own messages pass, and it may close", async (t) => {
+  const opened = gate()
+  const errors: string[] = []
+  const slow = addon("slow", {
+    async llmRequest(flow) {
+      flow.keepAlive()
+      await flow.waitFor(opened.opened)
+      if (flow.turn?.number === 1) flow.respond({ completion: readAnswerOf("found").completion })
+    },
+    error: (flow, { code }) => void errors.push(`${flow.turn?.number ?? "socket"} ${code}`),
+  })
+  const hooks = recorder(["llmRequest"])
+  const host = await startSocketHost(t, { addons: [hooks.addon, slow], serve: () => {} })
+  const client = await host.client({}, PATH)
+  client.socket.send(ask("a"))
+  await hooks.saw("llmRequest")
+  const foreign = '{"type":"error","error":{"message":"of something else"}}'
+  host.served[0]?.send(foreign)
+  t.equal(await client.next(), foreign)
+  host.proxy.clock.advance(60_000)
+  opened.open()
+  t.equal(textOf(await turn(client)), "found")
+  await quiet(host, client)
+
+  const never = recorder(["llmRequest"])
+  const pausing = addon("pausing", { llmRequest: (flow) => flow.pause(), error: slow.hooks.error ?? (() => {}) })
+  const closing = await startSocketHost(t, { addons: [never.addon, pausing], serve: () => {} })
+  const second = await closing.client({}, PATH)
+  second.socket.send(ask("b"))
+  await never.saw("llmRequest")
+  closing.served[0]?.close(1001)
+  t.equal((await second.closed).code, 1001)
+  await closing.proxy.settled()
+  t.match(errors, ["1 client-gone"], "the client has answered the Close")
+})
+
+test("turns side by side are told apart by their streams, and one that is killed is silent to its end", async (t) => {
+  const hooks = recorder(["llmResponse", "error"])
+  const texts: string[] = []
+  const kill = addon("kill", {
+    llmDelta(flow, delta) {
+      if (delta.type === "text" && delta.text === "x") flow.kill("enough")
+    },
+    llmResponse: (flow, { text }) => void texts.push(`${flow.turn?.number} ${text}`),
+  })
+  let asked = 0
+  const serve = (socket: WebSocket) => socket.on("message", () => (asked += 1))
+  const host = await startSocketHost(t, { addons: [kill, hooks.addon], serve })
+  const client = await host.client({}, PATH)
+  const server = host.served[0]
+  for (const stream_id of ["s1", "s2"]) client.socket.send(ask(stream_id, { stream_id }))
+  await until(() => asked === 2)
+  const say = (text: string, stream_id: string) => told(text).map((event) => JSON.stringify({ ...event, stream_id }))
+  const [one, two] = [say("1x11", "s1"), say("22", "s2")]
+  const mixed = [one[0], two[0], one[1], one[2], two[1], one[3], two[2], two[3], one[4], one[5]]
+  for (const message of mixed) server?.send(message ?? "")
+  const got = [await turn(client), await turn(client)].flat()
+  t.same(
+    got.filter((message) => message.includes('"s2"')),
+    two,
+  )
+  t.equal(got.filter((message) => message.includes('"s1"')).length, 3, "up to what killed it")
+  t.equal(got.filter((message) => message.includes('"killed"')).length, 1)
+  client.socket.send(ask("after"))
+  await until(() => asked === 3)
+  for (const event of told("33")) server?.send(JSON.stringify(event))
+  t.equal(textOf(await turn(client)), "33")
+  await quiet(host, client)
+  t.same(texts.sort(), ["1 1x", "2 22", "3 33"])
 })
 
 test("what is no turn passes: other events, other texts, binary messages", async (t) => {
