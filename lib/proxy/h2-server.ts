@@ -31,6 +31,8 @@ const ORIGINS_MAX = 256
 const PING_AFTER_MS = 30_000
 /** How long the answer to a PING may take. */
 const PING_TIMEOUT_MS = 15_000
+/** Turns of the event loop that what came before the end of a connection gets. */
+const END_TURNS = 16
 /** Before the peer's settings are known, one stream: its limit may be one. */
 const STREAMS_AT_FIRST = 1
 
@@ -218,10 +220,18 @@ export class Http2Server {
     if (this.#streams.size === 0 && !this.#session.closed) this.#session.close()
   }
 
-  /** Nothing more comes; what has come whole is still to be read, and Node would drop it if the socket closed now. */
-  #onEnd(): void {
-    this.#fail("closed the connection")
+  /**
+   * Nothing more comes; what has come whole is still to be read, and Node would drop it if the socket closed now. Node
+   * also lets bytes lie that came while it was writing, so those get some turns to be looked at.
+   */
+  #onEnd(turns = END_TURNS): void {
     this.#drain()
+    if (this.#closed || this.#streams.size === 0) return
+    if (turns > 0) {
+      setImmediate(() => this.#onEnd(turns - 1))
+      return
+    }
+    this.#fail("closed the connection before its answer was complete")
     for (const stream of [...this.#streams]) stream.connectionEnded()
   }
 
