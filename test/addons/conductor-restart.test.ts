@@ -1,9 +1,13 @@
 /** The real program, twice: what it learnt of a local model's tokens in one run decides in the next. And its last words. */
 import { realpath } from "node:fs/promises"
+import { resolve } from "node:path"
 import { type Test, test } from "tap"
+import { main } from "../../lib/cli/main.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { exitsWith, type Outcome, type RunningCommand, startCommand } from "../helpers/command-process.ts"
 import { hello, hostNamed, scripted } from "../helpers/local-hosts.ts"
+import { FakeWorld } from "../helpers/world.ts"
 
 /** Of each prompt the host says that it was so many of its tokens. */
 const TOLD = 1_200
@@ -56,7 +60,10 @@ test("what was learnt of a model's tokens is there after a restart, and its conf
   const second = await start(t, folder, flags)
   const [, needed = "", ratio = ""] = /needs (\d+) .*tokens x ([\d.]+), learnt from 6/.exec(await second.ask()) ?? []
   t.match(ratio, /^1\.9/, "1,200 of its tokens are 608 of OpenAI's")
-  t.ok(Math.abs(Number(needed) - (TOLD + 1_024)) < 10, `${needed} tokens: the prompt as the host counts, and the reserve`)
+  t.ok(
+    Math.abs(Number(needed) - (TOLD + 1_024)) < 10,
+    `${needed} tokens: the prompt as the host counts, and the reserve`,
+  )
   exitsWith(t, 0, await second.end())
 })
 
@@ -84,22 +91,16 @@ test("the program's last words are what it did: by route, in tokens, and what st
 })
 
 test("a vocabulary that cannot be read is one line and exit status 2", async (t) => {
-  const folder = await realpath(t.testdir({ "tokenizer.json": "{}" }))
-  const flags = [
-    "-p",
-    "0",
-    "--confdir",
-    `${folder}/conf`,
-    "-s",
-    "conductor",
-    "--set",
-    "conductor.tokenizer=tokenizer.json",
-  ]
-  const outcome = await startCommand(t, flags, { folder }).outcome
-  exitsWith(t, 2, outcome)
-  t.equal(outcome.stdout, "")
-  t.match(
-    outcome.stderr,
-    /^llmproxy: [^\n]*conductor\.tokenizer tokenizer\.json: it has no model: this is no tokenizer\.json; name a tokenizer\.json or a \.gguf file[^\n]*\n$/,
+  const home = await realpath(t.testdir({ "tokenizer.json": "{}" }))
+  // Its clock stands still: however slow the machine is, the file is waited for.
+  const world = new FakeWorld({ home, cwd: home, clock: new ManualClock() })
+  const file = `${home}/tokenizer.json`
+  t.equal(
+    await main(["-p", "0", "-s", resolve("addons/conductor.ts"), "--set", `conductor.tokenizer=${file}`], world),
+    2,
   )
+  t.equal(world.out.text, "")
+  const line =
+    /^llmproxy: [^\n]*conductor\.tokenizer \S+: it has no model: this is no tokenizer\.json; name a tokenizer\.json or a \.gguf file[^\n]*\n$/
+  t.match(world.err.text, line)
 })

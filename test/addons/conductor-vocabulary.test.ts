@@ -2,6 +2,7 @@
 import { join } from "node:path"
 import { type Test, test } from "tap"
 import { UsageError } from "../../lib/errors.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { bundled } from "../helpers/bundled.ts"
 import { type Rig, type RigOptions, sentTo, startRig, tokensWith } from "../helpers/conductor-rig.ts"
 import { ggufFile } from "../helpers/gguf-file.ts"
@@ -10,8 +11,13 @@ import { byteLetters, joiningVocabulary } from "../helpers/vocabularies.ts"
 
 const RESERVE = 100
 
+/** Its clock stands still: however slow the machine is, the file is waited for. */
 async function start(t: Test, options: RigOptions): Promise<Rig> {
-  return startRig(t, { ...options, tokens: tokensWith(await bundled(t, "lib/vocabulary.ts")) })
+  return startRig(t, {
+    ...options,
+    clock: new ManualClock(),
+    tokens: tokensWith(await bundled(t, "lib/vocabulary.ts")),
+  })
 }
 
 /** A folder with a vocabulary in which every byte is a token. */
@@ -77,7 +83,8 @@ test("a vocabulary that cannot be counted with exactly is warned of, and the rat
 
 test("a file that is no vocabulary stops the start", async (t) => {
   const file = join(letters(t), "absent.json")
-  const started = start(t, { local: scripted(hostNamed("LM Studio")), set: { ...SET, tokenizer: file } })
+  const local = scripted(hostNamed("LM Studio"))
+  const started = start(t, { local, set: { ...SET, tokenizer: file } })
   const error: unknown = await started.catch((thrown: unknown) => thrown)
   t.ok(error instanceof UsageError)
   t.match(error, {
