@@ -130,15 +130,17 @@ function targetOf(flow: FlowState): Target {
     (sameHost && original.port === request.port ? connection.connectTo : undefined)
   const via = routeSpec?.via ?? connection.via
   const isDirect = connectTo === undefined && head.upgrade === undefined
+  const protocol = protocolOf(flow)
   const target: Target = {
     scheme: request.scheme,
-    protocol: protocolOf(flow),
+    protocol,
     host,
     port: request.port,
     sni: sameHost ? connection.tunnelSni : undefined,
     connectTo,
     via,
-    forward: isDirect && isForwarded(via, request.scheme),
+    // What comes over HTTP/2 in clear may be for a server that speaks nothing else: a tunnel asks it.
+    forward: isDirect && protocol !== "h2c" && isForwarded(via, request.scheme),
     ca: routeSpec?.ca,
     verify: core.settings.verify,
   }

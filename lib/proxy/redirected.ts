@@ -36,7 +36,7 @@ export async function redirectedPlace(
     const { sni } = await readHello(peeked.hello)
     const host = (sni === undefined ? undefined : normalHost(sni)) ?? original?.host
     if (host !== undefined) return { kind: "tunnel", scheme: "http", host, port: original?.port ?? port ?? 443 }
-  } else if (peeked.kind === "http") {
+  } else if (peeked.kind === "http" || peeked.kind === "http2") {
     const { host, port: to } = original ?? { host: "", port: port ?? 80 }
     return { kind: "tunnel", scheme: "http", host, port: to, byName: true }
   } else if (original !== undefined) return { kind: "tunnel", scheme: "http", ...original }
