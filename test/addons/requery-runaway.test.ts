@@ -1,5 +1,6 @@
 /** Answers that go round in circles are stopped, while they stream as well as when they are held back. */
 import { test } from "tap"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { localHost, startRig } from "../helpers/conductor-rig.ts"
 import {
   chatEvent,
@@ -93,6 +94,7 @@ test("an answer that the conductor gave from a raw prompt is asked for again by 
   const answers = ['{"plan": []}', '{"plan": [{"description": "x"}]}']
   const bodies: { prompt?: string; temperature?: number }[] = []
   const rig = await startRig(t, {
+    clock: new ManualClock(Date.now()),
     local: localHost((request, socket) => {
       bodies.push(JSON.parse(request.body.toString()))
       socket.write(reply(jsonAnswer(completion(answers[Math.min(bodies.length, 2) - 1] ?? "")), request))
