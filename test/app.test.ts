@@ -128,3 +128,56 @@ test("a program that is stopped as soon as it has started takes no clients, and 
   assert.equal(systemCodeOf(refused), "ECONNREFUSED")
   assert.equal((await readdir(join(confdir, "cache"))).length, 1)
 })
+
+test("each mode listens on its own address, and the one for HTTP clients is told", async (t) => {
+  const { app } = await makeApp(t, { flags: { port: 0, mode: ["socks5@127.0.0.2:0", "regular", "transparent@0"] } })
+  assert.equal(app.listeners.length, 0, "nothing listens before the start")
+  const first = await app.start()
+  const { listeners } = app
+  assert.deepEqual(
+    listeners.map(({ text, host }) => [text, host]),
+    [
+      ["socks5", "127.0.0.2"],
+      ["regular", "127.0.0.1"],
+      ["transparent", "127.0.0.1"],
+    ],
+  )
+  assert.deepEqual(first, listeners[1])
+  assert.equal(new Set(listeners.map(({ port }) => port)).size, 3)
+  const socks = await new Promise<Buffer>((resolve, reject) => {
+    const socket = connect(listeners[0]?.port ?? 0, "127.0.0.2", () => socket.write(Buffer.from([5, 1, 0])))
+    socket.once("error", reject)
+    socket.once("data", (bytes: Buffer) => {
+      resolve(bytes)
+      socket.destroy()
+    })
+  })
+  assert.deepEqual(socks, Buffer.from([5, 0]))
+  const alone = await makeApp(t, { flags: { port: 0, mode: ["socks5"] } })
+  assert.equal((await alone.app.start()).port, alone.app.listeners[0]?.port)
+})
+
+test("modes that cannot be are refused before anything listens, and one port in use opens none", async (t) => {
+  const refused = async (flags: Record<string, unknown>, pattern: RegExp) => {
+    const starting = makeApp(t, { flags: { port: 0, ...flags } }).then(({ app }) => app.start())
+    await assert.rejects(starting, (thrown) => thrown instanceof UsageError && pattern.test(thrown.message))
+  }
+  await refused({ mode: ["sock5"] }, /no such mode/)
+  await refused({ port: 8_080, mode: ["regular", "socks5"] }, /would both listen on 127\.0\.0\.1:8080/)
+  await refused({ mode: ["transparent"], proxyAuth: "a:b" }, /cannot authenticate; use --allow-clients/)
+  const taken = createServer()
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve))
+  t.teardown(() => taken.close())
+  const address = taken.address()
+  const port = typeof address === "object" ? (address?.port ?? 0) : 0
+  const free = createServer()
+  await new Promise<void>((resolve) => free.listen(0, "127.0.0.1", resolve))
+  const known = free.address()
+  const other = typeof known === "object" ? (known?.port ?? 0) : 0
+  await new Promise((resolve) => free.close(resolve))
+  const { app } = await makeApp(t, { flags: { mode: [`regular@${other}`, `socks5@${port}`] } })
+  await assert.rejects(app.start(), StartError)
+  assert.equal(app.listeners.length, 0)
+  const [thrown] = await once(connect(other, "127.0.0.1"), "error")
+  assert.equal(systemCodeOf(thrown), "ECONNREFUSED")
+})

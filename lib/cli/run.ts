@@ -44,6 +44,8 @@ async function run(line: CommandLine, world: World): Promise<number> {
     const { app, values, confdir, terminal } = prepared
     try {
       const listening = await app.start()
+      if (!app.listeners.some(({ mode }) => mode.kind === "regular" || mode.kind === "upstream"))
+        throw new UsageError("run: no listener is a proxy that the program could be pointed at; add --mode regular")
       const isQuiet = line.has("quiet")
       warnAtStart(prepared, world, app.listeners, isQuiet)
       const environment = await makeEnvironment(listening, { confdir, world, baseUpstream: values.baseUpstream })

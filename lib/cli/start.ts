@@ -66,7 +66,8 @@ export function announcement(
   const isProxy = first?.mode.kind === "regular" || first?.mode.kind === "upstream"
   const env = ["llmproxy env"]
   if (port !== 8080) env.push("-p", String(port))
-  if (values.host !== "127.0.0.1") env.push("--host", shellQuote(values.host))
+  const host = values.mode.length > 0 ? listening.host : values.host
+  if (host !== "127.0.0.1") env.push("--host", shellQuote(host))
   if (line.text("confdir") !== undefined) env.push("--confdir", shellQuote(confdir))
   const addons = app.addons.chain.addons.filter(({ file }) => file !== undefined).map(({ name }) => name)
   const rows = [
@@ -77,8 +78,8 @@ export function announcement(
           ["all traffic of a shell", `eval "$(${env.join(" ")})"`],
         ]
       : []),
-    // A regular proxy is what the lines above say.
-    ...listeners.filter((one) => one !== first || one.mode.kind !== "regular").map((one) => [one.text, urlOf(one)]),
+    // Of the first one the line above says it all, unless its mode leads somewhere.
+    ...listeners.filter((one) => one !== first || one.text !== one.mode.kind).map((one) => [one.text, urlOf(one)]),
   ]
   const width = Math.max(...rows.map(([name = ""]) => name.length))
   const lines = rows.map(([name = "", text = ""]) => `  ${paint("dim", name.padEnd(width))}  ${text}\n`)

@@ -77,6 +77,33 @@ test("tokens that the host does not tell are counted before the program ends", a
   t.match(world.err.text, /tokens: ~\d+ in, ~\d+ out/)
 })
 
+test("every listener is printed with what its clients are given, and no credentials", async (t) => {
+  const modes = ["regular", "socks5@0", "reverse:http://h/v1@0", "upstream:http://me:secret@p:3128@0", "transparent@0"]
+  const { world, end } = await start(
+    t,
+    modes.flatMap((mode) => ["-m", mode]),
+  )
+  const lines = world.err.text
+    .split("\n")
+    .slice(1)
+    .filter((line) => line !== "")
+  const patterns = [
+    /^ {2}base URL {16}OPENAI_BASE_URL=http:\/\/127\.0\.0\.1:\d+\/v1$/,
+    /^ {2}all traffic of a shell {2}eval "\$\(llmproxy env -p \d+\)"$/,
+    /^ {2}socks5 {18}socks5:\/\/127\.0\.0\.1:\d+$/,
+    /^ {2}reverse:http:\/\/h\/v1 {5}http:\/\/127\.0\.0\.1:\d+$/,
+    /^ {2}upstream:http:\/\/p:3128 {2}http:\/\/127\.0\.0\.1:\d+$/,
+    /^ {2}transparent {13}127\.0\.0\.1:\d+, for redirected connections: see llmproxy doctor -m transparent$/,
+  ]
+  t.match(lines, patterns)
+  t.equal(lines.length, patterns.length)
+  t.notMatch(world.err.text, "secret")
+  await end()
+  const alone = await start(t, ["-m", "socks5"])
+  t.match(alone.world.err.text, /^llmproxy listening on socks5:\/\/127\.0\.0\.1:\d+\n$/)
+  await alone.end()
+})
+
 test("-q prints no announcement and no advice, but warns of what is dangerous", async (t) => {
   const home = t.testdir()
   const world = new FakeWorld({ home, cwd: home, nodeVersion: "20.20.2" })
