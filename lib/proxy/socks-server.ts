@@ -42,7 +42,7 @@ export interface SocksRequest {
 
 /**
  * Reads the handshake; the socket is left paused. Rejects with a FlowError, after the client has been told in SOCKS's
- * terms where it has any; code "gone" where the client just left.
+ * terms where it has one; code "gone" where the client just left.
  */
 export async function acceptSocks(socket: Socket, options: SocksOptions): Promise<SocksRequest> {
   const { clock, timeoutMs } = options
