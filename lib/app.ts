@@ -16,6 +16,7 @@ import type { SearchPlaces } from "./loader-find.ts"
 import type { Logger } from "./log.ts"
 import type { OptionSources } from "./option-sources.ts"
 import { OptionStore } from "./option-store.ts"
+import type { OwnAnswer, OwnRequest } from "./proxy/front-door.ts"
 import { KeyLog } from "./proxy/keylog.ts"
 import { Listener } from "./proxy/listener.ts"
 import { type Mode, type ModeAddress, modeAddresses, parseMode } from "./proxy/mode.ts"
@@ -131,10 +132,7 @@ export class App {
     this.#serving = this.#serve(settings, leaves, ca.value)
     if (this.values.insecure) this.#options.log.warn("--insecure: upstream certificates are not verified")
     await this.addons.running()
-    const all = this.listeners
-    const first = all.find(({ mode: { kind } }) => kind === "regular" || kind === "upstream") ?? all[0]
-    if (first === undefined) throw new Error("nothing listens")
-    return first
+    return this.#forHttp()
   }
 
   /** Takes no more clients, lets open flows end within `graceMs`, then ends the addons. */
@@ -162,6 +160,21 @@ export class App {
   /** Client connections that are open. */
   get clients(): number {
     return this.#server?.clients ?? 0
+  }
+
+  /** Loaded when somebody asks: most programs that run are never asked. */
+  async #ownPage(request: OwnRequest, { certPem }: Ca): Promise<OwnAnswer | undefined> {
+    const { onboardingAnswer } = await import("./onboarding/page.ts")
+    const { host, port } = this.#forHttp()
+    return onboardingAnswer(request, { certPem, host, port })
+  }
+
+  /** The listener that HTTP clients are pointed at, if there is one, else the first. */
+  #forHttp(): ModeListening {
+    const all = this.listeners
+    const first = all.find(({ mode: { kind } }) => kind === "regular" || kind === "upstream") ?? all[0]
+    if (first === undefined) throw new Error("nothing listens")
+    return first
   }
 
   #keyLog(): KeyLog | undefined {
@@ -194,6 +207,7 @@ export class App {
       log: this.#options.log,
       chain: () => this.addons.chain,
       ...leaves,
+      pages: (request) => this.#ownPage(request, ca),
     })
     this.#server = server
     await Promise.all(this.#open.map(({ listener, mode }) => server.serve(listener, mode)))

@@ -2,12 +2,12 @@
  * What the proxy itself answers: requests that become no flow and that no addon sees, because the client may not send
  * any, or because they are meant for us. Works on any ClientStream, whatever protocol it came in.
  */
-import type { FlowError } from "../errors.ts"
+import { FlowError } from "../errors.ts"
 import { Headers, type HeadersInit } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { type Access, CHALLENGE } from "./access.ts"
 import type { ClientConnection } from "./client-connection.ts"
-import type { Place } from "./place.ts"
+import { OWN_HOST, type Place } from "./place.ts"
 import type { ClientStream } from "./streams.ts"
 
 /**
@@ -43,4 +43,47 @@ export function answer(stream: ClientStream, status: number, fields: HeadersInit
   stream.respond({ status, reason: statusText(status), headers }, body.length)
   if (stream.head.method !== "HEAD") stream.write(body)
   stream.end()
+}
+
+/** A request for one of our own pages. */
+export interface OwnRequest {
+  /** Below our own place: "/" is the page; empty where the last slash is missing. With the query. */
+  readonly path: string
+  /** Host as the client wrote it: one of our names where it came directly. */
+  readonly host: string | undefined
+  /** Through the proxy, or to its own address. */
+  readonly through: boolean
+  readonly secure: boolean
+}
+
+export interface OwnAnswer {
+  readonly status: number
+  readonly headers: Iterable<readonly [string, string]>
+  readonly body: Buffer
+}
+
+/** What serves our own pages; undefined: nothing is served there. */
+export type OwnPages = (request: OwnRequest) => Promise<OwnAnswer | undefined>
+
+/** Whether a request is for ourselves, wherever it came. */
+export function isOwn({ head }: ClientStream): boolean {
+  return head.host === OWN_HOST
+}
+
+/** Answers a request for which `isOwn` holds. Rejects with what `pages` rejects with. */
+export async function serveOwn(stream: ClientStream, pages: OwnPages | undefined): Promise<void> {
+  const { method, path, headers, scheme } = stream.head
+  if (method !== "GET" && method !== "HEAD") {
+    const fields: [string, string][] = [
+      ["Allow", "GET, HEAD"],
+      ["Content-Type", "text/plain"],
+    ]
+    answer(stream, 405, fields, Buffer.from("llmproxy: this place is only to be read\n"))
+    return
+  }
+  const host = headers.get("host")
+  const request: OwnRequest = { path, host, through: !stream.baseUrl, secure: scheme === "https" }
+  const found = await pages?.(request)
+  if (found !== undefined) answer(stream, found.status, found.headers, found.body)
+  else refuse(stream, new FlowError("client", "not-found", `nothing is served at ${path} here`, { status: 404 }))
 }

@@ -32,7 +32,9 @@ export type Place =
 type Tunnel = Extract<Place, { kind: "tunnel" }>
 
 /** Paths below this at our own address are ours, and are never forwarded. */
-const OWN_PATH = /^\/\.llmproxy(?:[/?#]|$)/
+const OWN_PATH = /^\/\.llmproxy(?=[/?#]|$)/
+/** The name under which the same is served to those who come through the proxy. It never leaves for an upstream. */
+export const OWN_HOST = "llmproxy.local"
 
 /** Tells where a request goes. Throws a FlowError with the status that the client gets. */
 export function resolveHead(head: RequestHead, place: Place, settings: ProxySettings, self: SelfGuard): ResolvedHead {
@@ -171,8 +173,10 @@ function baseUrlDoor(head: RequestHead, settings: ProxySettings): ResolvedHead {
     const message = `pages of origin ${JSON.stringify(origin)} may not call this proxy; allow them with --base-origin`
     throw new FlowError("client", "forbidden-origin", message, { status: 403 })
   }
-  if (OWN_PATH.test(head.target))
-    throw new FlowError("client", "not-found", `nothing is served at ${head.target} here`, { status: 404 })
+  if (OWN_PATH.test(head.target)) {
+    const own = { scheme: "http", host: OWN_HOST, port: 80 } as const
+    return { head: streamHead(head, own, head.target.replace(OWN_PATH, "")), baseUrl: true }
+  }
   const { baseUpstream } = settings
   const scheme = baseUpstream.protocol === "http:" ? "http" : "https"
   const upstreamHost = normalHost(baseUpstream.hostname.replace(/^\[|\]$/g, "")) ?? baseUpstream.hostname

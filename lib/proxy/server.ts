@@ -13,6 +13,7 @@ import { Access } from "./access.ts"
 import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
 import type { Lookup } from "./dial.ts"
 import type { ExchangeCore } from "./flow-state.ts"
+import type { OwnPages } from "./front-door.ts"
 import { Interception } from "./interception.ts"
 import { type ListenAddress, Listener } from "./listener.ts"
 import { MemoryBudget } from "./memory.ts"
@@ -36,6 +37,8 @@ export interface ProxyServerOptions {
   leaf(name: string, further?: readonly string[]): SecureContext
   /** Whether a certificate for this host can be made at all. Default: for every host. */
   permits?(name: string): boolean
+  /** Serves http://llmproxy.local/ and /.llmproxy/. Default: nothing is served there. */
+  readonly pages?: OwnPages | undefined
   /** Resolves upstream names. Default: the system's resolver. */
   readonly lookup?: Lookup
   /** Tells where redirected clients were going. Default: the kernel. */
@@ -137,6 +140,7 @@ export class ProxyServer {
       destinationOf,
       chain: () => this.#options.chain(),
       interception: this.#interception,
+      pages: this.#options.pages,
     })
     this.#sessions.add(session)
     void session.run().then(() => {

@@ -9,7 +9,7 @@ import type { Headers } from "../headers.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import { exchange } from "./exchange.ts"
 import { type ExchangeCore, FlowState } from "./flow-state.ts"
-import { refuse } from "./front-door.ts"
+import { isOwn, type OwnPages, refuse, serveOwn } from "./front-door.ts"
 import { Http2Client } from "./h2-client.ts"
 import { type Place, resolveH2Head } from "./place.ts"
 import type { ClientStream } from "./streams.ts"
@@ -22,6 +22,8 @@ export interface Http2Session {
   chain(): HookChain
   /** Whether the client may send this: undefined, or the error that it gets. */
   authorise(headers: Headers): Promise<FlowError | undefined>
+  /** What serves our own pages. */
+  readonly pages: OwnPages | undefined
   /** A flow has begun (1) or ended (-1). */
   count(change: 1 | -1): void
 }
@@ -43,8 +45,10 @@ export function startHttp2(socket: Duplex, session: Http2Session): { client: Htt
 async function serveRequest(stream: ClientStream, session: Http2Session): Promise<void> {
   session.count(1)
   try {
-    const refusal = await session.authorise(stream.head.headers)
+    const own = isOwn(stream)
+    const refusal = own && stream.baseUrl ? undefined : await session.authorise(stream.head.headers)
     if (refusal !== undefined) refuse(stream, refusal)
+    else if (own) await serveOwn(stream, session.pages)
     else await exchange(new FlowState(session.core, stream, session.chain(), undefined))
   } catch (thrown) {
     const error = new FlowError("llmproxy", "internal", messageOf(thrown), { status: 500, cause: thrown })

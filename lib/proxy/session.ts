@@ -16,7 +16,7 @@ import { type ClientHello, readHello } from "./client-hello.ts"
 import { exchange } from "./exchange.ts"
 import { firstToSpeak } from "./first-to-speak.ts"
 import { type ExchangeCore, FlowState } from "./flow-state.ts"
-import { authorise, refuse } from "./front-door.ts"
+import { authorise, isOwn, type OwnPages, refuse, serveOwn } from "./front-door.ts"
 import { Http1Client, writeRefusal } from "./h1-client.ts"
 import type { Http2Client } from "./h2-client.ts"
 import type { Interception } from "./interception.ts"
@@ -42,6 +42,8 @@ export interface SessionContext {
   /** The chain for what begins now. */
   chain(): HookChain
   readonly interception: Interception
+  /** What serves our own pages. */
+  readonly pages: OwnPages | undefined
 }
 
 type Tunnel = Extract<Place, { kind: "tunnel" }>
@@ -177,7 +179,7 @@ export class Session {
   }
 
   async #serveHttp(socket: Duplex, place: Place, first: Buffer | undefined): Promise<void> {
-    const { core, access } = this.#context
+    const { core, access, pages } = this.#context
     const client = new Http1Client(
       socket,
       {
@@ -193,13 +195,21 @@ export class Session {
     this.#client = client
     for (let next = await client.next(); next !== undefined; next = await client.next()) {
       if (next.kind === "connect") return this.#connect(client, next.head, place)
-      const refusal = access.required ? await this.#authorise(place, next.stream.head.headers) : undefined
+      const { stream } = next
+      const own = isOwn(stream)
+      // Who stands at our own address without a password is helped to set up the device all the same.
+      const isAsked = access.required && !(own && stream.baseUrl)
+      const refusal = isAsked ? await this.#authorise(place, stream.head.headers) : undefined
       if (refusal !== undefined) {
-        refuse(next.stream, refusal)
+        refuse(stream, refusal)
+        continue
+      }
+      if (own) {
+        await serveOwn(stream, pages)
         continue
       }
       this.active++
-      await exchange(new FlowState(core, next.stream, this.#context.chain(), undefined))
+      await exchange(new FlowState(core, stream, this.#context.chain(), undefined))
       this.active--
       if (this.#draining) client.close()
     }
@@ -213,6 +223,7 @@ export class Session {
       place,
       chain: () => this.#context.chain(),
       authorise: (headers) => this.#authorise(place, headers),
+      pages: this.#context.pages,
       count: (change) => {
         this.active += change
       },

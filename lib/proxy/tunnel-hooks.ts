@@ -2,6 +2,7 @@
  * What decides about a tunnel before anything in it is read: the hooks `httpConnect` and `tlsClientHello`, and the lists
  * of hosts that are to be left alone. True, each time, means that it is relayed unseen.
  */
+
 import { type HookChain, plainScope } from "../chain.ts"
 import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
@@ -9,6 +10,7 @@ import type { ConnectHookInfo, TlsHookInfo } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import type { ClientHello } from "./client-hello.ts"
+import { OWN_HOST } from "./place.ts"
 import type { ProxySettings } from "./settings.ts"
 
 /** Where a tunnel leads. */
@@ -69,6 +71,7 @@ export async function askTlsClientHello(
 /** Whether `host:port` is on --ignore-hosts, or not on --allow-hosts. */
 export function isIgnored(settings: ProxySettings, client: ClientConnection, { host, port }: Destination): boolean {
   const { ignoreHosts, allowHosts } = settings
+  if (host === OWN_HOST) return false
   const { connectTo } = client
   // A redirected client's host is known by its name and by its address.
   const texts = [`${host}:${port}`, ...(connectTo === undefined ? [] : [`${connectTo.host}:${connectTo.port}`])]

@@ -6,6 +6,7 @@ import { HookChain, type LoadedAddon } from "../../lib/chain.ts"
 import type { Hooks } from "../../lib/hooks.ts"
 import { makeLogger } from "../../lib/log.ts"
 import type { Lookup } from "../../lib/proxy/dial.ts"
+import type { OwnPages } from "../../lib/proxy/front-door.ts"
 import { type Mode, REGULAR } from "../../lib/proxy/mode.ts"
 import { ProxyServer } from "../../lib/proxy/server.ts"
 import { DEFAULT_SETTINGS, type ProxySettings } from "../../lib/proxy/settings.ts"
@@ -23,6 +24,7 @@ export interface TestProxyOptions {
   mode?: Mode
   destinationOf?: OriginalDestination
   lookup?: Lookup
+  pages?: OwnPages
   /** The names that the CA may sign for. */
   permits?: (name: string) => boolean
 }
@@ -71,6 +73,7 @@ export async function startProxy(t: Test, options: TestProxyOptions = {}): Promi
     log,
     chain: () => chain,
     leaf: (name, further) => certificates.contextFor(name, further),
+    pages: options.pages,
     ...(options.permits === undefined ? {} : { permits: options.permits }),
     ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
     ...(options.destinationOf === undefined ? {} : { destinationOf: options.destinationOf }),
