@@ -106,9 +106,10 @@ export const ENDINGS: readonly Exchange[] = [
       origin.head(200, [])
       await origin.write("half")
       t.equal((await call.next())?.toString(), "half")
+      const left = performance.now()
       call.abort()
       await origin.gone
-      t.pass("the origin saw it")
+      t.pass(`the origin saw it, after ${(performance.now() - left).toFixed(1)} ms`)
     },
   },
   {
@@ -118,9 +119,10 @@ export const ENDINGS: readonly Exchange[] = [
     async run(t, client) {
       const call = await client.call({ path: "/leaving-early" })
       const origin = await leavingEarly.take()
+      const left = performance.now()
       call.abort()
       await origin.gone
-      t.pass("the origin saw it")
+      t.pass(`the origin saw it, after ${(performance.now() - left).toFixed(1)} ms`)
     },
   },
   leavingUpload("a client that leaves in a request of known length", "/leaving-sized", ["content-length", "100"]),

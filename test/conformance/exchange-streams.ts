@@ -8,7 +8,7 @@ const EVENTS = 20
 const AT_ONCE = 10
 const PIECE = Buffer.alloc(65_536, "x")
 /** More than the kernel's buffers of all hops take, and what we may hold. */
-const SLOW_BYTES = 96 * 1_048_576
+const SLOW_BYTES = 48 * 1_048_576
 /** Turns of the event loop in which a count must not change to be called settled. */
 const QUIET_TURNS = 300
 

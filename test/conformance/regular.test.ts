@@ -1,7 +1,7 @@
-/** The conformance table in mode `regular`: CONNECT, absolute-form and the base-URL door. */
+/** The conformance table in mode `regular`: CONNECT and absolute-form. */
 import { test } from "tap"
 import { CLEAR_PAIRS, runCell, TLS_PAIRS } from "./table.ts"
-import { byAbsoluteForm, byBaseUrl, byConnect } from "./ways.ts"
+import { byAbsoluteForm, byConnect } from "./ways.ts"
 
 for (const [client, upstream] of TLS_PAIRS)
   test(`CONNECT, TLS, ${client} to ${upstream}`, (t) =>
@@ -13,7 +13,3 @@ for (const [client, upstream] of CLEAR_PAIRS)
 
 test("absolute-form, http/1.1 to http/1.1", (t) =>
   runCell(t, { client: "http/1.1", upstream: "http/1.1", upstreamTls: false, way: byAbsoluteForm }))
-
-for (const [client, upstream] of TLS_PAIRS)
-  test(`base URL, ${client} in clear to ${upstream} over TLS`, (t) =>
-    runCell(t, { client, upstream, upstreamTls: true, way: (t, origin) => byBaseUrl(t, origin, true) }))
