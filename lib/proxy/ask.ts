@@ -157,10 +157,9 @@ function protocolOf({ delivery, request, parent, routeSpec }: FlowState): Protoc
   return knows && request.scheme === "http" && parent === undefined && routeSpec?.url === undefined ? "h2c" : "auto"
 }
 
-/** Absolute-form is HTTP/1.1's, and so are upgrades, but for WebSocket where a session takes it (RFC 8441). */
+/** Upgrades are HTTP/1.1's, but for WebSocket where a session takes it (RFC 8441). */
 function withFitProtocol({ delivery, core }: FlowState, target: Target): Target {
   const { upgrade } = delivery.client.head
-  if (target.forward === true) return { ...target, protocol: "auto" }
   if (upgrade === undefined || (isWebSocket(upgrade) && core.upstream.takesWebSockets(target))) return target
   return { ...target, protocol: target.scheme === "https" ? "http/1.1" : "auto" }
 }
