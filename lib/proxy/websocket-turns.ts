@@ -75,6 +75,11 @@ export class SocketTurns {
     await turn.give(message, part === "ends")
   }
 
+  /** A message of the server was too large to be read: whose it was nobody knows. */
+  missed(): void {
+    for (const { flow } of this.#waiting) flow.unparsed ??= "a message was too large to be read"
+  }
+
   /** The connection has ended: turns that have no whole answer break off. Resolves when all have run their last hook. */
   async ended(): Promise<void> {
     for (const turn of this.#running.keys()) if (!turn.asked || this.#waiting.includes(turn)) turn.cut()

@@ -172,6 +172,7 @@ class SocketRelay {
       return onError === "block" && (reads || (this.#turns !== undefined && hooks.llmRequest !== undefined))
     })
     if (insists) throw unreadable(from, limit)
+    if (from === "server") this.#turns?.missed()
     core.log.warn(
       `${request.method} ${request.host}: a WebSocket message of the ${from} is passed on unread: too large`,
     )

@@ -365,6 +365,25 @@ test("turns side by side are told apart by their streams, and one that is killed
   t.same(texts.sort(), ["1 1x", "2 22", "3 33"])
 })
 
+test("a message that is too large to be read passes, and its turn says that it is not read whole", async (t) => {
+  const hooks = recorder(["llmResponse", "response"])
+  const large = JSON.stringify({ type: "response.output_item.done", item: { type: "image", data: "x".repeat(5_000) } })
+  const serve = (socket: WebSocket) =>
+    socket.on("message", () => {
+      const [created = {}, ...rest] = told("seen").map((event) => JSON.stringify(event))
+      for (const message of [created, large, ...rest]) socket.send(String(message))
+    })
+  const host = await startSocketHost(t, { addons: [hooks.addon], serve, settings: { bodyLimit: 4_000 } })
+  const client = await host.client({}, PATH)
+  client.socket.send(ask("a"))
+  const got = await turn(client)
+  t.equal(got[1], large)
+  await hooks.saw("response")
+  t.match(hooks.flow().unparsed, /too large/)
+  t.equal(hooks.flow().llm?.completion?.text, "seen")
+  await quiet(host, client)
+})
+
 test("what is no turn passes: other events, other texts, binary messages", async (t) => {
   const hooks = recorder(["llmRequest", "llmResponse"])
   const host = await startSocketHost(t, { addons: [hooks.addon] })
