@@ -1,4 +1,5 @@
 /** --mode reverse: everything goes to one server, whatever form it came in. */
+import { connect as connectHttp2 } from "node:http2"
 import { test } from "tap"
 import { type Mode, parseMode } from "../../../lib/proxy/mode.ts"
 import { always, eventually, ok, startOrigin, startProxy } from "../../helpers/test-proxy.ts"
@@ -101,4 +102,20 @@ test("a reverse listener that leads to itself answers 508, and does not go round
   client.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
   t.equal((await client.response()).status, 508)
   client.end()
+})
+
+test("HTTP/2, behind TLS and by prior knowledge, is answered for that server as well", async (t) => {
+  const origin = await startOrigin(t, (request, socket) => {
+    socket.write(ok(`${request.target} ${/host: (.*)/i.exec(request.head)?.[1]}`))
+  })
+  const proxy = await startProxy(t, { mode: reverseTo(origin.port, "/v1") })
+  for (const scheme of ["http", "https"]) {
+    const session = connectHttp2(`${scheme}://localhost:${proxy.port}`, { ca: proxy.certificates.ca })
+    t.teardown(() => session.destroy())
+    const stream = session.request({ ":path": "/chat", ":authority": "public.test" })
+    let text = ""
+    for await (const piece of stream.setEncoding("utf8")) text += piece
+    t.equal(text, `/v1/chat 127.0.0.1:${origin.port}`, scheme)
+    session.close()
+  }
 })
