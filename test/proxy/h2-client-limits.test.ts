@@ -255,13 +255,18 @@ test("resets are forgotten after a minute", async (t) => {
   }
 })
 
-test("no more streams run at a time than were announced", async (t) => {
+test("a client that has more streams open than it was told of is cut off", async (t) => {
   const { origin, proxy } = await world(t, () => {})
   const wire = await open(t, proxy)
-  await wire.until((one) => one.type === TYPE.SETTINGS && one.flags === 1)
-  for (let id = 1; id <= 2 * 256 + 1; id += 2) wire.write(headers(id, request("/")))
-  t.equal(await wire.resetOf(513), 7)
+  await wire.until((one) => one.type === TYPE.SETTINGS && one.flags === 0)
+  for (let id = 1; id < 2 * 256; id += 2) wire.write(headers(id, request("/")))
   await eventually(() => origin.requests.length === 256)
+  wire.write(headers(513, request("/")))
+  t.not(await wire.goaway(), 0)
+  proxy.clock.advance(60_001)
+  await wire.closed
+  await eventually(() => origin.open === 0)
+  t.equal(origin.requests.length, 256)
 })
 
 test("a preface that never gets whole is waited for no longer than a head", async (t) => {

@@ -1,0 +1,44 @@
+import { createServer } from "node:net"
+import { test } from "tap"
+import { HookChain } from "../../lib/chain.ts"
+import { FlowError } from "../../lib/errors.ts"
+import { ClientConnection } from "../../lib/proxy/client-connection.ts"
+import { startHttp2 } from "../../lib/proxy/session-http2.ts"
+import { FrameWire, headers, request } from "../helpers/h2-frames.ts"
+import { startProxy } from "../helpers/test-proxy.ts"
+
+test("whatever happens before a flow begins is answered, counted and no end of the process", async (t) => {
+  const proxy = await startProxy(t)
+  const { core } = proxy.server
+  let active = 0
+  let most = 0
+  const server = createServer((socket) => {
+    const session = startHttp2(socket, {
+      core,
+      connection: new ClientConnection(socket),
+      place: { kind: "open" },
+      chain: () => new HookChain([], { clock: core.clock, budgetMs: 5_000 }),
+      authorise: async (fields) => {
+        if (fields.get("x") === "broken") throw new Error("broken on purpose")
+        return new FlowError("client", "forbidden", "not you", { status: 407 })
+      },
+      count: (change) => {
+        active += change
+        most = Math.max(most, active)
+      },
+    })
+    void session.serve()
+  })
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  t.teardown(() => server.close())
+  const address = server.address()
+  const wire = await FrameWire.open(typeof address === "object" && address !== null ? address.port : 0)
+  wire.write(headers(1, request("/")), headers(3, request("/", [["x", "broken"]])))
+  t.equal(await wire.status(1), 407)
+  t.equal(await wire.resetOf(3), 2)
+  t.match(await proxy.logged("broken on purpose"), /^error /)
+  t.equal(active, 0)
+  t.equal(most, 2)
+  wire.socket.destroy()
+  await wire.closed
+})
