@@ -9,6 +9,7 @@ import { Http2ServerStream } from "./h2-server-stream.ts"
 import { isWebSocket } from "./h2-websocket.ts"
 import type { Incoming } from "./incoming.ts"
 import { RequestSender } from "./request-sender.ts"
+import { isLoopbackHost } from "./self.ts"
 import type { ServerStream, StreamResponseHead } from "./streams.ts"
 import { connectToRule, type Protocol, type Target } from "./target.ts"
 import { isForwarded } from "./via-address.ts"
@@ -128,7 +129,9 @@ function targetOf(flow: FlowState): Target {
     connectToOf(routeSpec) ??
     connectToRule(core.settings, host, request.port) ??
     (sameHost && original.port === request.port ? connection.connectTo : undefined)
-  const via = routeSpec?.via ?? connection.via
+  // To the upstream's proxy "localhost" would be itself: a model that an addon asks on this machine is asked directly.
+  const isOurs = (flow.parent !== undefined || routeSpec?.url !== undefined) && isLoopbackHost(host)
+  const via = routeSpec?.via ?? (isOurs ? undefined : connection.via)
   const isDirect = connectTo === undefined && head.upgrade === undefined
   const protocol = protocolOf(flow)
   const target: Target = {

@@ -46,8 +46,7 @@ export class SelfGuard {
 
   /** Throws where `host` is an address of ours, or a name that always means this machine. */
   check(host: string, port: number): void {
-    const loopbackName = host === "localhost" || host.endsWith(".localhost")
-    const address = loopbackName ? "127.0.0.1" : host
+    const address = isLoopbackName(host) ? "127.0.0.1" : host
     if (isIP(address) !== 0 && this.isSelf(address, port)) throw loopError(host, port)
   }
 }
@@ -70,6 +69,15 @@ function reaches(address: string, own: string): boolean {
   if (isLoopback(own)) return isLoopback(address) || unspecified
   if (!anywhere) return false
   return unspecified || isLoopback(address) || isOwnAddress(address)
+}
+
+/** Whether a host, in the form in which hosts are dialled, always means this machine. */
+export function isLoopbackHost(host: string): boolean {
+  return isLoopbackName(host) || (isIP(host) !== 0 && isLoopback(host))
+}
+
+function isLoopbackName(host: string): boolean {
+  return host === "localhost" || host.endsWith(".localhost")
 }
 
 function isLoopback(address: string): boolean {

@@ -331,3 +331,27 @@ test("a route's via counts more than the listener's, and what is no proxy is ref
   )
   client.end()
 })
+
+test("what an addon sends to this machine goes there directly, and everything else through the proxy", async (t) => {
+  const origin = await startOrigin(t, always(ok("local")))
+  const parent = await parentProxy(t)
+  let send = false
+  const proxy = await startProxy(t, {
+    mode: through(`http://127.0.0.1:${parent.port}`),
+    hooks: {
+      request: async (flow) => {
+        if (flow.parent !== undefined) return
+        const url = `http://localhost:${origin.port}/`
+        if (send) flow.respond(await flow.send({ method: "GET" }, { url, until: "head" }))
+        else flow.route({ url })
+      },
+    },
+  })
+  const client = await Wire.connect(proxy.port)
+  for (send of [false, true]) {
+    client.write("GET http://cloud.test/ HTTP/1.1\r\nHost: cloud.test\r\n\r\n")
+    t.equal((await client.response()).text, "local")
+  }
+  t.strictSame(parent.heads, [])
+  client.end()
+})
