@@ -6,6 +6,8 @@ import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Test, test } from "tap"
+import { loadOrCreateCa } from "../certs/ca.ts"
+import { LeafFactory } from "../certs/leaf.ts"
 import type { AddonDefinition } from "../lib/addon.ts"
 import { App, type AppOptions } from "../lib/app.ts"
 import { StartError, systemCodeOf, UsageError } from "../lib/errors.ts"
@@ -180,4 +182,29 @@ test("modes that cannot be are refused before anything listens, and one port in 
   assert.equal(app.listeners.length, 0)
   const [thrown] = await once(connect(other, "127.0.0.1"), "error")
   assert.equal(systemCodeOf(thrown), "ECONNREFUSED")
+})
+
+test("the page that sets a device up is served, with the CA's certificate", async (t) => {
+  const { app } = await makeApp(t)
+  const { port } = await app.start()
+  const client = await Wire.connect(port)
+  client.write("GET /.llmproxy/cert/pem HTTP/1.1\r\nHost: localhost\r\n\r\n")
+  assert.equal((await client.response()).text, app.ca.certPem)
+  client.write(`GET http://llmproxy.local/ HTTP/1.1\r\nHost: llmproxy.local\r\n\r\n`)
+  assert.ok((await client.response()).text.includes(`http://127.0.0.1:${port}`))
+  client.end()
+})
+
+test("a key log is warned of, and so is a certificate of the user's that has expired", async (t) => {
+  const confdir = await mkdtemp(join(tmpdir(), "llmproxy-app-"))
+  const lastYear = () => Date.now() - 300 * 86_400_000
+  const ca = await loadOrCreateCa(confdir, { clock: lastYear })
+  const { cert, key } = new LeafFactory(ca, { clock: lastYear }).chainFor("a.test")
+  const file = join(confdir, "own.pem")
+  await writeFile(file, cert + key)
+  const flags = { keyLogFile: join(confdir, "keys.log"), certs: [file] }
+  const { app, lines } = await makeApp(t, { confdir, flags })
+  await app.start()
+  assert.ok(lines.some((line) => line.startsWith("warn TLS secrets are written to")))
+  assert.ok(lines.some((line) => line.includes("this certificate expired on")))
 })

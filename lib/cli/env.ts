@@ -31,31 +31,41 @@ export const envCommand: Command = {
 
 async function environmentFor(line: CommandLine, world: World): Promise<Environment> {
   const { sources, confdir } = await sourcesOf(line, world)
-  const { host, port, baseUpstream } = resolveOptions(undefined, CORE_OPTIONS, sources)
+  const { host, port, baseUpstream, proxyAuth } = resolveOptions(undefined, CORE_OPTIONS, sources)
   if (port === 0) throw new UsageError("env: the port is 0, which is none yet; name the proxy's with -p PORT")
-  return await makeEnvironment({ host, port }, { confdir, world, baseUpstream })
+  return await makeEnvironment({ host, port }, { confdir, world, baseUpstream, proxyAuth })
 }
 
 export interface EnvironmentPlace {
   readonly confdir: string
   readonly world: World
   readonly baseUpstream: string
+  /** USER:PASS that the proxy asks for; empty: none. */
+  readonly proxyAuth?: string
 }
 
 /** The variables for the programs of a proxy, with the files that they name. Throws a StartError for a broken CA. */
 export async function makeEnvironment(
   { host, port }: { readonly host: string; readonly port: number },
-  { confdir, world, baseUpstream }: EnvironmentPlace,
+  { confdir, world, baseUpstream, proxyAuth = "" }: EnvironmentPlace,
 ): Promise<Environment> {
   const ca = await loadOrCreateCa(confdir, { clock: () => world.clock.now() })
   const bundleFile = await writeCaBundle(confdir, ca, { env: { ...world.env } })
   return proxyEnvironment({
-    proxyUrl: baseUrlOf(host, port),
+    proxyUrl: withUser(baseUrlOf(host, port), proxyAuth),
     caFile: ca.paths.certPem,
     bundleFile,
     env: world.env,
     targets: URL.canParse(baseUpstream) ? [new URL(baseUpstream).hostname] : [],
   })
+}
+
+/** The proxy's URL with its user, as clients take it from HTTPS_PROXY. */
+function withUser(url: string, proxyAuth: string): string {
+  if (proxyAuth === "") return url
+  const colon = proxyAuth.indexOf(":")
+  const [user, password] = [proxyAuth.slice(0, colon), proxyAuth.slice(colon + 1)].map(encodeURIComponent)
+  return url.replace("://", `://${user}:${password}@`)
 }
 
 function shellOf(given: string | undefined, world: World): Shell {

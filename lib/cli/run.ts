@@ -48,7 +48,8 @@ async function run(line: CommandLine, world: World): Promise<number> {
         throw new UsageError("run: no listener is a proxy that the program could be pointed at; add --mode regular")
       const isQuiet = line.has("quiet")
       warnAtStart(prepared, world, app.listeners, isQuiet)
-      const environment = await makeEnvironment(listening, { confdir, world, baseUpstream: values.baseUpstream })
+      const { baseUpstream, proxyAuth } = values
+      const environment = await makeEnvironment(listening, { confdir, world, baseUpstream, proxyAuth })
       const baseUrl = openaiBaseUrl(listening)
       if (!isQuiet)
         log.write(`llmproxy listening on ${baseUrlOf(listening.host, listening.port)}, base URL ${baseUrl}\n`)

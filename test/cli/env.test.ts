@@ -29,6 +29,12 @@ test("port, host and confdir are those of the proxy, wherever they are said", as
   t.match(out, "export HTTP_PROXY='http://127.0.0.2:9000'\n")
 })
 
+test("a proxy that asks for a password is named with it", async (t) => {
+  const home = t.testdir()
+  const { out } = await run([], { home, cwd: home, env: { LLMPROXY_PROXY_AUTH: "ann:p@ss:word" } })
+  t.match(out, "export HTTPS_PROXY='http://ann:p%40ss%3Aword@127.0.0.1:8080'\n")
+})
+
 test("a NO_PROXY that hides the base upstream is cleared", async (t) => {
   const home = t.testdir()
   const env = { NO_PROXY: "llm.corp,other", LLMPROXY_BASE_UPSTREAM: "https://llm.corp/v1" }
