@@ -23,7 +23,7 @@ export interface Http2Session {
   /** Whether the client may send this: undefined, or the error that it gets. */
   authorise(headers: Headers): Promise<FlowError | undefined>
   /** What serves our own pages. */
-  readonly pages: OwnPages | undefined
+  readonly pages?: OwnPages | undefined
   /** A flow has begun (1) or ended (-1). */
   count(change: 1 | -1): void
 }
