@@ -17,6 +17,7 @@ test("whatever happens before a flow begins is answered, counted and no end of t
       core,
       connection: new ClientConnection(socket),
       place: { kind: "open" },
+      pages: undefined,
       chain: () => new HookChain([], { clock: core.clock, budgetMs: 5_000 }),
       authorise: async (fields) => {
         if (fields.get("x") === "broken") throw new Error("broken on purpose")
