@@ -12,6 +12,7 @@ import type { Command, CommandLine } from "./command.ts"
 import { type Environment, proxyEnvironment } from "./environment.ts"
 import { ADDRESS_FLAGS, sourcesOf } from "./proxy-flags.ts"
 import { assignments, SHELLS, type Shell, usualShell } from "./shell.ts"
+import { writeWgetSettings } from "./wget-settings.ts"
 import type { World } from "./world.ts"
 
 export const envCommand: Command = {
@@ -55,6 +56,7 @@ export async function makeEnvironment(
     proxyUrl: withUser(baseUrlOf(host, port), proxyAuth),
     caFile: ca.paths.certPem,
     bundleFile,
+    wgetFile: await writeWgetSettings(confdir, bundleFile, world.env),
     env: world.env,
     targets: URL.canParse(baseUpstream) ? [new URL(baseUpstream).hostname] : [],
   })

@@ -2,6 +2,7 @@
  * The variables that point programs at the proxy and make them trust its CA: what `run` sets and `env` prints. Pure.
  */
 import { ADDING_VARIABLES, BUNDLE_VARIABLES } from "../../certs/trust.ts"
+import { WGET_VARIABLE } from "./wget-settings.ts"
 
 /** Names of variables with their values; undefined: to be removed. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -39,13 +40,16 @@ export interface EnvironmentInput {
   /** Our CA's certificate, and the bundle of the system's roots with it. */
   readonly caFile: string
   readonly bundleFile: string
+  /** wget's settings, which name the bundle. */
+  readonly wgetFile: string
   /** What the variables are now. */
   readonly env: Environment
   /** Hosts besides API_HOSTS that NO_PROXY must not hide. */
   readonly targets: readonly string[]
 }
 
-export function proxyEnvironment({ proxyUrl, caFile, bundleFile, env, targets }: EnvironmentInput): Environment {
+export function proxyEnvironment(input: EnvironmentInput): Environment {
+  const { proxyUrl, caFile, bundleFile, wgetFile, env, targets } = input
   const variables: Record<string, string | undefined> = {}
   for (const name of PROXY_VARIABLES) {
     variables[name] = proxyUrl
@@ -60,6 +64,7 @@ export function proxyEnvironment({ proxyUrl, caFile, bundleFile, env, targets }:
     variables[name] = had && had !== caFile && had !== bundleFile ? bundleFile : caFile
   }
   for (const name of BUNDLE_VARIABLES) variables[name] = bundleFile
+  variables[WGET_VARIABLE] = wgetFile
   variables.NODE_USE_ENV_PROXY = "1"
   return variables
 }

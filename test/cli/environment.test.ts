@@ -5,7 +5,8 @@ import { test } from "tap"
 import { API_HOSTS, hidingEntries, proxyEnvironment, visibleNoProxy } from "../../lib/cli/environment.ts"
 import { assignments, usualShell } from "../../lib/cli/shell.ts"
 
-const INPUT = { proxyUrl: "http://127.0.0.1:8080", caFile: "/c/ca.pem", bundleFile: "/c/bundle.pem", targets: [] }
+const FILES = { caFile: "/c/ca.pem", bundleFile: "/c/bundle.pem", wgetFile: "/c/wgetrc" }
+const INPUT = { proxyUrl: "http://127.0.0.1:8080", ...FILES, targets: [] }
 
 test("every variable of the contract is set, the proxy's in both cases", async (t) => {
   const variables = proxyEnvironment({ ...INPUT, env: {} })
@@ -14,6 +15,7 @@ test("every variable of the contract is set, the proxy's in both cases", async (
   for (const name of ["NODE_EXTRA_CA_CERTS", "DENO_CERT"]) t.equal(variables[name], "/c/ca.pem", name)
   const bundles = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CODEX_CA_CERTIFICATE", "GIT_SSL_CAINFO"]
   for (const name of [...bundles, "CARGO_HTTP_CAINFO", "AWS_CA_BUNDLE"]) t.equal(variables[name], "/c/bundle.pem", name)
+  t.equal(variables.SYSTEM_WGETRC, "/c/wgetrc")
   t.equal(variables.NODE_USE_ENV_PROXY, "1")
 })
 
