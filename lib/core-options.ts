@@ -42,6 +42,7 @@ export const CORE_OPTIONS = {
   },
   upstreamCa: { type: "list", default: [], help: "PEM files with certificates to trust besides the system's." },
   insecure: { type: "boolean", default: false, help: "Do not verify upstream certificates." },
+  upstreamHttp2: { type: "boolean", default: D.upstreamHttp2, help: "Offer HTTP/2 to upstreams that speak TLS." },
   ignoreHosts: { type: "list", default: [], help: "Regular expressions: host:port that matches is relayed unseen." },
   allowHosts: { type: "list", default: [], help: "Regular expressions: only host:port that matches is intercepted." },
   proxyAuth: {
@@ -150,6 +151,7 @@ export function settingsFrom(values: CoreValues): ProxySettings {
     keepAliveMs: values.keepAliveMs,
     upstreamConnections: values.upstreamConnections,
     upstreamIdleMs: values.upstreamIdleMs,
+    upstreamHttp2: values.upstreamHttp2,
     keepHostHeader: values.keepHostHeader,
     transparentPort: values.transparentPort === 0 ? undefined : values.transparentPort,
   }

@@ -70,7 +70,14 @@ test("--connect-to is curl's, each part of which may be empty", (t) => {
 })
 
 test("names and patterns are compared without case", (t) => {
-  const settings = settingsFrom({ ...DEFAULTS, baseHost: ["Proxy.Test."], ignoreHosts: ["^A\\."], allowHosts: ["b"] })
+  const settings = settingsFrom({
+    ...DEFAULTS,
+    baseHost: ["Proxy.Test."],
+    ignoreHosts: ["^A\\."],
+    allowHosts: ["b"],
+    upstreamHttp2: false,
+  })
+  t.equal(settings.upstreamHttp2, false)
   t.same(settings.baseHosts, ["proxy.test"])
   t.equal(settings.ignoreHosts[0]?.test("a.test:443"), true)
   t.match(refused({ ignoreHosts: ["("] }), /^--ignore-hosts \(: /)

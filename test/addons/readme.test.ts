@@ -1,10 +1,11 @@
-/** The README's first three addons, run as they are printed, and hello.ts. */
+/** The README's addons, run as they are printed, and hello.ts. */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { test } from "tap"
 import { SHIPPED_ADDONS } from "../../addons/index.ts"
 import { CHAT_PATH, chatBody, sentTo, startRig } from "../helpers/conductor-rig.ts"
-import { chatJson, jsonAnswer } from "../helpers/proxy-host.ts"
+import { addon, chatJson, jsonAnswer } from "../helpers/proxy-host.ts"
 import { always } from "../helpers/test-proxy.ts"
+import { startSocketHost } from "../helpers/websocket-host.ts"
 
 const FOLDER = "test/fixtures/readme-addons"
 const USAGE = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 }
@@ -45,6 +46,19 @@ test("count tokens per user: one sum for each credential, which is not shown", a
   t.equal(first, second)
   t.not(first, other)
   t.notMatch(rig.lines.join(), /alice|bob/)
+})
+
+test("change a WebSocket's messages: the client's texts, and nothing else", async (t) => {
+  const { default: spelling } = await import("../fixtures/readme-addons/american-spelling.ts")
+  const { websocketMessage } = spelling
+  if (websocketMessage === undefined) throw new Error("the addon has no such hook")
+  const host = await startSocketHost(t, {
+    addons: [addon("american-spelling", { websocketMessage })],
+    serve: (socket) => socket.on("message", (text) => socket.send(`${text}, a colour`)),
+  })
+  const client = await host.client()
+  client.socket.send("one colour")
+  t.equal(await client.next(), "one color, a colour")
 })
 
 test("hello says what an answer cost", async (t) => {
