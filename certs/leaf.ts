@@ -112,8 +112,8 @@ export class LeafFactory {
   }
 
   /** The leaf itself, for a server that makes its own context. Throws as contextFor does. */
-  chainFor(name: string): LeafChain {
-    return this.#leafFor(name, []).chain
+  chainFor(name: string, further: readonly string[] = []): LeafChain {
+    return this.#leafFor(name, further).chain
   }
 
   /** Whether the CA may sign for this name at all. */

@@ -12,8 +12,8 @@ import { LeafFactory } from "../../certs/leaf.ts"
 export interface TestCertificates {
   /** The CA's certificate, PEM. */
   readonly ca: string
-  /** Certificate and key for a server of that name or address. */
-  chainFor(name: string): { key: string; cert: string }
+  /** Certificate and key for a server of that name or address, and of further names. */
+  chainFor(name: string, further?: readonly string[]): { key: string; cert: string }
   contextFor(name: string, further?: readonly string[]): SecureContext
 }
 
@@ -25,7 +25,7 @@ export async function testCertificates(clock: () => number = Date.now): Promise<
     const factory = new LeafFactory(ca, { clock })
     return {
       ca: ca.cert.toString(),
-      chainFor: (name) => factory.chainFor(name),
+      chainFor: (name, further) => factory.chainFor(name, further),
       contextFor: (name, further) => factory.contextFor(name, further),
     }
   } finally {

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import type { TLSSocket } from "node:tls"
 import { test } from "tap"
 import { KeyLog } from "../../lib/proxy/keylog.ts"
+import { ScriptedOrigin } from "../../lib/testing/origin.ts"
 import {
   always,
   eventually,
@@ -125,17 +126,17 @@ test("hosts are ignored by the SNI, also where the tunnel names an address", asy
 
 test("a leaf names what the upstream's certificate names, if that is asked for", async (t) => {
   const { chainFor, ca } = await sharedCertificates()
-  const origin = await startOrigin(t, always(ok("hi")), "api.test")
-  t.ok(chainFor)
+  const origin = await ScriptedOrigin.start(always(ok("hi")), chainFor("api.test", ["*.api.test", "other.test"]))
+  t.teardown(() => origin.close())
   for (const mirrorSans of [false, true]) {
     const proxy = await startProxy(t, { settings: { ...everythingTo(origin), mirrorSans } })
-    const client = await inside(proxy, { servername: "www.api.test", checkServerIdentity: () => undefined, ca })
-    // The origin's certificate is not for this name, so it is not trusted and nothing of it is taken over.
-    t.equal(namesSeen(client), "DNS:www.api.test")
-    client.end()
     const known = await inside(proxy)
-    t.equal(namesSeen(known), "DNS:api.test")
+    t.equal(namesSeen(known), mirrorSans ? "DNS:api.test, DNS:*.api.test, DNS:other.test" : "DNS:api.test")
     known.end()
+    // The origin's certificate is not for this name, so it is not trusted and nothing of it is taken over.
+    const client = await inside(proxy, { servername: "foreign.test", checkServerIdentity: () => undefined, ca })
+    t.equal(namesSeen(client), "DNS:foreign.test")
+    client.end()
   }
 })
 
