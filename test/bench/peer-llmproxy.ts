@@ -1,5 +1,6 @@
 /** llmproxy as a peer: the built program, driven without its command line so that only the proxy is measured. */
 import { resolve } from "node:path"
+import { monitorEventLoopDelay } from "node:perf_hooks"
 import { pathToFileURL } from "node:url"
 
 const [confdir = "", caFile = "", ...rest] = process.argv.slice(2)
@@ -24,4 +25,12 @@ const app = new App({
 })
 const { port } = await app.start()
 process.stdout.write(`${port}\n`)
+
+// Asked by signal: how long the event loop stood still at most since it was asked last.
+const delay = monitorEventLoopDelay({ resolution: 1 })
+process.on("SIGUSR2", () => {
+  process.stdout.write(`loop ${delay.max / 1e6} ms\n`)
+  delay.reset()
+  delay.enable() // From the first question on: what nobody asks costs nothing.
+})
 process.stdin.resume().on("end", () => process.exit(0))

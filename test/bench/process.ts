@@ -81,3 +81,22 @@ function statOf(pid: number): { parent: number; cpu: number; resident: number } 
     return { parent: 0, cpu: 0, resident: 0 } // It has ended meanwhile.
   }
 }
+
+/** Milliseconds for which llmproxy's event loop stood still at most since this was asked last; the first time, 0. */
+export function loopMaxMs({ child }: Peer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let text = ""
+    const take = (bytes: Buffer) => {
+      text += bytes.toString()
+      const found = /loop ([\d.]+) ms/.exec(text)?.[1]
+      if (found === undefined) return
+      child.stdout?.off("data", take)
+      child.off("exit", onExit)
+      resolve(Number(found))
+    }
+    const onExit = () => reject(new Error("ended before it answered"))
+    child.stdout?.on("data", take)
+    child.once("exit", onExit)
+    child.kill("SIGUSR2")
+  })
+}

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { connect } from "node:net"
 import { join } from "node:path"
-import { cpuMicros } from "../process.ts"
+import { cpuMicros, loopMaxMs } from "../process.ts"
 import { median, type Row, ratio } from "../table.ts"
 import type { Bench, Started } from "../world.ts"
 
@@ -10,6 +10,8 @@ import type { Bench, Started } from "../world.ts"
 const CHARACTERS = 64_000
 const TURNS = 20
 const REPEATS = 15
+/** Bytes of one repeated letter: what a tokenizer takes longest for. */
+const LETTERS = 1_048_576
 
 export async function routingRows(bench: Bench): Promise<Row[]> {
   const plain = await bench.start("llmproxy", [])
@@ -21,6 +23,7 @@ export async function routingRows(bench: Bench): Promise<Row[]> {
     const base = await cpuOf(plain, (index) => conversation(index + 1, 0))
     const first = await cpuOf(routed, (index) => conversation(index + 1, 0))
     const grown = await cpuOf(routed, (index) => conversation(1, index + 1))
+    const loop = await loopRow(plain, routed)
     const values = { "added, first time": first - base, "added, last message new": grown - base }
     return [
       {
@@ -33,11 +36,45 @@ export async function routingRows(bench: Bench): Promise<Row[]> {
           { text: "milliseconds, last message new", ratio: ratio(values["added, last message new"], 1), limit: 1 },
         ],
       },
+      loop,
     ]
   } finally {
     await plain.peer.stop()
     await routed.peer.stop()
   }
+}
+
+/** The longest stop of the event loop: bodies as large with nothing to count show what reading alone takes. */
+async function loopRow(plain: Started, routed: Started): Promise<Row> {
+  const letters = JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "a".repeat(LETTERS) }] })
+  const values = {
+    "1 MB of one letter": await stopOf(routed, () => letters),
+    "16,000 tokens": await stopOf(routed, (index) => conversation(1_000 + index, 0)),
+    "without conductor, 1 MB": await stopOf(plain, () => letters),
+  }
+  const [one, sixteen] = [values["1 MB of one letter"], values["16,000 tokens"]]
+  return {
+    work: "longest stop of the event loop in a routed request",
+    unit: "ms",
+    values,
+    errors: 0,
+    goals: [
+      { text: "milliseconds, 1 MB of one letter", ratio: one, limit: 10 },
+      { text: "milliseconds, 16,000 tokens", ratio: sixteen, limit: 10 },
+    ],
+  }
+}
+
+/** Median of the longest stops of some requests: one alone may meet a collection of garbage. */
+async function stopOf(started: Started, body: (index: number) => string): Promise<number> {
+  await send(started, body(0))
+  await loopMaxMs(started.peer)
+  const stops: number[] = []
+  for (let index = 1; index <= REPEATS; index++) {
+    await send(started, body(index))
+    stops.push(await loopMaxMs(started.peer))
+  }
+  return median(stops)
 }
 
 /** Median CPU milliseconds of a request: the clock tick of the system is too coarse for one, so they are measured together. */
