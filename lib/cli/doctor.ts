@@ -5,7 +5,7 @@
 import { createServer } from "node:net"
 import { loadCa } from "../../certs/ca.ts"
 import { isTrusted } from "../../certs/trust.ts"
-import { CORE_OPTIONS } from "../core-options.ts"
+import { CORE_OPTIONS, settingsFrom } from "../core-options.ts"
 import { systemCodeOf } from "../errors.ts"
 import { printable } from "../log.ts"
 import type { OptionSources } from "../option-sources.ts"
@@ -14,17 +14,27 @@ import { hostAndPort } from "../proxy/authority.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { makeAsk } from "./doctor/ask.ts"
 import type { Check, ConductorValues, Finding, Mark, Patient } from "./doctor/check.ts"
+import { checkClients } from "./doctor/clients.ts"
 import { checkCloud } from "./doctor/cloud.ts"
 import { checkLocal } from "./doctor/local.ts"
 import { checkCa, checkNode, checkNoProxy, checkPort } from "./doctor/machine.ts"
 import { checkRedirect, redirectRules } from "./doctor/redirect.ts"
+import { checkRoots, holdsCa } from "./doctor/roots.ts"
 import { type Colour, type Paint, paintFor } from "./paint.ts"
 import { PROXY_FLAGS, sourcesOf } from "./proxy-flags.ts"
 import type { World } from "./world.ts"
 import { wrap } from "./wrap.ts"
 
 /** One after the other: the check of the port listens there for a moment, where the next one looks for a server. */
-const MACHINE_CHECKS: readonly Check[] = [checkNode, checkPort, checkCa, checkNoProxy, (who) => checkRedirect(who)]
+const MACHINE_CHECKS: readonly Check[] = [
+  checkNode,
+  checkPort,
+  checkCa,
+  checkRoots,
+  checkNoProxy,
+  checkClients,
+  (who) => checkRedirect(who),
+]
 /** At once: they wait for others. */
 const NETWORK_CHECKS: readonly Check[] = [checkLocal, checkCloud]
 const SIGNS: Readonly<Record<Mark, readonly [string, Colour]>> = {
@@ -39,6 +49,7 @@ const DEFAULT_LOCAL_PORT = 1234
 /** The conductor's own declaration is the addon's; these are what doctor needs of it, read from the same places. */
 const CONDUCTOR_OPTIONS = {
   localUrl: { type: "string", help: "" },
+  localUrls: { type: "list", help: "", default: [] },
   localHost: { type: "string", help: "", env: "LOCAL_LLM_HOST" },
   localPort: { type: "integer", help: "", env: "LOCAL_LLM_PORT" },
   localKey: { type: "string", help: "", secret: true },
@@ -46,12 +57,15 @@ const CONDUCTOR_OPTIONS = {
   maxTokenCount: { type: "integer", help: "", default: 8192, env: "MAX_TOKEN_COUNT" },
 } as const satisfies OptionSpecs
 
+/** The options that change what there is to be looked at, or how. */
+const LOOKED_AT = ["port", "host", "mode", "base-upstream", "connect-to", "upstream-ca", "insecure"]
+
 export const doctorCommand: Command = {
   name: "doctor",
   usage: "llmproxy doctor [options]",
   help: "check local model servers, the cloud key, the CA, the port and the environment",
   flags: Object.fromEntries(
-    ["port", "host", "mode", "base-upstream", "set", "config", "confdir", "env-file"].map((name) => [
+    [...LOOKED_AT, "set", "config", "confdir", "env-file"].map((name) => [
       name,
       PROXY_FLAGS[name] ?? { type: "text", help: "" },
     ]),
@@ -92,26 +106,32 @@ export function findingText({ mark, text, fix }: Finding, paint: Paint, columns:
 async function patientOf(line: CommandLine, world: World): Promise<Patient> {
   const { sources, confdir } = await sourcesOf(line, world)
   const clock = () => world.clock.now()
+  const values = resolveOptions(undefined, CORE_OPTIONS, sources)
+  const { fetchAs } = await import("./doctor/fetch.ts") // Only here: undici is large.
   return {
     env: world.env,
     clock: world.clock,
     nodeVersion: world.nodeVersion,
     confdir,
-    values: resolveOptions(undefined, CORE_OPTIONS, sources),
+    values,
     conductor: conductorOf(sources),
-    ask: makeAsk(world.clock),
+    ask: makeAsk(world.clock, fetchAs(settingsFrom(values))),
     listens: tryListening,
     loadCa: () => loadCa(confdir, { clock }),
     isTrusted: (ca) => isTrusted(ca, world.platform),
+    holdsCa,
   }
 }
 
 function conductorOf(sources: OptionSources): ConductorValues {
-  const { localUrl, localHost, localPort, ...values } = resolveOptions("conductor", CONDUCTOR_OPTIONS, sources)
-  if (localUrl !== undefined || (localHost === undefined && localPort === undefined)) return { ...values, localUrl }
+  const options = resolveOptions("conductor", CONDUCTOR_OPTIONS, sources)
+  const { localUrl, localUrls, localHost, localPort, ...values } = options
+  if (localUrls.length > 0) return { ...values, localUrls }
+  if (localUrl !== undefined) return { ...values, localUrls: [localUrl] }
+  if (localHost === undefined && localPort === undefined) return { ...values, localUrls: [] }
   const host = localHost ?? "127.0.0.1"
   const port = localPort ?? DEFAULT_LOCAL_PORT
-  return { ...values, localUrl: host.includes("://") ? host : `http://${hostAndPort(host, port)}` }
+  return { ...values, localUrls: [host.includes("://") ? host : `http://${hostAndPort(host, port)}`] }
 }
 
 /** Listens for a moment, which is the only true answer to whether one could. */

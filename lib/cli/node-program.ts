@@ -13,8 +13,8 @@ import type { World } from "./world.ts"
 const FIRST_LINE_BYTES = 256
 /** Milliseconds that `node --version` may take. */
 const VERSION_MS = 2_000
-// They read HTTPS_PROXY themselves.
-const OWN_PROXY = new Set(["npm", "pnpm", "yarn", "corepack"])
+// They read HTTPS_PROXY themselves; the last two start a program that is none of Node's.
+const OWN_PROXY = new Set(["npm", "pnpm", "yarn", "corepack", "codex", "claude"])
 const NODE_NAMES = new Set(["node", "nodejs", "npx", "tsx", "ts-node"])
 
 /** One sentence without its end, or undefined where the program takes the proxy, or is none of Node's. */

@@ -11,6 +11,7 @@ function makeWorld(t: Test, nodeVersion = "20.20.2"): FakeWorld {
       agent: "#!/usr/bin/env node\n",
       tool: "#!/bin/sh\nnode x\n",
       npm: "#!/usr/bin/env node\n",
+      codex: "#!/usr/bin/env node\n",
       npx: "#!/usr/bin/env node\n",
       empty: "",
       folder: {},
@@ -34,7 +35,7 @@ test("node, npx and scripts that begin with #! node are named with their Node", 
 
 test("what takes the proxy itself, is no Node program, or is not there, is not named", async (t) => {
   const world = makeWorld(t)
-  for (const program of ["npm", "tool", "empty", "folder", "none", "bin/none"])
+  for (const program of ["npm", "codex", "tool", "empty", "folder", "none", "bin/none"])
     t.equal(await proxyHint(program, world), undefined, program)
   t.equal(await proxyHint("node", makeWorld(t, "24.0.0")), undefined)
 })

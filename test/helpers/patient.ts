@@ -30,7 +30,7 @@ export function makePatient(more: Partial<Patient> = {}, answers: Answers = {}):
     nodeVersion: "24.22.1",
     confdir: "/c",
     values: resolveOptions(undefined, CORE_OPTIONS, NO_SOURCES),
-    conductor: { localUrl: undefined, localKey: undefined, cloudKey: undefined, maxTokenCount: 8_192 },
+    conductor: { localUrls: [], localKey: undefined, cloudKey: undefined, maxTokenCount: 8_192 },
     ask: async (url, asking = {}) => {
       asked.push({ url, ...asking })
       const found = answers[url]
@@ -40,6 +40,7 @@ export function makePatient(more: Partial<Patient> = {}, answers: Answers = {}):
     listens: async () => "free",
     loadCa: async () => undefined,
     isTrusted: async () => "unknown",
+    holdsCa: async () => "yes",
     ...more,
   }
   return { patient, asked }

@@ -27,9 +27,27 @@ export type Reply =
     }
   | { readonly kind: "refused" | "late" | "failed"; readonly why: string }
 
+/** As much of a response as is read here. */
+interface Answer {
+  readonly status: number
+  readonly body: AsyncIterable<Uint8Array> | null
+}
+
+/** As much of fetch as is used here: Node's, and undici's. */
+export type Fetch = (
+  url: string,
+  init: {
+    readonly method?: string
+    readonly body?: string
+    readonly headers: Record<string, string>
+    readonly redirect: "manual"
+    readonly signal: AbortSignal
+  },
+) => Promise<Answer>
+
 export type Ask = (url: string, asking?: Asking) => Promise<Reply>
 
-export function makeAsk(clock: Clock, fetchIt: typeof fetch = fetch): Ask {
+export function makeAsk(clock: Clock, fetchIt: Fetch = fetch): Ask {
   return async (url, { headers = {}, json } = {}) => {
     const start = clock.monotonic()
     const abort = new AbortController()
@@ -56,7 +74,7 @@ export function makeAsk(clock: Clock, fetchIt: typeof fetch = fetch): Ask {
   }
 }
 
-async function readText(response: Response): Promise<string> {
+async function readText(response: Answer): Promise<string> {
   const pieces: Uint8Array[] = []
   let size = 0
   for await (const piece of response.body ?? []) {

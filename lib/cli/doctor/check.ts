@@ -30,11 +30,14 @@ export interface Patient {
   /** Throws a StartError for a CA that cannot be used. */
   loadCa(): Promise<Ca | undefined>
   isTrusted(ca: Ca): Promise<"yes" | "no" | "unknown">
+  /** Whether a file of certificates holds the CA; `unreadable` where there is no such file. */
+  holdsCa(ca: Ca, file: string): Promise<"yes" | "no" | "unreadable">
 }
 
 /** What the conductor's options say, whether it is loaded or not. */
 export interface ConductorValues {
-  readonly localUrl: string | undefined
+  /** In the order in which the conductor tries them; empty: nothing is said, and the usual places are looked at. */
+  readonly localUrls: readonly string[]
   readonly localKey: string | undefined
   readonly cloudKey: string | undefined
   readonly maxTokenCount: number

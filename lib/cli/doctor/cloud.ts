@@ -22,12 +22,20 @@ export async function checkCloud({ ask, conductor, values }: Patient): Promise<F
     ]
   const reply = await ask(`${base}/v1/models`, { headers: { authorization: `Bearer ${key}` } })
   if (reply.kind !== "answer")
-    return [
-      { mark: "bad", text: `${base} does not answer: ${reply.why}`, fix: "check the network and --base-upstream" },
-    ]
+    return [{ mark: "bad", text: `${base} does not answer: ${reply.why}`, fix: fixFor(reply.why, values.mode) }]
   if (reply.status === 200) return [{ mark: "good", text: `${base} takes the cloud key` }]
   const said = blankSecrets(String(fieldOf(reply.json, "error", "message") ?? "").replaceAll(key, "***"))
   const text = `${base} answers the cloud key with ${reply.status}${said === "" ? "" : `: ${said}`}`
   const isRefused = reply.status === 401 || reply.status === 403
   return [{ mark: "bad", text, fix: isRefused ? "set another OPENAI_API_KEY" : "look at the provider's status page" }]
+}
+
+/** Codes of OpenSSL's and Node's for a certificate that leads to no root that is known here. */
+const UNKNOWN_ROOT = /UNABLE_TO_(VERIFY|GET_ISSUER)|SELF_SIGNED|CERT_UNTRUSTED/
+
+function fixFor(why: string, modes: readonly string[]): string {
+  if (UNKNOWN_ROOT.test(why)) return "name the root of its certificate with --upstream-ca FILE"
+  const isBehindProxy = modes.some((mode) => mode.startsWith("upstream:"))
+  const further = isBehindProxy ? "; doctor asked it directly, llmproxy goes through the proxy of --mode upstream" : ""
+  return `check the network and --base-upstream${further}`
 }

@@ -36,15 +36,14 @@ export async function checkLocal(patient: Patient): Promise<Finding[]> {
 }
 
 function placesOf({ conductor }: Patient): Place[] {
-  const named = conductor.localUrl?.replace(/\/+$/, "").replace(/\/v1$/, "")
+  const named = [...new Set(conductor.localUrls.map((url) => url.replace(/\/+$/, "").replace(/\/v1$/, "")))]
   const key = conductor.localKey
+  const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
   const usual = Object.keys(USUAL).map((port) => baseUrlOf("127.0.0.1", Number(port)))
-  const others = usual.filter((url) => url !== named && url.replace("127.0.0.1", "localhost") !== named)
-  const places = others.map((url): Place => ({ url, headers: {}, isNamed: false }))
-  if (named === undefined) return places
+  const others = usual.filter((url) => !named.includes(url) && !named.includes(url.replace("127.0.0.1", "localhost")))
   return [
-    { url: named, headers: key === undefined ? {} : { authorization: `Bearer ${key}` }, isNamed: true },
-    ...places,
+    ...named.map((url): Place => ({ url, headers, isNamed: true })),
+    ...others.map((url): Place => ({ url, headers: {}, isNamed: false })),
   ]
 }
 

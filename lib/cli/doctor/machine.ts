@@ -4,6 +4,7 @@
 import { caPaths } from "../../../certs/ca.ts"
 import { baseUrlOf } from "../../core-options.ts"
 import { messageOf, StartError } from "../../errors.ts"
+import { type ModeAddress, modeAddresses, parseMode } from "../../proxy/mode.ts"
 import { API_HOSTS, hidingEntries } from "../environment.ts"
 import { nodeWarning } from "../node-version.ts"
 import type { Finding, Patient } from "./check.ts"
@@ -22,17 +23,26 @@ export async function checkNode({ nodeVersion }: Patient): Promise<Finding[]> {
   return [{ mark: "note", text: warning, fix }]
 }
 
+/** Each listener that --mode asks for, one after the other. */
 export async function checkPort(patient: Patient): Promise<Finding[]> {
-  const { host, port } = patient.values
-  const place = `port ${port} of ${host}`
-  if (port === 0) return [{ mark: "good", text: "port: a free one is taken" }]
+  const { host, port, mode } = patient.values
+  const findings: Finding[] = []
+  for (const address of modeAddresses(mode.map(parseMode), { host, port }))
+    findings.push(await portFinding(patient, address, mode.length > 0))
+  return findings
+}
+
+async function portFinding(patient: Patient, address: ModeAddress, isNamed: boolean): Promise<Finding> {
+  const { host, port, text: mode } = address
+  const place = isNamed ? `${mode}: port ${port} of ${host}` : `port ${port} of ${host}`
+  if (port === 0) return { mark: "good", text: isNamed ? `${mode}: a free port is taken` : "port: a free one is taken" }
   const state = await patient.listens(host, port)
-  if (state === "free") return [{ mark: "good", text: `${place} is free` }]
+  if (state === "free") return { mark: "good", text: `${place} is free` }
   if (state !== "EADDRINUSE")
-    return [{ mark: "bad", text: `${place} cannot be used (${state})`, fix: "choose others with -p PORT and --host" }]
+    return { mark: "bad", text: `${place} cannot be used (${state})`, fix: "choose others with -p PORT and --host" }
   if (await isOurs(patient, baseUrlOf(host, port)))
-    return [{ mark: "good", text: `${place}: an llmproxy listens there already` }]
-  return [{ mark: "bad", text: `${place} is taken by another program`, fix: "choose another port with -p PORT" }]
+    return { mark: "good", text: `${place}: an llmproxy listens there already` }
+  return { mark: "bad", text: `${place} is taken by another program`, fix: "choose another port with -p PORT" }
 }
 
 /** Whether an llmproxy answers there: its own paths are never forwarded. */

@@ -125,7 +125,7 @@ test("a model that gives no token is told with the reason", async (t) => {
 test("the conductor's host has to be there, with its key; elsewhere what is no model server is passed over", async (t) => {
   const { told, asked } = check(
     { "http://gpu:9000/v1/models": answer({ data: [{ id: "m" }] }), "http://gpu:9000/v1/chat/completions": TOKEN },
-    { localUrl: "http://gpu:9000/v1/", localKey: "k" },
+    { localUrls: ["http://gpu:9000/v1/"], localKey: "k" },
   )
   t.match(await told, [{ mark: "good", text: /^http:\/\/gpu:9000 {2}an OpenAI/ }])
   const withKey = asked.filter(({ headers }) => headers?.authorization === "Bearer k").map(({ url }) => url)
@@ -134,11 +134,11 @@ test("the conductor's host has to be there, with its key; elsewhere what is no m
     withKey.every((url) => url.startsWith("http://gpu:9000/")),
     "and nobody else gets it",
   )
-  const down = { localUrl: "http://localhost:1234" }
+  const down = { localUrls: ["http://localhost:1234"] }
   t.match(await check({}, down).told, [{ mark: "bad", text: "http://localhost:1234 does not answer: ECONNREFUSED" }])
   t.equal(check({}, down).asked.length, 4, "localhost:1234 is asked once")
   const wrong = { "http://gpu:9000/v1/models": answer("<html>", 404) }
-  t.match(await check(wrong, { localUrl: "http://gpu:9000" }).told, [
+  t.match(await check(wrong, { localUrls: ["http://gpu:9000"] }).told, [
     { mark: "bad", text: /is no model server: .* 404/ },
   ])
   const web = server(8000, { "/v1/models": answer("<html>", 404) })
@@ -157,4 +157,13 @@ test("we ourselves on 8080 are no model server", async (t) => {
     }),
   )
   t.match(await told, [{ mark: "note", text: /^no model server/ }])
+})
+
+test("several hosts of the conductor are each looked at, in their order, once", async (t) => {
+  const { told, asked } = check({}, { localUrls: ["http://a:1/v1", "http://b:2", "http://a:1"] })
+  t.match(await told, [
+    { mark: "bad", text: /^http:\/\/a:1 does not answer/ },
+    { mark: "bad", text: /^http:\/\/b:2 does not answer/ },
+  ])
+  t.equal(asked.length, 6, "and the usual places")
 })

@@ -24,6 +24,23 @@ test("a port is free, ours, another's, or not to be had", async (t) => {
   t.match(await check("EACCES"), { mark: "bad", text: /cannot be used \(EACCES\)/, fix: /-p PORT/ })
 })
 
+test("each listener that --mode asks for has its port looked at", async (t) => {
+  const tried: string[] = []
+  const { patient } = makePatient({
+    listens: async (host, port) => {
+      tried.push(`${host}:${port}`)
+      return port === 1080 ? "EADDRINUSE" : "free"
+    },
+  })
+  const values = { ...patient.values, mode: ["regular", "socks5@1080", "reverse:https://h.test@0"] }
+  t.match(await checkPort({ ...patient, values }), [
+    { mark: "good", text: "regular: port 8080 of 127.0.0.1 is free" },
+    { mark: "bad", text: "socks5: port 1080 of 127.0.0.1 is taken by another program" },
+    { mark: "good", text: "reverse:https://h.test: a free port is taken" },
+  ])
+  t.same(tried, ["127.0.0.1:8080", "127.0.0.1:1080"])
+})
+
 test("for port 0 a free one is taken, and nothing is tried", async (t) => {
   const { patient } = makePatient()
   const values = { ...patient.values, port: 0 }

@@ -1,0 +1,60 @@
+/**
+ * The files of roots that this shell's variables name: a program that is led to llmproxy trusts it by one of these, or
+ * by the system's store.
+ */
+import { readFile } from "node:fs/promises"
+import type { Ca } from "../../../certs/ca.ts"
+import { ADDING_VARIABLES, BUNDLE_VARIABLES } from "../../../certs/trust.ts"
+import { StartError } from "../../errors.ts"
+import type { Finding, Patient } from "./check.ts"
+import { leadsHere } from "./clients.ts"
+
+const FIX = 'start the program with `llmproxy run`, or have the variables set: eval "$(llmproxy env)"'
+
+/** One finding for each variable that keeps programs from trusting the CA, else one that says that none does. */
+export async function checkRoots(patient: Patient): Promise<Finding[]> {
+  // What is wrong with a CA that cannot be used, checkCa tells.
+  const ca = await patient.loadCa().catch((thrown: unknown) => {
+    if (thrown instanceof StartError) return undefined
+    throw thrown
+  })
+  if (ca === undefined) return []
+  const isLed = leadsHere(patient)
+  const named = [...ADDING_VARIABLES, ...BUNDLE_VARIABLES].filter((name) => patient.env[name])
+  const states = await Promise.all(
+    named.map(async (name) => ({
+      name,
+      file: patient.env[name] ?? "",
+      state: await patient.holdsCa(ca, patient.env[name] ?? ""),
+    })),
+  )
+  const wrong = states.filter(({ state }) => state !== "yes")
+  const findings = wrong.map(({ name, file, state }): Finding => {
+    const why = state === "no" ? "does not hold the CA" : "cannot be read"
+    return {
+      mark: isLed ? "bad" : "note",
+      text: `${name}: ${file} ${why}: programs that take their roots from it refuse llmproxy`,
+      fix: FIX,
+    }
+  })
+  if (findings.length > 0) return findings
+  const unset = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"].filter((name) => !patient.env[name])
+  if (isLed && unset.length > 0 && (await patient.isTrusted(ca)) !== "yes")
+    return [
+      {
+        mark: "bad",
+        text: `HTTPS_PROXY leads to llmproxy, but ${unset.join(", ")} name no roots and the system does not trust the CA`,
+        fix: FIX,
+      },
+    ]
+  return named.length === 0 ? [] : [{ mark: "good", text: `the CA is in the files of ${named.join(", ")}` }]
+}
+
+/** Whether the file holds the certificate, however it is wrapped. */
+export async function holdsCa(ca: Pick<Ca, "certPem">, file: string): Promise<"yes" | "no" | "unreadable"> {
+  const text = await readFile(file, "latin1").catch(() => undefined)
+  if (text === undefined) return "unreadable"
+  const body = (pem: string) => pem.replace(/-----[A-Z ]+-----|\s/g, "")
+  const all = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  return all.some((pem) => body(pem) === body(ca.certPem)) ? "yes" : "no"
+}
