@@ -162,12 +162,14 @@ const reply: ReplyScript = (request, socket) => {
   socket.write(ok(text, `Content-Type: ${type}\r\n`))
 }
 
-function answerTo({ target, body }: OriginRequest): Answer {
+function answerTo({ method, target, body }: OriginRequest): Answer {
   if (/\/info\/refs/.test(target)) return { text: `${"0".repeat(39)}1\trefs/heads/main\n`, type: "text/plain" }
   if (target.endsWith("/HEAD")) return { text: "ref: refs/heads/main\n", type: "text/plain" }
   const isStream = /"stream": ?true/.test(body.toString("utf8"))
   if (isStream && /\/messages(\?|$)/.test(target)) return { text: events(MESSAGE_EVENTS), type: "text/event-stream" }
-  if (isStream && target.endsWith("/responses")) return { text: events(RESPONSE_EVENTS), type: "text/event-stream" }
+  // Codex streams always, and compresses what it sends.
+  if (method === "POST" && target.endsWith("/responses"))
+    return { text: events(RESPONSE_EVENTS), type: "text/event-stream" }
   const found = JSON_ANSWERS.find(([pattern]) => pattern.test(target))?.[1] ?? { object: "list", data: [] }
   return { text: JSON.stringify({ id: "a1", created: 1, model: "m", ...found }), type: "application/json" }
 }

@@ -62,6 +62,8 @@ export const ROWS = {
   "Node openai": NODE_TRUST,
   "Node @anthropic-ai/sdk": NODE_TRUST,
   "Node ai": NODE_TRUST,
+  "Claude Code": { ...NODE, trust: ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"] },
+  Codex: { ...PYTHON, all: "both", trust: ["CODEX_CA_CERTIFICATE", "SSL_CERT_FILE"], version: "HTTP/2.0" },
 } as const satisfies Readonly<Record<string, Row>>
 
 export type ClientName = keyof typeof ROWS
