@@ -49,6 +49,9 @@ export interface Taken {
   readonly base: string
 }
 
+/** Milliseconds that the first request waits for what was learnt before this start; it serves later ones if it is late. */
+const RATIOS_MS = 500
+
 export class LocalAttempts {
   readonly hosts: LocalHosts
   readonly forms: LocalForms
@@ -96,7 +99,7 @@ export class LocalAttempts {
   async take(flow: LlmFlow, ticket: Ticket): Promise<Taken | readonly Miss[]> {
     const misses: Miss[] = []
     const patience = new Patience(this.#clock)
-    await flow.waitFor(this.#ratios.load()) // A few milliseconds, once.
+    await flow.waitFor(patience.upTo(RATIOS_MS, this.#ratios.load()))
     for (const base of localBases(this.#options)) {
       const result = await this.#try(flow, base, ticket, patience)
       if ("answer" in result) return result

@@ -23,6 +23,18 @@ export class Patience {
     return Math.max(0, QUESTIONS_MS - this.#spentMs - running)
   }
 
+  /** Waits for what is good to have, `ms` at most. `work` never rejects. */
+  upTo(ms: number, work: Promise<void>): Promise<void> {
+    const wait = new Promise<void>((resolve) => {
+      const timer = this.#clock.after(Math.min(ms, this.leftMs), resolve)
+      void work.then(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+    return this.during(() => wait)
+  }
+
   /** What `work` becomes; the time it takes is taken off. Not for works at the same time. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     this.#since = this.#clock.monotonic()

@@ -8,7 +8,6 @@ import type { LlmFlow } from "../../lib/flow.ts"
 import { EXPORT_FORMATS } from "../../lib/store/exports.ts"
 import { openSqlite } from "../../lib/store/sqlite.ts"
 import type { ScriptedOrigin } from "../../lib/testing/origin.ts"
-import { bundled } from "../helpers/bundled.ts"
 import { CHAT_PATH, chatBody, message, type Rig, type RigOptions, startRig } from "../helpers/conductor-rig.ts"
 import { FakeWorld } from "../helpers/world.ts"
 
@@ -64,8 +63,7 @@ function piece(content: string, finish: string | null = null): object {
 }
 
 async function rig(t: Test, options: RigOptions): Promise<Rig> {
-  const storeScript = await bundled(t, "lib/store/client.ts")
-  return await startRig(t, { storeScript, scripts: ["addons/history.ts"], env: { OPENAI_API_KEY: KEY }, ...options })
+  return await startRig(t, { scripts: ["addons/history.ts"], env: { OPENAI_API_KEY: KEY }, ...options })
 }
 
 /** Ends the program and reads what it has kept. */

@@ -2,6 +2,7 @@
  * A module of ours as one plain script, for threads and processes of tests: to load TypeScript there takes seconds. It
  * stands below the package, so that it finds what is installed.
  */
+import { rmSync } from "node:fs"
 import { mkdir, rm } from "node:fs/promises"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
@@ -10,7 +11,21 @@ import type { Test } from "tap"
 
 let count = 0
 
+/** Gone with the test. */
 export async function bundled(t: Test, entry: string): Promise<URL> {
+  const url = await bundle(entry)
+  t.teardown(() => rm(url, { force: true }))
+  return url
+}
+
+/** For all tests of a file: gone with the process. */
+export async function bundledOnce(entry: string): Promise<URL> {
+  const url = await bundle(entry)
+  process.once("exit", () => rmSync(url, { force: true }))
+  return url
+}
+
+async function bundle(entry: string): Promise<URL> {
   const folder = resolve(".tap", "scripts")
   await mkdir(folder, { recursive: true })
   const outfile = resolve(folder, `${process.pid}-${count++}.mjs`)
@@ -24,6 +39,5 @@ export async function bundled(t: Test, entry: string): Promise<URL> {
     conditions: ["llmproxy-source"],
     logLevel: "error",
   })
-  t.teardown(() => rm(outfile, { force: true }))
   return pathToFileURL(outfile)
 }

@@ -17,6 +17,7 @@ import { NO_SOURCES } from "../../lib/option-sources.ts"
 import { LazyStore } from "../../lib/store/lazy-store.ts"
 import type { OriginRequest, ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { openVocabulary } from "../../lib/vocabulary.ts"
+import { bundledOnce } from "./bundled.ts"
 import { origin } from "./proxy-host.ts"
 import { sharedCertificates } from "./test-proxy.ts"
 import { Wire, type WireResponse } from "./wire.ts"
@@ -34,12 +35,11 @@ export interface RigOptions {
   envFile?: Record<string, string>
   /** The program's own options. */
   flags?: Record<string, unknown>
+  /** Default: the system's time without its timers: no time-out or keep-alive comes by itself on a busy machine. */
   clock?: Clock
   scripts?: readonly string[]
   /** What counts tokens: "own" is the program's. Default: one that the tests of a file share. */
   tokens?: TokenService | "own"
-  /** The store's thread as a plain script (bundled.ts), so that it starts at once. */
-  storeScript?: URL
   /** Addons before the scripts. */
   builtin?: readonly AddonDefinition[]
 }
@@ -72,6 +72,15 @@ const TOKENS: TokenService = {
   boundRequest,
 }
 
+const UNTIMED: Clock = {
+  now: () => systemClock.now(),
+  monotonic: () => systemClock.monotonic(),
+  after: () => ({ cancel() {} }),
+}
+
+/** The store's thread as a plain script, so that it starts at once. */
+let storeScript: Promise<URL> | undefined
+
 /** The same, with vocabularies in a thread of the given script (bundled.ts), which starts at once. */
 export function tokensWith(script: URL): TokenService {
   return { ...TOKENS, vocabulary: (file) => openVocabulary(file, { script }) }
@@ -91,8 +100,8 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   const scripts = options.scripts ?? ["addons/conductor.ts"]
   const log = makeLogger((line, level) => lines.push(`${level} ${line}`))
   const confdir = join(folder, "conf")
-  const { storeScript: script } = options
-  const store = script === undefined ? undefined : new LazyStore({ file: join(confdir, HISTORY_FILE), log, script })
+  storeScript ??= bundledOnce("lib/store/client.ts")
+  const store = new LazyStore({ file: join(confdir, HISTORY_FILE), log, script: await storeScript })
   const app = new App({
     sources: {
       ...NO_SOURCES,
@@ -110,10 +119,10 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     places: { folders: [process.cwd()], shipped: undefined },
     confdir,
     log,
-    ...(store === undefined ? {} : { store }),
+    store,
     watch: false,
     ...(options.tokens === "own" ? {} : { tokens: options.tokens ?? TOKENS }),
-    clock: options.clock ?? systemClock,
+    clock: options.clock ?? UNTIMED,
     ...(options.builtin === undefined ? {} : { builtin: options.builtin }),
   })
   const { port } = await app.start()

@@ -47,7 +47,6 @@ test("a store that is closed while it loads ends", async (t) => {
 })
 
 test("an addon's records outlive the program, and are the addon's own", async (t) => {
-  const storeScript = await bundled(t, "lib/store/client.ts")
   const seen: (JsonValue | undefined)[] = []
   const addon = (name: string): AddonDefinition => ({
     name,
@@ -60,7 +59,7 @@ test("an addon's records outlive the program, and are the addon's own", async (t
       },
     }),
   })
-  const rig = await startRig(t, { scripts: [], builtin: [addon("one"), addon("two")], storeScript })
+  const rig = await startRig(t, { scripts: [], builtin: [addon("one"), addon("two")] })
   t.strictSame(seen, [undefined, ["first"], undefined, ["first"]])
   await rig.app.stop()
   await access(join(rig.confdir, HISTORY_FILE))

@@ -27,6 +27,22 @@ test("only the time in which questions are asked counts", async (t) => {
   t.equal(patience.leftMs, 0)
 })
 
+test("what is good to have is waited for no longer than is left, and its wait counts", async (t) => {
+  const clock = new ManualClock(0)
+  const patience = new Patience(clock)
+  await patience.upTo(500, Promise.resolve())
+  t.equal(patience.leftMs, QUESTIONS_MS)
+  const never = new Promise<void>(() => {})
+  const first = patience.upTo(500, never)
+  clock.advance(500)
+  await first
+  t.equal(patience.leftMs, QUESTIONS_MS - 500)
+  const second = patience.upTo(QUESTIONS_MS, never)
+  clock.advance(QUESTIONS_MS - 500)
+  await second
+  t.equal(patience.leftMs, 0)
+})
+
 /** The pages that each kind is asked for before its first request, in turn. */
 const STEPS = [
   ["llama.cpp", ["/v1/models", "/props", "/tokenize"], "/v1/completions"],
