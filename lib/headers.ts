@@ -17,6 +17,8 @@ export class Headers {
   // written on the hot path, and what recorders keep of it costs the garbage collector by the object.
   #lower: string[] = []
   #lines: string[] = []
+  /** The columns are a clone's as well: who changes something copies them first. */
+  #shared = false
 
   constructor(init?: HeadersInit) {
     if (init === undefined) return
@@ -27,7 +29,13 @@ export class Headers {
 
   /** Takes a line as it stood on the wire, without its CRLF. The caller has validated it; it begins with `name`. */
   appendRaw(line: string, name: string): void {
-    this.#lower.push(lowerCase(name))
+    this.appendParsed(line, lowerCase(name))
+  }
+
+  /** The same where the caller has the name's lower-case form already. */
+  appendParsed(line: string, lowerName: string): void {
+    if (this.#shared) this.#own()
+    this.#lower.push(lowerName)
     this.#lines.push(line)
   }
 
@@ -61,6 +69,7 @@ export class Headers {
       return
     }
     const line = fieldLine(this.#nameAt(first), value)
+    if (this.#shared) this.#own()
     this.#remove(lower, first + 1)
     this.#lines[first] = line
   }
@@ -95,9 +104,17 @@ export class Headers {
 
   clone(): Headers {
     const copy = new Headers()
-    copy.#lower = this.#lower.slice()
-    copy.#lines = this.#lines.slice()
+    copy.#lower = this.#lower
+    copy.#lines = this.#lines
+    copy.#shared = true
+    this.#shared = true
     return copy
+  }
+
+  #own(): void {
+    this.#lower = this.#lower.slice()
+    this.#lines = this.#lines.slice()
+    this.#shared = false
   }
 
   #nameAt(index: number): string {
@@ -116,6 +133,7 @@ export class Headers {
   #remove(lower: string, from: number): void {
     for (let index = this.#lower.length - 1; index >= from; index--) {
       if (this.#lower[index] !== lower) continue
+      if (this.#shared) this.#own()
       this.#lower.splice(index, 1)
       this.#lines.splice(index, 1)
     }

@@ -85,6 +85,29 @@ test("a clone changes alone", (t) => {
   t.end()
 })
 
+test("a clone stays as it was, whatever is done to the other, and the other way round", (t) => {
+  const changes: ((headers: Headers) => void)[] = [
+    (headers) => headers.set("a", "9"),
+    (headers) => headers.set("New", "9"),
+    (headers) => headers.append("A", "9"),
+    (headers) => headers.delete("a"),
+    (headers) => headers.appendRaw("C:9", "C"),
+  ]
+  for (const change of changes) {
+    const original = rawHeaders("A: 1", "B: 2", "a: 3")
+    const clones = [original.clone(), original.clone()] as const
+    const second = clones[0].clone()
+    change(original)
+    t.not(original.lines().join(), "A: 1,B: 2,a: 3")
+    for (const other of [...clones, second]) t.strictSame(other.lines(), ["A: 1", "B: 2", "a: 3"])
+    change(clones[0])
+    for (const other of [clones[1], second]) t.strictSame(other.lines(), ["A: 1", "B: 2", "a: 3"])
+    t.strictSame(clones[0].lines(), original.lines())
+    t.strictSame(clones[0].lowerNames(), original.lowerNames())
+  }
+  t.end()
+})
+
 test("a name or value that would break the head is refused, and nothing is changed", (t) => {
   const headers = rawHeaders("A: 1")
   for (const name of ["", "a b", "a:", "a\r\n", "é", "(a)"]) {

@@ -4,14 +4,23 @@
  * another message. What the fields mean is framing.ts's concern, which gets its few fields noted on the way.
  */
 import { Headers } from "../headers.ts"
+import { lowerNameIn } from "./field-names.ts"
 import type { HeadLimits } from "./message.ts"
 import { quoted, type Side, violation } from "./violation.ts"
 
-/** RFC 9110 section 5.6.2. */
-export const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** RFC 9110 section 5.5: a value holds no control but tab. CR and LF here are bare ones: lines are split at CRLF. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what this looks for
 export const BAD_VALUE = /[\u0000-\u0008\u000a-\u001f\u007f]/
+
+/** Lower-case names of the fields that NotedFields holds. */
+const NOTED: ReadonlySet<string> = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "transfer-encoding",
+  "upgrade",
+])
 
 /** The fields that decide framing and connection. Repeated ones are joined by a comma, as a list may be. */
 export interface NotedFields {
@@ -55,50 +64,58 @@ export function parseFields(
     if (++count > limits.headFields)
       throw violation(side, "too-many-fields", `more than ${limits.headFields} field lines`, 431)
     const colon = text.indexOf(":", start)
-    const name = colon < 0 ? "" : text.slice(start, colon)
-    if (!TOKEN.test(name)) throw badLine(text.slice(start, end), side)
-    let first = colon + 1
-    while (first < end && isBlank(text.charCodeAt(first))) first++
-    let last = end
-    while (last > first && isBlank(text.charCodeAt(last - 1))) last--
-    const value = text.slice(first, last)
-    if (BAD_VALUE.test(value))
-      throw violation(side, "bad-field-value", `field ${quoted(name)} holds a control character: ${quoted(value)}`)
+    const name = lowerNameIn(text, start, colon)
     const line = text.slice(start, end)
-    headers.appendRaw(line, name)
-    if (noted !== undefined) note(noted, name, value, line)
+    if (name === undefined) throw badLine(line, side)
+    // The name is a token: what is bad in the line is bad in the value, which need not be cut out to be looked at.
+    if (BAD_VALUE.test(line)) throw badValue(line, colon - start, side)
+    headers.appendParsed(line, name)
+    if (noted !== undefined && NOTED.has(name)) note(noted, name, line)
     start = end + 2
   }
   return headers
+}
+
+function badValue(line: string, colon: number, side: Side): Error {
+  const name = quoted(line.slice(0, colon))
+  const value = quoted(fieldValue(line, colon))
+  return violation(side, "bad-field-value", `field ${name} holds a control character: ${value}`)
+}
+
+/** What stands behind the colon, without the white space around it. */
+function fieldValue(line: string, colon: number): string {
+  let first = colon + 1
+  while (first < line.length && isBlank(line.charCodeAt(first))) first++
+  let last = line.length
+  while (last > first && isBlank(line.charCodeAt(last - 1))) last--
+  return line.slice(first, last)
 }
 
 function isBlank(code: number): boolean {
   return code === 32 || code === 9
 }
 
-// By length first: most fields of a head are none of these, and no lower-case copy is made for them.
-function note(noted: NotedFields, name: string, value: string, line: string): void {
-  switch (name.length) {
-    case 4:
-      if (name.toLowerCase() !== "host") return
+function note(noted: NotedFields, name: string, line: string): void {
+  const value = fieldValue(line, name.length)
+  switch (name) {
+    case "host":
       noted.hosts++
       noted.host = value
       return
-    case 6:
-      if (name.toLowerCase() === "expect") noted.expect = joined(noted.expect, value)
+    case "expect":
+      noted.expect = joined(noted.expect, value)
       return
-    case 7:
-      if (name.toLowerCase() === "upgrade") noted.upgrade = joined(noted.upgrade, value)
+    case "upgrade":
+      noted.upgrade = joined(noted.upgrade, value)
       return
-    case 10:
-      if (name.toLowerCase() === "connection") noted.connection = joined(noted.connection, value)
+    case "connection":
+      noted.connection = joined(noted.connection, value)
       return
-    case 14:
-      if (name.toLowerCase() === "content-length") noted.contentLength = joined(noted.contentLength, exact(line, value))
+    case "content-length":
+      noted.contentLength = joined(noted.contentLength, exact(line, value))
       return
-    case 17:
-      if (name.toLowerCase() === "transfer-encoding")
-        noted.transferEncoding = joined(noted.transferEncoding, exact(line, value))
+    default:
+      noted.transferEncoding = joined(noted.transferEncoding, exact(line, value))
   }
 }
 

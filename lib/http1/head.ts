@@ -2,7 +2,8 @@
  * Heads of requests and responses, from the latin1 text before the empty line (RFC 9112 sections 2 to 5).
  * The text has no size limit here: BlockFinder in blocks.ts has bounded it.
  */
-import { BAD_VALUE, type NotedFields, newNotedFields, parseFields, TOKEN } from "./fields.ts"
+import { TOKEN } from "./field-names.ts"
+import { BAD_VALUE, type NotedFields, newNotedFields, parseFields } from "./fields.ts"
 import { connectionTokens, isKeepAlive, requestFraming, responseFraming } from "./framing.ts"
 import type { HeadLimits, RequestHead, ResponseHead } from "./message.ts"
 import { quoted, type Side, violation } from "./violation.ts"

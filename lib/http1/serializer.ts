@@ -4,29 +4,30 @@
  * Which framing and which connection option are right for the peer is the caller's decision.
  */
 import type { Headers } from "../headers.ts"
-import { BAD_VALUE, TOKEN } from "./fields.ts"
+import { TOKEN } from "./field-names.ts"
+import { BAD_VALUE } from "./fields.ts"
 import { connectionTokens, FORBIDDEN_TRAILERS } from "./framing.ts"
 import { BAD_TARGET } from "./head.ts"
 import type { Framing } from "./message.ts"
 import { quoted } from "./violation.ts"
 
 export interface RequestHeadOptions {
-  readonly connection?: "close" | "keep-alive"
+  readonly connection?: "close" | "keep-alive" | undefined
   /** Sends `Upgrade` with this value, and the Connection option that belongs to it. */
-  readonly upgrade?: string
+  readonly upgrade?: string | undefined
   /** The value of Host: kept raw where equal, else set in its place, or first. Without it, Host is as it came. */
   readonly host?: string
   /** Sends `TE: trailers` even where the client did not. */
   readonly te?: boolean
   /** Our own credentials for the proxy that the request goes to. What the client sent for us is dropped all the same. */
-  readonly proxyAuthorization?: string
+  readonly proxyAuthorization?: string | undefined
 }
 
 export interface ResponseHeadOptions {
   /** Default "1.1". */
   readonly version?: "1.0" | "1.1"
-  readonly connection?: "close" | "keep-alive"
-  readonly upgrade?: string
+  readonly connection?: "close" | "keep-alive" | undefined
+  readonly upgrade?: string | undefined
 }
 
 /** Ends a chunked body that has no trailers. */
