@@ -34,7 +34,7 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   flow.phase = "upstream"
   const target = targetOf(flow)
   const sender = new RequestSender(flow, target)
-  let stream = await open(flow, target, undefined)
+  let stream = reuse(flow, target) ?? (await open(flow, target, undefined))
   let head: StreamResponseHead
   try {
     sender.start(stream)
@@ -47,7 +47,7 @@ export async function ask(flow: FlowState): Promise<Incoming> {
     head = await stream.head()
   }
   sender.settle()
-  await sender.informed
+  if (sender.informed !== undefined) await sender.informed
   flow.check()
   const answered = stream
   return {
@@ -71,6 +71,12 @@ function maySendAgain(stream: ServerStream, sender: RequestSender, thrown: unkno
   return thrown.code === "cut" && stream.reused && stream.processed !== "yes"
 }
 
+/** A stream on a connection that waits for one, if there is any: then there is nothing to wait for. */
+function reuse(flow: FlowState, target: Target): ServerStream | undefined {
+  const stream = flow.core.upstream.reuse(target)
+  return stream && taken(flow, stream)
+}
+
 /** `failed`: the stream on whose connection it is not to be. */
 async function open(flow: FlowState, target: Target, failed: ServerStream | undefined): Promise<ServerStream> {
   // A signal is made only where somebody may have to wait: reading `flow.signal` creates it.
@@ -85,6 +91,11 @@ async function open(flow: FlowState, target: Target, failed: ServerStream | unde
     )
     throw thrown
   })
+  return taken(flow, stream)
+}
+
+/** The stream is the flow's from here on. */
+function taken(flow: FlowState, stream: ServerStream): ServerStream {
   const { host, port, address, tls } = stream.info
   flow.server = { host, port, address, tls, reused: stream.reused }
   flow.onFail((reason) => stream.abort(reason))

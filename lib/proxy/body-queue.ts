@@ -64,20 +64,31 @@ export class BodyQueue implements Body {
     this.#waiter = undefined
   }
 
-  read(): Promise<Buffer | undefined> {
+  take(): Buffer | "end" | undefined {
     const piece = this.#pieces.shift()
-    if (piece !== undefined) {
-      const wasFull = this.full
-      this.#bytes -= piece.length
-      if (wasFull && !this.full) this.#onRoom()
-      return Promise.resolve(piece)
-    }
+    if (piece === undefined) return this.#ended ? "end" : undefined
+    const wasFull = this.full
+    this.#bytes -= piece.length
+    if (wasFull && !this.full) this.#onRoom()
+    return piece
+  }
+
+  read(): Promise<Buffer | undefined> {
+    const piece = this.take()
+    if (piece !== undefined && piece !== "end") return Promise.resolve(piece)
     if (this.#error !== undefined) return Promise.reject(this.#error)
     if (this.#ended) return Promise.resolve(undefined)
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject }
     })
   }
+}
+
+/** The next piece, without a promise where it is here; undefined after the last one. */
+export function nextPiece(body: Body): Buffer | undefined | Promise<Buffer | undefined> {
+  const taken = body.take?.()
+  if (taken === undefined) return body.read()
+  return taken === "end" ? undefined : taken
 }
 
 /** A body that is already there. */

@@ -8,7 +8,7 @@ import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
-import { BufferBody } from "./body-queue.ts"
+import { BufferBody, nextPiece } from "./body-queue.ts"
 import { conclude, judge, keepRejected, rejected } from "./conclude.ts"
 import { decodeContent } from "./content-coding.ts"
 import { dropBodyFields, PrefixedBody } from "./flow-request.ts"
@@ -35,13 +35,13 @@ export async function deliver(flow: FlowState, incoming: Incoming, replace: Repl
   const response = new FlowResponseState(incoming.head, flow.memory, collector)
   flow.response = response
   flow.phase = "upstream"
-  await chain.run("responseHeaders", flow, flow)
+  if (chain.has("responseHeaders")) await chain.run("responseHeaders", flow, flow)
   flow.check()
   response.open = false
   if (incoming.tunnel !== undefined && response.status === 101) await upgrade(flow, incoming.tunnel, serve)
   else await deliverBody(flow, collector, replace)
   flow.mark("endMs")
-  await chain.run("response", flow, flow)
+  if (chain.has("response")) await chain.run("response", flow, flow)
 }
 
 async function deliverBody(flow: FlowState, collector: Collector, replace: Replace): Promise<void> {
@@ -87,6 +87,7 @@ class Collector {
     const incoming = this.#incoming
     const { response } = this.#flow
     if (response === undefined) return incoming
+    if (response.untouched && this.#pieces.length === 0) return incoming
     const head = { status: response.status, reason: response.reason, headers: response.headers }
     if (response.replaced !== undefined) return wholeIncoming(head, response.replaced)
     // A body that was not read to its end (it was too large, or cut) goes on where the reading stopped.
@@ -151,7 +152,10 @@ async function stream(flow: FlowState, source: Incoming, observe: boolean): Prom
 async function pump(flow: FlowState, incoming: Incoming, observer: AnswerObserver | undefined): Promise<void> {
   const { delivery, response } = flow
   const keeps = response !== undefined && response.keepBytes > 0
-  for (let piece = await incoming.body.read(); piece !== undefined; piece = await incoming.body.read()) {
+  for (;;) {
+    const next = nextPiece(incoming.body)
+    const piece = next instanceof Promise ? await next : next
+    if (piece === undefined) break
     flow.sizes.response += piece.length
     const hasRoom = delivery.write(piece)
     const observing = observer?.feed(piece)

@@ -18,7 +18,8 @@ export async function exchange(flow: FlowState): Promise<void> {
   flow.delivery.client.onAbort((reason) => flow.fail(reason))
   let incoming: Incoming | undefined
   try {
-    await readRequest(flow)
+    if (isHeard(flow)) await readRequest(flow)
+    else markWhole(flow)
     const { replied } = flow
     flow.replied = undefined // From here on it is what replaces a held answer.
     incoming = replied === undefined ? await (flow.asking ?? ask)(flow) : await flow.orFail(incomingFrom(flow, replied))
@@ -32,6 +33,12 @@ export async function exchange(flow: FlowState): Promise<void> {
     flow.finish()
     flow.chain.release()
   }
+}
+
+/** Whether anybody wants the request before it is sent. Nobody does for most flows, and those wait for nothing. */
+function isHeard(flow: FlowState): boolean {
+  const { chain } = flow
+  return chain.collect || chain.has("requestHeaders") || chain.has("request") || listensToLlm(flow)
 }
 
 /** The request's half: `requestHeaders`, the body if somebody wants it, `request`, `llmRequest`. */

@@ -31,6 +31,7 @@ export class FlowResponseState implements FlowResponse {
   replaced: Buffer | undefined
   readonly chunkTransforms: ChunkTransform[] = []
   readonly deltaTransforms: StreamTransform[] = []
+  readonly #head: StreamResponseHead
   #actions: ResponseActions
   #memory: MemoryShare
   #pieces: Buffer[] = []
@@ -44,6 +45,7 @@ export class FlowResponseState implements FlowResponse {
   #undecodable: unknown
 
   constructor(head: StreamResponseHead, memory: MemoryShare, actions: ResponseActions) {
+    this.#head = head
     this.#status = head.status
     this.#reason = head.reason
     this.headers = head.headers
@@ -72,6 +74,12 @@ export class FlowResponseState implements FlowResponse {
   set reason(value: string) {
     this.#check("reason")
     this.#reason = value
+  }
+
+  /** Whether the answer leaves under the head that it came with, and with the body that it came with. */
+  get untouched(): boolean {
+    const { status, reason } = this.#head
+    return this.replaced === undefined && this.#status === status && this.#reason === reason
   }
 
   get transforming(): boolean {

@@ -9,7 +9,7 @@ import { chunkHead, responseHead, trailerSection } from "../http1/serializer.ts"
 import { BodyQueue, NO_BODY } from "./body-queue.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import type { Http1Client, ResolvedHead } from "./h1-client.ts"
-import { SocketWriter } from "./socket-writer.ts"
+import type { SocketWriter } from "./socket-writer.ts"
 import type { Body, ClientStream, StreamRequestHead, StreamResponseHead } from "./streams.ts"
 
 export class Http1ClientStream implements ClientStream {
@@ -40,7 +40,7 @@ export class Http1ClientStream implements ClientStream {
     const length = lengthOf(request.framing)
     this.queue = new BodyQueue(length, () => client.bodyWanted())
     this.body = length === 0 ? NO_BODY : this.queue
-    this.#writer = new SocketWriter(client.socket)
+    this.#writer = client.writer
   }
 
   /** From the connection: the request's last byte has been read. */
@@ -77,12 +77,8 @@ export class Http1ClientStream implements ClientStream {
     this.#state = "head-sent"
     this.#framing = this.#framingFor(head.status, length)
     const upgrade = head.status === 101 ? head.headers.get("upgrade") : undefined
-    this.#writer.text(
-      responseHead(head, this.#framing, {
-        version: "1.1",
-        ...(upgrade === undefined ? this.#connectionOption() : { upgrade }),
-      }),
-    )
+    const connection = upgrade === undefined ? this.#connectionOption() : undefined
+    this.#writer.text(responseHead(head, this.#framing, { version: "1.1", connection, upgrade }))
   }
 
   write(bytes: Buffer): boolean {
@@ -134,9 +130,9 @@ export class Http1ClientStream implements ClientStream {
     return this.#request.keepAlive && this.#framing?.kind !== "until-close"
   }
 
-  #connectionOption(): { connection?: "close" | "keep-alive" } {
-    if (!this.#keepAlive()) return { connection: "close" }
-    return this.#request.version === "1.0" ? { connection: "keep-alive" } : {}
+  #connectionOption(): "close" | "keep-alive" | undefined {
+    if (!this.#keepAlive()) return "close"
+    return this.#request.version === "1.0" ? "keep-alive" : undefined
   }
 
   #framingFor(status: number, length: number | undefined): Framing {

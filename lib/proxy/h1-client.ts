@@ -17,6 +17,7 @@ import { closeGently, resetGently } from "./close.ts"
 import { Http1ClientStream } from "./h1-client-stream.ts"
 import { IdleTimer } from "./idle-timer.ts"
 import type { ProxySettings } from "./settings.ts"
+import { SocketWriter } from "./socket-writer.ts"
 import type { StreamRequestHead } from "./streams.ts"
 
 /** Bytes of pipelined requests that are kept while an answer is outstanding. */
@@ -47,6 +48,7 @@ export type NextRequest =
 
 export class Http1Client {
   readonly socket: Duplex
+  readonly writer: SocketWriter
   readonly context: Http1ClientContext
   /** Whether the socket was given away. */
   detached = false
@@ -63,6 +65,7 @@ export class Http1Client {
   /** `first`: bytes that were read from the socket already. */
   constructor(socket: Duplex, context: Http1ClientContext, first?: Buffer) {
     this.socket = socket
+    this.writer = new SocketWriter(socket)
     this.context = context
     this.#parser = new RequestParser(context.settings.head)
     this.#idle = this.#startIdleTimer()

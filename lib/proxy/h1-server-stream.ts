@@ -9,7 +9,7 @@ import { chunkHead, requestHead, trailerSection } from "../http1/serializer.ts"
 import { formatAuthority, hostAndPort } from "./authority.ts"
 import { BodyQueue } from "./body-queue.ts"
 import type { Http1Server } from "./h1-server.ts"
-import { SocketWriter } from "./socket-writer.ts"
+import type { SocketWriter } from "./socket-writer.ts"
 import type { Body, Processed, ServerInfo, ServerRequestHead, ServerStream, StreamResponseHead } from "./streams.ts"
 import { proxyAuthorization, refusalOf, viaProxy } from "./via.ts"
 
@@ -43,7 +43,7 @@ export class Http1ServerStream implements ServerStream {
     this.#connection = connection
     this.reused = reused
     this.info = connection.info
-    this.#writer = new SocketWriter(connection.socket)
+    this.#writer = connection.writer
   }
 
   get full(): boolean {
@@ -56,8 +56,8 @@ export class Http1ServerStream implements ServerStream {
     this.#framing = framingOf(body)
     this.#via = head.via
     this.#connection.parser.expect(head.method)
-    const { target, ...fields } = head.via === undefined ? originForm(head) : absoluteForm(head, head.via, this.info)
-    this.#writer.text(requestHead({ method: head.method, target }, head.headers, this.#framing, fields))
+    const line = head.via === undefined ? originForm(head) : absoluteForm(head, head.via, this.info)
+    this.#writer.text(requestHead(line, head.headers, this.#framing, line))
     if (!body.hasBody) this.#requestSent()
   }
 
@@ -155,24 +155,25 @@ export class Http1ServerStream implements ServerStream {
 }
 
 interface RequestLine {
+  readonly method: string
   readonly target: string
   readonly host: string
-  readonly upgrade?: string
-  readonly proxyAuthorization?: string
+  readonly upgrade?: string | undefined
+  readonly proxyAuthorization?: string | undefined
 }
 
-function originForm({ path, authority, upgrade }: ServerRequestHead): RequestLine {
-  return { target: path, host: authority, ...(upgrade === undefined ? {} : { upgrade }) }
+function originForm({ method, path, authority, upgrade }: ServerRequestHead): RequestLine {
+  return { method, target: path, host: authority, upgrade }
 }
 
 /** For a proxy (RFC 9112 section 3.2.2): where to is in the target, and Host says the same. */
-function absoluteForm({ path }: ServerRequestHead, via: string, { host, port }: ServerInfo): RequestLine {
+function absoluteForm({ method, path }: ServerRequestHead, via: string, { host, port }: ServerInfo): RequestLine {
   const authority = formatAuthority(host, port, "http")
-  const authorization = proxyAuthorization(viaProxy(via))
   return {
+    method,
     target: `http://${authority}${path === "*" ? "" : path}`,
     host: authority,
-    ...(authorization === undefined ? {} : { proxyAuthorization: authorization }),
+    proxyAuthorization: proxyAuthorization(viaProxy(via)),
   }
 }
 

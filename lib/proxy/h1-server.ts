@@ -10,6 +10,7 @@ import { ResponseParser } from "../http1/parser.ts"
 import { hostAndPort } from "./authority.ts"
 import { Http1ServerStream } from "./h1-server-stream.ts"
 import { IdleTimer } from "./idle-timer.ts"
+import { SocketWriter } from "./socket-writer.ts"
 import type { ServerInfo } from "./streams.ts"
 
 export interface Http1ServerOptions {
@@ -25,6 +26,7 @@ export interface Http1ServerOptions {
 
 export class Http1Server {
   readonly socket: Duplex
+  readonly writer: SocketWriter
   readonly info: ServerInfo
   readonly parser: ResponseParser
   /** Monotonic milliseconds at which it became idle. */
@@ -40,6 +42,7 @@ export class Http1Server {
 
   constructor(socket: Duplex, info: ServerInfo, options: Http1ServerOptions) {
     this.socket = socket
+    this.writer = new SocketWriter(socket)
     this.info = info
     this.#options = options
     this.parser = new ResponseParser(options.head)

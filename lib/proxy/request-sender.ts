@@ -4,6 +4,7 @@
  */
 import { Headers } from "../headers.ts"
 import { formatAuthority } from "./authority.ts"
+import { nextPiece } from "./body-queue.ts"
 import type { FlowState } from "./flow-state.ts"
 import type { Body, ServerStream, StreamResponseHead } from "./streams.ts"
 import type { Target } from "./target.ts"
@@ -85,14 +86,17 @@ export class RequestSender {
   async #pump(): Promise<void> {
     this.#pumping = true
     try {
-      for (let piece = await this.#body.read(); piece !== undefined; piece = await this.#body.read()) {
-        await this.#attached?.promise
+      for (;;) {
+        const next = nextPiece(this.#body)
+        const piece = next instanceof Promise ? await next : next
+        if (piece === undefined) break
+        if (this.#attached !== undefined) await this.#attached.promise
         if (this.#flow.phase === "ended") return
         this.#keep(piece)
         this.#flow.sizes.request += piece.length
         const stream = this.#stream
         if (stream?.write(piece) === false) await stream.ready().catch(() => {})
-        await this.#attached?.promise
+        if (this.#attached !== undefined) await this.#attached.promise
       }
       this.#ended = true
       if (this.#stream !== undefined) this.#end(this.#stream)

@@ -1,6 +1,7 @@
 /**
  * Writes to a socket so that a head and the body behind it leave together: everything that is written before the
- * present turn of the event loop ends goes out in one system call. Nothing waits longer than that.
+ * present turn of the event loop ends goes out in one system call. Nothing waits longer than that. One of them serves
+ * all messages of a connection.
  */
 import type { Duplex } from "node:stream"
 import { FlowError } from "../errors.ts"
@@ -98,11 +99,13 @@ export class SocketWriter {
     if (this.#corked) return
     this.#corked = true
     this.#socket.cork()
-    process.nextTick(() => {
-      this.#corked = false
-      this.flush()
-      this.#socket.uncork()
-    })
+    process.nextTick(this.#uncork)
+  }
+
+  #uncork = (): void => {
+    this.#corked = false
+    this.flush()
+    this.#socket.uncork()
   }
 }
 

@@ -16,6 +16,11 @@ export interface Body {
    * A piece is the reader's to keep and not to change.
    */
   read(): Promise<Buffer | undefined>
+  /**
+   * The same for what is here already: the next piece, or "end" once all of them were taken. Undefined: only `read`
+   * can tell. With it a small message, which comes in one piece with its head, is passed on without a wait.
+   */
+  take?(): Buffer | "end" | undefined
   /** Bytes that the head promised (Content-Length), or undefined. Zero: there is no body. */
   readonly length: number | undefined
 }

@@ -72,6 +72,16 @@ export class Upstream {
     return this.#connections.size
   }
 
+  /** A stream on an HTTP/1.1 connection that is open and idle: what nobody has to wait for. */
+  reuse(target: Target): ServerStream | undefined {
+    const idle = this.#origins.get(targetKey(target))?.idle
+    while (idle !== undefined && idle.length > 0) {
+      const free = idle.pop()
+      if (free?.closed === false) return free.open()
+    }
+    return undefined
+  }
+
   /** A stream to `target`. Rejects with a FlowError. */
   async open(target: Target, options: OpenOptions = {}): Promise<ServerStream> {
     const key = targetKey(target)

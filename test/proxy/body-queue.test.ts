@@ -1,6 +1,6 @@
 import { test } from "tap"
 import { FlowError } from "../../lib/errors.ts"
-import { BodyQueue, BufferBody, NO_BODY } from "../../lib/proxy/body-queue.ts"
+import { BodyQueue, BufferBody, NO_BODY, nextPiece } from "../../lib/proxy/body-queue.ts"
 
 test("pieces are read in order, then the end, again and again", async (t) => {
   const queue = new BodyQueue(5, () => {})
@@ -34,6 +34,30 @@ test("a full queue says so, and asks for more once there is room", async (t) => 
   t.equal(asked, 1)
   await queue.read()
   t.equal(asked, 1, "once")
+})
+
+test("what is here already is taken without a promise, and only what has to be awaited is awaited", async (t) => {
+  let asked = 0
+  const queue = new BodyQueue(undefined, () => asked++)
+  t.equal(queue.take(), undefined, "nothing has come yet")
+  const waiting = nextPiece(queue)
+  t.ok(waiting instanceof Promise)
+  queue.push(Buffer.from("a"))
+  t.equal(String(await waiting), "a")
+  queue.push(Buffer.alloc(65_536, "b"))
+  t.equal((nextPiece(queue) as Buffer).length, 65_536)
+  t.equal(asked, 1, "there is room again")
+  queue.push(Buffer.from("c"))
+  queue.finish()
+  t.equal(String(nextPiece(queue)), "c")
+  t.equal(queue.take(), "end")
+  t.equal(nextPiece(queue), undefined)
+  t.equal(String(await nextPiece(new BufferBody(Buffer.from("whole")))), "whole")
+  const cut = new BodyQueue(undefined, () => {})
+  cut.push(Buffer.from("d"))
+  cut.fail(new FlowError("upstream", "cut", "gone"))
+  t.equal(String(nextPiece(cut)), "d")
+  await t.rejects(async () => nextPiece(cut), { code: "cut" })
 })
 
 test("a body that breaks off shows what came before, then its error, to whoever waits as well", async (t) => {

@@ -167,6 +167,21 @@ test("a fresh connection is fresh, at the limit too", async (t) => {
   t.equal(upstream.size, 1)
 })
 
+test("reuse hands out what is idle and open, and never dials", async (t) => {
+  const origin = await startOrigin(t, always(ok("hi")))
+  const { upstream, connected } = makePool(t)
+  t.equal(upstream.reuse(targetOf(origin)), undefined, "nothing is known of the target")
+  const first = await upstream.open(targetOf(origin))
+  t.equal(upstream.reuse(targetOf(origin)), undefined, "its connection is busy")
+  await exchange(first)
+  t.equal(upstream.reuse(targetOf(origin, { verify: false })), undefined, "another target")
+  const second = upstream.reuse(targetOf(origin))
+  t.equal(second?.info.id, first.info.id)
+  t.equal(second?.reused, true)
+  if (second !== undefined) t.equal(await exchange(second), "hi")
+  t.equal(connected.length, 1)
+})
+
 test("an idle connection is closed after upstreamIdleMs", async (t) => {
   const origin = await startOrigin(t, always(ok("hi")))
   const { upstream, clock, disconnected } = makePool(t, { upstreamIdleMs: 1_000 })
