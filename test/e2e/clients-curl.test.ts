@@ -58,7 +58,7 @@ for (const way of WAYS) {
     const outcome = await runThrough(t, flags, curl(way, "large.json"), { folder })
     exitsWith(t, 0, outcome)
     t.equal(cloud.requests[0]?.body.toString("utf8"), body)
-    t.match(cloud.requests[0]?.head, /^Host: api\.openai\.com$/m)
+    t.match(cloud.requests[0]?.head, /^Host: api\.openai\.com$/im)
     t.equal(outcome.stdout, answerEvents(CLOUD_MODEL, CLOUD_PIECES, true).join(""))
     t.match(await readFile(join(folder, "head.txt"), "latin1"), /^x-llmproxy-route: cloud\r$/m)
     t.equal(local.requests.length, 0)
