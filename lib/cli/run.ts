@@ -6,6 +6,7 @@ import { spawn } from "node:child_process"
 import { closeSync, openSync, writeSync } from "node:fs"
 import { constants } from "node:os"
 import { resolve } from "node:path"
+import type { Listening } from "../app.ts"
 import { baseUrlOf } from "../core-options.ts"
 import { messageOf, StartError, systemCodeOf, UsageError } from "../errors.ts"
 import type { Command, CommandLine } from "./command.ts"
@@ -55,7 +56,7 @@ async function run(line: CommandLine, world: World): Promise<number> {
         log.write(`llmproxy listening on ${baseUrlOf(listening.host, listening.port)}, base URL ${baseUrl}\n`)
       const hint = await proxyHint(program, world)
       if (hint !== undefined && !isQuiet)
-        log.write(`${hint}; if its calls do not show up, set OPENAI_BASE_URL=${baseUrl}\n`)
+        log.write(`${hint}; if its calls do not show up, set ${baseUrlVariable(listening, baseUpstream)}\n`)
       return await runProgram(program, args, environment, world)
     } finally {
       await app.stop(GRACE_MS)
@@ -64,6 +65,13 @@ async function run(line: CommandLine, world: World): Promise<number> {
   } finally {
     log.close()
   }
+}
+
+/** The variable by which a client of the base upstream comes here; Anthropic's add /v1 themselves. */
+function baseUrlVariable(listening: Listening, baseUpstream: string): string {
+  const isAnthropic = URL.canParse(baseUpstream) && new URL(baseUpstream).hostname.endsWith("anthropic.com")
+  if (isAnthropic) return `ANTHROPIC_BASE_URL=${baseUrlOf(listening.host, listening.port)}`
+  return `OPENAI_BASE_URL=${openaiBaseUrl(listening)}`
 }
 
 /** Runs a program to its end. Resolves to its status; 128 and the signal's number when a signal ended it. */

@@ -2,6 +2,7 @@
 
 import type { AddressInfo } from "node:net"
 import { createServer } from "node:net"
+import { join } from "node:path"
 import { test } from "tap"
 import { examine, findingText, tryListening } from "../../lib/cli/doctor.ts"
 import { main } from "../../lib/cli/main.ts"
@@ -9,6 +10,7 @@ import { PLAIN } from "../../lib/cli/paint.ts"
 import { ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { jsonReply } from "../helpers/chat-replies.ts"
 import { makePatient } from "../helpers/patient.ts"
+import { sharedCertificates, startOrigin } from "../helpers/test-proxy.ts"
 import { FakeWorld } from "../helpers/world.ts"
 
 test("a healthy machine exits with 0", async (t) => {
@@ -68,6 +70,21 @@ test("LOCAL_LLM_HOST may be a name, a name alone, or a URL; localUrl wins", asyn
     await told({ LOCAL_LLM_PORT: "9" }, "--set", "conductor.localUrl=http://127.0.0.1:2/v1"),
     "http://127.0.0.1:2",
   )
+})
+
+test("hosts are asked by --connect-to and trusted by --upstream-ca, and each of localUrls is looked at", async (t) => {
+  const cloud = await startOrigin(t, jsonReply("H"), "llm.test")
+  const home = t.testdir({ "ca.pem": (await sharedCertificates()).ca })
+  const world = new FakeWorld({ home, cwd: home, env: { OPENAI_API_KEY: "sk-0123456789abcdef" } })
+  const connectTo = ["--connect-to", `llm.test:443:127.0.0.1:${cloud.port}`]
+  const flags = ["-p", "0", "--base-upstream", "https://llm.test", ...connectTo]
+  const local = ["--set", "conductor.localUrls=http://127.0.0.1:1,http://127.0.0.1:2"]
+  t.equal(await main(["doctor", ...flags, "--upstream-ca", join(home, "ca.pem"), ...local], world), 1)
+  t.match(world.out.text, "✓ https://llm.test takes the cloud key")
+  for (const port of [1, 2]) t.match(world.out.text, `✗ http://127.0.0.1:${port} does not answer`)
+  const without = new FakeWorld({ home, cwd: home, env: { OPENAI_API_KEY: "sk-0123456789abcdef" } })
+  t.equal(await main(["doctor", ...flags], without), 1)
+  t.match(without.out.text, /✗ https:\/\/llm\.test does not answer: \S+\n {2}→ name the root .* --upstream-ca FILE/)
 })
 
 test("listening for a moment tells whether one could", async (t) => {

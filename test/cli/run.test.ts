@@ -72,6 +72,10 @@ test("a Node program on a Node without NODE_USE_ENV_PROXY is told the base URL",
   const hint =
     /^node runs on Node 20\.20\.2, whose fetch ignores HTTPS_PROXY \(22\.21 and 24 honour it\); if its calls do not show up, set OPENAI_BASE_URL=http:\/\/127\.0\.0\.1:\d+\/v1$/m
   t.match(old.err.text, hint)
+  const anthropic = makeWorld(t, { nodeVersion: "20.20.2" })
+  const upstream = ["--base-upstream", "https://api.anthropic.com"]
+  t.equal(await main(["run", ...upstream, "--", process.execPath, "status.mjs", "0"], anthropic), 0)
+  t.match(anthropic.err.text, /, set ANTHROPIC_BASE_URL=http:\/\/127\.0\.0\.1:\d+$/m)
   const current = makeWorld(t, { nodeVersion: "24.22.1" })
   t.equal(await main(["run", "--", process.execPath, "status.mjs", "0"], current), 0)
   t.notMatch(current.err.text, "ignores HTTPS_PROXY")

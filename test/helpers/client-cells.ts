@@ -132,7 +132,8 @@ function wayOf(lines: string, cell: Cell, port: number, status: number | null): 
 }
 
 function versionOf(lines: string, cell: Cell, port: number): string | undefined {
-  return new RegExp(`request ${placeOf(cell, port)} (\\S+)$`, "m").exec(lines)?.[1]
+  // Of several requests the last: Codex asks for a WebSocket first.
+  return [...lines.matchAll(new RegExp(`request ${placeOf(cell, port)} (\\S+)$`, "gm"))].at(-1)?.[1]
 }
 
 /** As the addon prints it. */

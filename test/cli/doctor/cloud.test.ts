@@ -64,3 +64,15 @@ test("the base upstream is asked, with or without /v1", async (t) => {
     t.match(await checkCloud(changed), [{ mark: "good" }], baseUpstream)
   }
 })
+
+test("what to do says which option would mend it", async (t) => {
+  const fix = async (why: string, mode: string[] = []) => {
+    const { patient } = makePatient({}, { "https://api.openai.com/v1/models": { kind: "failed", why } })
+    const conductor = { ...patient.conductor, cloudKey: KEY }
+    return (await checkCloud({ ...patient, conductor, values: { ...patient.values, mode } }))[0]?.fix
+  }
+  t.equal(await fix("ECONNRESET"), "check the network and --base-upstream")
+  t.match(await fix("UNABLE_TO_VERIFY_LEAF_SIGNATURE"), /--upstream-ca FILE/)
+  t.match(await fix("SELF_SIGNED_CERT_IN_CHAIN"), /--upstream-ca FILE/)
+  t.match(await fix("ENOTFOUND", ["upstream:http://corp.test:3128"]), /doctor asked it directly/)
+})
