@@ -3,6 +3,7 @@
  * to be paused, and `onRoom` is called when it may flow again. That is the whole of backpressure inside the process.
  */
 import type { FlowError } from "../errors.ts"
+import { Pieces } from "./pieces.ts"
 import type { Body } from "./streams.ts"
 
 /** Bytes that wait in a queue before the socket is paused. */
@@ -14,9 +15,9 @@ interface Waiter {
 }
 
 export class BodyQueue implements Body {
-  readonly length: number | undefined
-  #pieces: Buffer[] = []
-  #bytes = 0
+  /** What the head promised, once it is known. */
+  length: number | undefined
+  #pieces = new Pieces()
   #ended = false
   #error: FlowError | undefined
   #waiter: Waiter | undefined
@@ -34,7 +35,7 @@ export class BodyQueue implements Body {
   }
 
   get full(): boolean {
-    return this.#bytes >= QUEUE_BYTES_MAX
+    return this.#pieces.bytes >= QUEUE_BYTES_MAX
   }
 
   /** Adds a piece. False: pause until `onRoom`. */
@@ -46,7 +47,6 @@ export class BodyQueue implements Body {
       return true
     }
     this.#pieces.push(piece)
-    this.#bytes += piece.length
     return !this.full
   }
 
@@ -65,10 +65,9 @@ export class BodyQueue implements Body {
   }
 
   take(): Buffer | "end" | undefined {
+    const wasFull = this.full
     const piece = this.#pieces.shift()
     if (piece === undefined) return this.#ended ? "end" : undefined
-    const wasFull = this.full
-    this.#bytes -= piece.length
     if (wasFull && !this.full) this.#onRoom()
     return piece
   }

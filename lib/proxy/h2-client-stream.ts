@@ -13,9 +13,11 @@ import { type Http2Client, WITHOUT_DATE } from "./h2-client.ts"
 import { CANCEL, INTERNAL_ERROR, NO_ERROR, resetName } from "./h2-codes.ts"
 import type { H2RequestHead, RawHeaders } from "./h2-head.ts"
 import { responseHeadersToH2, trailersFromH2, trailersToH2 } from "./h2-head.ts"
+import { Inbox } from "./h2-inbox.ts"
 import { H2Tunnel } from "./h2-tunnel.ts"
 import { webSocketAnswerToH2 } from "./h2-websocket.ts"
 import type { Body, ClientStream, StreamRequestHead, StreamResponseHead } from "./streams.ts"
+import { WriteGauge } from "./write-gauge.ts"
 
 /** Bytes in the stream's queue from which on the writer is asked to wait. */
 const WRITE_HIGH_WATER = 65_536
@@ -31,7 +33,9 @@ export class Http2ClientStream implements ClientStream {
   trailers: Headers | undefined
   #client: Http2Client
   #stream: ServerHttp2Stream
+  #gauge: WriteGauge
   #queue: BodyQueue
+  #inbox: Inbox
   /** An extended CONNECT: there is a byte stream instead of bodies, once it is accepted. */
   #webSocket: boolean
   #state: "waiting" | "head-sent" | "ended" | "aborted" = "waiting"
@@ -39,7 +43,7 @@ export class Http2ClientStream implements ClientStream {
   #outTrailers: Headers | undefined
   #gone: FlowError | undefined
   #onAbort: ((reason: FlowError) => void) | undefined
-  /** The request's last byte has been read. */
+  /** The request is there to its last byte. */
   #requestDone: boolean
   #listening = false
   #reading = 0
@@ -51,6 +55,7 @@ export class Http2ClientStream implements ClientStream {
   constructor(client: Http2Client, stream: ServerHttp2Stream, request: H2RequestHead, resolved: ResolvedHead) {
     this.#client = client
     this.#stream = stream
+    this.#gauge = new WriteGauge(stream)
     this.connection = client.context.connection
     this.head = resolved.head
     this.baseUrl = resolved.baseUrl
@@ -58,10 +63,14 @@ export class Http2ClientStream implements ClientStream {
     this.#webSocket = request.protocol !== undefined
     this.#requestDone = stream.endAfterHeaders
     this.#lastRead = client.context.clock.monotonic()
-    this.#queue = new BodyQueue(this.#requestDone ? 0 : request.contentLength, () => stream.resume())
+    this.#queue = new BodyQueue(this.#requestDone ? 0 : request.contentLength, () => this.#inbox.flow())
+    this.#inbox = new Inbox(stream, this.#queue, () => {
+      this.#lastRead = client.context.clock.monotonic()
+    })
     const bodiless = this.#requestDone || this.#webSocket
     this.body = bodiless ? NO_BODY : { length: request.contentLength, read: () => this.#read() }
     stream.on("trailers", (...[, , raw]: unknown[]) => this.#onTrailers(raw as RawHeaders))
+    stream.on("end", () => this.#onEnd())
     stream.on("aborted", () => this.#onReset())
     stream.on("close", () => this.#onReset())
   }
@@ -95,14 +104,15 @@ export class Http2ClientStream implements ClientStream {
   write(bytes: Buffer): boolean {
     if (this.#state !== "head-sent" || !this.#hasBody || bytes.length === 0 || this.#closed) return true
     this.#written += bytes.length
+    this.#gauge.count()
     this.#stream.write(bytes)
-    return this.#stream.writableLength < WRITE_HIGH_WATER
+    return this.#stream.writableLength < WRITE_HIGH_WATER && !this.#gauge.full
   }
 
   ready(): Promise<void> {
     const stream = this.#stream
     if (this.#closed || stream.writableEnded) return Promise.reject(closedError())
-    if (!stream.writableNeedDrain) return Promise.resolve()
+    if (!stream.writableNeedDrain) return this.#gauge.full ? this.#gauge.flushed() : Promise.resolve()
     return new Promise((resolve, reject) => {
       const onDrain = () => {
         stream.off("close", onClose)
@@ -173,21 +183,19 @@ export class Http2ClientStream implements ClientStream {
     return this.#queue.read().finally(() => this.#reading--)
   }
 
-  /** Until the first read nothing is taken from Node's stream, which holds no more than its window. */
   #listen(): void {
-    const stream = this.#stream
     this.#listening = true
     this.#lastRead = this.#client.context.clock.monotonic()
-    stream.on("data", (bytes: Buffer) => {
-      this.#lastRead = this.#client.context.clock.monotonic()
-      if (!this.#queue.push(bytes)) stream.pause()
-    })
-    stream.on("end", () => {
-      // Node ends what was reset as well.
-      if (stream.aborted || stream.rstCode !== NO_ERROR) return this.#onReset()
+    this.#inbox.begin()
+  }
+
+  #onEnd(): void {
+    // Node ends what was reset as well.
+    if (this.#stream.aborted || this.#stream.rstCode !== NO_ERROR) this.#onReset()
+    else {
       this.#requestDone = true
       this.#queue.finish()
-    })
+    }
   }
 
   #onTrailers(raw: RawHeaders): void {

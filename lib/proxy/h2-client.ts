@@ -14,6 +14,7 @@ import { Http2ClientStream } from "./h2-client-stream.ts"
 import { ENHANCE_YOUR_CALM, NO_ERROR } from "./h2-codes.ts"
 import { headerListBytes } from "./h2-fields.ts"
 import { type H2RequestHead, type RawHeaders, requestHeadFromH2, responseHeadersToH2 } from "./h2-head.ts"
+import { discard } from "./h2-inbox.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { ClientStream } from "./streams.ts"
 
@@ -173,6 +174,7 @@ export class Http2Client {
 
   /** Answers a request that becomes no flow; its body is not read. */
   #refuse(stream: ServerHttp2Stream, error: FlowError): void {
+    discard(stream)
     this.context.refused(error)
     const text = Buffer.from(`llmproxy: ${error.message}\n`, "latin1")
     const headers = new Headers({ "Content-Type": "text/plain; charset=utf-8" })

@@ -10,11 +10,13 @@ import { hostAndPort } from "./authority.ts"
 import { BodyQueue } from "./body-queue.ts"
 import { CANCEL, PROTOCOL_ERROR, REFUSED_STREAM, resetName } from "./h2-codes.ts"
 import { type RawHeaders, requestHeadToH2, responseHeadFromH2, trailersFromH2, trailersToH2 } from "./h2-head.ts"
+import { Inbox } from "./h2-inbox.ts"
 import type { Http2Server } from "./h2-server.ts"
 import { H2Tunnel } from "./h2-tunnel.ts"
 import { isWebSocket, webSocketAnswerFromH2 } from "./h2-websocket.ts"
 import { IdleTimer } from "./idle-timer.ts"
 import type { Body, Processed, ServerInfo, ServerRequestHead, ServerStream, StreamResponseHead } from "./streams.ts"
+import { WriteGauge } from "./write-gauge.ts"
 
 interface HeadWaiter {
   resolve(head: StreamResponseHead): void
@@ -31,8 +33,10 @@ export class Http2ServerStream implements ServerStream {
   processed: Processed = "no"
   #connection: Http2Server
   #stream: ClientHttp2Stream | undefined
+  #gauge: WriteGauge | undefined
   #stall: IdleTimer | undefined
-  #queue: BodyQueue | undefined
+  #queue = new BodyQueue(undefined, () => this.#inbox?.flow())
+  #inbox: Inbox | undefined
   #head: StreamResponseHead | undefined
   #headWaiter: HeadWaiter | undefined
   #inform: ((head: StreamResponseHead) => void) | undefined
@@ -43,9 +47,7 @@ export class Http2ServerStream implements ServerStream {
   #method = ""
   #requestTrailers: Headers | undefined
   #sent = false
-  /** END_STREAM has come. */
-  #ended = false
-  /** The answer is whole, and has been taken from Node's stream. */
+  /** The answer is whole, read or not. */
   #received = false
 
   constructor(connection: Http2Server, reused: boolean) {
@@ -72,6 +74,7 @@ export class Http2ServerStream implements ServerStream {
     this.processed = "maybe"
     this.#sent = endStream
     this.#stream = stream
+    this.#gauge = new WriteGauge(stream)
     this.#listen(stream)
     this.#stall = this.#startStallTimer()
   }
@@ -80,13 +83,14 @@ export class Http2ServerStream implements ServerStream {
     const stream = this.#stream
     if (bytes.length === 0 || stream?.writable !== true) return true
     this.#stall?.touch()
-    return stream.write(bytes)
+    this.#gauge?.count()
+    return stream.write(bytes) && this.#gauge?.full !== true
   }
 
   ready(): Promise<void> {
     const stream = this.#stream
     if (stream?.writable !== true) return Promise.reject(this.#error ?? this.#cut("ended the stream"))
-    if (!stream.writableNeedDrain) return Promise.resolve()
+    if (!stream.writableNeedDrain) return this.#gauge?.full === true ? this.#gauge.flushed() : Promise.resolve()
     return new Promise((resolve, reject) => {
       const onDrain = () => {
         stream.off("close", onClose)
@@ -121,7 +125,7 @@ export class Http2ServerStream implements ServerStream {
   }
 
   get body(): Body {
-    if (this.#queue === undefined) throw new Error("the body is not there before the head")
+    if (this.#head === undefined) throw new Error("the body is not there before the head")
     return this.#queue
   }
 
@@ -139,13 +143,11 @@ export class Http2ServerStream implements ServerStream {
   /** From the session: nothing more will come. What is whole can still be read. */
   connectionEnded(): void {
     if (this.#stream === undefined) this.#fail(this.#refused("closed the connection"), CANCEL)
-    else if (!this.#ended) this.#fail(this.#whyClosed(this.#stream), CANCEL)
+    else if (this.#inbox?.ended !== true) this.#fail(this.#whyClosed(this.#stream), CANCEL)
   }
 
   #listen(stream: ClientHttp2Stream): void {
-    watchEnd(stream, () => {
-      this.#ended = true
-    })
+    this.#inbox = new Inbox(stream, this.#queue, () => this.#stall?.touch())
     // The third argument, which the types of Node 20 do not know, has the fields as they came.
     const onBlock = (take: (raw: RawHeaders, flags: number) => void) => {
       return (...[, flags, raw]: unknown[]) => this.#guard(() => take(raw as RawHeaders, Number(flags)))
@@ -192,20 +194,13 @@ export class Http2ServerStream implements ServerStream {
     this.processed = "yes"
     this.#stall?.touch()
     const { contentLength, ...head } = responseHeadFromH2(raw, this.#connection.head)
-    const stream = this.#stream
     const switched = this.#webSocket && head.status >= 200 && head.status < 300
     const empty = (flags & END_STREAM) !== 0 || this.#method === "HEAD" || head.status === 204 || head.status === 304
-    this.#queue = new BodyQueue(empty && !switched ? 0 : contentLength, () => stream?.resume())
+    this.#queue.length = empty && !switched ? 0 : contentLength
     this.#head = switched ? webSocketAnswerFromH2(head, this.#webSocketKey) : head
     if (this.#webSocket && !switched) this.end()
-    stream?.on("data", (bytes: Buffer) => this.#onData(bytes))
+    this.#inbox?.begin()
     this.#headWaiter?.resolve(this.#head)
-  }
-
-  #onData(bytes: Buffer): void {
-    this.#stall?.touch()
-    // While it is paused Node takes no more than the stream's window, and the other streams flow.
-    if (this.#queue?.push(bytes) === false) this.#stream?.pause()
   }
 
   #onTrailers(raw: RawHeaders): void {
@@ -214,9 +209,9 @@ export class Http2ServerStream implements ServerStream {
 
   /** Node ends a stream that was reset with NO_ERROR or CANCEL as if it were whole. */
   #onEnd(): void {
-    if (!this.#ended || this.#error !== undefined) return
+    if (this.#inbox?.ended !== true || this.#error !== undefined) return
     this.#received = true
-    this.#queue?.finish()
+    this.#queue.finish()
     if (this.#sent) this.#stall?.stop()
   }
 
@@ -265,7 +260,7 @@ export class Http2ServerStream implements ServerStream {
     this.#stall?.stop()
     if (this.#error === undefined && !this.#received) {
       this.#error = error
-      this.#queue?.fail(error)
+      this.#queue.fail(error)
       this.#headWaiter?.reject(error)
     }
     const stream = this.#stream
@@ -281,7 +276,7 @@ export class Http2ServerStream implements ServerStream {
     const { clock, stallTimeoutMs } = this.#connection
     return new IdleTimer(clock, stallTimeoutMs, () => {
       const seconds = `${stallTimeoutMs / 1_000} s (stallTimeoutMs)`
-      if (this.#queue?.full === true) {
+      if (this.#queue.full === true) {
         const message = `the client read nothing of the answer of ${this.#name} for ${seconds}`
         this.#fail(new FlowError("client", "stall-timeout", message, { status: 408 }), CANCEL)
       } else {
@@ -289,17 +284,5 @@ export class Http2ServerStream implements ServerStream {
         this.#fail(new FlowError("upstream", "stall-timeout", message, { status: 504 }), CANCEL)
       }
     })
-  }
-}
-
-/**
- * Tells when END_STREAM comes. Node pushes the end of the stream then, and again when a reset closes the stream, where
- * `closed` is already set; no event and no code tells the two apart.
- */
-function watchEnd(stream: ClientHttp2Stream, onEnd: () => void): void {
-  const push = stream.push
-  stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
-    if (chunk === null && !stream.closed) onEnd()
-    return push.call(stream, chunk, encoding)
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { Duplex } from "node:stream"
 import { FlowError } from "../errors.ts"
+import { WriteGauge } from "./write-gauge.ts"
 
 /** Bytes in the socket's queue from which on the writer asks to wait. */
 const WRITE_HIGH_WATER = 65_536
@@ -14,12 +15,14 @@ const CRLF = "\r\n"
 
 export class SocketWriter {
   #socket: Duplex
+  #gauge: WriteGauge
   #corked = false
   /** Text that waits for the bytes behind it: one copy is cheaper than two entries in the socket's queue. */
   #pending = ""
 
   constructor(socket: Duplex) {
     this.#socket = socket
+    this.#gauge = new WriteGauge(socket)
   }
 
   /** Latin1 text: heads and framing. Leaves with the next bytes, with `flush`, or at the end of this turn. */
@@ -31,6 +34,7 @@ export class SocketWriter {
 
   bytes(bytes: Buffer): boolean {
     this.#cork()
+    this.#gauge.count()
     if (this.#pending !== "" && bytes.length <= COPY_BYTES_MAX) this.#socket.write(this.#join(this.#take(), bytes, ""))
     else {
       this.flush()
@@ -42,6 +46,7 @@ export class SocketWriter {
   /** One chunk of the chunked coding; `head` is its size line. */
   chunk(head: string, bytes: Buffer): boolean {
     this.#cork()
+    this.#gauge.count()
     if (bytes.length <= COPY_BYTES_MAX) {
       this.#socket.write(this.#join(this.#take() + head, bytes, CRLF))
     } else {
@@ -62,7 +67,7 @@ export class SocketWriter {
     const socket = this.#socket
     this.flush()
     if (socket.destroyed || socket.writableEnded) return Promise.reject(closed())
-    if (!socket.writableNeedDrain) return Promise.resolve()
+    if (!socket.writableNeedDrain) return this.#gauge.full ? this.#gauge.flushed() : Promise.resolve()
     return new Promise((resolve, reject) => {
       const onDrain = () => {
         socket.off("close", onClose)
@@ -78,7 +83,7 @@ export class SocketWriter {
   }
 
   #hasRoom(): boolean {
-    return this.#socket.writableLength < WRITE_HIGH_WATER
+    return this.#socket.writableLength < WRITE_HIGH_WATER && !this.#gauge.full
   }
 
   #take(): string {

@@ -9,6 +9,8 @@ import type { Clock } from "../clock.ts"
 import { writeClose } from "../websocket/close.ts"
 import { CLOSE, type DataOpcode, MASK_BYTES, writeFrame } from "../websocket/frame.ts"
 import { breakConnection, closeGently } from "./close.ts"
+import { Pieces } from "./pieces.ts"
+import { WriteGauge } from "./write-gauge.ts"
 
 /** The connection ended without a FIN. */
 export class BrokenSocket extends Error {
@@ -26,8 +28,7 @@ const READ_AHEAD_BYTES = 65_536
 export class SocketSource {
   readonly #socket: Duplex
   readonly #onOver: (how: "ended" | "broken") => void
-  #pieces: Buffer[] = []
-  #bytes = 0
+  #pieces = new Pieces()
   #state: "open" | "ended" | "broken" = "open"
   #wake = () => {}
 
@@ -48,8 +49,7 @@ export class SocketSource {
     for (;;) {
       const piece = this.#pieces.shift()
       if (piece !== undefined) {
-        this.#bytes -= piece.length
-        if (this.#bytes < READ_AHEAD_BYTES && this.#state === "open") this.#socket.resume()
+        if (this.#pieces.bytes < READ_AHEAD_BYTES && this.#state === "open") this.#socket.resume()
         return piece
       }
       if (this.#state === "ended") return undefined
@@ -63,15 +63,14 @@ export class SocketSource {
   /** Nobody will read any more: a `read` that waits rejects. */
   stop(): void {
     this.#socket.off("data", this.#onData)
-    this.#pieces = []
+    this.#pieces.clear()
     if (this.#state === "open") this.#state = "broken"
     this.#wake()
   }
 
   readonly #onData = (bytes: Buffer): void => {
     this.#pieces.push(bytes)
-    this.#bytes += bytes.length
-    if (this.#bytes >= READ_AHEAD_BYTES) this.#socket.pause()
+    if (this.#pieces.bytes >= READ_AHEAD_BYTES) this.#socket.pause()
     this.#wake()
   }
 
@@ -85,6 +84,7 @@ export class SocketSource {
 
 export class SocketOutlet {
   readonly #socket: Duplex
+  readonly #gauge: WriteGauge
   readonly #masks: boolean
   readonly #clock: Clock
   /** A message is being passed on piece by piece. */
@@ -97,6 +97,7 @@ export class SocketOutlet {
   /** `masks`: it leads to a server. */
   constructor(socket: Duplex, masks: boolean, clock: Clock) {
     this.#socket = socket
+    this.#gauge = new WriteGauge(socket)
     this.#masks = masks
     this.#clock = clock
   }
@@ -113,12 +114,14 @@ export class SocketOutlet {
 
   /** Whether to wait for `ready` before more is written. */
   get full(): boolean {
-    return this.#socket.writableNeedDrain
+    return this.#socket.writableNeedDrain || this.#gauge.full
   }
 
   /** Bytes of frames, as they are. */
   write(bytes: Buffer): void {
-    if (!this.#closing) this.#socket.write(bytes)
+    if (this.#closing) return
+    this.#gauge.count()
+    this.#socket.write(bytes)
   }
 
   /** What the bytes that follow belong to. At the end of a message, what waited for it leaves. */
@@ -169,7 +172,8 @@ export class SocketOutlet {
   /** Resolves when the peer has taken what was queued, or will never take it. */
   ready(): Promise<void> {
     const socket = this.#socket
-    if (!socket.writableNeedDrain || socket.destroyed) return Promise.resolve()
+    if (socket.destroyed || socket.writableEnded) return Promise.resolve()
+    if (!socket.writableNeedDrain) return this.#gauge.full ? this.#gauge.flushed() : Promise.resolve()
     return new Promise((resolve) => {
       const done = () => {
         socket.off("drain", done)

@@ -107,6 +107,7 @@ export class SocketPipe {
       if (this.#closed) return
       const pending = this.#event(event)
       if (pending !== undefined) await pending
+      if (this.#options.outlet.full) await this.#options.outlet.ready()
     }
   }
 

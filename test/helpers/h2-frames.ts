@@ -85,12 +85,13 @@ export class FrameWire {
     })
   }
 
-  /** Connects and sends the preface with empty settings. */
-  static async open(port: number): Promise<FrameWire> {
+  /** Connects and sends the preface. `windowBytes`: what the peer may send on a stream; default: the RFC's. */
+  static async open(port: number, windowBytes?: number): Promise<FrameWire> {
     const socket = connectTcp({ port, host: "127.0.0.1", noDelay: true })
     await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject))
     const wire = new FrameWire(socket)
-    wire.write(PREFACE, settings())
+    const window = windowBytes === undefined ? [] : [Buffer.of(0, 4), uint32(windowBytes)]
+    wire.write(PREFACE, settings(Buffer.concat(window)))
     return wire
   }
 

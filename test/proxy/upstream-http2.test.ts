@@ -245,7 +245,11 @@ test("a stream that was opened on a session that ends before it is sent was not 
     await new Promise((resolve) => setImmediate(resolve))
     other = await upstream.open(target)
   }
-  t.match(await failureOf((async () => sendHead(one))()), { code: "refused" })
+  const sent = async () => {
+    sendHead(one)
+    await one.head() // Where the session has closed by now, this is what tells.
+  }
+  t.match(await failureOf(sent()), { code: "refused" })
   t.equal(one.processed, "no")
   origin.connections[0]?.socket.end()
   t.match(await failureOf(two.head()), { code: "refused" })
