@@ -50,7 +50,7 @@ export interface Taken {
 }
 
 /** Milliseconds that the first request waits for what was learnt before this start; it serves later ones if it is late. */
-const RATIOS_MS = 500
+const RATIOS_MS = 1_500
 
 export class LocalAttempts {
   readonly hosts: LocalHosts
@@ -99,7 +99,6 @@ export class LocalAttempts {
   async take(flow: LlmFlow, ticket: Ticket): Promise<Taken | readonly Miss[]> {
     const misses: Miss[] = []
     const patience = new Patience(this.#clock)
-    await flow.waitFor(patience.upTo(RATIOS_MS, this.#ratios.load()))
     for (const base of localBases(this.#options)) {
       const result = await this.#try(flow, base, ticket, patience)
       if ("answer" in result) return result
@@ -159,6 +158,7 @@ export class LocalAttempts {
     patience: Patience,
   ): Promise<{ room: Room; question: Question } | string> {
     const { tokens } = ticket.count
+    await flow.waitFor(patience.upTo(RATIOS_MS, this.#ratios.load())) // Begun with the request: mostly it is there.
     const guess = this.#roomOf(estimated(tokens, this.#ratios.of(facts.model, this.#options.tokenRatio)), ticket, facts)
     try {
       const form = await this.forms.formFor(flow.llm.request, facts)
