@@ -2,7 +2,7 @@
  * The lower-case form of a field name that stands somewhere in a head. Some dozen names make up nearly all traffic, so
  * those that were seen are found again by a number made of their length and three of their characters, and compared
  * in place: no slice, no hash, no second look at whether they are tokens.
- * Measured on the heads of the benchmark (10 fields up, 6 down): a third of the time that reading the fields took.
+ * Measured on the benchmark's request head (9 fields): reading it takes 1.45 us in place of 1.8.
  */
 
 /** RFC 9110 section 5.6.2. */
