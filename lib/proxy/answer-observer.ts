@@ -3,6 +3,7 @@
  * a copy after the bytes were written on, never holds them up, and what it cannot read it gives up on, saying why.
  */
 import { messageOf } from "../errors.ts"
+import { Pieces } from "../pieces.ts"
 import { ContentDecoder } from "./content-coding.ts"
 import {
   Assembler,
@@ -54,7 +55,7 @@ export class AnswerObserver {
   #coding: ContentDecoder | undefined
   #decoder: StreamDecoder | undefined
   #assembler = new Assembler()
-  #pieces: Buffer[] = []
+  #pieces = new Pieces()
   #size = 0
   #unparsed: string | undefined
   #firstDeltaMs: number | undefined
@@ -97,11 +98,11 @@ export class AnswerObserver {
     if (head.status >= 400)
       return {
         completion: undefined,
-        error: readError(dialect, head.status, Buffer.concat(this.#pieces)),
+        error: readError(dialect, head.status, this.#pieces.concat()),
         unparsed: undefined,
       }
     if (this.#unparsed === undefined && this.#decoder === undefined && !cut) {
-      const answer = readAnswer(dialect, Buffer.concat(this.#pieces))
+      const answer = readAnswer(dialect, this.#pieces.concat())
       if (answer === undefined) this.#giveUp(`the answer is no ${dialect.name} answer`)
       else if ("error" in answer) return { completion: undefined, error: answer.error, unparsed: undefined }
       else return { completion: { ...answer.completion, timings }, error: undefined, unparsed: undefined }
@@ -141,6 +142,6 @@ export class AnswerObserver {
 
   #giveUp(why: string): void {
     this.#unparsed = why
-    this.#pieces = []
+    this.#pieces.clear()
   }
 }

@@ -3,7 +3,7 @@
  * to be paused, and `onRoom` is called when it may flow again. That is the whole of backpressure inside the process.
  */
 import type { FlowError } from "../errors.ts"
-import { Pieces } from "./pieces.ts"
+import { Pieces } from "../pieces.ts"
 import type { Body } from "./streams.ts"
 
 /** Bytes that wait in a queue before the socket is paused. */

@@ -6,6 +6,7 @@ import type { LoadedAddon } from "../chain.ts"
 import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
+import { Pieces } from "../pieces.ts"
 import { wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
 import { BufferBody, nextPiece } from "./body-queue.ts"
@@ -64,7 +65,7 @@ async function deliverBody(flow: FlowState, collector: Collector, replace: Repla
 class Collector {
   #flow: FlowState
   #incoming: Incoming
-  #pieces: Buffer[] = []
+  #pieces = new Pieces()
   #raw: Buffer | undefined
 
   constructor(flow: FlowState, incoming: Incoming) {
@@ -87,24 +88,22 @@ class Collector {
     const incoming = this.#incoming
     const { response } = this.#flow
     if (response === undefined) return incoming
-    if (response.untouched && this.#pieces.length === 0) return incoming
+    if (response.untouched && this.#pieces.bytes === 0) return incoming
     const head = { status: response.status, reason: response.reason, headers: response.headers }
     if (response.replaced !== undefined) return wholeIncoming(head, response.replaced)
     // A body that was not read to its end (it was too large, or cut) goes on where the reading stopped.
-    const body = this.#pieces.length === 0 ? incoming.body : new PrefixedBody(this.#pieces, incoming.body)
+    const body = this.#pieces.bytes === 0 ? incoming.body : new PrefixedBody(this.#pieces.list, incoming.body)
     return { ...incoming, head, body }
   }
 }
 
 /** The whole body; what was read stands in `pieces`, also when there was more than may be held. */
-async function readAll(flow: FlowState, incoming: Incoming, pieces: Buffer[] = []): Promise<Buffer> {
-  let size = 0
+async function readAll(flow: FlowState, incoming: Incoming, pieces = new Pieces()): Promise<Buffer> {
   for (let piece = await incoming.body.read(); piece !== undefined; piece = await incoming.body.read()) {
     pieces.push(piece)
-    size += piece.length
-    if (size > flow.core.settings.bodyLimit || !flow.memory.take(piece.length)) throw tooLarge(flow)
+    if (pieces.bytes > flow.core.settings.bodyLimit || !flow.memory.take(piece.length)) throw tooLarge(flow)
   }
-  return Buffer.concat(pieces)
+  return pieces.concat()
 }
 
 async function decodedWhole(flow: FlowState, bytes: Buffer, { headers }: StreamResponseHead): Promise<Buffer> {

@@ -4,6 +4,7 @@
 import { FlowError } from "../errors.ts"
 import type { FlowRequest, JsonValue } from "../flow.ts"
 import { Headers } from "../headers.ts"
+import { Pieces } from "../pieces.ts"
 import { defaultPort, formatAuthority, normalHost } from "./authority.ts"
 import { BufferBody } from "./body-queue.ts"
 import { decodeContent } from "./content-coding.ts"
@@ -138,16 +139,14 @@ export class FlowRequestState implements FlowRequest {
       this.#client.inform({ status: 100, reason: "Continue", headers: new Headers() })
       this.headers.delete("expect")
     }
-    const pieces: Buffer[] = []
-    let size = 0
+    const pieces = new Pieces()
     for (let piece = await this.#client.body.read(); piece !== undefined; piece = await this.#client.body.read()) {
       pieces.push(piece)
-      size += piece.length
-      if (size <= this.#limit && this.#memory.take(piece.length)) continue
-      this.#prefix = pieces
+      if (pieces.bytes <= this.#limit && this.#memory.take(piece.length)) continue
+      this.#prefix = pieces.list
       throw this.#tooLarge()
     }
-    const whole = pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces)
+    const whole = pieces.concat()
     this.#collected = whole
     await this.#decode(whole)
   }

@@ -5,6 +5,7 @@ import type { LoadedAddon } from "../chain.ts"
 import type { ChunkTransform, FlowResponse, JsonValue, StreamTransform } from "../flow.ts"
 import type { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
+import { Pieces } from "../pieces.ts"
 import { ContentDecoder } from "./content-coding.ts"
 import { dropBodyFields } from "./flow-request.ts"
 import type { MemoryShare } from "./memory.ts"
@@ -34,7 +35,7 @@ export class FlowResponseState implements FlowResponse {
   readonly #head: StreamResponseHead
   #actions: ResponseActions
   #memory: MemoryShare
-  #pieces: Buffer[] = []
+  #pieces = new Pieces()
   #size = 0
   #collected: Buffer | undefined
   #status: number
@@ -96,7 +97,7 @@ export class FlowResponseState implements FlowResponse {
     if (this.keepBytes === 0)
       throw new Error("response body not kept: call flow.response.keep(maxBytes) in responseHeaders first")
     if (this.#undecodable !== undefined) throw this.#undecodable
-    return Buffer.concat(this.#pieces)
+    return this.#pieces.concat()
   }
 
   get text(): string {

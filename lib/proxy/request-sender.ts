@@ -3,6 +3,7 @@
  * as long as it is small, so that it can be sent again on another connection.
  */
 import { Headers } from "../headers.ts"
+import { Pieces } from "../pieces.ts"
 import { formatAuthority } from "./authority.ts"
 import { nextPiece } from "./body-queue.ts"
 import type { FlowState } from "./flow-state.ts"
@@ -21,8 +22,7 @@ export class RequestSender {
   #stream: ServerStream | undefined
   /** Between two connections the pump waits, so that nothing is read that could not be kept. */
   #attached: { readonly promise: Promise<void>; resolve(): void } | undefined
-  #sent: Buffer[] = []
-  #sentBytes = 0
+  #sent = new Pieces()
   #keeping = true
   #ended = false
   #pumping = false
@@ -58,7 +58,7 @@ export class RequestSender {
       },
       { length, hasBody },
     )
-    for (const piece of this.#sent) stream.write(piece)
+    for (const piece of this.#sent.list) stream.write(piece)
     this.#attached?.resolve()
     this.#attached = undefined
     if (!hasBody) this.#flow.mark("requestMs")
@@ -79,7 +79,7 @@ export class RequestSender {
   /** The answer has begun: nothing will be sent again. */
   settle(): void {
     this.#keeping = false
-    this.#sent = []
+    this.#sent.clear()
   }
 
   /** Never rejects: a client that breaks off fails the flow itself, an upstream that does fails its head or body. */
@@ -112,9 +112,8 @@ export class RequestSender {
 
   #keep(piece: Buffer): void {
     if (!this.#keeping) return
-    this.#sentBytes += piece.length
     // A collected body is in memory anyway.
-    if (this.#sentBytes <= REPLAY_BYTES_MAX || this.#flow.request.collected) this.#sent.push(piece)
+    if (this.#sent.bytes + piece.length <= REPLAY_BYTES_MAX || this.#flow.request.collected) this.#sent.push(piece)
     else this.settle()
   }
 

@@ -6,10 +6,10 @@
 import { randomFillSync } from "node:crypto"
 import type { Duplex } from "node:stream"
 import type { Clock } from "../clock.ts"
+import { Pieces } from "../pieces.ts"
 import { writeClose } from "../websocket/close.ts"
 import { CLOSE, type DataOpcode, MASK_BYTES, writeFrame } from "../websocket/frame.ts"
 import { breakConnection, closeGently } from "./close.ts"
-import { Pieces } from "./pieces.ts"
 import { WriteGauge } from "./write-gauge.ts"
 
 /** The connection ended without a FIN. */

@@ -218,3 +218,22 @@ test("a message's cost counts empty frames as well", async (t) => {
   for (let n = 0; n < 1_000; n++) collector.head(head, Buffer.alloc(2))
   t.ok(collector.cost >= 100_000)
 })
+
+test("a message that comes byte by byte is held in few pieces, and is whole", (t) => {
+  const mask = Buffer.from([1, 2, 3, 4])
+  const payload = Buffer.from(Array.from({ length: 30_000 }, (_, index) => index % 253))
+  const wire = writeFrame(BINARY, payload, mask)
+  const parser = new FrameParser({ from: "client", deflate: false })
+  let message: FrameCollector | undefined
+  for (let at = 0; at < wire.length; at++)
+    for (const event of parser.feed(wire.subarray(at, at + 1))) {
+      if (event.type === "head") {
+        message = new FrameCollector(event.head)
+        message.head(event.head, event.raw)
+      } else if (event.type === "data") message?.data(event.raw)
+    }
+  t.ok((message?.raw.length ?? 0) < 30)
+  t.ok(Buffer.concat([...(message?.raw ?? [])]).equals(wire))
+  t.ok(message?.payload().equals(payload))
+  t.end()
+})

@@ -2,9 +2,11 @@
  * Bytes that come in frames of one byte each: what they cost is in proportion to the bytes, not to their number.
  */
 import { type Test, test } from "tap"
+import type { Flow } from "../../../lib/flow.ts"
 import { data, FLAG, FrameWire, headers, request, windowUpdate } from "../../helpers/h2-frames.ts"
 import { block, END, FRAME, frame, startFrameOrigin, WHOLE } from "../../helpers/h2-origin.ts"
 import { baseTo, eventually, startOrigin, startProxy, type TestProxy } from "../../helpers/test-proxy.ts"
+import { Wire } from "../../helpers/wire.ts"
 
 const MB = 1_000_000
 /** Streams of one connection, and the bytes that each may send before somebody reads them. */
@@ -87,4 +89,29 @@ test("an answer in frames of one byte that a client does not read costs what its
   wire.write(windowUpdate(1, window + 1), windowUpdate(0, window + 1))
   await wire.until((one) => one.id === 1 && (one.flags & FLAG.END_STREAM) !== 0)
   t.equal(wire.body(1).length, window)
+})
+
+test("a body that is collected from chunks of one byte costs what its bytes do", async (t) => {
+  const size = 400_000
+  const origin = await startOrigin(t, (_, socket) => {
+    socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+  })
+  let collected = 0
+  const collect = async (flow: Flow) => {
+    await flow.request.collect()
+    collected = flow.request.bytes.length
+  }
+  const proxy = await startProxy(t, { settings: baseTo(origin), hooks: { requestHeaders: collect } })
+  const wire = await Wire.connect(proxy.port)
+  t.teardown(() => wire.socket.destroy())
+  const before = used()
+  wire.write(`POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n`)
+  for (let count = 0; count < 100; count++) wire.write("1\r\nx\r\n".repeat(size / 100))
+  await eventually(() => proxy.server.core.memory.used === size)
+  const grown = used() - before
+  // As they came they would be 40 MB and more.
+  t.ok(grown < 20 * MB, `${Math.round(grown / MB)} MB`)
+  wire.write("0\r\n\r\n")
+  t.equal((await wire.response()).status, 200)
+  t.equal(collected, size)
 })

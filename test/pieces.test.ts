@@ -1,5 +1,5 @@
 import { test } from "tap"
-import { Pieces } from "../../lib/proxy/pieces.ts"
+import { Pieces } from "../lib/pieces.ts"
 
 /** Bytes of memory that the pieces keep alive. */
 function held(pieces: Pieces): number {
@@ -12,7 +12,7 @@ test("what comes byte by byte waits in few pieces, whole and in order", (t) => {
   const bytes = Buffer.from(Array.from({ length: 20_000 }, (_, index) => index % 251))
   for (let at = 0; at < bytes.length; at++) pieces.push(bytes.subarray(at, at + 1))
   t.equal(pieces.bytes, 20_000)
-  t.equal(pieces.list.length, 5)
+  t.equal(pieces.list.length, 15 + 5)
   t.ok(pieces.concat().equals(bytes))
   const back: Buffer[] = []
   for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) back.push(piece)
@@ -43,6 +43,19 @@ test("large pieces wait as they came, small ones beside them stay in order", (t)
   single.clear()
   t.equal(single.bytes, 0)
   t.equal(single.shift(), undefined)
+  t.end()
+})
+
+test("a few pieces wait as they came", (t) => {
+  const pieces = new Pieces()
+  for (const text of "abcdefghijklmnop") pieces.push(Buffer.from(text))
+  t.equal(pieces.list.length, 16)
+  pieces.push(Buffer.from("q"))
+  pieces.push(Buffer.from("r"))
+  t.strictSame(
+    pieces.list.map((piece) => piece.toString()),
+    [..."abcdefghijklmno", "pqr"],
+  )
   t.end()
 })
 

@@ -4,7 +4,9 @@
  * hundred. So what waits is copied together until what it holds is in proportion to what it says.
  */
 
-/** A piece below this is copied behind the one before it. */
+/** As many pieces wait as they came: an event of a stream stays a piece of its own while its reader keeps up. */
+const APART_MAX = 16
+/** Of those behind them, a piece below this is copied behind the one before it. */
 const SMALL_BYTES = 1_024
 /** What small pieces are copied into. */
 const SLAB_BYTES = 4_096
@@ -30,7 +32,9 @@ export class Pieces {
   push(piece: Buffer): void {
     if (piece.length === 0) return
     this.#bytes += piece.length
-    if (piece.length < SMALL_BYTES) this.#append(piece)
+    const last = this.#list.at(-1)
+    const joins = this.#list.length >= APART_MAX && piece.length < SMALL_BYTES
+    if (joins && last !== undefined && last.length + piece.length <= SLAB_BYTES) this.#append(last, piece)
     else {
       this.#slab = undefined
       this.#list.push(piece.buffer.byteLength > VIEW_FACTOR_MAX * piece.length ? copyOf(piece) : piece)
@@ -57,14 +61,7 @@ export class Pieces {
     this.#slab = undefined
   }
 
-  /** A lone small piece has memory of its size; it gets a slab when a second one comes. */
-  #append(piece: Buffer): void {
-    const last = this.#list.at(-1)
-    if (last === undefined || last.length >= SLAB_BYTES || last.length + piece.length > SLAB_BYTES) {
-      this.#slab = undefined
-      this.#list.push(copyOf(piece))
-      return
-    }
+  #append(last: Buffer, piece: Buffer): void {
     if (this.#slab === undefined) {
       this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
       this.#slab.set(last)
