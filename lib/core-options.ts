@@ -57,6 +57,12 @@ export const CORE_OPTIONS = {
     default: [],
     help: "Addresses and ranges (192.168.0.0/16) whose clients may connect, besides this machine's.",
   },
+  clientConnections: {
+    type: "integer",
+    default: D.clientConnections,
+    min: 1,
+    help: "Client connections at a time; further ones are closed.",
+  },
   ...TLS_OPTIONS,
   flowDetail: {
     type: "integer",
@@ -142,6 +148,7 @@ export function settingsFrom(values: CoreValues): ProxySettings {
     ...tlsSettings(values),
     proxyUsers: usersFrom(values),
     allowClients: values.allowClients.map(addressRange),
+    clientConnections: values.clientConnections,
     bodyLimit: values.bodyLimit,
     memoryLimit: values.memoryLimit,
     headerTimeoutMs: values.headerTimeoutMs,

@@ -27,6 +27,9 @@ import type { Target } from "./target.ts"
 import { loadTransparent, type OriginalDestination } from "./transparent.ts"
 import { Upstream } from "./upstream.ts"
 
+/** A flood of connections gets one line in the log in this time. */
+const FULL_LOG_EVERY_MS = 60_000
+
 export interface ProxyServerOptions {
   readonly settings: ProxySettings
   readonly clock: Clock
@@ -52,6 +55,8 @@ export class ProxyServer {
   #listeners: Listener[] = []
   #sessions = new Set<Session>()
   #onEmpty: (() => void)[] = []
+  /** When the log said last that there were too many clients: monotonic milliseconds. */
+  #fullSince: number | undefined
   #identityKey = randomBytes(32)
   readonly #access: Access
   readonly #interception: Interception
@@ -132,7 +137,7 @@ export class ProxyServer {
   }
 
   #accept(socket: Socket, mode: Mode, destinationOf: OriginalDestination | undefined): void {
-    if (!this.#isAdmitted(socket, mode)) return
+    if (!this.#isAdmitted(socket, mode) || !this.#hasRoom(socket)) return
     const session = new Session(socket, {
       core: this.core,
       access: this.#access,
@@ -156,6 +161,22 @@ export class ProxyServer {
     socket.on("error", () => {})
     socket.destroy()
     this.#access.turnedAway(address)
+    return false
+  }
+
+  /** Every connection costs memory and a file descriptor before it has said a word. */
+  #hasRoom(socket: Socket): boolean {
+    const { clock, log, settings } = this.core
+    if (this.#sessions.size < settings.clientConnections) return true
+    socket.on("error", () => {})
+    socket.destroy()
+    const now = clock.monotonic()
+    if (this.#fullSince !== undefined && now - this.#fullSince < FULL_LOG_EVERY_MS) return false
+    this.#fullSince = now
+    const many = `${settings.clientConnections} client connections are open, the limit`
+    log.warn(
+      `${canonicalAddress(socket.remoteAddress ?? "unknown")}: closed: ${many}; raise it with --client-connections`,
+    )
     return false
   }
 

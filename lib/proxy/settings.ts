@@ -38,6 +38,8 @@ export interface ProxySettings {
   readonly proxyUsers: readonly ProxyUser[]
   /** Whose clients may connect, besides this machine's. When empty: anybody's that authenticate, else nobody's. */
   readonly allowClients: readonly AddressRange[]
+  /** Client connections at a time; further ones are closed unanswered. */
+  readonly clientConnections: number
   /** What is shown to upstreams that ask for a certificate. */
   readonly clientCertificates: ClientCertificates
   /** The versions of TLS towards upstreams; those towards clients are the leaves' affair. */
@@ -88,6 +90,7 @@ export const DEFAULT_SETTINGS: ProxySettings = {
   allowHosts: [],
   proxyUsers: [],
   allowClients: [],
+  clientConnections: 10_000,
   clientCertificates: NO_CLIENT_CERTIFICATES,
   upstreamTls: DEFAULT_TLS_VERSIONS,
   mirrorSans: false,
