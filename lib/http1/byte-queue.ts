@@ -1,11 +1,14 @@
 /**
  * Bytes that were fed and not yet read. Pieces stay as they came, so that bodies leave as views of them;
- * only an unfinished head is joined into one piece, in memory that doubles: a head that comes byte by byte
- * costs time in proportion to its length. Limits are the readers' concern.
+ * an unfinished head is joined into one piece, and so are many small ones, in memory that doubles: a head that comes
+ * byte by byte costs time in proportion to its length. Limits are the readers' concern.
  */
 const EMPTY: Buffer = Buffer.alloc(0)
 /** First size of joined memory, in bytes: a typical head fits. */
 const JOINED_BYTES_MIN = 4096
+/** Small pieces that wait apart: each costs a hundred bytes and more beside its own. */
+const LATER_MAX = 64
+const SMALL_BYTES = 1024
 
 export class ByteQueue {
   #length = 0
@@ -40,6 +43,7 @@ export class ByteQueue {
     if (this.#length === 0) this.#setFront(bytes)
     else this.#later.push(bytes)
     this.#length += bytes.length
+    if (bytes.length < SMALL_BYTES && this.#later.length - this.#laterAt > LATER_MAX) this.join()
   }
 
   /** The next byte. Undefined when there is none. */
