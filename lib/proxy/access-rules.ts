@@ -5,7 +5,7 @@
 import { isIP } from "node:net"
 import { UsageError } from "../errors.ts"
 import { canonicalAddress } from "./authority.ts"
-import { isKnownHash } from "./password-hash.ts"
+import { excessiveCost, isKnownHash } from "./password-hash.ts"
 
 export interface ProxyUser {
   readonly name: string
@@ -43,6 +43,8 @@ export function proxyUsers(text: string, path: string): ProxyUser[] {
     if (colon < 1) throw new UsageError(`${where}: write user:hash, as \`htpasswd -B\` does`)
     if (!isKnownHash(hash))
       throw new UsageError(`${where}: the hash is neither bcrypt nor argon2; make it with \`htpasswd -B\``)
+    const excess = excessiveCost(hash)
+    if (excess !== undefined) throw new UsageError(`${where}: ${excess}; make the hash anew with less`)
     if (users.has(name)) throw new UsageError(`${where}: this user stands there twice`)
     users.set(name, { name, secret: { kind: "hash", text: hash } })
     if (users.size > USERS_MAX) throw new UsageError(`--proxy-auth-file ${path}: more than ${USERS_MAX} users`)

@@ -11,6 +11,14 @@ import { FlowError, messageOf } from "../errors.ts"
 const WAITING_MAX = 64
 // What bcrypt reads of a password; every implementation passes over the rest.
 const BCRYPT_BYTES_MAX = 72
+/** bcrypt: the binary logarithm of its rounds. At 16 a check takes some 4 s. */
+const BCRYPT_COST_MAX = 16
+/** argon2: KiB that one check takes of this machine's memory. */
+const ARGON_MEMORY_KIB_MAX = 1_048_576
+/** argon2: how often that memory is gone through. */
+const ARGON_ITERATIONS_MAX = 64
+/** argon2: parts of that memory, which are gone through one after the other here. */
+const ARGON_PARALLELISM_MAX = 16
 const THREAD_MARK = "llmproxy password check"
 
 interface Request {
@@ -33,8 +41,27 @@ interface Job {
 export function isKnownHash(hash: string): boolean {
   return (
     /^\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/.test(hash) ||
-    /^\$argon2(?:id|i|d)\$v=19\$m=\d{1,7},t=\d{1,4},p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{11,}$/.test(hash)
+    /^\$argon2(?:id|i|d)\$v=19\$m=\d{1,10},t=\d{1,10},p=\d{1,8}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{11,}$/.test(hash)
   )
+}
+
+/**
+ * Which limit the cost of a known hash is above, in words that do not show the hash; undefined for none. Whoever
+ * can connect can have hashes checked, so what one check costs is what an attack costs us.
+ */
+export function excessiveCost(hash: string): string | undefined {
+  const costs: readonly (readonly [what: string, pattern: RegExp, max: number])[] = hash.startsWith("$argon2")
+    ? [
+        ["argon2's memory (m, in KiB)", /[$,]m=(\d+)/, ARGON_MEMORY_KIB_MAX],
+        ["argon2's iterations (t)", /,t=(\d+)/, ARGON_ITERATIONS_MAX],
+        ["argon2's parallelism (p)", /,p=(\d+)/, ARGON_PARALLELISM_MAX],
+      ]
+    : [["bcrypt's cost", /^\$2[aby]\$(\d\d)/, BCRYPT_COST_MAX]]
+  for (const [what, pattern, max] of costs) {
+    const cost = Number(pattern.exec(hash)?.[1])
+    if (cost > max) return `${what} is ${cost}, and at most ${max} is accepted`
+  }
+  return undefined
 }
 
 export class PasswordThread {

@@ -55,6 +55,33 @@ test("a line that is not understood is named by its number and never shown", asy
   }
 })
 
+test("a hash that costs too much to check is refused, with its line and the limit, and never shown", async (t) => {
+  const hashes = [`$${"a".repeat(53)}`, `$${"A".repeat(22)}$${"B".repeat(43)}`] as const
+  const cases = [
+    ["$2b$16", hashes[0], undefined],
+    ["$2b$17", hashes[0], "bcrypt's cost is 17, and at most 16 is accepted"],
+    ["$2y$31", hashes[0], "bcrypt's cost is 31, and at most 16 is accepted"],
+    ["$argon2id$v=19$m=1048576,t=64,p=16", hashes[1], undefined],
+    ["$argon2id$v=19$m=1048577,t=1,p=1", hashes[1], "(m, in KiB) is 1048577, and at most 1048576 is accepted"],
+    ["$argon2i$v=19$m=4294967295,t=1,p=1", hashes[1], "(m, in KiB) is 4294967295, and at most 1048576 is accepted"],
+    ["$argon2d$v=19$m=64,t=65,p=1", hashes[1], "iterations (t) is 65, and at most 64 is accepted"],
+    ["$argon2id$v=19$m=64,t=4294967295,p=1", hashes[1], "iterations (t) is 4294967295, and at most 64 is accepted"],
+    ["$argon2id$v=19$m=64,t=1,p=17", hashes[1], "parallelism (p) is 17, and at most 16 is accepted"],
+    ["$argon2id$v=19$m=64,t=1,p=16777215", hashes[1], "parallelism (p) is 16777215, and at most 16 is accepted"],
+  ] as const
+  for (const [cost, rest, limit] of cases) {
+    const message = refused(() => proxyUsers(`ann:${BCRYPT}\nbob:${cost}${rest}\n`, "f"))
+    if (limit === undefined) t.equal(message, "accepted", cost)
+    else {
+      t.match(message, /^--proxy-auth-file f: line 2: /, cost)
+      t.match(message, limit, cost)
+      t.notMatch(message, "aaaa")
+      t.notMatch(message, "AAAA")
+      t.notMatch(message, "BBBB")
+    }
+  }
+})
+
 test("an address range is IPv4 or IPv6, and IPv4 in IPv6's clothes is IPv4", async (t) => {
   t.same(addressRange("192.168.0.0/16"), { address: "192.168.0.0", prefix: 16, family: "ipv4" })
   t.same(addressRange("10.0.0.7"), { address: "10.0.0.7", prefix: 32, family: "ipv4" })
