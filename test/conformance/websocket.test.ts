@@ -12,7 +12,7 @@ import { type Test, test } from "tap"
 import type { Hooks } from "../../lib/hooks.ts"
 import { BINARY, CLOSE, PING, PONG, TEXT, writeFrame } from "../../lib/websocket/frame.ts"
 import { FrameParser } from "../../lib/websocket/frame-parser.ts"
-import { sharedCertificates, startProxy, type TestProxy } from "../helpers/test-proxy.ts"
+import { eventually, sharedCertificates, startProxy, type TestProxy } from "../helpers/test-proxy.ts"
 import type { Protocol } from "./origin.ts"
 import { NAME, openTunnel } from "./ways.ts"
 
@@ -209,6 +209,7 @@ for (const client of PROTOCOLS)
         t.ok(ended, "it ends, and is not cut")
         t.same(origin.opened, [upstream])
         if (how === "relayed unseen") return
+        await eventually(() => seen.some((line) => line.startsWith("end")))
         const large = `binary ${LARGE.length}`
         t.same(
           [...seen].sort(),
