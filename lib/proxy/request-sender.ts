@@ -2,9 +2,10 @@
  * Sends a request's head and pumps its body, while the answer is awaited at the same time. What has been sent is kept
  * as long as it is small, so that it can be sent again on another connection.
  */
+import { FlowError } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { Pieces } from "../pieces.ts"
-import { formatAuthority } from "./authority.ts"
+import { formatAuthority, hostAndPort } from "./authority.ts"
 import { nextPiece } from "./body-queue.ts"
 import type { FlowState } from "./flow-state.ts"
 import type { Body, ServerStream, StreamResponseHead } from "./streams.ts"
@@ -12,6 +13,11 @@ import type { Target } from "./target.ts"
 
 /** Bytes of a body that are kept for sending again. */
 const REPLAY_BYTES_MAX = 65_536
+/**
+ * Interim answers (1xx) of one exchange. Each may be as large as a head, and waits for its hooks and for the client;
+ * a server that says every 20 s that it is at work (102, RFC 2518 section 10.1) can do so for half an hour.
+ */
+const INTERIM_MAX = 100
 
 export class RequestSender {
   /** Resolves when every `informational` hook so far has run. */
@@ -26,6 +32,7 @@ export class RequestSender {
   #keeping = true
   #ended = false
   #pumping = false
+  #interim = 0
 
   constructor(flow: FlowState, target: Target) {
     this.#flow = flow
@@ -117,18 +124,27 @@ export class RequestSender {
     else this.settle()
   }
 
+  /** Throws a FlowError, which ends the stream, when there are too many. */
   #inform(head: StreamResponseHead): void {
     const { chain, delivery } = this.#flow
+    if (++this.#interim > INTERIM_MAX) throw this.#tooManyInterim()
     if (head.status === 100 && !delivery.client.expectsContinue) return
     if (!chain.has("informational")) {
       delivery.client.inform(head)
       return
     }
     const run = async () => {
+      if (this.#flow.error !== undefined) return // Nothing is told of a flow behind its end.
       await chain.run("informational", this.#flow, this.#flow, { status: head.status, headers: head.headers })
       delivery.client.inform({ ...head, headers: new Headers(head.headers) })
     }
     this.informed = (this.informed ?? Promise.resolve()).then(run)
     this.informed.catch(() => {}) // ask() awaits it and fails the flow with it.
+  }
+
+  #tooManyInterim(): FlowError {
+    const { host, port } = this.#target
+    const message = `${hostAndPort(host, port)} sent more than ${INTERIM_MAX} interim responses (1xx) and no answer; it was given up`
+    return new FlowError("upstream", "too-many-interim", message)
   }
 }
