@@ -7,6 +7,7 @@ import { baseUrlOf, CORE_OPTIONS, type CoreValues } from "../core-options.ts"
 import type { Logger } from "../log.ts"
 import { resolveOptions } from "../options.ts"
 import type { CommandLine } from "./command.ts"
+import { collectAlone } from "./garbage.ts"
 import { outputLogger } from "./log-output.ts"
 import { nodeWarning } from "./node-version.ts"
 import { addonPlaces } from "./package.ts"
@@ -40,6 +41,7 @@ export async function prepare(
   world: World,
   { out, err, defaults }: PrepareOptions,
 ): Promise<Prepared> {
+  collectAlone()
   const read = await sourcesOf(line, world)
   const sources = { ...read.sources, flags: { ...defaults, ...read.sources.flags } }
   const values = resolveOptions(undefined, CORE_OPTIONS, sources)
