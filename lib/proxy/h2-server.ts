@@ -41,7 +41,7 @@ export interface Http2ServerOptions {
   readonly head: HeadLimits
   /** A stream on which nothing moves for this long fails. */
   readonly stallTimeoutMs: number
-  /** Another stream can be opened now. */
+  /** Another stream can be opened now, or none runs. */
   onRoom(session: Http2Server): void
   /** No further stream can be opened; those that run go on. Once, and before `onClosed`. */
   onDraining(session: Http2Server): void
@@ -150,7 +150,8 @@ export class Http2Server {
       this.#alive = undefined
       if (this.#draining) this.#session.close()
     }
-    if (this.room > 0) this.#options.onRoom(this)
+    // An idle one is told of even if the peer allows no further stream: it is to be closed after a while.
+    if (this.room > 0 || this.#streams.size === 0) this.#options.onRoom(this)
   }
 
   /** Ends it at once; streams that run are cut. */

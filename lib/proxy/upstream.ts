@@ -184,7 +184,8 @@ export class Upstream {
       throw thrown
     }
     if (this.#closed) connection.destroy()
-    if (connection.closed || (connection instanceof Http2Server && connection.room === 0)) throw closedAtOnce(info)
+    if (connection.closed) throw closedAtOnce(info)
+    if (connection instanceof Http2Server && connection.room === 0) throw withoutRoom(connection)
     const stream = connection.open()
     if (connection instanceof Http2Server) origin.addSession(connection)
     else origin.speaks = "h1"
@@ -200,7 +201,10 @@ export class Upstream {
     if (dialled.info.tls?.alpn === "h2") return this.#http2(origin, dialled)
     if (protocol !== "h2c" || origin.speaks === "h1") return this.#http1(origin, dialled)
     const session = await this.#http2(origin, dialled)
-    if (await session.speaks(H2C_ANSWER_MS)) return session
+    if (await session.speaks(H2C_ANSWER_MS)) {
+      if (session.room === 0) throw withoutRoom(session)
+      return session
+    }
     session.destroy()
     return this.#http1(origin, await this.dial(target, alpn))
   }
@@ -302,6 +306,14 @@ export class Upstream {
 
 function closedAtOnce({ host, port }: ServerInfo): FlowError {
   return new FlowError("upstream", "cut", `${hostAndPort(host, port)} closed the connection at once`)
+}
+
+/** Ends a session that is useless from its first moment: it would keep a place that others wait for. */
+function withoutRoom(session: Http2Server): FlowError {
+  const { host, port } = session.info
+  session.destroy()
+  const what = "takes no requests on a new HTTP/2 connection (a limit of 0 streams, or GOAWAY)"
+  return new FlowError("upstream", "cut", `${hostAndPort(host, port)} ${what}`)
 }
 
 /** Sets an entry as the newest; at `max` the oldest one goes. */
