@@ -1,9 +1,11 @@
 /**
  * Takes permessage-deflate (RFC 7692) off the messages of one direction, with the window kept from one to the next.
- * It only ever reads: what leaves unchanged leaves as its own compressed bytes. Output is bounded.
+ * It only ever reads: what leaves unchanged leaves as its own compressed bytes. Output is bounded, and booked while a
+ * message grows: many small messages that become large ones at once would go past the limit before the first is whole.
  */
 import { createInflateRaw, type InflateRaw } from "node:zlib"
 import { WebSocketViolation } from "../websocket/violation.ts"
+import type { MemoryShare } from "./memory.ts"
 
 /** What a sender leaves off the end of each message (RFC 7692, 7.2.1). */
 const TAIL: Buffer = Buffer.from([0x00, 0x00, 0xff, 0xff])
@@ -13,6 +15,8 @@ export interface InflaterLimits {
   readonly keepBytes: number
   /** Bytes that one message may become; more is an attack. */
   readonly messageBytes: number
+  /** Where the present message is booked until it is whole. One that does not fit is not kept. */
+  readonly memory: MemoryShare
 }
 
 export class MessageInflater {
@@ -20,6 +24,8 @@ export class MessageInflater {
   #stream: InflateRaw | undefined
   #pieces: Buffer[] = []
   #size = 0
+  #booked = 0
+  #keeping = true
   #fail: ((reason: Error) => void) | undefined
   #ended = () => {}
   #failure: Error | undefined
@@ -31,7 +37,7 @@ export class MessageInflater {
 
   /**
    * Takes a piece of the present message; `last`: it ends with it. Resolves, for the last piece, with the whole
-   * message, or undefined where it exceeds `keepBytes`. Rejects with a WebSocketViolation. One call at a time.
+   * message, or undefined where it is not kept; the caller books it from then on. Rejects with a WebSocketViolation. One call at a time.
    */
   async feed(piece: Buffer, last: boolean): Promise<Buffer | undefined> {
     if (this.#failure !== undefined) throw this.#failure
@@ -51,6 +57,7 @@ export class MessageInflater {
   close(): void {
     this.#closed = true
     this.#stream?.destroy()
+    this.#forget()
     this.#failed(new Error("the connection has ended"))
   }
 
@@ -72,18 +79,35 @@ export class MessageInflater {
   }
 
   #add(out: Buffer): void {
+    if (this.#closed) return
     this.#size += out.length
-    if (this.#size <= this.#limits.keepBytes) this.#pieces.push(out)
-    else this.#pieces = []
-    if (this.#size <= this.#limits.messageBytes || this.#closed) return
+    if (this.#keeping) this.#keep(out)
+    if (this.#size <= this.#limits.messageBytes) return
     this.#failed(new WebSocketViolation(`a message decompresses to more than ${this.#limits.messageBytes} bytes`, 1009))
     this.#stream?.destroy()
   }
 
-  #take(): Buffer | undefined {
-    const whole = this.#size > this.#limits.keepBytes ? undefined : Buffer.concat(this.#pieces)
+  #keep(out: Buffer): void {
+    if (this.#size <= this.#limits.keepBytes && this.#limits.memory.take(out.length)) {
+      this.#booked += out.length
+      this.#pieces.push(out)
+      return
+    }
+    this.#keeping = false
+    this.#forget()
+  }
+
+  #forget(): void {
     this.#pieces = []
+    this.#limits.memory.give(this.#booked)
+    this.#booked = 0
+  }
+
+  #take(): Buffer | undefined {
+    const whole = this.#keeping ? Buffer.concat(this.#pieces) : undefined
+    this.#forget()
     this.#size = 0
+    this.#keeping = true
     return whole
   }
 

@@ -59,11 +59,15 @@ export class SocketPipe {
   #closed = false
 
   constructor(options: PipeOptions) {
-    const { from, deflate, messageBytesMax, onMessage } = options
+    const { from, deflate, messageBytesMax, memory, onMessage } = options
     this.#options = options
     this.#parser = new FrameParser({ from, deflate: deflate !== undefined })
     if (deflate !== undefined && onMessage !== undefined)
-      this.#inflater = new MessageInflater({ keepBytes: messageBytesMax, messageBytes: BOMB_FACTOR * messageBytesMax })
+      this.#inflater = new MessageInflater({
+        keepBytes: messageBytesMax,
+        messageBytes: BOMB_FACTOR * messageBytesMax,
+        memory,
+      })
   }
 
   /** Resolves at a FIN. Rejects with a WebSocketViolation, a BrokenSocket, or what the handler threw. */

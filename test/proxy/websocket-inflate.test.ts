@@ -3,9 +3,11 @@
  */
 import { constants, createDeflateRaw, deflateRawSync } from "node:zlib"
 import { test } from "tap"
+import { MemoryBudget, MemoryShare } from "../../lib/proxy/memory.ts"
 import { MessageInflater } from "../../lib/proxy/websocket-inflate.ts"
 
-const LIMITS = { keepBytes: 100_000, messageBytes: 1_000_000 }
+const BUDGET = new MemoryBudget(1_000_000)
+const LIMITS = { keepBytes: 100_000, messageBytes: 1_000_000, memory: new MemoryShare(BUDGET) }
 
 /** Messages compressed with one window, as RFC 7692 sends them. */
 async function compressed(...texts: string[]): Promise<Buffer[]> {
@@ -52,6 +54,30 @@ test("a message that is too long to be kept is inflated for its window alone, on
   await t.rejects(inflater.feed(bomb ?? Buffer.alloc(0), true), { message: /more than 1000000 bytes/ })
   await t.rejects(inflater.feed(Buffer.alloc(1), true), { message: /more than 1000000 bytes/ }, "and stays so")
   inflater.close()
+})
+
+test("what a message has become is booked while it grows, and what does not fit is not kept", async (t) => {
+  const budget = new MemoryBudget(50_000)
+  const [first, second] = [0, 1].map(() => new MessageInflater({ ...LIMITS, memory: new MemoryShare(budget) }))
+  if (first === undefined || second === undefined) throw new Error("there are two")
+  const [half, rest, short] = await compressed("y".repeat(40_000), "y".repeat(20_000), "y".repeat(100))
+  const [other] = await compressed("z".repeat(40_000))
+  const empty = Buffer.alloc(0)
+  await first.feed(half ?? empty, false)
+  t.ok(budget.used > 0 && budget.used <= 50_000, `${budget.used} bytes`)
+  t.equal(await second.feed(other ?? empty, true), undefined, "no room beside the other one")
+  t.equal((await second.feed(empty, true))?.length, 0, "the next one is kept again")
+  await first.feed(Buffer.from([0, 0, 0xff, 0xff]), false)
+  t.equal(budget.used, 40_000)
+  t.equal(await first.feed(rest ?? empty, true), undefined)
+  t.equal(budget.used, 0)
+  t.equal((await first.feed(short ?? empty, true))?.length, 100, "which still refers to what was not kept")
+  t.equal(budget.used, 0, "a whole one is its caller's")
+  await first.feed(Buffer.concat([deflateRawSync("x".repeat(1_000), { finishFlush: constants.Z_SYNC_FLUSH })]), false)
+  t.equal(budget.used, 1_000)
+  first.close()
+  second.close()
+  t.equal(budget.used, 0)
 })
 
 test("broken bytes are refused, and closing ends what waits", async (t) => {
