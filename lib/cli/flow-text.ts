@@ -4,7 +4,7 @@
 import type { Flow, LlmFlow } from "../flow.ts"
 import type { Headers } from "../headers.ts"
 import type { Completion, Message, ToolCall } from "../llm/model.ts"
-import { textOf } from "../llm/template.ts"
+import { textOf } from "../llm/template/chat-template.ts"
 import { blankSecrets, printable } from "../log.ts"
 import { clean } from "./flow-line.ts"
 import { shownText } from "./live-text.ts"
