@@ -9,7 +9,7 @@ import type { Bench, Started } from "../world.ts"
 /** Source code of this many characters is some 16,000 tokens. */
 const CHARACTERS = 64_000
 const TURNS = 20
-const REPEATS = 15
+const REPEATS = 60
 /** Bytes of one repeated letter: what a tokenizer takes longest for. */
 const LETTERS = 1_048_576
 
@@ -18,8 +18,11 @@ export async function routingRows(bench: Bench): Promise<Row[]> {
   const routed = await bench.start("llmproxy", ["addons/conductor.ts", "--set=conductor.hosts=localhost"])
   if (plain === undefined || routed === undefined) return []
   try {
-    await send(routed, conversation(0, 0)) // The tokenizer is loaded, the code compiled.
-    await send(plain, conversation(0, 0))
+    // The tokenizer is loaded and the code compiled: what is measured is the steady state.
+    for (let index = 0; index < REPEATS; index++) {
+      await send(routed, conversation(0, index))
+      await send(plain, conversation(0, index))
+    }
     const base = await cpuOf(plain, (index) => conversation(index + 1, 0))
     const first = await cpuOf(routed, (index) => conversation(index + 1, 0))
     const grown = await cpuOf(routed, (index) => conversation(1, index + 1))
@@ -77,7 +80,7 @@ async function stopOf(started: Started, body: (index: number) => string): Promis
   return median(stops)
 }
 
-/** Median CPU milliseconds of a request: the clock tick of the system is too coarse for one, so they are measured together. */
+/** Median CPU milliseconds of a request, measured together: one alone may meet a collection of garbage. */
 async function cpuOf(started: Started, body: (index: number) => string): Promise<number> {
   const rounds: number[] = []
   for (let round = 0; round < 3; round++) {
