@@ -42,6 +42,12 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
 }
 
+/** What was thrown, if it is a FlowError already; else one that says that we have failed, with `status`. */
+export function flowErrorOf(thrown: unknown, status = 502): FlowError {
+  if (thrown instanceof FlowError) return thrown
+  return new FlowError("llmproxy", "internal", messageOf(thrown), { status, cause: thrown })
+}
+
 /** The system's code (ECONNREFUSED, ...) of anything that was thrown, if it has one. */
 export function systemCodeOf(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error) || !("code" in thrown)) return undefined

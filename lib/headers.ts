@@ -8,7 +8,7 @@
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** What no field value may hold: NUL, CR, LF and the other controls but tab (RFC 9110 section 5.5), and what is no byte. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what this looks for
-const BAD_VALUE = /[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u00ff]/
+export const BAD_VALUE = /[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u00ff]/
 
 export type HeadersInit = Headers | Iterable<readonly [string, string]> | Record<string, string | readonly string[]>
 

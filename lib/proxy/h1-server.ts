@@ -4,7 +4,7 @@
  */
 import type { Duplex } from "node:stream"
 import type { Clock } from "../clock.ts"
-import { FlowError, messageOf } from "../errors.ts"
+import { FlowError, flowErrorOf, messageOf } from "../errors.ts"
 import type { HeadLimits } from "../http1/message.ts"
 import { ResponseParser } from "../http1/parser.ts"
 import { hostAndPort } from "./authority.ts"
@@ -132,7 +132,7 @@ export class Http1Server {
     try {
       this.parser.feed(bytes)
     } catch (thrown) {
-      this.#fail(asFlowError(thrown))
+      this.#fail(flowErrorOf(thrown))
       return
     }
     this.#advance()
@@ -142,7 +142,7 @@ export class Http1Server {
     try {
       while (this.#step()) {}
     } catch (thrown) {
-      this.#fail(asFlowError(thrown))
+      this.#fail(flowErrorOf(thrown))
     }
   }
 
@@ -199,9 +199,4 @@ export class Http1Server {
     this.#stall.stop()
     this.#options.onClosed(this)
   }
-}
-
-function asFlowError(thrown: unknown): FlowError {
-  if (thrown instanceof FlowError) return thrown
-  return new FlowError("llmproxy", "internal", messageOf(thrown), { cause: thrown })
 }

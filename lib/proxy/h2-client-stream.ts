@@ -4,7 +4,7 @@
  */
 import type { ServerHttp2Stream } from "node:http2"
 import type { Duplex } from "node:stream"
-import { FlowError, messageOf } from "../errors.ts"
+import { FlowError, flowErrorOf } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import { BodyQueue, NO_BODY } from "./body-queue.ts"
 import type { ClientConnection } from "./client-connection.ts"
@@ -203,7 +203,7 @@ export class Http2ClientStream implements ClientStream {
     try {
       this.trailers = trailersFromH2(raw, "client", settings.head)
     } catch (thrown) {
-      this.#queue.fail(thrown instanceof FlowError ? thrown : internal(thrown))
+      this.#queue.fail(flowErrorOf(thrown, 500))
     }
   }
 
@@ -282,10 +282,6 @@ export class Http2ClientStream implements ClientStream {
 
 function closedError(): FlowError {
   return new FlowError("client", "connection-closed", "the stream closed while bytes were waiting to be sent")
-}
-
-function internal(thrown: unknown): FlowError {
-  return new FlowError("llmproxy", "internal", messageOf(thrown), { status: 500, cause: thrown })
 }
 
 /** A 2xx would tell an HTTP/2 client that its WebSocket is open. */

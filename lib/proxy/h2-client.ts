@@ -6,7 +6,7 @@
 import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2"
 import type { Duplex } from "node:stream"
 import type { Clock, Timer } from "../clock.ts"
-import { FlowError, messageOf } from "../errors.ts"
+import { FlowError, flowErrorOf, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import type { ResolvedHead } from "./h1-client.ts"
@@ -168,7 +168,7 @@ export class Http2Client {
       stream.once("close", () => this.#streams.delete(served))
       handlers.onRequest(served)
     } catch (thrown) {
-      this.#refuse(stream, thrown instanceof FlowError ? thrown : internal(thrown))
+      this.#refuse(stream, flowErrorOf(thrown, 500))
     }
   }
 
@@ -275,8 +275,4 @@ export class Http2Client {
 
 function gone(): FlowError {
   return new FlowError("client", "client-gone", `the client did not answer a PING within ${PING_MS / 1_000} s`)
-}
-
-function internal(thrown: unknown): FlowError {
-  return new FlowError("llmproxy", "internal", messageOf(thrown), { status: 500, cause: thrown })
 }

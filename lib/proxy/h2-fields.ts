@@ -4,7 +4,7 @@
  */
 import type { OutgoingHttpHeaders } from "node:http2"
 import { FlowError } from "../errors.ts"
-import { Headers } from "../headers.ts"
+import { BAD_VALUE, Headers } from "../headers.ts"
 import { connectionTokens, FORBIDDEN_TRAILERS } from "../http1/framing.ts"
 import type { HeadLimits } from "../http1/message.ts"
 import { isHopByHop } from "../http1/serializer.ts"
@@ -12,9 +12,6 @@ import { quoted, type Side } from "../http1/violation.ts"
 
 /** RFC 9110 section 5.6.2, without upper case (RFC 9113 section 8.2.1). */
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
-/** Controls but tab, and what is no byte. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what this looks for
-const BAD_VALUE = /[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u00ff]/
 /** RFC 9113 section 8.2.1: a value neither begins nor ends with white space. */
 const BLANK_EDGE = /^[ \t]|[ \t]$/
 /** Bytes that RFC 9113 section 6.5.2 counts for a field beside its name and value. */

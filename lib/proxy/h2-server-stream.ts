@@ -4,7 +4,7 @@
  */
 import type { ClientHttp2Stream } from "node:http2"
 import type { Duplex } from "node:stream"
-import { FlowError, messageOf, systemCodeOf } from "../errors.ts"
+import { FlowError, flowErrorOf, messageOf, systemCodeOf } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import { hostAndPort } from "./authority.ts"
 import { BodyQueue } from "./body-queue.ts"
@@ -178,8 +178,7 @@ export class Http2ServerStream implements ServerStream {
     try {
       run()
     } catch (thrown) {
-      const internal = () => new FlowError("llmproxy", "internal", messageOf(thrown), { cause: thrown })
-      this.#fail(thrown instanceof FlowError ? thrown : internal(), PROTOCOL_ERROR)
+      this.#fail(flowErrorOf(thrown), PROTOCOL_ERROR)
     }
   }
 
