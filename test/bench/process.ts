@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
+import { systemCodeOf } from "../../lib/errors.ts"
 
 /** Clock ticks a second in /proc/PID/stat: a constant of the Linux ABI. */
 const TICKS_PER_SECOND = 100
@@ -15,21 +16,41 @@ export interface Peer {
   stop(): Promise<void>
 }
 
-/** Starts a command; `port` is what it listens on, or the number on its first line of output. */
+/** Process groups that run. A run that is ended from outside takes them with it. */
+const running = new Set<number>()
+process.once("exit", () => {
+  for (const group of running) killGroup(group)
+})
+
+/**
+ * Starts a command; `port` is what it listens on, or the number on its first line of output. It gets a process group of
+ * its own: nginx's workers outlive their master, and would hold the origin's connections and our pipes.
+ */
 export async function startPeer(
   name: string,
   command: string,
   args: readonly string[],
-  options: { port?: number; env?: NodeJS.ProcessEnv } = {},
+  options: { port?: number; env?: NodeJS.ProcessEnv; cwd?: string } = {},
 ): Promise<Peer> {
-  const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...options.env } })
+  const child = spawn(command, args, {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { ...process.env, ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    detached: true,
+  })
+  if (child.pid !== undefined) running.add(child.pid)
   let errors = ""
   child.stderr.on("data", (bytes) => {
     errors = (errors + String(bytes)).slice(-2_000)
   })
-  const port = options.port ?? (await firstNumber(child, () => errors))
-  if (options.port === undefined) child.stdout.resume()
-  return { name, child, port, stop: () => stop(child) }
+  try {
+    const port = options.port ?? (await firstNumber(child, () => errors))
+    if (options.port === undefined) child.stdout.resume()
+    return { name, child, port, stop: () => stop(child) }
+  } catch (thrown) {
+    await stop(child)
+    throw thrown
+  }
 }
 
 function firstNumber(child: ChildProcess, errors: () => string): Promise<number> {
@@ -40,15 +61,28 @@ function firstNumber(child: ChildProcess, errors: () => string): Promise<number>
       const match = /(\d{4,5})\s*\n/.exec(text)
       if (match !== null) resolve(Number(match[1]))
     })
+    child.once("error", reject)
     child.once("exit", (code) => reject(new Error(`ended with ${code} before it listened: ${errors()}`)))
   })
 }
 
+/** Ends the whole group; resolves when its first process is gone and our pipes to all of them are closed. */
 async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const exited = new Promise((resolve) => child.once("exit", resolve))
-  child.kill("SIGKILL")
-  await exited
+  const { pid } = child
+  if (pid === undefined) return // It was never started.
+  const isOver = child.exitCode !== null || child.signalCode !== null
+  const closed = isOver ? undefined : new Promise((resolve) => child.once("close", resolve))
+  killGroup(pid)
+  running.delete(pid)
+  await closed
+}
+
+function killGroup(group: number): void {
+  try {
+    process.kill(-group, "SIGKILL")
+  } catch (thrown) {
+    if (systemCodeOf(thrown) !== "ESRCH") throw thrown // Nobody of it is left.
+  }
 }
 
 /** CPU time of the process and its children, in microseconds. */

@@ -1,8 +1,11 @@
 /**
  * `npm run bench`: the figures of the design, each as a ratio to a peer in the same run, CPU time from the operating
- * system, medians of three rounds. `npm run bench -- requests streams` runs those rows only. Linux.
+ * system, medians of three rounds. `npm run bench -- requests streams` runs those rows only; with `--beside DIR`, another
+ * checkout in which the benchmark was built, these two compare it with this one. Linux.
  */
 import { writeFileSync } from "node:fs"
+import { parseArgs } from "node:util"
+import { requestsBeside, streamsBeside } from "./rows/beside.ts"
 import { http2Rows } from "./rows/http2.ts"
 import { requestRows } from "./rows/requests.ts"
 import { routingRows } from "./rows/routing.ts"
@@ -25,20 +28,29 @@ const SECTIONS: Record<string, (bench: Bench) => Promise<Row[]> | Row[]> = {
   install: () => installRow(),
 }
 
-const wanted = process.argv.slice(2)
-const unknown = wanted.find((name) => !(name in SECTIONS))
+const BESIDE: typeof SECTIONS = { requests: requestsBeside, streams: streamsBeside }
+
+const { values, positionals: wanted } = parseArgs({
+  options: { beside: { type: "string" } },
+  allowPositionals: true,
+  strict: true,
+})
+const sections = values.beside === undefined ? SECTIONS : BESIDE
+const unknown = wanted.find((name) => !(name in sections))
+// Peers are in groups of their own: an interrupt at the terminal reaches this process alone, which then ends them.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1))
 if (process.platform !== "linux") {
   process.stdout.write("npm run bench reads /proc, which only Linux has\n")
 } else if (unknown !== undefined) {
-  process.stdout.write(`no section "${unknown}"; there are ${Object.keys(SECTIONS).join(", ")}\n`)
+  process.stdout.write(`no section "${unknown}"; there are ${Object.keys(sections).join(", ")}\n`)
   process.exitCode = 2
 } else {
-  const bench = await makeBench()
+  const bench = await makeBench(values.beside)
   const rows: Row[] = []
   const machine = describeMachine()
   process.stdout.write(`${machine}\n`)
   try {
-    for (const [name, section] of Object.entries(SECTIONS)) {
+    for (const [name, section] of Object.entries(sections)) {
       if (wanted.length > 0 && !wanted.includes(name)) continue
       for (const row of await section(bench)) {
         rows.push(row)

@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { loadOrCreateCa } from "../../certs/ca.ts"
 import { LeafFactory } from "../../certs/leaf.ts"
 import type { LoadTarget } from "./load.ts"
@@ -23,7 +23,7 @@ export interface Bench {
   close(): Promise<void>
 }
 
-export type PeerName = "relay" | "nginx" | "llmproxy" | "http-mitm-proxy" | "mockttp" | "mitmdump"
+export type PeerName = "relay" | "nginx" | "llmproxy" | "llmproxy beside" | "http-mitm-proxy" | "mockttp" | "mitmdump"
 
 /** Protocols to the client and to the upstream. */
 export interface Spoken {
@@ -41,15 +41,16 @@ export interface Started {
 /** Where `npm run bench` puts the bundled peers. */
 const BUILT = "dist/bench"
 
-export async function makeBench(): Promise<Bench> {
+/** `beside`: another checkout in which `npm run bench` has built llmproxy, which is then the peer "llmproxy beside". */
+export async function makeBench(beside?: string): Promise<Bench> {
   const dir = mkdtempSync(join(tmpdir(), "llmproxy-bench-"))
   const ca = await loadOrCreateCa(join(dir, "ca"), { clock: Date.now })
   const leaf = new LeafFactory(ca, { clock: Date.now }).chainFor(HOST)
   const files = { cert: join(dir, "cert.pem"), key: join(dir, "key.pem"), ca: ca.paths.certPem }
   writeFileSync(files.cert, leaf.cert)
   writeFileSync(files.key, leaf.key, { mode: 0o600 })
-  const node = (core: number, script: string, args: readonly string[]) =>
-    startPeer(script, ...pinned(core, [process.execPath, join(BUILT, `${script}.mjs`), ...args]))
+  const node = (core: number, script: string, args: readonly string[], cwd = ".") =>
+    startPeer(script, ...pinned(core, [process.execPath, join(BUILT, `${script}.mjs`), ...args]), { cwd })
   const origin = await node(1, "origin", [files.cert, files.key])
   const http2Origin = await node(1, "origin-http2", [files.cert, files.key])
   type Start = (
@@ -69,6 +70,11 @@ export async function makeBench(): Promise<Bench> {
     },
     llmproxy: async (addons) =>
       targetOf(await node(0, "peer-llmproxy", [join(dir, "ca"), files.ca, ...addons]), true, ca.certPem),
+    "llmproxy beside": async (addons) => {
+      if (beside === undefined) return undefined
+      const args = [join(dir, "ca"), files.ca, ...addons.map((file) => resolve(file))]
+      return targetOf(await node(0, "peer-llmproxy", args, resolve(beside)), true, ca.certPem)
+    },
     "http-mitm-proxy": async (_, { client, upstream }) => {
       if (client === "h2" || upstream === "h2") return undefined
       const confdir = join(dir, "http-mitm-proxy")

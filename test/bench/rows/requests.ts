@@ -10,13 +10,14 @@ const REQUESTS: Record<PeerName, number> = {
   relay: 12_000,
   nginx: 12_000,
   llmproxy: 12_000,
+  "llmproxy beside": 12_000,
   "http-mitm-proxy": 4_000,
   mockttp: 2_000,
   mitmdump: 1_000,
 }
-const OBSERVERS = ["observe-one", "observe-two", "observe-keep"].map((name) => `test/bench/addons/${name}.ts`)
+export const OBSERVERS = ["observe-one", "observe-two", "observe-keep"].map((name) => `test/bench/addons/${name}.ts`)
 
-interface Measured {
+export interface Measured {
   readonly values: number[]
   errors: number
 }
@@ -50,7 +51,8 @@ export async function requestRows(bench: Bench, rounds: number): Promise<Row[]> 
   ]
 }
 
-async function measure(
+/** One round of a peer, added to what the others of its label gave. */
+export async function measure(
   bench: Bench,
   into: Map<string, Measured>,
   label: string,

@@ -7,6 +7,7 @@ import type { Bench, PeerName, Started } from "../world.ts"
 const STREAMS = 200
 const EVENTS_PER_SECOND = 50
 const SECONDS = 4
+export const DELTA_OBSERVER = ["test/bench/addons/observe-deltas.ts"]
 
 export async function streamRow(bench: Bench, rounds: number): Promise<Row[]> {
   const cpu = new Map<string, number[]>()
@@ -14,7 +15,7 @@ export async function streamRow(bench: Bench, rounds: number): Promise<Row[]> {
   let errors = 0
   for (let round = 0; round < rounds; round++) {
     for (const name of ["relay", "llmproxy", "http-mitm-proxy"] as const) {
-      const addons = name === "llmproxy" ? ["test/bench/addons/observe-deltas.ts"] : []
+      const addons = name === "llmproxy" ? DELTA_OBSERVER : []
       const started = await bench.start(name, addons)
       if (started === undefined) continue
       const seen = await run(started)
@@ -44,7 +45,8 @@ export async function streamRow(bench: Bench, rounds: number): Promise<Row[]> {
   ]
 }
 
-async function run({ peer, target }: Started): Promise<{ cpu: number; p99: number; errors: number }> {
+/** CPU microseconds an event, and the 99th percentile of the milliseconds from write to read. */
+export async function run({ peer, target }: Started): Promise<{ cpu: number; p99: number; errors: number }> {
   const events = EVENTS_PER_SECOND * SECONDS
   const warm = await openStreams(target, STREAMS, EVENTS_PER_SECOND, EVENTS_PER_SECOND)
   await allDone(warm)

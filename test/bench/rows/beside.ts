@@ -1,0 +1,47 @@
+/**
+ * This llmproxy beside another checkout of it: whether a change made it slower. Rounds alternate, so that what else the
+ * machine does falls on both.
+ */
+import { median, type Row, ratio } from "../table.ts"
+import type { Bench, PeerName } from "../world.ts"
+import { type Measured, measure, OBSERVERS } from "./requests.ts"
+import { DELTA_OBSERVER, run } from "./streams.ts"
+
+const ROUNDS = 5
+/** How much slower the median may be. */
+const SLOWER_MAX = 1.05
+const BOTH: readonly PeerName[] = ["llmproxy beside", "llmproxy"]
+
+export async function requestsBeside(bench: Bench): Promise<Row[]> {
+  const rows: Row[] = []
+  for (const [what, addons] of [["", []] as const, [", three observers", OBSERVERS] as const]) {
+    const seen = new Map<string, Measured>()
+    for (let round = 0; round < ROUNDS; round++) for (const name of BOTH) await measure(bench, seen, name, name, addons)
+    const errors = [...seen.values()].reduce((sum, one) => sum + one.errors, 0)
+    const values = new Map([...seen].map(([name, one]) => [name, one.values]))
+    rows.push(rowOf(`request through CONNECT, TLS both sides${what}`, "CPU us/request", values, errors))
+  }
+  return rows
+}
+
+export async function streamsBeside(bench: Bench): Promise<Row[]> {
+  const cpu = new Map<string, number[]>()
+  let errors = 0
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const name of BOTH) {
+      const started = await bench.start(name, DELTA_OBSERVER)
+      if (started === undefined) continue
+      const seen = await run(started)
+      cpu.set(name, [...(cpu.get(name) ?? []), seen.cpu])
+      errors += seen.errors
+      await started.peer.stop()
+    }
+  }
+  return [rowOf("SSE, every delta decoded", "CPU us/event", cpu, errors)]
+}
+
+function rowOf(work: string, unit: string, seen: ReadonlyMap<string, readonly number[]>, errors: number): Row {
+  const values = Object.fromEntries([...seen].map(([name, all]) => [name, median(all)]))
+  const slower = ratio(values.llmproxy, values["llmproxy beside"])
+  return { work, unit, values, errors, goals: [{ text: "llmproxy / beside", ratio: slower, limit: SLOWER_MAX }] }
+}
