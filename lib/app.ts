@@ -8,7 +8,7 @@ import type { AddonDefinition, TokenService, TokenVocabulary } from "./addon.ts"
 import { HISTORY_FILE, type StoreService } from "./addon-store.ts"
 import { type Clock, systemClock } from "./clock.ts"
 import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./core-options.ts"
-import { StartError, UsageError } from "./errors.ts"
+import { messageOf, StartError, UsageError } from "./errors.ts"
 import type { LlmRequest } from "./llm/model.ts"
 import { boundRequest } from "./llm/tokens/plan.ts"
 import { AddonManager } from "./loader.ts"
@@ -42,6 +42,8 @@ export interface AppOptions {
   readonly tokens?: TokenService
   /** What keeps flows and addons' records; ended with the program. Default: history.db in the confdir. */
   readonly store?: StoreService
+  /** Loads what serves the clients of ports that are open already. Default: lib/proxy/server.ts. */
+  readonly serving?: () => Promise<Pick<typeof import("./proxy/server.ts"), "ProxyServer">>
 }
 
 export interface Listening {
@@ -64,6 +66,8 @@ export class App {
   readonly store: OptionStore
   readonly values: CoreValues
   readonly addons: AddonManager
+  /** Rejects with a StartError when clients cannot be served after all; the ports are closed then. Never resolves. */
+  readonly broken: Promise<never>
   readonly #options: AppOptions
   readonly #clock: Clock
   readonly #tokens: LazyTokens | undefined
@@ -74,10 +78,15 @@ export class App {
   /** Resolves when `#server` is there. */
   #serving: Promise<void> | undefined
   #ca: Ca | undefined
+  #break: (why: StartError) => void = () => {}
 
   /** Throws a UsageError for an option that does not fit. */
   constructor(options: AppOptions) {
     this.#options = options
+    this.broken = new Promise((_, reject) => {
+      this.#break = reject
+    })
+    this.broken.catch(() => {}) // Whoever runs the program waits for it; an embedder may not.
     this.#clock = options.clock ?? systemClock
     this.store = new OptionStore(options.sources)
     this.values = this.store.define(undefined, CORE_OPTIONS)
@@ -129,7 +138,10 @@ export class App {
     if (loaded.status === "rejected") throw loaded.reason
     if (ca.status === "rejected") throw ca.reason
     await this.#listen()
-    this.#serving = this.#serve(settings, leaves, ca.value)
+    this.#serving = this.#serve(settings, leaves, ca.value).catch((thrown) => {
+      for (const { listener } of this.#open) listener.close() // A refused client knows more than one that waits.
+      this.#break(new StartError(`clients cannot be served: ${messageOf(thrown)}`))
+    })
     if (this.values.insecure) this.#options.log.warn("--insecure: upstream certificates are not verified")
     await this.addons.running()
     return this.#forHttp()
@@ -197,10 +209,8 @@ export class App {
 
   /** Loads what serves clients, which is most of the program, now that they can come: the first ones wait for it. */
   async #serve(settings: ProxySettings, leafOptions: LeafSettings, ca: Ca): Promise<void> {
-    const [{ ProxyServer }, leaves] = await Promise.all([
-      import("./proxy/server.ts"),
-      makeLeaves(ca, leafOptions, () => this.#clock.now()),
-    ])
+    const load = this.#options.serving ?? (() => import("./proxy/server.ts"))
+    const [{ ProxyServer }, leaves] = await Promise.all([load(), makeLeaves(ca, leafOptions, () => this.#clock.now())])
     const server = new ProxyServer({
       settings,
       clock: this.#clock,

@@ -208,3 +208,17 @@ test("a key log is warned of, and so is a certificate of the user's that has exp
   assert.ok(lines.some((line) => line.startsWith("warn TLS secrets are written to")))
   assert.ok(lines.some((line) => line.includes("this certificate expired on")))
 })
+
+test("a program whose code cannot be loaded closes its ports and says so; nobody is left with a rejected promise", async (t) => {
+  const { app } = await makeApp(t, { serving: () => Promise.reject(new Error("EMFILE: too many open files")) })
+  const { port } = await app.start()
+  await assert.rejects(app.broken, (thrown) => {
+    assert.ok(thrown instanceof StartError)
+    assert.equal(thrown.message, "clients cannot be served: EMFILE: too many open files")
+    return true
+  })
+  const socket = connect(port, "127.0.0.1")
+  const [error] = await once(socket, "error")
+  assert.equal(systemCodeOf(error), "ECONNREFUSED")
+  await app.stop()
+})

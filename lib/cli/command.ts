@@ -62,6 +62,8 @@ export interface Command {
   readonly operands?: number
   /** Whether something may stand behind `--`. */
   readonly takesRest?: boolean
+  /** Whether it has done its work when a line of its output could not be written. Default: no, it then fails. */
+  readonly toleratesLoss?: boolean
   /** More help, below the flags. */
   more?(line: CommandLine, world: World): Promise<string>
   /** Resolves to the exit status. */

@@ -2,8 +2,8 @@
  * The log on stderr: what went wrong is said with its level and its colour, what is merely told stands as it is.
  */
 import { type Logger, type LogLevel, makeLogger } from "../log.ts"
+import type { Output } from "./output.ts"
 import type { Paint } from "./paint.ts"
-import type { Output } from "./world.ts"
 
 const PREFIX: Readonly<Record<LogLevel, string>> = { debug: "debug: ", info: "", warn: "warning: ", error: "error: " }
 

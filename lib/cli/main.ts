@@ -6,7 +6,7 @@ import { didYouMean } from "../did-you-mean.ts"
 import { StartError, UsageError } from "../errors.ts"
 import { blankSecrets } from "../log.ts"
 import { readArguments } from "./arguments.ts"
-import type { Command, Flags } from "./command.ts"
+import type { Command, CommandLine, Flags } from "./command.ts"
 import { version } from "./package.ts"
 import type { World } from "./world.ts"
 
@@ -54,13 +54,21 @@ async function dispatch(argv: readonly string[], world: World): Promise<number> 
   const command = await load()
   const flags = { ...command.flags, ...COMMON_FLAGS }
   const line = await readArguments(named ? argv.slice(1) : argv, flags)
+  const status = await answer({ ...command, flags }, line, named, world)
+  const lost = await world.out.settled()
+  if (status === 0 && lost !== undefined && command.toleratesLoss !== true)
+    throw new StartError(`what is printed could not be written whole: ${lost}`)
+  return status
+}
+
+async function answer(command: Command, line: CommandLine, named: boolean, world: World): Promise<number> {
   if (line.has("version")) {
     world.out.write(`${version()}\n`)
     return 0
   }
   if (line.has("help")) {
     const { helpText } = await import("./help.ts")
-    world.out.write(await helpText({ ...command, flags }, line, world))
+    world.out.write(await helpText(command, line, world))
     return 0
   }
   checkWords(command, line.words, named)

@@ -10,11 +10,12 @@ import type { CommandLine } from "./command.ts"
 import { collectAlone } from "./garbage.ts"
 import { outputLogger } from "./log-output.ts"
 import { nodeWarning } from "./node-version.ts"
+import type { Output } from "./output.ts"
 import { addonPlaces } from "./package.ts"
 import { type Paint, paintFor } from "./paint.ts"
 import { type Sources, sourcesOf } from "./proxy-flags.ts"
 import { makeTerminal, type Terminal } from "./terminal.ts"
-import type { Output, World } from "./world.ts"
+import type { World } from "./world.ts"
 
 /** Milliseconds that open streams get to end after a signal. */
 export const GRACE_MS = 10_000

@@ -3,7 +3,6 @@
  * streams are its own: what the proxy has to say goes to stderr or to --log-file.
  */
 import { spawn } from "node:child_process"
-import { closeSync, openSync, writeSync } from "node:fs"
 import { constants } from "node:os"
 import { resolve } from "node:path"
 import type { Listening } from "../app.ts"
@@ -12,10 +11,12 @@ import { messageOf, StartError, systemCodeOf, UsageError } from "../errors.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { makeEnvironment } from "./env.ts"
 import type { Environment } from "./environment.ts"
+import { catchTheRest } from "./last-resort.ts"
 import { proxyHint } from "./node-program.ts"
+import { fileOutput, type Output } from "./output.ts"
 import { PROXY_FLAGS } from "./proxy-flags.ts"
 import { openaiBaseUrl, prepare, warnAtStart, writeSummary } from "./proxy-run.ts"
-import type { Output, World } from "./world.ts"
+import type { World } from "./world.ts"
 
 /** Milliseconds for flows that the program has left behind to be reported. */
 const GRACE_MS = 1_000
@@ -28,6 +29,7 @@ export const runCommand: Command = {
   usage: "llmproxy run [options] -- CMD ARGS",
   help: "start a proxy on a free port, run CMD through it, and exit with its status",
   takesRest: true,
+  toleratesLoss: true,
   flags: {
     ...PROXY_FLAGS,
     port: { type: "text", alias: "p", value: "PORT", help: "Port to listen on.", default: "any free one" },
@@ -43,6 +45,7 @@ async function run(line: CommandLine, world: World): Promise<number> {
   try {
     const prepared = await prepare(line, world, { out: log, err: log, defaults: { port: "0" } })
     const { app, values, confdir, terminal } = prepared
+    const letGo = catchTheRest(prepared.log)
     try {
       const listening = await app.start()
       if (!app.listeners.some(({ mode }) => mode.kind === "regular" || mode.kind === "upstream"))
@@ -57,10 +60,13 @@ async function run(line: CommandLine, world: World): Promise<number> {
       const hint = await proxyHint(program, world)
       if (hint !== undefined && !isQuiet)
         log.write(`${hint}; if its calls do not show up, set ${baseUrlVariable(listening, baseUpstream)}\n`)
+      // The program goes on, and learns of it by refused connections.
+      app.broken.catch((thrown) => prepared.log.error(messageOf(thrown)))
       return await runProgram(program, args, environment, world)
     } finally {
       await app.stop(GRACE_MS)
       writeSummary(terminal, log)
+      letGo()
     }
   } finally {
     log.close()
@@ -114,18 +120,17 @@ function openLog(line: CommandLine, world: World): Output & { close(): void } {
   const file = line.text("log-file")
   if (file === undefined) {
     const { err } = world
-    return { write: (text) => err.write(text), isTerminal: err.isTerminal, columns: err.columns, close: () => {} }
+    return {
+      write: (text) => err.write(text),
+      isTerminal: err.isTerminal,
+      columns: err.columns,
+      settled: () => err.settled(),
+      close: () => {},
+    }
   }
   const path = resolve(world.cwd, file)
   try {
-    // Prompts may stand in it: for the user's eyes.
-    const handle = openSync(path, "a", 0o600)
-    return {
-      write: (text) => void writeSync(handle, text),
-      isTerminal: false,
-      columns: undefined,
-      close: () => closeSync(handle),
-    }
+    return fileOutput(path)
   } catch (thrown) {
     throw new StartError(`--log-file ${path}: ${messageOf(thrown)}`)
   }

@@ -7,6 +7,7 @@ import type { Listening, ModeListening } from "../app.ts"
 import { baseUrlOf } from "../core-options.ts"
 import { hostAndPort } from "../proxy/authority.ts"
 import type { Command, CommandLine } from "./command.ts"
+import { catchTheRest } from "./last-resort.ts"
 import { PROXY_FLAGS } from "./proxy-flags.ts"
 import { GRACE_MS, openaiBaseUrl, type Prepared, prepare, warnAtStart, writeSummary } from "./proxy-run.ts"
 import type { World } from "./world.ts"
@@ -19,6 +20,7 @@ export const startCommand: Command = {
     ...PROXY_FLAGS,
     options: { type: "switch", help: "Print all options, those of the loaded addons too, and end." },
   },
+  toleratesLoss: true,
   run: start,
   more: async (line, world) => {
     const { addonHelp } = await import("./options-help.ts")
@@ -35,12 +37,13 @@ async function start(line: CommandLine, world: World): Promise<number> {
   const prepared = await prepare(line, world, { out: world.out, err: world.err })
   const { app, terminal } = prepared
   const signals = new SignalWaiter(world)
+  const letGo = catchTheRest(prepared.log)
   try {
     const listening = await app.start()
     const isQuiet = line.has("quiet")
     warnAtStart(prepared, world, app.listeners, isQuiet)
     if (!isQuiet) world.err.write(announcement(listening, prepared, line))
-    await signals.first
+    await Promise.race([signals.first, app.broken])
     signals.endAtNext()
     if (app.clients > 0 && !isQuiet) prepared.log.info("ending: open streams get 10 s; once more to end them now")
     await app.stop(GRACE_MS)
@@ -50,6 +53,7 @@ async function start(line: CommandLine, world: World): Promise<number> {
     await app.stop()
     throw thrown
   } finally {
+    letGo()
     signals.stop()
   }
 }

@@ -19,10 +19,10 @@ import {
 } from "./flow-text.ts"
 import { countedUsage, knownUsage, NO_TOKENS, type ShownUsage } from "./flow-usage.ts"
 import { LiveText } from "./live-text.ts"
+import type { Output } from "./output.ts"
 import type { Paint } from "./paint.ts"
 import { Summary } from "./summary.ts"
 import { Turns } from "./turns.ts"
-import type { Output } from "./world.ts"
 
 export interface TerminalOptions {
   readonly out: Output

@@ -4,14 +4,7 @@
  */
 import { homedir } from "node:os"
 import { type Clock, systemClock } from "../clock.ts"
-import { systemCodeOf } from "../errors.ts"
-
-export interface Output {
-  write(text: string): void
-  readonly isTerminal: boolean
-  /** Characters in a line of the terminal; undefined where there is none. */
-  readonly columns: number | undefined
-}
+import { type Output, outputOf } from "./output.ts"
 
 export interface World {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -48,27 +41,5 @@ export function processWorld(): World {
       }
     },
     exit: (status) => process.exit(status),
-  }
-}
-
-/**
- * A stream as an output. When its reader has gone (`llmproxy | head`), what is written is dropped: the reader of the
- * lines ends, the traffic does not.
- */
-export function outputOf(stream: NodeJS.WriteStream | NodeJS.WritableStream): Output {
-  let isOpen = true
-  stream.on("error", (error) => {
-    if (systemCodeOf(error) !== "EPIPE") throw error
-    isOpen = false
-  })
-  const terminal = "isTTY" in stream && stream.isTTY === true ? stream : undefined
-  return {
-    write: (text) => {
-      if (isOpen) stream.write(text)
-    },
-    isTerminal: terminal !== undefined,
-    get columns() {
-      return terminal?.columns
-    },
   }
 }

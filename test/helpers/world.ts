@@ -1,5 +1,6 @@
 /** A process for tests of commands: nothing of this machine, what is printed is kept, signals are sent by hand. */
-import type { Output, World } from "../../lib/cli/world.ts"
+import type { Output } from "../../lib/cli/output.ts"
+import type { World } from "../../lib/cli/world.ts"
 import type { Clock } from "../../lib/clock.ts"
 import { systemClock } from "../../lib/clock.ts"
 
@@ -68,6 +69,13 @@ export class KeptOutput implements Output {
     this.text += text
     for (const waiter of this.#waiters.filter(({ part }) => this.#has(part))) waiter.found()
     this.#waiters = this.#waiters.filter(({ part }) => !this.#has(part))
+  }
+
+  /** Why something of what was written is missing: set by hand. */
+  lost: string | undefined
+
+  settled(): Promise<string | undefined> {
+    return Promise.resolve(this.lost)
   }
 
   /** Resolves when the text holds `part`. */

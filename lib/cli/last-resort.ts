@@ -1,0 +1,20 @@
+/**
+ * What nobody has caught: a rejected promise that an addon does not await, an exception in one of its timers. Node would
+ * end the process, and with it everybody's traffic; here it is an error in the log, with its stack, and the traffic goes
+ * on. Our own code is not written to lean on this.
+ */
+import type { Logger } from "../log.ts"
+
+/** Listens until the returned function is called. */
+export function catchTheRest(log: Pick<Logger, "error">): () => void {
+  const onRejection = (reason: unknown) => log.error(`nobody awaits this promise, and it failed: ${stackOf(reason)}`)
+  const onException = (error: unknown) => log.error(`nobody catches this exception: ${stackOf(error)}`)
+  process.on("unhandledRejection", onRejection).on("uncaughtException", onException)
+  return () => {
+    process.off("unhandledRejection", onRejection).off("uncaughtException", onException)
+  }
+}
+
+function stackOf(thrown: unknown): string {
+  return thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+}

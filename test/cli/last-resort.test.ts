@@ -1,0 +1,31 @@
+/** What nobody catches is an error in the log, and not the end of the proxy. */
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { test } from "tap"
+import { ScriptedOrigin } from "../../lib/testing/origin.ts"
+import { jsonReply } from "../helpers/chat-replies.ts"
+import { startCommand } from "../helpers/command-process.ts"
+
+test("an addon's forgotten promise and its throwing timer are logged, and the traffic goes on", async (t) => {
+  const origin = await ScriptedOrigin.start(jsonReply("Hello"))
+  t.teardown(() => origin.close())
+  const folder = t.testdir()
+  await writeFile(
+    join(folder, "loose.js"),
+    `export default { name: "loose", request(flow) {
+      Promise.reject(new TypeError("forgotten"))
+      setTimeout(() => { throw new RangeError("in a timer") })
+      setTimeout(() => { throw "no error at all" })
+    } }`,
+  )
+  const args = ["-p", "0", "-s", "loose.js", "--base-upstream", `http://127.0.0.1:${origin.port}`]
+  const command = startCommand(t, args, { folder })
+  const [, url = ""] = await command.printed(/listening on (\S+)/)
+  for (let round = 0; round < 2; round++) t.equal((await fetch(`${url}/v1/models`)).status, 200)
+  await command.printed(/error: nobody awaits this promise, and it failed: TypeError: forgotten .*loose\.js/)
+  await command.printed(/error: nobody catches this exception: RangeError: in a timer/)
+  await command.printed(/error: nobody catches this exception: no error at all/)
+  t.equal((await fetch(`${url}/v1/models`)).status, 200)
+  command.signal("SIGTERM")
+  t.equal((await command.outcome).status, 0)
+})
