@@ -4,9 +4,10 @@
  */
 import { randomBytes } from "node:crypto"
 import { constants } from "node:fs"
-import { chmod, copyFile, link, lstat, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises"
+import { chmod, copyFile, link, lstat, open, readFile, rename, rm, stat } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { messageOf, StartError, systemCodeOf } from "../lib/errors.ts"
+import { makeFolder } from "../lib/folders.ts"
 
 const PRIVATE_DIRECTORY = 0o700
 const PRIVATE_FILE = 0o600
@@ -19,8 +20,7 @@ const NO_HARD_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLI
 /** Makes the folder, 0700, with its parents. One that exists is left as it is; returns a warning if others may write in it. */
 export async function makePrivateDirectory(path: string): Promise<string | undefined> {
   try {
-    const made = await mkdir(path, { recursive: true, mode: PRIVATE_DIRECTORY })
-    if (made !== undefined) await chmod(path, PRIVATE_DIRECTORY)
+    makeFolder(path, PRIVATE_DIRECTORY)
     const { mode } = await stat(path)
     if (process.platform === "win32" || (mode & OTHERS_WRITE_BITS) === 0) return undefined
   } catch (error) {

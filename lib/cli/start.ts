@@ -5,6 +5,7 @@
 import { shellQuote } from "../../certs/trust.ts"
 import type { Listening, ModeListening } from "../app.ts"
 import { baseUrlOf } from "../core-options.ts"
+import { messageOf } from "../errors.ts"
 import { hostAndPort } from "../proxy/authority.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { catchTheRest } from "./last-resort.ts"
@@ -39,7 +40,16 @@ async function start(line: CommandLine, world: World): Promise<number> {
   const signals = new SignalWaiter(world)
   const letGo = catchTheRest(prepared.log)
   try {
-    const listening = await app.start()
+    const starting = app.start()
+    const listening = await Promise.race([starting, signals.first])
+    if (listening === undefined) {
+      // A start may hang, as on a file that is a pipe: a signal ends it all the same, and what comes of it is closed.
+      starting.then(
+        () => app.stop(),
+        (thrown) => prepared.log.debug(messageOf(thrown)),
+      )
+      return 0
+    }
     const isQuiet = line.has("quiet")
     warnAtStart(prepared, world, app.listeners, isQuiet)
     if (!isQuiet) world.err.write(announcement(listening, prepared, line))

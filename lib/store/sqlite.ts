@@ -3,12 +3,13 @@
  * New enough means without the fault by which SQLite up to 3.51.2 could corrupt a file in WAL mode that several
  * connections write (https://sqlite.org/wal.html#walresetbug). Both are loaded with the first file that is opened.
  */
-import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs"
+import { chmodSync, closeSync, openSync } from "node:fs"
 import { rename } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname } from "node:path"
 import { Kysely, SqliteAdapter, SqliteDialect } from "kysely"
 import { messageOf, StartError } from "../errors.ts"
+import { makeFolder } from "../folders.ts"
 import type { Schema } from "./schema.ts"
 
 /** The oldest SQLite that is used. */
@@ -155,7 +156,7 @@ function checkVersion(connection: Connection): void {
 
 /** People's conversations: nobody else's to read. SQLite gives the log and its index the mode of the file. */
 function makePrivate(file: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(file), 0o700)
   closeSync(openSync(file, "a", 0o600))
   if (process.platform !== "win32") chmodSync(file, 0o600)
 }

@@ -6,6 +6,7 @@ import { main } from "../../lib/cli/main.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { jsonReply, sseReply } from "../helpers/chat-replies.ts"
+import { startCommand } from "../helpers/command-process.ts"
 import { FakeWorld, type FakeWorldOptions } from "../helpers/world.ts"
 
 interface Running {
@@ -180,4 +181,20 @@ test("a port in use is one line, and status 1", async (t) => {
   const world = new FakeWorld({ home, cwd: home })
   t.equal(await main(["-p", String(port)], world), 1)
   t.match(world.err.text, /^llmproxy: listen on 127\.0\.0\.1:\d+: the port is in use; [^\n]+\n$/)
+})
+
+test("a signal ends a start that hangs", async (t) => {
+  const folder = t.testdir({ "slow.mjs": "await new Promise(() => {})\nexport default {}" })
+  const command = startCommand(t, ["-p", "0", "-s", "slow.mjs"], { folder })
+  await command.printed(/slow\.mjs/)
+  command.signal("SIGTERM")
+  t.equal((await command.outcome).status, 0)
+})
+
+const PROC = process.platform === "linux" ? {} : { skip: "only Linux has /proc" }
+
+test("a confdir that cannot be made ends the start in one line", PROC, async (t) => {
+  const world = new FakeWorld({ home: t.testdir() })
+  t.equal(await main(["-p", "0", "--confdir", "/proc/x"], world), 1)
+  t.match(world.err.text, /^llmproxy: make the folder \/proc\/x: ENOENT.*; name another with --confdir\n$/)
 })
