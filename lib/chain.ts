@@ -24,12 +24,19 @@ export interface LoadedAddon {
   readonly file: string | undefined
 }
 
+/** A scope as one addon sees it. */
+export interface ScopeView {
+  /** The time budget of the addon's hook that runs now, for `pause()` and `resume()`; `llmDelta` has none. */
+  budget: HookBudget | undefined
+}
+
 /** On whose behalf hooks run. */
 export interface HookScope {
-  /** The addon whose hook runs now, set by the chain. */
-  addon: LoadedAddon | undefined
-  /** The time budget of that hook, for `pause()` and `resume()`; undefined in `llmDelta`, which has none. */
-  budget: HookBudget | undefined
+  /**
+   * What `addon`'s hooks get where the scope itself is their argument: one object for each addon, as only that tells
+   * later whose call it was. Undefined: nothing depends on it.
+   */
+  viewFor(addon: LoadedAddon): ScopeView | undefined
   /** Whether the addons that follow are skipped: the flow was answered or killed. Asked after each hook in STOPPABLE. */
   stopped(): boolean
   /** A hook threw, rejected or ran out of time. Returns to go on with the next addon, throws to end the run. */
@@ -158,20 +165,18 @@ export class HookChain {
   }
 
   #call(listener: Listener, scope: HookScope, args: readonly unknown[]): Promise<void> | undefined {
-    const { addon: addonBefore, budget: budgetBefore } = scope
+    const view = scope.viewFor(listener.addon)
+    const before = view?.budget
     const budget = new HookBudget(this.#options.clock, this.#options.budgetMs)
     const leave = () => {
       budget.end()
       // Another hook of the same flow may have begun meanwhile (`error`, when the client leaves): it is not disturbed.
-      if (scope.budget !== budget) return
-      scope.addon = budgetBefore?.over ? undefined : addonBefore
-      scope.budget = budgetBefore?.over ? undefined : budgetBefore
+      if (view?.budget === budget) view.budget = before?.over ? undefined : before
     }
-    scope.addon = listener.addon
-    scope.budget = budget
+    if (view !== undefined) view.budget = budget
     let result: unknown
     try {
-      result = Reflect.apply(listener.call, undefined, args)
+      result = Reflect.apply(listener.call, undefined, seen(args, scope, view))
     } catch (error) {
       leave()
       scope.failed(listener.addon, listener.hook, error)
@@ -218,16 +223,15 @@ export class HookChain {
 
   /** `llmDelta`: nobody waits for what a listener returns, because the bytes are on their way already. */
   #observe(listeners: readonly Listener[], scope: HookScope, args: readonly unknown[]): void {
-    const { addon: addonBefore, budget: budgetBefore } = scope
-    scope.budget = undefined
-    try {
-      for (const listener of listeners) {
-        scope.addon = listener.addon
-        this.#observeOne(listener, scope, args)
+    for (const listener of listeners) {
+      const view = scope.viewFor(listener.addon)
+      const before = view?.budget
+      if (view !== undefined) view.budget = undefined
+      try {
+        this.#observeOne(listener, scope, seen(args, scope, view))
+      } finally {
+        if (view !== undefined) view.budget = before
       }
-    } finally {
-      scope.addon = addonBefore
-      scope.budget = budgetBefore
     }
   }
 
@@ -252,14 +256,10 @@ export class HookChain {
   }
 }
 
-/**
- * A scope for hooks outside of flows: a failure is one line in the log, and throws when the addon says `block`.
- * Make one for each event, as it holds what runs.
- */
+/** A scope for hooks outside of flows: a failure is one line in the log, and throws when the addon says `block`. */
 export function plainScope(log: Logger): HookScope {
   return {
-    addon: undefined,
-    budget: undefined,
+    viewFor: () => undefined,
     stopped: () => false,
     failed(addon, hook, error) {
       const line = describeFailure(addon, hook, error)
@@ -293,6 +293,14 @@ function listenersOf(hook: HookName, addons: readonly LoadedAddon[]): readonly L
     if (call !== undefined) listeners.push({ addon, hook, call })
   }
   return listeners.length > 0 ? listeners : undefined
+}
+
+/** A hook's arguments for one addon. */
+function seen(args: readonly unknown[], scope: HookScope, view: ScopeView | undefined): readonly unknown[] {
+  if (view === undefined || args[0] !== scope) return args
+  const own = args.slice()
+  own[0] = view
+  return own
 }
 
 function stops(hook: HookName, scope: HookScope): boolean {

@@ -1,6 +1,7 @@
 /**
- * The time that one running hook may take. It counts only while the hook itself works: flow.send() and flow.pause()
- * stop it, because there the hook waits for an upstream or a person. chain.ts starts and ends it.
+ * The time that one running hook may take. It counts only while the hook itself works: whatever of ours it awaits (a
+ * body, an answer, flow.send(), flow.pause()) stops it, because there the hook waits for a client, an upstream or a
+ * person. chain.ts starts and ends it.
  */
 import type { Clock, Timer } from "./clock.ts"
 

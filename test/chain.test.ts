@@ -1,7 +1,15 @@
 /** The chain alone: addons are literals, the scope is a list of what it was told, the clock is turned by hand. */
 import { test } from "tap"
-import { describeFailure, HookChain, type HookScope, type LoadedAddon, plainScope } from "../lib/chain.ts"
+import {
+  describeFailure,
+  HookChain,
+  type HookScope,
+  type LoadedAddon,
+  plainScope,
+  type ScopeView,
+} from "../lib/chain.ts"
 import { FlowError } from "../lib/errors.ts"
+import { HookBudget } from "../lib/hook-budget.ts"
 import { HOOK_NAMES, type Hooks } from "../lib/hooks.ts"
 import { makeLogger } from "../lib/log.ts"
 import { ManualClock } from "../lib/testing/manual-clock.ts"
@@ -16,12 +24,18 @@ interface TestScope extends HookScope {
   isStopped: boolean
   failures: string[]
   throws: Error | undefined
+  /** By the addon's name. */
+  views: Map<string, ScopeView>
 }
 
 function scopeOf(): TestScope {
   return {
-    addon: undefined,
-    budget: undefined,
+    views: new Map(),
+    viewFor({ name }) {
+      const view = this.views.get(name) ?? { budget: undefined }
+      this.views.set(name, view)
+      return view
+    },
     isStopped: false,
     failures: [],
     throws: undefined,
@@ -106,21 +120,23 @@ test("an asynchronous hook is waited for before the next addon", async (t) => {
   t.equal(clock.pending, 0, "no timer is left")
 })
 
-test("the scope knows which addon runs, and forgets it afterwards", async (t) => {
+test("each addon gets a view of its own where the scope is the argument, with the budget of its own hook", async (t) => {
   const scope = scopeOf()
-  const names: (string | undefined)[] = []
-  const look = () => void names.push(scope.addon?.name)
-  const a = addon("a", {
-    async load() {
-      look()
-      await ticks()
-      look()
-    },
-  })
-  await chainOf([a, addon("b", { load: look })]).run("load", scope)
-  t.same(names, ["a", "a", "b"])
-  t.equal(scope.addon, undefined)
-  t.equal(scope.budget, undefined)
+  const seen: string[] = []
+  const look = (view: unknown) => {
+    const [name] = [...scope.views].find(([, own]) => own === view) ?? []
+    const running = [...scope.views].filter(([, { budget }]) => budget !== undefined).map(([other]) => other)
+    seen.push(`${name}: ${running}`)
+  }
+  const own = async (view: unknown) => {
+    look(view)
+    await ticks()
+    look(view)
+  }
+  const chain = chainOf([addon("a", { request: own }), addon("b", { request: look })])
+  await Reflect.apply(chain.run, chain, ["request", scope, scope])
+  t.same(seen, ["a: a", "a: a", "b: b"])
+  for (const { budget } of scope.views.values()) t.equal(budget, undefined)
 })
 
 test("a hook that begins while another waits leaves the scope clean, whichever ends first", async (t) => {
@@ -136,8 +152,7 @@ test("a hook that begins while another waits leaves the scope clean, whichever e
       await ticks()
     }
     await Promise.all(runs)
-    t.equal(scope.addon, undefined, order)
-    t.equal(scope.budget, undefined, order)
+    t.equal(scope.views.get("a")?.budget, undefined, order)
   }
 })
 
@@ -180,7 +195,6 @@ test("a failure goes to the scope, and the next addon runs", async (t) => {
   await chain.run("load", scope)
   t.same(scope.failures, ["a load Error: sync", "b load Error: async"])
   t.ok(ran)
-  t.equal(scope.addon, undefined)
 })
 
 test("what the scope throws ends the run", async (t) => {
@@ -261,7 +275,7 @@ test("the budget stands still while the hook waits in send or pause", async (t) 
     [
       addon("a", {
         load() {
-          scope.budget?.pause() // before the chain knows that the hook is asynchronous
+          scope.views.get("a")?.budget?.pause() // before the chain knows that the hook is asynchronous
           return work.promise
         },
       }),
@@ -271,7 +285,7 @@ test("the budget stands still while the hook waits in send or pause", async (t) 
   )
   const run = chain.run("load", scope)
   clock.advance(1_000)
-  const budget = scope.budget
+  const budget = scope.views.get("a")?.budget
   budget?.pause()
   budget?.resume()
   clock.advance(1_000)
@@ -302,7 +316,7 @@ test("llmDelta is not waited for, has no budget, and its rejection goes to the s
       addon("a", { llmDelta: () => Promise.reject(new Error("late")) }),
       addon("b", {
         llmDelta() {
-          seen.push(`${scope.addon?.name} ${scope.budget}`)
+          seen.push(`b ${scope.views.get("b")?.budget}`)
           throw new Error("now")
         },
       }),
@@ -311,15 +325,17 @@ test("llmDelta is not waited for, has no budget, and its rejection goes to the s
   )
   const runDelta = () => Reflect.apply(chain.run, chain, ["llmDelta", scope])
   t.equal(runDelta(), undefined)
-  t.equal(scope.addon, undefined)
   await ticks()
   t.same(seen, ["b undefined"])
   t.same(scope.failures, ["b llmDelta Error: now", "a llmDelta Error: late"])
   t.equal(clock.made, 0)
 
   scope.throws = new Error("blocked")
+  const view = scope.viewFor(addon("b", {}))
+  const budget = new HookBudget(clock, 10)
+  if (view !== undefined) view.budget = budget
   t.throws(runDelta, { message: "blocked" })
-  t.equal(scope.addon, undefined, "restored although the scope threw")
+  t.equal(view?.budget, budget, "restored although the scope threw")
   await ticks()
   t.match(lines.join("\n"), /addon "a": llmDelta failed when nobody waited for it: blocked/)
 })

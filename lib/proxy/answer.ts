@@ -5,6 +5,7 @@
 import { FlowError, messageOf } from "../errors.ts"
 import type { Answer, AnswerFailure, DeltaTransform, Flow } from "../flow.ts"
 import { Headers } from "../headers.ts"
+import type { AddonFlow } from "./addon-flow.ts"
 import { isStream } from "./answer-observer.ts"
 import { AnswerTransform } from "./answer-transform.ts"
 import { ContentDecoder } from "./content-coding.ts"
@@ -28,6 +29,12 @@ import type { StreamResponseHead } from "./streams.ts"
 /** Bytes of an error body that are read for its meaning. */
 const ERROR_BYTES_MAX = 65_536
 
+export interface AnswerOptions {
+  readonly transform?: DeltaTransform | undefined
+  /** The flow that it was sent from, in its sender's hands. */
+  readonly sender?: AddonFlow | undefined
+}
+
 export class AnswerState implements Answer {
   readonly child: FlowState
   readonly dialect: Dialect | undefined
@@ -49,16 +56,14 @@ export class AnswerState implements Answer {
   #concluded = false
   #ended = false
   #transform: AnswerTransform | undefined
+  #sender: AddonFlow | undefined
 
-  constructor(
-    child: FlowState,
-    inner: InnerClient,
-    dialect: Dialect | undefined,
-    transform: DeltaTransform | undefined,
-  ) {
+  constructor(child: FlowState, inner: InnerClient, dialect: Dialect | undefined, options: AnswerOptions = {}) {
+    const { transform, sender } = options
     this.child = child
     this.dialect = dialect
     this.#inner = inner
+    this.#sender = sender
     if (transform !== undefined) this.#transform = new AnswerTransform(transform)
   }
 
@@ -68,7 +73,7 @@ export class AnswerState implements Answer {
   }
 
   get flow(): Flow {
-    return this.child
+    return this.#sender === undefined ? this.child : this.child.viewFor(this.#sender.addon)
   }
 
   get status(): number {
@@ -111,12 +116,13 @@ export class AnswerState implements Answer {
 
   /** A stream's deltas as they come; those of a JSON answer all at once. */
   async *deltas(): AsyncGenerator<Delta, void> {
-    await this.settle()
+    await this.#wait(this.settle())
     const { failure } = this
     if (failure !== undefined && failure.kind !== "empty" && (!this.streaming || this.status >= 400))
       throw this.#failed(failure)
     if (this.whole !== undefined) yield* deltasOf(this.whole)
-    for (let event = await this.nextEvent(); event !== undefined; event = await this.nextEvent()) {
+    const next = () => this.#wait(this.nextEvent())
+    for (let event = await next(); event !== undefined; event = await next()) {
       if (event.error !== undefined) throw asFlowError(event.error)
       yield* event.deltas
     }
@@ -124,12 +130,16 @@ export class AnswerState implements Answer {
 
   /** Reads on to the end. What was read stays there: the answer can still be handed to a client. */
   async completion(): Promise<Completion> {
-    await this.until("end")
+    await this.#wait(this.until("end"))
     if (this.failure !== undefined) throw this.#failed(this.failure)
     return this.whole ?? this.assembler.finish(false)
   }
 
-  async text(): Promise<string> {
+  text(): Promise<string> {
+    return this.#wait(this.#text())
+  }
+
+  async #text(): Promise<string> {
     const limit = this.child.core.settings.bodyLimit
     if (!this.streaming) return (await this.#readAll(limit)).toString("utf8")
     const pieces: Buffer[] = []
@@ -287,6 +297,11 @@ export class AnswerState implements Answer {
       if (size > limit) throw tooLarge(limit)
     }
     return Buffer.concat(pieces)
+  }
+
+  /** The sender's time stands still while it waits for the upstream. */
+  #wait<T>(promise: Promise<T>): Promise<T> {
+    return this.#sender === undefined ? promise : this.#sender.wait(promise)
   }
 
   #failed({ kind, message, error }: AnswerFailure): FlowError {

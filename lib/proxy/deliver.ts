@@ -2,7 +2,6 @@
  * The response's half of a flow: `responseHeaders`, then the body, streamed, transformed or held, then the last hooks.
  * Also how a flow breaks off: what the client is told, and that exactly one of `response` and `error` fires.
  */
-import type { LoadedAddon } from "../chain.ts"
 import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
@@ -71,10 +70,6 @@ class Collector {
   constructor(flow: FlowState, incoming: Incoming) {
     this.#flow = flow
     this.#incoming = incoming
-  }
-
-  addon(): LoadedAddon | undefined {
-    return this.#flow.addon
   }
 
   async collect(): Promise<Buffer> {
@@ -229,10 +224,7 @@ function bufferBody(bytes: Buffer): Incoming["body"] {
 
 /** `flow.response` is what the client gets: another one, once an addon has put another answer in the held one's place. */
 function replacedResponse(flow: FlowState, head: StreamResponseHead): FlowResponseState {
-  const response = new FlowResponseState(head, flow.memory, {
-    collect: () => Promise.reject(UNUSED),
-    addon: () => undefined,
-  })
+  const response = new FlowResponseState(head, flow.memory, { collect: () => Promise.reject(UNUSED) })
   response.keepBytes = flow.response?.keepBytes ?? 0
   response.open = false
   return response

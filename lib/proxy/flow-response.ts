@@ -15,8 +15,6 @@ import type { StreamResponseHead } from "./streams.ts"
 export interface ResponseActions {
   /** Reads the whole decoded body. */
   collect(): Promise<Buffer>
-  /** The addon whose hook runs now. */
-  addon(): LoadedAddon | undefined
 }
 
 export class FlowResponseState implements FlowResponse {
@@ -136,10 +134,9 @@ export class FlowResponseState implements FlowResponse {
     this.deltaTransforms.push(fn)
   }
 
-  hold(): void {
+  hold(holder?: LoadedAddon): void {
     this.#check("hold")
     this.holding = true
-    const holder = this.#actions.addon()
     if (holder !== undefined) this.holders.add(holder)
   }
 

@@ -2,7 +2,7 @@
  * A flow from the inside: what addons see (Flow) and what the exchange and the hook chain need beside it. What an
  * addon asks for is noted here; exchange.ts and deliver.ts act on it.
  */
-import type { HookBudget, HookChain, HookScope, LoadedAddon } from "../chain.ts"
+import type { HookChain, HookScope, LoadedAddon } from "../chain.ts"
 import { describeFailure } from "../chain.ts"
 import type { Clock } from "../clock.ts"
 import { FlowError, messageOf } from "../errors.ts"
@@ -25,6 +25,7 @@ import { Headers, type HeadersInit } from "../headers.ts"
 import type { HookName } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import { uuidv7 } from "../uuid.ts"
+import { AddonFlow } from "./addon-flow.ts"
 import { AnswerState } from "./answer.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
 import { checkRoute } from "./ask.ts"
@@ -50,7 +51,7 @@ export interface ExchangeCore {
   /** Who the client is; see ClientInfo.id. */
   identify(client: ClientStream): string
   /** Sends a child flow. Given here so that this file and answer.ts need not know the exchange. */
-  send(parent: FlowState, request: SendRequest, options: SendOptions): Promise<Answer>
+  send(parent: FlowState, request: SendRequest, options: SendOptions, sender: AddonFlow | undefined): Promise<Answer>
 }
 
 /** What `respond` was called with. */
@@ -93,7 +94,7 @@ export class FlowState implements Flow, HookScope {
   answerUsage: Usage | undefined
   websocket: WebSocketState | undefined
   /** See Flow.turn. */
-  turn: Flow["turn"]
+  turn: { readonly number: number; readonly socket: FlowState } | undefined
   /** How this flow's upstream is asked, where not by a request of its own: a turn's is a message. */
   asking: ((flow: FlowState) => Promise<Incoming>) | undefined
   /** What was spent beside that: see `addUsage`. */
@@ -106,14 +107,13 @@ export class FlowState implements Flow, HookScope {
   observer: AnswerObserver | undefined
   /** `held`: the answer is complete and kept back, so `respond` may still put another in its place. */
   phase: "request" | "upstream" | "held" | "response" | "ended" = "request"
-  // The hook that runs now; the chain's to set.
-  addon: LoadedAddon | undefined
-  budget: HookBudget | undefined
   #id: string | undefined
   #startMonotonic: number
   #abort: AbortController | undefined
   #onFail = new Set<(reason: FlowError) => void>()
   #pauses: (() => void)[] = []
+  /** One for each addon that has a hook of this flow: chains are short. */
+  readonly #views: AddonFlow[] = []
 
   constructor(core: ExchangeCore, client: ClientStream, chain: HookChain, parent: FlowState | undefined) {
     this.core = core
@@ -175,15 +175,10 @@ export class FlowState implements Flow, HookScope {
     return this.dialect ?? dialectFor(method, path) ?? dialectFor(this.request.method, this.request.path)
   }
 
-  async send(request: SendRequest, options: SendOptions): Promise<Answer> {
+  /** `sender`: in whose hands the flow was; undefined: nobody's. */
+  async send(request: SendRequest, options: SendOptions, sender?: AddonFlow): Promise<Answer> {
     if (this.phase === "ended") throw ENDED
-    const budget = this.budget
-    budget?.pause()
-    try {
-      return await this.core.send(this, request, options)
-    } finally {
-      budget?.resume()
-    }
+    return this.core.send(this, request, options, sender)
   }
 
   addUsage(usage: Usage): void {
@@ -205,14 +200,8 @@ export class FlowState implements Flow, HookScope {
     return this.waitFor(new Promise<void>((resolve) => this.#pauses.push(resolve)))
   }
 
-  async waitFor<T>(promise: PromiseLike<T>): Promise<T> {
-    const { budget } = this
-    budget?.pause()
-    try {
-      return await this.orFail(promise)
-    } finally {
-      budget?.resume()
-    }
+  waitFor<T>(promise: PromiseLike<T>): Promise<T> {
+    return this.orFail(promise)
   }
 
   /** What `promise` becomes, or the flow's error as soon as it has one. */
@@ -288,6 +277,13 @@ export class FlowState implements Flow, HookScope {
   }
 
   // HookScope
+
+  viewFor(addon: LoadedAddon): AddonFlow {
+    for (const view of this.#views) if (view.addon === addon) return view
+    const view = new AddonFlow(this, addon)
+    this.#views.push(view)
+    return view
+  }
 
   stopped(): boolean {
     return this.replied !== undefined || this.error !== undefined

@@ -6,6 +6,7 @@ import type { Timer } from "../clock.ts"
 import { FlowError } from "../errors.ts"
 import type { Answer, SendOptions, SendRequest } from "../flow.ts"
 import { Headers } from "../headers.ts"
+import type { AddonFlow } from "./addon-flow.ts"
 import { AnswerState } from "./answer.ts"
 import { checkRoute } from "./ask.ts"
 import { defaultPort, formatAuthority, normalHost } from "./authority.ts"
@@ -21,13 +22,14 @@ export async function sendChild(
   parent: FlowState,
   request: SendRequest,
   options: SendOptions,
+  sender: AddonFlow | undefined,
 ): Promise<Answer> {
   parent.check()
   checkRoute(options)
   const body = Buffer.from(request.json === undefined ? (request.text ?? "") : JSON.stringify(request.json))
   const head = headOf(request, options.url)
   const inner = new InnerClient(parent.delivery.client.connection, head, body)
-  const chain = parent.addon === undefined ? parent.chain : parent.chain.without(parent.addon)
+  const chain = sender === undefined ? parent.chain : parent.chain.without(sender.addon)
   const child = new FlowState(core, inner, chain, parent)
   child.dialect = options.dialect === undefined ? dialectFor(head.method, head.path) : dialectNamed(options.dialect)
   const { via, connectTo, ca } = options
@@ -40,7 +42,7 @@ export async function sendChild(
   const independent = parent.onFail((reason) => {
     if (!inner.over) child.fail(reason)
   })
-  const answer = new AnswerState(child, inner, child.dialect, options.transform)
+  const answer = new AnswerState(child, inner, child.dialect, { transform: options.transform, sender })
   const deadline = deadlineOf(child, options)
   void exchange(child).then(independent)
   await answer.until(options.until ?? "delta")

@@ -79,7 +79,7 @@ export class ProxyServer {
       log,
       memory: new MemoryBudget(settings.memoryLimit),
       identify: (client) => this.#identify(client),
-      send: (parent, request, sendOptions) => sendChild(core, parent, request, sendOptions),
+      send: (parent, request, sendOptions, sender) => sendChild(core, parent, request, sendOptions, sender),
     }
     this.core = core
   }
