@@ -47,7 +47,11 @@ export interface FlowRequest {
   readonly bytes: Buffer
   /** The body as JSON. Throws unless it was collected, and where it is no JSON. */
   json(): JsonValue
-  /** Reads the whole body (at most `bodyLimit`) so that `text`, `bytes` and `json()` work. In `requestHeaders` or `request`. */
+  /**
+   * Reads the whole body (at most `bodyLimit`) so that `text`, `bytes` and `json()` work. In `requestHeaders` or `request`.
+   * The hook's time budget stands still meanwhile. Rejects when the body is too large or breaks off; what was read
+   * leaves all the same, the rest behind it.
+   */
   collect(): Promise<void>
 }
 
@@ -75,7 +79,7 @@ export interface FlowResponse {
   json(): JsonValue
   /** In `responseHeaders`: keep a decoded copy of at most `maxBytes` while the body streams on. */
   keep(maxBytes: number): void
-  /** In `responseHeaders`: read the whole body first; `text` may then be set, still in that hook. */
+  /** In `responseHeaders`: read the whole body first; `text` may then be set, still in that hook. Waits as the request's does. */
   collect(): Promise<void>
   /** In `responseHeaders`: changes chunks as they pass. A generator function is told by its being one. */
   transform(fn: ChunkTransform): void
@@ -164,7 +168,10 @@ export interface AnswerFailure {
   readonly error: LlmError | undefined
 }
 
-/** What `flow.send` resolves to. Hand it to `flow.respond`, or read it; an answer that is neither is aborted with its parent. */
+/**
+ * What `flow.send` resolves to. Hand it to `flow.respond`, or read it; an answer that is neither is aborted with its parent.
+ * While a hook waits for it, here or in `flow.send`, its time budget stands still.
+ */
 export interface Answer {
   readonly flow: Flow
   /** 0 when no head came. */

@@ -72,7 +72,9 @@ export class BodyQueue implements Body {
     return piece
   }
 
+  /** Throws while an earlier `read` waits: of two readers each would get a part, and neither would know. */
   read(): Promise<Buffer | undefined> {
+    if (this.#waiter !== undefined) throw new Error("a body has one reader, and another one is reading it")
     const piece = this.take()
     if (piece !== undefined && piece !== "end") return Promise.resolve(piece)
     if (this.#error !== undefined) return Promise.reject(this.#error)

@@ -5,19 +5,19 @@
 import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
-import { Pieces } from "../pieces.ts"
 import { wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
+import { BodyCollector } from "./body-collector.ts"
 import { BufferBody, nextPiece } from "./body-queue.ts"
 import { conclude, judge, keepRejected, rejected } from "./conclude.ts"
 import { decodeContent } from "./content-coding.ts"
-import { dropBodyFields, PrefixedBody } from "./flow-request.ts"
+import { dropBodyFields } from "./flow-request.ts"
 import { FlowResponseState } from "./flow-response.ts"
 import type { FlowState, Replied } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 import { wholeIncoming } from "./incoming.ts"
 import { errorContent, isContent } from "./observe.ts"
-import type { StreamResponseHead } from "./streams.ts"
+import type { Body, StreamResponseHead } from "./streams.ts"
 import { asIdentity, transformed } from "./transform.ts"
 import { type Serve, upgrade } from "./upgrade.ts"
 
@@ -62,10 +62,9 @@ async function deliverBody(flow: FlowState, collector: Collector, replace: Repla
 
 /** `flow.response.collect()`: reads the body first; what it read is delivered afterwards. */
 class Collector {
-  #flow: FlowState
-  #incoming: Incoming
-  #pieces = new Pieces()
-  #raw: Buffer | undefined
+  readonly #flow: FlowState
+  readonly #incoming: Incoming
+  #body: BodyCollector | undefined
 
   constructor(flow: FlowState, incoming: Incoming) {
     this.#flow = flow
@@ -74,8 +73,8 @@ class Collector {
 
   async collect(): Promise<Buffer> {
     const flow = this.#flow
-    this.#raw ??= await readAll(flow, this.#incoming, this.#pieces)
-    return decodedWhole(flow, this.#raw, this.#incoming.head)
+    this.#body ??= collectorOf(flow, this.#incoming.body)
+    return decodedWhole(flow, await this.#body.collect(), this.#incoming.head)
   }
 
   /** What is to be delivered: as it came, what was collected, or what an addon set in its place. */
@@ -83,22 +82,16 @@ class Collector {
     const incoming = this.#incoming
     const { response } = this.#flow
     if (response === undefined) return incoming
-    if (response.untouched && this.#pieces.bytes === 0) return incoming
+    if (response.untouched && this.#body === undefined) return incoming
     const head = { status: response.status, reason: response.reason, headers: response.headers }
     if (response.replaced !== undefined) return wholeIncoming(head, response.replaced)
-    // A body that was not read to its end (it was too large, or cut) goes on where the reading stopped.
-    const body = this.#pieces.bytes === 0 ? incoming.body : new PrefixedBody(this.#pieces.list, incoming.body)
-    return { ...incoming, head, body }
+    return { ...incoming, head, body: this.#body?.rest() ?? incoming.body }
   }
 }
 
-/** The whole body; what was read stands in `pieces`, also when there was more than may be held. */
-async function readAll(flow: FlowState, incoming: Incoming, pieces = new Pieces()): Promise<Buffer> {
-  for (let piece = await incoming.body.read(); piece !== undefined; piece = await incoming.body.read()) {
-    pieces.push(piece)
-    if (pieces.bytes > flow.core.settings.bodyLimit || !flow.memory.take(piece.length)) throw tooLarge(flow)
-  }
-  return pieces.concat()
+function collectorOf(flow: FlowState, body: Body): BodyCollector {
+  const { core, memory } = flow
+  return new BodyCollector(body, { bytes: core.settings.bodyLimit, memory, tooLarge: () => tooLarge(flow) })
 }
 
 async function decodedWhole(flow: FlowState, bytes: Buffer, { headers }: StreamResponseHead): Promise<Buffer> {
@@ -186,7 +179,7 @@ async function hold(flow: FlowState, incoming: Incoming, replace: Replace): Prom
   flow.phase = "held"
   const observer = observerFor(flow, incoming.head)
   flow.observer = observer
-  const raw = await readAll(flow, { ...incoming, body: observedBody(incoming, observer) })
+  const raw = await collectorOf(flow, observedBody(incoming, observer)).collect()
   flow.check()
   const bytes = await decodedWhole(flow, raw, incoming.head)
   if (bytes !== raw) dropBodyFields(incoming.head.headers)
@@ -247,7 +240,7 @@ async function deliverAsEvents(
   incoming: Incoming,
   observer: AnswerObserver | undefined,
 ): Promise<void> {
-  const bytes = await readAll(flow, { ...incoming, body: observedBody(incoming, observer) })
+  const bytes = await collectorOf(flow, observedBody(incoming, observer)).collect()
   flow.phase = "response"
   if (observer !== undefined) await conclude(flow, observer, false)
   flow.check()

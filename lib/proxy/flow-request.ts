@@ -4,8 +4,8 @@
 import { FlowError } from "../errors.ts"
 import type { FlowRequest, JsonValue } from "../flow.ts"
 import { Headers } from "../headers.ts"
-import { Pieces } from "../pieces.ts"
 import { defaultPort, formatAuthority, normalHost } from "./authority.ts"
+import { BodyCollector } from "./body-collector.ts"
 import { BufferBody } from "./body-queue.ts"
 import { decodeContent } from "./content-coding.ts"
 import type { MemoryShare } from "./memory.ts"
@@ -41,9 +41,9 @@ export class FlowRequestState implements FlowRequest {
   #client: ClientStream
   #memory: MemoryShare
   #limit: number
+  #body: BodyCollector | undefined
   #collected: Buffer | undefined
   #decoded: Buffer | undefined
-  #prefix: Buffer[] | undefined
   #collecting: Promise<void> | undefined
 
   constructor(client: ClientStream, memory: MemoryShare, bodyLimit: number) {
@@ -128,8 +128,7 @@ export class FlowRequestState implements FlowRequest {
       const inChunks = !this.edited && this.#client.body.length === undefined
       return inChunks ? { length: undefined, read: () => whole.read() } : whole
     }
-    if (this.#prefix === undefined) return this.#client.body
-    return new PrefixedBody(this.#prefix, this.#client.body)
+    return this.#body?.rest() ?? this.#client.body
   }
 
   async #collect(): Promise<void> {
@@ -139,14 +138,9 @@ export class FlowRequestState implements FlowRequest {
       this.#client.inform({ status: 100, reason: "Continue", headers: new Headers() })
       this.headers.delete("expect")
     }
-    const pieces = new Pieces()
-    for (let piece = await this.#client.body.read(); piece !== undefined; piece = await this.#client.body.read()) {
-      pieces.push(piece)
-      if (pieces.bytes <= this.#limit && this.#memory.take(piece.length)) continue
-      this.#prefix = pieces.list
-      throw this.#tooLarge()
-    }
-    const whole = pieces.concat()
+    const limits = { bytes: this.#limit, memory: this.#memory, tooLarge: () => this.#tooLarge() }
+    this.#body = new BodyCollector(this.#client.body, limits)
+    const whole = await this.#body.collect()
     this.#collected = whole
     await this.#decode(whole)
   }
@@ -196,22 +190,4 @@ export class OriginalRequest {
 function urlOf(request: { scheme: "http" | "https"; host: string; port: number; path: string }): string {
   const { scheme, host, port, path } = request
   return `${scheme}://${formatAuthority(host, port, scheme)}${path === "*" ? "" : path}`
-}
-
-/** Pieces that were read already, then the rest. */
-export class PrefixedBody implements Body {
-  readonly length: number | undefined
-  #prefix: Buffer[]
-  #rest: Body
-
-  constructor(prefix: Buffer[], rest: Body) {
-    this.#prefix = prefix
-    this.#rest = rest
-    this.length = rest.length
-  }
-
-  read(): Promise<Buffer | undefined> {
-    const piece = this.#prefix.shift()
-    return piece === undefined ? this.#rest.read() : Promise.resolve(piece)
-  }
 }

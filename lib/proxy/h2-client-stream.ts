@@ -179,8 +179,9 @@ export class Http2ClientStream implements ClientStream {
 
   #read(): Promise<Buffer | undefined> {
     if (!this.#listening) this.#listen()
+    const piece = this.#queue.read()
     this.#reading++
-    return this.#queue.read().finally(() => this.#reading--)
+    return piece.finally(() => this.#reading--)
   }
 
   #listen(): void {

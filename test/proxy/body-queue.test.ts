@@ -79,6 +79,17 @@ test("a body that breaks off shows what came before, then its error, to whoever 
   t.equal(await ended.read(), undefined, "an end is an end")
 })
 
+test("a second reader throws, and the first one loses nothing", async (t) => {
+  const queue = new BodyQueue(undefined, () => {})
+  const first = queue.read()
+  t.throws(() => queue.read(), { message: /one reader/ })
+  queue.push(Buffer.from("a"))
+  t.equal(String(await first), "a")
+  const next = queue.read()
+  queue.finish()
+  t.equal(await next, undefined)
+})
+
 test("a body that is already there is read once", async (t) => {
   const body = new BufferBody(Buffer.from("abc"))
   t.equal(body.length, 3)
