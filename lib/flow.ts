@@ -10,7 +10,10 @@ import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from
 export type { Completion, Delta, DialectName, JsonObject, JsonValue, LlmError, LlmRequest, Usage }
 
 export interface ClientInfo {
-  /** The proxy user, else a keyed hash of the credential that the request carries, else the address. */
+  /**
+   * The proxy user, else a keyed hash of the credential that the request came with, else the address. What addons make
+   * of the request changes nothing of it. A flow that an addon has sent has its parent's.
+   */
   readonly id: string
   readonly address: string
   readonly port: number

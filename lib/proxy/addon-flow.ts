@@ -25,7 +25,7 @@ import type {
   Usage,
 } from "../flow.ts"
 import type { Headers } from "../headers.ts"
-import type { FlowRequestState } from "./flow-request.ts"
+import { type FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
 import type { FlowState } from "./flow-state.ts"
 
@@ -36,6 +36,7 @@ export class AddonFlow implements Flow, ScopeView {
   readonly #flow: FlowState
   #request: AddonRequest | undefined
   #response: AddonResponse | undefined
+  #original: OriginalRequest | undefined
 
   constructor(flow: FlowState, addon: LoadedAddon) {
     this.#flow = flow
@@ -70,7 +71,9 @@ export class AddonFlow implements Flow, ScopeView {
     return this.#response
   }
   get original(): Flow["original"] {
-    return this.#flow.original
+    // What is decided by the head as it came (who the client is, whose a credential is) no addon can change.
+    this.#original ??= new OriginalRequest(this.#flow.original)
+    return this.#original
   }
   get metadata(): Record<string, unknown> {
     return this.#flow.metadata

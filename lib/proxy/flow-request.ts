@@ -164,7 +164,7 @@ export class FlowRequestState implements FlowRequest {
   }
 }
 
-/** The request as it came: addons change the other one. */
+/** The request as it came: addons change the other one, and what they get of this is a copy. */
 export class OriginalRequest {
   readonly method: string
   readonly scheme: "http" | "https"
@@ -173,7 +173,7 @@ export class OriginalRequest {
   readonly path: string
   readonly headers: Headers
 
-  constructor({ method, scheme, host, port, path, headers }: FlowRequestState) {
+  constructor({ method, scheme, host, port, path, headers }: FlowRequestState | OriginalRequest) {
     this.method = method
     this.scheme = scheme
     this.host = host

@@ -29,6 +29,7 @@ import { AddonFlow } from "./addon-flow.ts"
 import { AnswerState } from "./answer.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
 import { checkRoute } from "./ask.ts"
+import type { ClientConnection } from "./client-connection.ts"
 import { ClientDelivery } from "./client-delivery.ts"
 import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
@@ -48,8 +49,8 @@ export interface ExchangeCore {
   readonly clock: Clock
   readonly log: Logger
   readonly memory: MemoryBudget
-  /** Who the client is; see ClientInfo.id. */
-  identify(client: ClientStream): string
+  /** Who the client is, told from the head as it came; see ClientInfo.id. */
+  identify(connection: ClientConnection, head: Headers): string
   /** Sends a child flow. Given here so that this file and answer.ts need not know the exchange. */
   send(parent: FlowState, request: SendRequest, options: SendOptions, sender: AddonFlow | undefined): Promise<Answer>
 }
@@ -68,7 +69,8 @@ type Marks = { -readonly [K in keyof FlowTimings]: FlowTimings[K] }
 export class FlowState implements Flow, HookScope {
   readonly core: ExchangeCore
   readonly chain: HookChain
-  readonly client: ClientInfo
+  /** A turn's is its connection's. */
+  client: ClientInfo
   readonly delivery: ClientDelivery
   readonly parent: FlowState | undefined
   readonly request: FlowRequestState
@@ -123,7 +125,7 @@ export class FlowState implements Flow, HookScope {
     this.memory = new MemoryShare(core.memory)
     this.request = new FlowRequestState(client, this.memory, core.settings.bodyLimit)
     this.original = new OriginalRequest(this.request)
-    this.client = new ClientView(core, client)
+    this.client = parent?.client ?? new ClientView(core, client.connection, this.original.headers)
     this.delivery = new ClientDelivery(client, core.clock, core.settings.keepAliveMs)
     this.#startMonotonic = core.clock.monotonic()
     this.timings = {
@@ -324,27 +326,30 @@ class RouteFields {
 
 /** The client, told lazily: most flows are never asked who it was. */
 class ClientView implements ClientInfo {
-  #core: ExchangeCore
-  #stream: ClientStream
+  readonly #core: ExchangeCore
+  readonly #connection: ClientConnection
+  /** As it came: addons change the request's own, and drop credentials there. */
+  readonly #head: Headers
   #id: string | undefined
 
-  constructor(core: ExchangeCore, stream: ClientStream) {
+  constructor(core: ExchangeCore, connection: ClientConnection, head: Headers) {
     this.#core = core
-    this.#stream = stream
+    this.#connection = connection
+    this.#head = head
   }
 
   get id(): string {
-    this.#id ??= this.#core.identify(this.#stream)
+    this.#id ??= this.#core.identify(this.#connection, this.#head)
     return this.#id
   }
   get address(): string {
-    return this.#stream.connection.address
+    return this.#connection.address
   }
   get port(): number {
-    return this.#stream.connection.port
+    return this.#connection.port
   }
   get tls(): ClientInfo["tls"] {
-    return this.#stream.connection.tls
+    return this.#connection.tls
   }
 }
 

@@ -7,10 +7,12 @@ import type { SecureContext } from "node:tls"
 import { type HookChain, plainScope } from "../chain.ts"
 import type { Clock } from "../clock.ts"
 import { FlowError } from "../errors.ts"
+import type { Headers } from "../headers.ts"
 import type { ServerHookInfo } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import { Access } from "./access.ts"
 import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
+import type { ClientConnection } from "./client-connection.ts"
 import type { Lookup } from "./dial.ts"
 import type { ExchangeCore } from "./flow-state.ts"
 import type { OwnPages } from "./front-door.ts"
@@ -22,7 +24,7 @@ import { isOwnAddress } from "./self.ts"
 import { sendChild } from "./send.ts"
 import { Session } from "./session.ts"
 import type { ProxySettings } from "./settings.ts"
-import type { ClientStream, ServerInfo } from "./streams.ts"
+import type { ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
 import { loadTransparent, type OriginalDestination } from "./transparent.ts"
 import { Upstream } from "./upstream.ts"
@@ -78,7 +80,7 @@ export class ProxyServer {
       clock,
       log,
       memory: new MemoryBudget(settings.memoryLimit),
-      identify: (client) => this.#identify(client),
+      identify: (connection, head) => this.#identify(connection, head),
       send: (parent, request, sendOptions, sender) => sendChild(core, parent, request, sendOptions, sender),
     }
     this.core = core
@@ -211,10 +213,8 @@ export class ProxyServer {
   }
 
   /** The proxy user, else a keyed hash of the credential (it never leaves this process), else the address. */
-  #identify(client: ClientStream): string {
-    const { user, address } = client.connection
+  #identify({ user, address }: ClientConnection, headers: Headers): string {
     if (user !== undefined) return user
-    const { headers } = client.head
     const credential = headers.get("authorization") ?? headers.get("x-api-key") ?? headers.get("api-key")
     if (credential === undefined) return address
     return `key-${createHmac("sha256", this.#identityKey).update(credential).digest("hex").slice(0, 16)}`

@@ -71,6 +71,7 @@ export class Turn {
     })
     this.#client = new TurnClient(options, () => this.#settle())
     this.flow = new FlowState(socket.core, this.#client, socket.chain, undefined)
+    this.flow.client = socket.client
     this.flow.dialect = dialect.dialect
     this.flow.turn = { number, socket }
     this.flow.asking = () => this.#ask()

@@ -95,7 +95,7 @@ function coreFor(clock: ManualClock, options: TestFlowOptions): ExchangeCore {
     clock,
     log: makeLogger(() => {}),
     memory: new MemoryBudget(DEFAULT_SETTINGS.memoryLimit),
-    identify: (client) => client.connection.address,
+    identify: (connection) => connection.address,
     send: (_parent, request, sendOptions) =>
       options.send?.(request, sendOptions) ?? Promise.reject(new Error("flow.send: this test flow has no `send`")),
   }

@@ -304,3 +304,38 @@ test("flows that nobody asked anything of make no timer, no signal and hold no m
   await host.settled()
   assert.equal(up.connections, 1)
 })
+
+test("client.id is told from the head as it came, whatever addons make of the request, in child flows too", async (t) => {
+  const ids: Record<string, string[]> = {}
+  const note = (flow: Flow) => {
+    const { path } = flow.request
+    ids[path] = [...(ids[path] ?? []), flow.client.id]
+  }
+  const drops = addon("drops", {
+    async requestHeaders(flow) {
+      for (const headers of [flow.request.headers, flow.original.headers]) {
+        headers.delete("authorization")
+        headers.set("X-Api-Key", "the addon's")
+      }
+    },
+    async request(flow) {
+      const url = `http://127.0.0.1:${up.port}${flow.request.path}`
+      await flow.send({ method: "GET", headers: { Authorization: "Bearer the addon's" } }, { url })
+    },
+  })
+  const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
+  const host = await startHost(t, { addons: [drops, addon("late", { response: note })] })
+  const wire = await host.connect()
+  for (const path of ["/one", "/two", "/none"]) {
+    const field = path === "/none" ? "" : `Authorization: Bearer sk${path}\r\n`
+    wire.write(request("GET", up.port, path, "", field))
+    await wire.response()
+  }
+  await host.settled()
+  for (const [path, seen] of Object.entries(ids)) {
+    assert.equal(seen.length, 2, path)
+    assert.equal(new Set(seen).size, 1, path)
+  }
+  assert.equal(ids["/none"]?.[0], "127.0.0.1")
+  assert.equal(new Set(Object.values(ids).flat()).size, 3)
+})

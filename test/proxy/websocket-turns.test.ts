@@ -467,3 +467,26 @@ test("a client that closes while an addon still looks for an answer is gone: not
   t.same(errors.slice(1).sort(), ["1 client-gone", "socket cut"])
   t.notOk(asked.some((message) => message.includes("response.create")))
 })
+
+test("a turn's client is its connection's, whatever addons made of the upgrade's credentials", async (t) => {
+  const ids: [number | undefined, string][] = []
+  const drops = addon("drops", {
+    requestHeaders: (flow) => flow.request.headers.delete("authorization"),
+    response: (flow) => void ids.push([flow.turn?.number, flow.client.id]),
+    llmRequest: () => {},
+  })
+  const host = await startSocketHost(t, { addons: [drops], serve: responsesServer([]) })
+  for (const key of ["one", "two"]) {
+    const client = await host.client({ headers: { Authorization: `Bearer ${key}` } }, PATH)
+    client.socket.send(ask("hi"))
+    await turn(client)
+    await quiet(host, client)
+  }
+  const [first, , second] = ids
+  t.strictSame(
+    ids.map(([number]) => number),
+    [1, undefined, 1, undefined],
+  )
+  t.equal(new Set(ids.map(([, id]) => id)).size, 2)
+  t.strictSame(ids, [first, [undefined, first?.[1]], second, [undefined, second?.[1]]])
+})
