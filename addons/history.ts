@@ -11,6 +11,8 @@ const DAY_MS = 86_400_000
 const MB = 1_000_000
 /** Flows whose tokens are being counted. Further ones are kept uncounted. */
 const COUNTING_MAX = 256
+/** Milliseconds that a flow waits for its tokens to be counted. Then it is kept without, and they are added later. */
+const COUNT_MS_MAX = 200
 
 export default defineAddon({
   name: "history",
@@ -22,6 +24,8 @@ export default defineAddon({
       if (flow.llm !== undefined || options.all) recorder.take(flow)
     }
     return {
+      // The first flow is to be on disk as soon as all others.
+      load: () => history.open(),
       configure() {
         const { maxAgeDays, maxSizeMb } = options
         history.retain({
@@ -60,9 +64,7 @@ class Recorder {
       this.#keep(snapshot)
       return
     }
-    const counting = this.#counted(flow, snapshot)
-      .then((counted) => this.#keep(counted))
-      .finally(() => this.#counting.delete(counting))
+    const counting = this.#keepCounted(flow, snapshot).finally(() => this.#counting.delete(counting))
     this.#counting.add(counting)
   }
 
@@ -70,6 +72,13 @@ class Recorder {
   async finish(): Promise<void> {
     await Promise.all(this.#counting)
     await Promise.all([this.#context.history.flush(), this.#files.finish()])
+  }
+
+  async #keepCounted(flow: Flow, snapshot: FlowSnapshot): Promise<void> {
+    const timer = this.#context.clock.after(COUNT_MS_MAX, () => this.#record(snapshot))
+    const counted = await this.#counted(flow, snapshot)
+    timer.cancel()
+    this.#keep(counted) // Of a flow that is there already, its counts.
   }
 
   async #counted(flow: Flow, snapshot: FlowSnapshot): Promise<FlowSnapshot> {
@@ -84,7 +93,11 @@ class Recorder {
   }
 
   #keep(snapshot: FlowSnapshot): void {
-    void this.#context.history.record(snapshot) // What is dropped is counted and said there.
+    this.#record(snapshot)
     this.#files.write(snapshot)
+  }
+
+  #record(snapshot: FlowSnapshot): void {
+    void this.#context.history.record(snapshot) // It never rejects; what is dropped is counted and said there.
   }
 }

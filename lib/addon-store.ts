@@ -11,9 +11,16 @@ export const HISTORY_FILE = "history.db"
 /** Flows on disk: `history.db` in the confdir, which `llmproxy history` reads. */
 export interface FlowHistory {
   /**
+   * Opens the file, and makes it where there is none. To be awaited in a recorder's `load`, which is before the port
+   * opens: the first flow is then on disk as soon as all others. Resolves when it is open, or when that has failed, which
+   * the log says; recording tries again.
+   */
+  open(): Promise<void>
+  /**
    * Hands a flow over to be stored; what looks like a secret is blanked out first. Resolves to true once it is on disk,
    * so that it survives the end of the process, and to false when it was dropped: the queue or the disk is full, or the
-   * file cannot be written. Never rejects, and no hook has to wait for it.
+   * file cannot be written. What passes (a locked file, a full disk) is tried again while the queue has room. Never
+   * rejects, and no hook has to wait for it. A flow that is there already only gets the token counts that it had none of.
    */
   record(snapshot: FlowSnapshot): Promise<boolean>
   /** Says how long flows are kept. The oldest go first, a few at a time. */
@@ -30,7 +37,8 @@ export interface HistoryLimits {
 }
 
 /**
- * An addon's own records: JSON by key, kept over restarts. Made for notes, not for traffic: every call is a transaction.
+ * An addon's own records: JSON by key, kept over restarts. Made for notes, not for traffic: every call is a transaction,
+ * and an addon's calls are done one after the other, in their order.
  * Secrets are blanked out here as well. Every method rejects with an Error when the file cannot be read or written.
  */
 export interface AddonStore {
@@ -54,7 +62,12 @@ const nowhere = () => Promise.reject(new Error("this program keeps no records"))
 
 /** For programs that keep nothing. */
 export const NO_STORE: StoreService = {
-  history: { record: () => Promise.resolve(false), retain() {}, flush: () => Promise.resolve() },
+  history: {
+    open: () => Promise.resolve(),
+    record: () => Promise.resolve(false),
+    retain() {},
+    flush: () => Promise.resolve(),
+  },
   records: () => ({ get: nowhere, set: nowhere, delete: nowhere, entries: nowhere }),
   close: () => Promise.resolve(),
 }

@@ -94,7 +94,9 @@ export class App {
     this.#addresses = modeAddresses(mode.map(parseMode), { host, port })
     const tokens = options.tokens ?? new LazyTokens(options.log)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
-    this.#kept = options.store ?? new LazyStore({ file: join(options.confdir, HISTORY_FILE), log: options.log })
+    this.#kept =
+      options.store ??
+      new LazyStore({ file: join(options.confdir, HISTORY_FILE), log: options.log, clock: this.#clock })
     this.addons = new AddonManager({
       log: options.log,
       clock: this.#clock,

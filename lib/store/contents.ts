@@ -13,7 +13,10 @@ const LOOKUP_MAX = 64
 /** Rows that are inserted with one statement. */
 const ROWS_MAX = 64
 
-/** Refers to each of the contents once more, and keeps those that are new. */
+/**
+ * Refers to each of the contents once more, and keeps those that are new. In the order of their hashes: two programs that
+ * write to one database then wait for each other in one direction.
+ */
 export async function keepContents(db: Db, contents: readonly Content[]): Promise<void> {
   const rows = new Map<string, { hash: string; json: string; refs: number }>()
   for (const { hash, json } of contents) {
@@ -21,7 +24,7 @@ export async function keepContents(db: Db, contents: readonly Content[]): Promis
     if (row === undefined) rows.set(hash, { hash, json, refs: 1 })
     else row.refs += 1
   }
-  for (const some of inParts([...rows.values()])) {
+  for (const some of inParts([...rows.values()].sort(byHash))) {
     await db
       .insertInto("contents")
       .values(some)
@@ -30,6 +33,10 @@ export async function keepContents(db: Db, contents: readonly Content[]): Promis
       )
       .execute()
   }
+}
+
+function byHash(a: { readonly hash: string }, b: { readonly hash: string }): number {
+  return a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0
 }
 
 function inParts<T>(rows: readonly T[]): T[][] {
@@ -48,25 +55,68 @@ export async function dropContent(db: Db, hash: string): Promise<void> {
   await db.deleteFrom("contents").where("hash", "=", hash).where("refs", "<=", 0).execute()
 }
 
+/** What stands for a conversation: the hash of its last turn; null for no messages. */
+export function conversationHash(messages: readonly Content[]): string | null {
+  return chain(messages).at(-1)?.hash ?? null
+}
+
 /**
- * Refers to a conversation once more: the turns that are there already stay as they are, the others are added behind
- * them. Returns the hash of the last turn, null for no messages.
+ * Refers to each of the conversations once more: the turns that are there already stay as they are, the others are added
+ * behind them. Returns the messages of the turns that were added, whose contents are to be kept.
  */
-export async function keepConversation(db: Db, messages: readonly Content[]): Promise<string | null> {
-  const turns = chain(messages)
-  const last = turns.at(-1)
-  if (last === undefined) return null
-  const known = await longestKnown(db, turns)
-  const added = turns.slice(known)
-  const contents = added.map(({ message }) => message)
-  await keepContents(db, contents)
-  // The one reference is the turn behind it, or this flow.
-  const rows = added.map(({ message, ...turn }) => ({ ...turn, message: message.hash, refs: 1 }))
-  for (const some of inParts(rows)) await db.insertInto("turns").values(some).execute()
-  const joint = turns[known - 1]
-  // What was known gets one more reference where the new turns begin, or for this flow if there are none.
-  if (joint !== undefined) await addTurnRef(db, joint.hash, 1)
-  return last.hash
+export async function keepConversations(db: Db, conversations: readonly (readonly Content[])[]): Promise<Content[]> {
+  const chains = conversations.map(chain).filter((turns) => turns.length > 0)
+  const known = new Set<string>()
+  const added = new Map<string, Turn>()
+  for (const turns of chains) {
+    const count = await longestKnown(db, turns)
+    const joint = turns[count - 1]
+    if (joint !== undefined) known.add(joint.hash)
+    for (const turn of turns.slice(count)) added.set(turn.hash, turn)
+  }
+  const ends = chains.map((turns) => turns.at(-1)?.hash ?? "")
+  const isNew = await insertTurns(db, [...added.values()], refsOf(ends, added.values()))
+  // What was there before gets a reference for each turn that now goes on from it, and for each flow that ends there.
+  const refs = refsOf(ends, [...added.values()].filter(isNew))
+  const before = [...known, ...[...added.values()].filter((turn) => !isNew(turn)).map(({ hash }) => hash)]
+  for (const hash of [...new Set(before)].sort()) {
+    const more = refs.get(hash) ?? 0
+    if (more > 0) await addTurnRef(db, hash, more)
+  }
+  return [...added.values()].filter(isNew).map(({ message }) => message)
+}
+
+/** References by hash: flows that end at a turn, and turns that go on from one. */
+function refsOf(ends: readonly string[], turns: Iterable<Turn>): ReadonlyMap<string, number> {
+  const refs = new Map<string, number>()
+  const add = (hash: string) => refs.set(hash, (refs.get(hash) ?? 0) + 1)
+  for (const hash of ends) add(hash)
+  for (const { previous } of turns) if (previous !== "") add(previous)
+  return refs
+}
+
+/** Adds turns, in the order of their hashes. Returns which of them another program had not added meanwhile. */
+async function insertTurns(
+  db: Db,
+  turns: readonly Turn[],
+  refs: ReadonlyMap<string, number>,
+): Promise<(turn: Turn) => boolean> {
+  const inserted = new Set<string>()
+  const rows = turns.map(({ message, ...turn }) => ({
+    ...turn,
+    message: message.hash,
+    refs: refs.get(turn.hash) ?? 0,
+  }))
+  for (const some of inParts(rows.sort(byHash))) {
+    const done = await db
+      .insertInto("turns")
+      .values(some)
+      .onConflict((conflict) => conflict.column("hash").doNothing())
+      .returning("hash")
+      .execute()
+    for (const { hash } of done) inserted.add(hash)
+  }
+  return ({ hash }) => inserted.has(hash)
 }
 
 interface Turn {

@@ -3,11 +3,13 @@
  * module here, which is a matter of milliseconds.
  */
 import type { AddonStore, FlowHistory, HistoryLimits, StoreService } from "../addon-store.ts"
+import { messageOf } from "../errors.ts"
 import type { StoreClient, StoreClientOptions } from "./client.ts"
 
 export class LazyStore implements StoreService {
   readonly #options: StoreClientOptions
   #loading: Promise<StoreClient> | undefined
+  #loaded: StoreClient | undefined
   #limits: HistoryLimits | undefined
   #isClosed = false
 
@@ -16,15 +18,15 @@ export class LazyStore implements StoreService {
   }
 
   readonly history: FlowHistory = {
-    record: async (snapshot) => {
-      const client = await this.#client()
-      return client.history.record(snapshot)
-    },
+    open: async () => (await this.#recorder())?.open(),
+    record: async (snapshot) => (await this.#recorder())?.record(snapshot) ?? false,
     retain: (limits) => {
       this.#limits = limits
-      void this.#loading?.then((client) => client.history.retain(limits))
+      this.#loaded?.history.retain(limits)
     },
-    flush: async () => (await this.#loading)?.history.flush(),
+    flush: async () => {
+      if (this.#loading !== undefined) await (await this.#recorder())?.flush()
+    },
   }
 
   records(addon: string, name: string): AddonStore {
@@ -39,16 +41,36 @@ export class LazyStore implements StoreService {
 
   async close(): Promise<void> {
     this.#isClosed = true
-    await (await this.#loading)?.close()
+    await this.#loading?.catch(() => {}) // Said where it failed.
+    await this.#loaded?.close()
+  }
+
+  /** The history; undefined when the store cannot be loaded, which is said. */
+  async #recorder(): Promise<FlowHistory | undefined> {
+    try {
+      return (await this.#client()).history
+    } catch (thrown) {
+      this.#options.log.warn(`history: flows are not recorded: ${messageOf(thrown)}; the traffic goes on`)
+      return undefined
+    }
   }
 
   #client(): Promise<StoreClient> {
-    this.#loading ??= import("./client.ts").then(async ({ StoreClient }) => {
+    this.#loading ??= this.#load()
+    return this.#loading
+  }
+
+  async #load(): Promise<StoreClient> {
+    try {
+      const { StoreClient } = await import("./client.ts")
       const client = new StoreClient(this.#options)
+      this.#loaded = client
       if (this.#limits !== undefined) client.history.retain(this.#limits)
       if (this.#isClosed) await client.close()
       return client
-    })
-    return this.#loading
+    } catch (thrown) {
+      this.#loading = undefined // The next one tries again.
+      throw thrown
+    }
   }
 }

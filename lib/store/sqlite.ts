@@ -8,7 +8,7 @@ import { rename } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname } from "node:path"
 import { Kysely, SqliteAdapter, SqliteDialect } from "kysely"
-import { messageOf, StartError } from "../errors.ts"
+import { messageOf, StartError, systemCodeOf } from "../errors.ts"
 import { makeFolder } from "../folders.ts"
 import type { Schema } from "./schema.ts"
 
@@ -23,7 +23,13 @@ const WAL_BYTES_MAX = 16 * 1024 * 1024
 /** Statements that are kept ready: a program has a few dozen. */
 const STATEMENTS_MAX = 128
 /** SQLite's own error numbers: https://sqlite.org/rescode.html */
+const SQLITE_BUSY = 5
+const SQLITE_LOCKED = 6
+const SQLITE_NOMEM = 7
+const SQLITE_IOERR = 10
 const SQLITE_CORRUPT = 11
+const SQLITE_FULL = 13
+const SQLITE_CANTOPEN = 14
 const SQLITE_NOTADB = 26
 
 export interface Statement {
@@ -102,6 +108,8 @@ export interface OpenDatabase {
   /** For what is SQLite's alone: pragmas. */
   readonly connection: Connection
   close(): void
+  /** Closes without moving the log into the file, which cannot be trusted. */
+  abandon(): void
 }
 
 /** Opens a file, and makes it where it may be written. Throws what SQLite says, or a StartError. */
@@ -132,7 +140,11 @@ export function openSqlite(file: string, { readOnly = false, sources = SOURCES }
       connection.close()
     }
   }
-  return { db, connection, close }
+  const abandon = () => {
+    if (isOpen) connection.close()
+    isOpen = false
+  }
+  return { db, connection, close, abandon }
 }
 
 /** SQLite can take back what a step of a migration did to the tables, which kysely does not count on. */
@@ -225,16 +237,63 @@ function rolledBack(statement: Statement): ReturnType<Statement["run"]> {
 
 /** Whether what was thrown says that the file is damaged or was never a database. */
 export function isDamage(thrown: unknown): boolean {
-  if (typeof thrown !== "object" || thrown === null || !("errcode" in thrown)) return false
-  const code = Number(thrown.errcode) & 0xff // The rest says more precisely what.
+  const code = sqliteCodeOf(thrown)
   return code === SQLITE_CORRUPT || code === SQLITE_NOTADB
+}
+
+const PASSING_CODES: ReadonlySet<number | undefined> = new Set([
+  SQLITE_BUSY,
+  SQLITE_LOCKED,
+  SQLITE_NOMEM,
+  SQLITE_IOERR,
+  SQLITE_FULL,
+  SQLITE_CANTOPEN,
+])
+const PASSING_SYSTEM_CODES: ReadonlySet<string | undefined> = new Set([
+  "EMFILE",
+  "ENFILE",
+  "ENOSPC",
+  "EDQUOT",
+  "EIO",
+  "EAGAIN",
+  "EBUSY",
+  "ENOMEM",
+])
+
+/** Whether what was thrown may be over the next time: others hold the file, or the system is out of something. */
+export function isPassing(thrown: unknown): boolean {
+  return PASSING_CODES.has(sqliteCodeOf(thrown)) || PASSING_SYSTEM_CODES.has(systemCodeOf(thrown))
+}
+
+/** SQLite's own words for its numbers (sqlite3_errstr): @photostructure/sqlite leaves out the number in some places. */
+const CODES_BY_MESSAGE: ReadonlyMap<string, number> = new Map([
+  ["database is locked", SQLITE_BUSY],
+  ["database table is locked", SQLITE_LOCKED],
+  ["out of memory", SQLITE_NOMEM],
+  ["disk I/O error", SQLITE_IOERR],
+  ["database disk image is malformed", SQLITE_CORRUPT],
+  ["database or disk is full", SQLITE_FULL],
+  ["unable to open database file", SQLITE_CANTOPEN],
+  ["file is not a database", SQLITE_NOTADB],
+])
+
+/** SQLite's primary error number; the rest of what it gives says more precisely what. */
+function sqliteCodeOf(thrown: unknown): number | undefined {
+  if (!(thrown instanceof Error)) return undefined
+  if ("errcode" in thrown) return Number(thrown.errcode) & 0xff
+  return systemCodeOf(thrown) === "ERR_SQLITE_ERROR" ? CODES_BY_MESSAGE.get(thrown.message) : undefined
+}
+
+/** Another program was faster. */
+function unlessGone(thrown: unknown): void {
+  if (systemCodeOf(thrown) !== "ENOENT") throw thrown
 }
 
 /** Gives a damaged file and its log another name, so that nothing of it is lost. Resolves to that name. */
 export async function setAside(file: string, now: number): Promise<string> {
   const stamp = new Date(now).toISOString().replace(/[-:]/g, "").slice(0, 15)
   const other = `${file}.damaged-${stamp}`
-  await rename(file, other)
-  for (const end of ["-wal", "-shm"]) await rename(file + end, other + end).catch(() => {}) // Not always there.
+  await rename(file, other).catch(unlessGone)
+  for (const end of ["-wal", "-shm"]) await rename(file + end, other + end).catch(unlessGone)
   return other
 }

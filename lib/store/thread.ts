@@ -6,13 +6,14 @@
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
 import type { JsonValue } from "../llm/json.ts"
-import type { SqliteSources } from "./sqlite.ts"
+import { isDamage, isPassing, type SqliteSources, setAside } from "./sqlite.ts"
 import { type Retention, Writer } from "./writer.ts"
 
 /** Milliseconds between two looks at the limits when nothing is stored. */
 const RETENTION_MS = 60_000
 
 export type StoreJob =
+  | { readonly kind: "open" }
   | { readonly kind: "store"; readonly snapshots: readonly FlowSnapshot[] }
   | { readonly kind: "retain"; readonly retention: Retention }
   | { readonly kind: "get"; readonly addon: string; readonly name: string; readonly key: string }
@@ -34,7 +35,7 @@ export interface StoreRequest {
 
 export type StoreReply =
   | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly error: string }
+  | { readonly id: number; readonly error: string; readonly isPassing: boolean }
   | { readonly id: 0; readonly warning: string }
 
 /** The part of a message port that the thread needs. */
@@ -85,14 +86,28 @@ class StoreThread {
     this.#waiting += 1
     this.#queue = this.#queue.then(async () => {
       try {
-        this.#port.postMessage({ id, value: await this.#do(job) })
+        this.#port.postMessage({ id, value: await this.#done(job) })
       } catch (thrown) {
-        this.#port.postMessage({ id, error: messageOf(thrown) })
+        this.#port.postMessage({ id, error: messageOf(thrown), isPassing: isPassing(thrown) })
       }
       this.#waiting -= 1
       if (job.kind === "close") this.#port.close()
       else this.#tidy()
     })
+  }
+
+  /** Damage that shows with a job is what it is at the opening: the file gets another name, and the job a new one. */
+  async #done(job: StoreJob): Promise<unknown> {
+    try {
+      return await this.#do(job)
+    } catch (thrown) {
+      if (!isDamage(thrown) || this.#writer === undefined) throw thrown
+      const damaged = this.#writer
+      this.#writer = undefined
+      damaged.abandon()
+      this.#damaged(await setAside(this.#file, this.#now()))
+      return await this.#do(job)
+    }
   }
 
   async #do(job: StoreJob): Promise<unknown> {
@@ -104,6 +119,8 @@ class StoreThread {
     }
     const writer = await this.#opened()
     switch (job.kind) {
+      case "open":
+        return undefined
       case "store":
         return await writer.store(job.snapshots)
       case "get":
@@ -119,14 +136,16 @@ class StoreThread {
 
   async #opened(): Promise<Writer> {
     if (this.#writer !== undefined) return this.#writer
-    const onDamage = (other: string) => {
-      const warning = `${this.#file} is damaged: it is kept as ${other}, and a new one begins`
-      this.#port.postMessage({ id: 0, warning })
-    }
+    const onDamage = (other: string) => this.#damaged(other)
     const writer = await Writer.open(this.#file, this.#now(), onDamage, this.#sources)
     if (this.#retention !== undefined) writer.retain(this.#retention)
     this.#writer = writer
     return writer
+  }
+
+  #damaged(other: string): void {
+    const warning = `${this.#file} is damaged: it is kept as ${other}, and a new one begins`
+    this.#port.postMessage({ id: 0, warning })
   }
 
   #close(): void {

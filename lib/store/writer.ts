@@ -6,11 +6,11 @@ import type { Transaction } from "kysely"
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
 import type { JsonValue } from "../llm/json.ts"
-import { dropContent, dropConversation, keepContents, keepConversation } from "./contents.ts"
+import { conversationHash, dropContent, dropConversation, keepContents, keepConversations } from "./contents.ts"
 import { type ContentColumn, type FlowRecord, recordOf } from "./flow-record.ts"
 import { migrate } from "./migrations.ts"
 import { Redactor } from "./redaction.ts"
-import { CONTENT_COLUMNS, type FlowRow, type Schema } from "./schema.ts"
+import { CONTENT_COLUMNS, type FlowRow, type NewFlowRow, type Schema } from "./schema.ts"
 import { isDamage, type OpenDatabase, openSqlite, type SqliteSources, setAside, singleValue } from "./sqlite.ts"
 
 /** Flows that one step of retention looks at, and turns that it deletes: some 10 ms. */
@@ -51,6 +51,11 @@ export class Writer {
       return await Writer.at(file, sources)
     } catch (thrown) {
       if (!isDamage(thrown)) throw thrown
+      // Another program may have found it as well, and have begun a new file by now.
+      const other = await Writer.at(file, sources).catch((again) =>
+        isDamage(again) ? undefined : Promise.reject(again),
+      )
+      if (other !== undefined) return other
       onDamage(await setAside(file, now))
       return await Writer.at(file, sources)
     }
@@ -79,13 +84,7 @@ export class Writer {
         failed.set(snapshot.id, messageOf(thrown))
       }
     }
-    await this.#open.db.transaction().execute(async (db) => {
-      const ids = [...records.keys()]
-      // A flow that is there already stays as it is.
-      const there = ids.length === 0 ? [] : await db.selectFrom("flows").select("id").where("id", "in", ids).execute()
-      for (const { id } of there) records.delete(id)
-      for (const record of records.values()) await storeFlow(db, record)
-    })
+    if (records.size > 0) await this.#open.db.transaction().execute((db) => storeFlows(db, records))
     return failed
   }
 
@@ -166,6 +165,11 @@ export class Writer {
     this.#open.close()
   }
 
+  /** Closes a file that is damaged: nothing is moved into it any more. */
+  abandon(): void {
+    this.#open.abandon()
+  }
+
   #isOver(maxBytes: number): boolean {
     const { bytes } = this
     this.#isShrinking = this.#isShrinking ? bytes > maxBytes * SIZE_GOAL : bytes > maxBytes
@@ -204,13 +208,40 @@ export class Writer {
   }
 }
 
-async function storeFlow(db: Transaction<Schema>, { row, contents, messages }: FlowRecord): Promise<void> {
-  const references = Object.fromEntries(Object.entries(contents).map(([column, { hash }]) => [column, hash]))
-  await keepContents(db, Object.values(contents))
-  const conversation = await keepConversation(db, messages)
+/** Flows, then turns, then contents, each in a fixed order: two programs that store never wait for each other in a circle. */
+async function storeFlows(db: Transaction<Schema>, records: ReadonlyMap<string, FlowRecord>): Promise<void> {
+  const ids = [...records.keys()].sort()
+  const fresh: FlowRecord[] = []
+  for (const id of ids) {
+    const record = records.get(id)
+    if (record === undefined) continue
+    const { row, contents, messages } = record
+    const references = Object.fromEntries(Object.entries(contents).map(([column, { hash }]) => [column, hash]))
+    const inserted = await db
+      .insertInto("flows")
+      .values({ ...row, ...references, conversation: conversationHash(messages) })
+      .onConflict((conflict) => conflict.column("id").doNothing())
+      .returning("id")
+      .executeTakeFirst()
+    if (inserted !== undefined) fresh.push(record)
+    else await addCounts(db, row)
+  }
+  const messages = await keepConversations(
+    db,
+    fresh.map((record) => record.messages),
+  )
+  await keepContents(db, [...fresh.flatMap(({ contents }) => Object.values(contents)), ...messages])
+}
+
+/** A flow that is there already gets the token counts that came later, and stays as it is otherwise. */
+async function addCounts(db: Transaction<Schema>, row: NewFlowRow): Promise<void> {
+  const { input_tokens, output_tokens, total_tokens, usage_source } = row
+  if (usage_source === null || usage_source === "none") return
   await db
-    .insertInto("flows")
-    .values({ ...row, ...references, conversation })
+    .updateTable("flows")
+    .set({ input_tokens, output_tokens, total_tokens, usage_source })
+    .where("id", "=", row.id)
+    .where("usage_source", "=", "none")
     .execute()
 }
 

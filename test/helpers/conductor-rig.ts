@@ -100,7 +100,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   const scripts = options.scripts ?? ["addons/conductor.ts"]
   const log = makeLogger((line, level) => lines.push(`${level} ${line}`))
   const confdir = join(folder, "conf")
-  storeScript ??= bundledOnce("lib/store/client.ts")
+  storeScript ??= bundledOnce("lib/store/thread-link.ts")
   const store = new LazyStore({ file: join(confdir, HISTORY_FILE), log, script: await storeScript })
   const app = new App({
     sources: {

@@ -6,9 +6,13 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { type Test, test } from "tap"
+import { systemClock } from "../../lib/clock.ts"
 import { makeLogger } from "../../lib/log.ts"
 import { StoreClient, type StoreClientOptions } from "../../lib/store/client.ts"
+import { RecordCalls } from "../../lib/store/record-calls.ts"
 import { openSqlite, singleValue } from "../../lib/store/sqlite.ts"
+import { StoreTrouble } from "../../lib/store/thread-link.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { bundled } from "../helpers/bundled.ts"
 import { chat, START } from "../helpers/flow-snapshots.ts"
 
@@ -26,12 +30,32 @@ async function clientIn(
   const folder = await place(t)
   const lines: string[] = []
   const log = makeLogger((line, level) => lines.push(`${level} ${line}`))
-  const { script, file = join(folder, "history.db"), limits = {} } = options
+  const { script, file = join(folder, "history.db"), limits = {}, clock = systemClock } = options
   const isSource = "script" in options && script === undefined
-  const module = isSource ? {} : { script: script ?? (await bundled(t, "lib/store/client.ts")) }
-  const client = new StoreClient({ file, log, limits, ...module })
+  const module = isSource ? {} : { script: script ?? (await bundled(t, "lib/store/thread-link.ts")) }
+  const client = new StoreClient({ file, log, limits, clock, ...module })
   t.teardown(() => client.close())
-  return { client, lines, folder, file }
+  const until = async (pattern: RegExp) => {
+    while (!lines.some((line) => pattern.test(line))) await turn()
+  }
+  return { client, lines, folder, file, until }
+}
+
+/** Knows when a promise is settled. */
+function over(work: Promise<unknown>): { readonly isOver: boolean } {
+  const state = { isOver: false }
+  work.finally(() => {
+    state.isOver = true
+  })
+  return state
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+/** Waits until somebody waits for the clock, and turns it on. */
+async function nextTry(clock: ManualClock): Promise<void> {
+  for (let turns = 0; clock.pending === 0 && turns < 10_000; turns++) await turn()
+  clock.advance(5_000)
 }
 
 function valueIn(file: string, sql: string): unknown {
@@ -92,37 +116,158 @@ test("a disk that cannot be written drops the recording, not the program", async
   await t.rejects(client.records("a", "b").get("c"), /ENOTDIR|EEXIST/)
 })
 
-test("a full disk drops what does not fit, and what was stored stays", async (t) => {
-  const { client, lines, file } = await clientIn(t, { script: await bundled(t, "test/fixtures/store/small-disk.ts") })
-  const large = () => chat({ messages: [{ role: "user", content: "x".repeat(60_000) }] })
+const large = (text = randomBytes(30_000).toString("hex")) => chat({ messages: [{ role: "user", content: text }] })
+
+test("a full disk is waited for, and what waited is stored once there is room", async (t) => {
+  const clock = new ManualClock()
+  const { client, file, until } = await clientIn(t, {
+    script: await bundled(t, "test/fixtures/store/small-disk.ts"),
+    clock,
+  })
   t.equal(await client.history.record(large()), true)
-  let stored = true
-  while (stored)
-    stored = await client.history.record(
-      chat({ messages: [{ role: "user", content: randomBytes(30_000).toString("hex") }] }),
-    )
-  t.equal(await client.history.record(chat({ messages: [{ role: "user", content: "y".repeat(300_000) }] })), false)
-  t.match(lines, [/^warn history: flows are not recorded: database or disk is full; the traffic goes on$/])
-  t.equal(lines.length, 1, "said once")
-  t.equal(await client.history.record(large()), true, "what is there already needs no room")
-  t.match(lines[1], /^info history: recording again; 2 flows were not recorded$/)
+  const stored = Array.from({ length: 20 }, () => client.history.record(large()))
+  await until(/^warn history: not written yet: database or disk is full; it is tried again, the traffic goes on$/)
+  for (let tries = 0; tries < 3; tries++) await nextTry(clock)
+  await writeFile(`${file}.room`, "")
+  const all = Promise.all(stored)
+  while (valueIn(file, "select count(*) from flows") !== 21) await nextTry(clock)
+  t.ok((await all).every(Boolean))
+  await until(/^info history: recording again; nothing was lost$/)
   t.equal(valueIn(file, "pragma integrity_check"), "ok")
 })
 
-test("a thread that dies is started again, and what it had not stored is counted", async (t) => {
+test("while the disk is full the queue fills, and what comes then is dropped and counted", async (t) => {
+  const clock = new ManualClock()
+  const { client, lines, file, until } = await clientIn(t, {
+    script: await bundled(t, "test/fixtures/store/small-disk.ts"),
+    limits: { flows: 20 },
+    clock,
+  })
+  const waiting = Array.from({ length: 20 }, () => client.history.record(large()))
+  await until(/not written yet/)
+  t.equal(await client.history.record(large()), false)
+  t.match(lines[1], /^warn history: flows are not recorded: flows come faster than the disk takes them/)
+  const closing = over(client.close())
+  while (!closing.isOver) await nextTry(clock)
+  t.equal((await Promise.all(waiting)).filter(Boolean).length, 0, "none of the batch")
+  t.match(lines.at(-1), /^warn history: 21 flows were not recorded$/)
+  t.equal(valueIn(file, "pragma integrity_check"), "ok")
+})
+
+test("a thread that dies is started again, three times with one batch, and what is lost is counted", async (t) => {
   const folder = await place(t)
   const script = join(folder, "thread.mjs")
   await writeFile(
     script,
     'import { parentPort } from "node:worker_threads"\nparentPort.on("message", () => process.exit(3))',
   )
-  const { client, lines } = await clientIn(t, { script: pathToFileURL(script) })
-  for (let round = 0; round < 5; round++) t.equal(await client.history.record(chat()), false)
-  t.match(lines[0], /the store's thread ended \(exit status 3\)/)
-  t.equal(lines.length, 1, "said once")
+  const clock = new ManualClock()
+  const { client, lines } = await clientIn(t, { script: pathToFileURL(script), clock })
+  const stored = Promise.all([client.history.record(chat()), client.history.record(chat())])
+  const storing = over(stored)
+  while (!storing.isOver) await nextTry(clock)
+  t.strictSame(await stored, [false, false])
+  t.match(lines[0], /not written yet: the store's thread ended \(exit status 3\)/)
+  t.match(lines[1], /flows are not recorded: the store's thread ended \(exit status 3\)/)
+  t.equal(lines.length, 2, "said once")
   await client.close()
-  t.match(lines[1], /5 flows were not recorded/)
+  t.match(lines[2], /2 flows were not recorded/)
   t.equal(await client.history.record(chat()), false, "nothing is taken once it is closed")
+})
+
+test("a thread that dies once loses nothing", async (t) => {
+  const clock = new ManualClock()
+  const { client, file, until } = await clientIn(t, {
+    script: await bundled(t, "test/fixtures/store/dies-once.ts"),
+    clock,
+  })
+  const stored = client.history.record(chat())
+  await until(/not written yet: the store's thread ended/)
+  const storing = over(stored)
+  while (!storing.isOver) await nextTry(clock)
+  t.equal(await stored, true)
+  t.equal(valueIn(file, "select count(*) from flows"), 1)
+})
+
+test("a batch in which one flow kills the thread falls to single flows: that one alone is lost", async (t) => {
+  const clock = new ManualClock()
+  const { client, file } = await clientIn(t, {
+    script: await bundled(t, "test/fixtures/store/dies-of-poison.ts"),
+    clock,
+  })
+  const flows = ["a", "poison", "b", "c"].map((content) => chat({ messages: [{ role: "user", content }] }))
+  const stored = Promise.all(flows.map((flow) => client.history.record(flow)))
+  const storing = over(stored)
+  while (!storing.isOver) await nextTry(clock)
+  t.strictSame(await stored, [true, false, true, true])
+  t.equal(valueIn(file, "select count(*) from flows"), 3)
+})
+
+test("opening makes the file before the first flow, and a place that cannot be one is told of and no more", async (t) => {
+  const { client, file } = await clientIn(t)
+  await client.history.open()
+  t.equal(valueIn(file, "select count(*) from flows"), 0)
+  const folder = await place(t)
+  await writeFile(join(folder, "file"), "")
+  const { client: other, lines } = await clientIn(t, { file: join(folder, "file", "history.db") })
+  await other.history.open()
+  t.match(lines, [/^warn history: .*history\.db cannot be opened: .*(ENOTDIR|EEXIST).*; the traffic goes on$/])
+})
+
+test("four programs that start at once on one file all record", async (t) => {
+  const folder = await place(t)
+  const file = join(folder, "history.db")
+  const script = await bundled(t, "lib/store/thread-link.ts")
+  const lines: string[] = []
+  const log = makeLogger((line, level) => lines.push(`${level} ${line}`))
+  const clients = Array.from({ length: 4 }, () => new StoreClient({ file, log, script }))
+  t.teardown(() => Promise.all(clients.map((client) => client.close())))
+  const shared = Array.from({ length: 50 }, (_, i) => ({ role: "user", content: `turn ${i}` }))
+  const stored = await Promise.all(
+    clients.flatMap((client, who) =>
+      Array.from({ length: 60 }, (_, i) => {
+        const own = { role: "user", content: `${who} ${i}` }
+        return client.history.record(chat({ messages: [...shared.slice(0, (i * 7) % 50), own] }))
+      }),
+    ),
+  )
+  t.equal(stored.filter(Boolean).length, 240)
+  t.notMatch(lines.join("\n"), /not recorded/)
+  t.equal(valueIn(file, "pragma integrity_check"), "ok")
+  t.equal(valueIn(file, "select count(*) from flows"), 240)
+  t.equal(valueIn(file, "select count(*) from turns"), 240 + 49, "each own turn, and the shared ones once")
+  const wrong = `select count(*) from turns where refs <> (select count(*) from turns as next where next.previous = turns.hash)
+    + (select count(*) from flows where flows.conversation = turns.hash)`
+  t.equal(valueIn(file, wrong), 0, "every turn knows who refers to it")
+  t.equal(valueIn(file, "select count(*) from turns where message not in (select hash from contents)"), 0)
+})
+
+test("an addon's calls on its records wait, however many there are, and keep their order", async (t) => {
+  const { client } = await clientIn(t)
+  const records = client.records("a", "b")
+  const calls = Array.from({ length: 3_000 }, (_, i) => records.set("last", i))
+  calls.push(...Array.from({ length: 1_000 }, (_, i) => records.set(`k${i}`, i)))
+  await Promise.all(calls)
+  t.equal(await records.get("last"), 2_999)
+  t.equal(await records.get("k999"), 999)
+})
+
+test("an addon's calls wait for what passes, for a while", async (t) => {
+  const clock = new ManualClock()
+  const calls = new RecordCalls(clock)
+  const passing = () => Promise.reject(new StoreTrouble("passing", "database is locked"))
+  let tries = 0
+  const second = calls.add("a", async () => (++tries < 2 ? passing() : "done"))
+  await nextTry(clock)
+  t.equal(await second, "done")
+  const never = calls.add("a", passing)
+  const behind = calls.add("a", async () => "behind")
+  for (let i = 0; i < 5; i++) await nextTry(clock)
+  await t.rejects(never, { message: "database is locked" })
+  t.equal(await behind, "behind")
+  const late = calls.add("b", passing)
+  calls.close()
+  await t.rejects(late, { message: "database is locked" })
 })
 
 test("limits that are set before the first flow hold", async (t) => {

@@ -21,7 +21,7 @@ test("a store that nobody uses makes no file and no thread", async (t) => {
 
 test("limits and records go through to the store once it is there; a closed one takes nothing", async (t) => {
   const file = join(t.testdir({}), "history.db")
-  const store = new LazyStore({ file, log: makeLogger(() => {}), script: await bundled(t, "lib/store/client.ts") })
+  const store = new LazyStore({ file, log: makeLogger(() => {}), script: await bundled(t, "lib/store/thread-link.ts") })
   store.history.retain({ maxAgeMs: 1_000, maxBytes: undefined })
   t.equal(await store.history.record(chat({ start: START })), true)
   store.history.retain({ maxAgeMs: undefined, maxBytes: undefined })
@@ -40,7 +40,7 @@ test("limits and records go through to the store once it is there; a closed one 
 
 test("a store that is closed while it loads ends", async (t) => {
   const file = join(t.testdir({}), "history.db")
-  const store = new LazyStore({ file, log: makeLogger(() => {}), script: await bundled(t, "lib/store/client.ts") })
+  const store = new LazyStore({ file, log: makeLogger(() => {}), script: await bundled(t, "lib/store/thread-link.ts") })
   const recorded = store.history.record(chat())
   await store.close()
   t.equal(await recorded, false)

@@ -6,7 +6,9 @@ import { type Test, test } from "tap"
 import { checkMigrated, MIGRATIONS, migrate } from "../../lib/store/migrations.ts"
 import {
   findSqlite,
+  isDamage,
   isNewEnough,
+  isPassing,
   openSqlite,
   SQLITE_MIN,
   type SqliteSources,
@@ -109,4 +111,29 @@ test("a step that fails leaves the tables as they were", async (t) => {
   await t.rejects(migrate(db, file, { ...MIGRATIONS, "0002-broken": { up } }), /no such thing/)
   t.equal(singleValue(connection, "select count(*) from sqlite_master where name = 'flows'"), 0)
   await migrate(db, file)
+})
+
+test("what passes is told apart from what lasts", async (t) => {
+  const sqlite = (errcode: number) => Object.assign(new Error("said SQLite"), { errcode })
+  const system = (code: string) => Object.assign(new Error("said the system"), { code })
+  for (const thrown of [sqlite(5), sqlite(6), sqlite(261), sqlite(10), sqlite(13), sqlite(14), sqlite(7)])
+    t.equal(isPassing(thrown), true, String(thrown.errcode))
+  // Without a number there are SQLite's words.
+  const worded = (message: string) => Object.assign(new Error(message), { code: "ERR_SQLITE_ERROR" })
+  t.equal(isPassing(worded("database is locked")), true)
+  t.equal(isPassing(new Error("database is locked")), false, "anybody else's words")
+  t.equal(isDamage(worded("database disk image is malformed")), true)
+  t.equal(isDamage(worded("database is locked")), false)
+  for (const code of ["EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EIO"]) t.equal(isPassing(system(code)), true, code)
+  for (const thrown of [
+    sqlite(1),
+    sqlite(11),
+    sqlite(19),
+    sqlite(26),
+    system("EACCES"),
+    system("ENOTDIR"),
+    "text",
+    null,
+  ])
+    t.equal(isPassing(thrown), false, JSON.stringify(thrown))
 })

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, open, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Test, test } from "tap"
@@ -96,4 +96,32 @@ test("a damaged file is told of", async (t) => {
   const { ask, warnings, file } = await served(t, () => START, "this is no database ".repeat(300))
   t.match(await ask({ kind: "store", snapshots: [chat()] }), { value: new Map() })
   t.strictSame(warnings, [`${file} is damaged: it is kept as ${file}.damaged-20260101T000000, and a new one begins`])
+})
+
+test("damage that shows once the file is open is what it is at the opening: it is set aside, and the job is done", async (t) => {
+  const { ask, warnings, file } = await served(t)
+  t.match(await ask({ kind: "open" }), { value: undefined })
+  t.match(await ask({ kind: "store", snapshots: [chat(), chat()] }), { value: new Map() })
+  // Another program's hand: every page but the first is noise, and so is the log.
+  const { connection, close } = openSqlite(file)
+  connection.exec("pragma wal_checkpoint(truncate)")
+  close()
+  const { size } = await stat(file)
+  const handle = await open(file, "r+")
+  await handle.write(Buffer.alloc(size - 4_096, 0xa5), 0, size - 4_096, 4_096)
+  await handle.close()
+  t.match(await ask({ kind: "store", snapshots: [chat()] }), { value: new Map() })
+  t.strictSame(warnings, [`${file} is damaged: it is kept as ${file}.damaged-20260101T000000, and a new one begins`])
+  const after = openSqlite(file, { readOnly: true })
+  t.teardown(after.close)
+  t.equal(singleValue(after.connection, "select count(*) from flows"), 1)
+})
+
+test("a job that fails for something that passes says so", async (t) => {
+  const { ask, file } = await served(t)
+  await ask({ kind: "open" })
+  const { connection, close } = openSqlite(file)
+  connection.exec("drop table contents")
+  close()
+  t.match(await ask({ kind: "store", snapshots: [chat()] }), { error: /no such table/, isPassing: false })
 })

@@ -1,8 +1,11 @@
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import type { KyselyPlugin } from "kysely"
 import { type Test, test } from "tap"
 import type { FlowSnapshot } from "../../lib/flow.ts"
+import { keepConversations } from "../../lib/store/contents.ts"
+import { contentOf } from "../../lib/store/flow-record.ts"
 import { openSqlite, singleValue } from "../../lib/store/sqlite.ts"
 import { Writer } from "../../lib/store/writer.ts"
 import { chat, START } from "../helpers/flow-snapshots.ts"
@@ -197,4 +200,58 @@ test("addons' records are kept by addon, name and key, without secrets", async (
   await writer.delete("a", "ratios", "gpt")
   t.equal(await writer.get("a", "ratios", "gpt"), undefined)
   t.equal(await writer.get("b", "ratios", "gpt"), "null")
+})
+
+test("a flow that is stored again gets the counts that it had none of, and is not counted twice", async (t) => {
+  const { writer, value } = await writerIn(t)
+  const uncounted = chat({
+    usage: { inputTokens: undefined, outputTokens: undefined, totalTokens: undefined, source: "none" },
+  })
+  await writer.store([uncounted])
+  const refs = value("select sum(refs) from contents")
+  const counted = chat(
+    { usage: { inputTokens: 7, outputTokens: 3, totalTokens: 10, source: "counted" } },
+    { id: uncounted.id },
+  )
+  await writer.store([counted])
+  const row = "select json_array(input_tokens, output_tokens, total_tokens, usage_source) from flows"
+  t.equal(value(row), '[7,3,10,"counted"]')
+  t.equal(value("select sum(refs) from contents"), refs, "its contents are referred to once")
+  const other = chat(
+    { usage: { inputTokens: 1, outputTokens: 1, totalTokens: 2, source: "provider" } },
+    { id: uncounted.id },
+  )
+  await writer.store([other])
+  t.equal(value(row), '[7,3,10,"counted"]', "what is there stays")
+})
+
+test("turns that another program adds meanwhile are referred to, not added twice", async (t) => {
+  const { file, writer, value } = await writerIn(t)
+  const messages = ["a", "b", "c"].map((content) => ({ role: "user", content }))
+  const other = await Writer.open(file, START, () => t.fail("damaged"))
+  t.teardown(() => other.close())
+  await other.store([chat({ messages })])
+  const { db, close } = openSqlite(file)
+  t.teardown(close)
+  const contents = [...messages, { role: "user", content: "d" }].map((message) => contentOf(message))
+  // As if nothing had been there when this one looked: a look-up finds no turn, the insert finds three.
+  const selects = new WeakSet<object>()
+  const blind: KyselyPlugin = {
+    transformQuery: ({ node, queryId }) => {
+      if (node.kind === "SelectQueryNode") selects.add(queryId)
+      return node
+    },
+    transformResult: async ({ result, queryId }) => (selects.has(queryId) ? { ...result, rows: [] } : result),
+  }
+  const added = await db
+    .withPlugin(blind)
+    .transaction()
+    .execute((transaction) => keepConversations(transaction, [contents]))
+  t.strictSame(
+    added.map(({ json }) => json),
+    ['{"role":"user","content":"d"}'],
+  )
+  t.equal(value("select count(*) from turns"), 4)
+  t.equal(value("select group_concat(refs) from (select refs from turns order by position)"), "1,1,2,1")
+  t.ok(writer.bytes > 0)
 })
