@@ -91,11 +91,15 @@ export interface Hooks {
   websocketMessage(flow: WebSocketFlow, message: WebSocketMessage): Result
   /** It is over: `closeCode` says how. Once for each `websocketStart`, before `response` or `error`. */
   websocketEnd(flow: WebSocketFlow): Result
-  /** The last byte was sent. Exactly one of `response` and `error` fires per flow, last of all its hooks. */
+  /**
+   * The last byte was sent. Exactly one of `response` and `error` fires per flow, last of all its hooks. The client's next
+   * request waits neither for it nor for `llmResponse`, unless 16 such flows of its connection are not through.
+   */
   response(flow: Flow): Result
   /** The flow broke off: the client left, the upstream failed, an addon killed it. */
   error(flow: Flow, error: FlowError): Result
   serverDisconnected(server: ServerHookInfo): Result
+  /** Its connection has closed, and its flows have run their last hooks. */
   clientDisconnected(client: ClientHookInfo): Result
   /** The addon is replaced or the program ends; its last flow has ended. */
   done(): Result

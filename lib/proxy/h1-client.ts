@@ -56,6 +56,7 @@ export class Http1Client {
   #stream: Http1ClientStream | undefined
   #readingBody = false
   #wanted: ((next: NextRequest | undefined) => void) | undefined
+  #draining = false
   #over = false
   #idle: IdleTimer
   #headTimer: Timer | undefined
@@ -77,13 +78,12 @@ export class Http1Client {
     socket.resume()
   }
 
-  /** The next request; undefined when there will be none. Call it again after that request has been answered. */
+  /** The next request, once the one before it has been answered; undefined when there will be none. */
   next(): Promise<NextRequest | undefined> {
     if (this.#over) return Promise.resolve(undefined)
     return new Promise((resolve) => {
       this.#wanted = resolve
-      this.#advance()
-      if (this.#wanted !== undefined && this.#headTimer === undefined && !this.#parser.idle) this.#startHeadTimer()
+      if (this.#stream === undefined) this.#lookForHead()
     })
   }
 
@@ -95,6 +95,12 @@ export class Http1Client {
     const rest = this.#parser.rest()
     if (rest.length > 0) this.socket.unshift(rest)
     return this.socket
+  }
+
+  /** No further request: closes once the present one has been answered. The last answer may be on its way still. */
+  drain(): void {
+    this.#draining = true
+    if (this.#stream === undefined) this.close()
   }
 
   /** Ends the connection after the present answer, which has been sent. */
@@ -118,8 +124,11 @@ export class Http1Client {
   release(): void {
     this.#stream = undefined
     this.#idle.touch()
-    if (this.socket.readableEnded) this.close()
-    else this.socket.resume()
+    if (this.socket.readableEnded || this.#draining) this.close()
+    else {
+      this.socket.resume()
+      this.#lookForHead()
+    }
   }
 
   /** The body's reader has made room. */
@@ -127,6 +136,12 @@ export class Http1Client {
     if (this.#over) return
     this.#advance()
     if (this.#stream?.queue.full !== true) this.socket.resume()
+  }
+
+  /** Takes the next head, as far as it is there; what has begun has to come in time. */
+  #lookForHead(): void {
+    this.#advance()
+    if (this.#wanted !== undefined && this.#headTimer === undefined && !this.#parser.idle) this.#startHeadTimer()
   }
 
   #startHeadTimer(): void {
@@ -150,8 +165,8 @@ export class Http1Client {
       this.#broken(thrown)
       return
     }
-    this.#advance()
-    if (this.#wanted !== undefined && this.#headTimer === undefined && !this.#parser.idle) this.#startHeadTimer()
+    if (this.#stream === undefined) this.#lookForHead()
+    else this.#advance()
   }
 
   #advance(): void {
@@ -165,7 +180,7 @@ export class Http1Client {
   /** Takes one event from the parser, if there is one and somebody wants it. */
   #step(): boolean {
     if (this.#readingBody) return this.#stepBody()
-    if (this.#wanted === undefined) {
+    if (this.#wanted === undefined || this.#stream !== undefined) {
       if (this.#parser.buffered > PIPELINE_BYTES_MAX) this.socket.pause()
       return false
     }

@@ -19,7 +19,7 @@ import type { ProxySettings } from "./settings.ts"
 import type { ClientStream } from "./streams.ts"
 
 /** Requests of one client that run at a time. */
-const STREAMS_MAX = 256
+export const STREAMS_MAX = 256
 /** Bytes of one request's body that a client may send before somebody reads them. */
 const STREAM_WINDOW_BYTES = 262_144
 /** Bytes of all bodies of a connection that are under way. They are acknowledged as they come: streams hold each other up no more than that. */

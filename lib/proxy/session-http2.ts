@@ -10,8 +10,9 @@ import type { ClientConnection } from "./client-connection.ts"
 import { exchange } from "./exchange.ts"
 import { type ExchangeCore, FlowState } from "./flow-state.ts"
 import { isOwn, type OwnPages, refuse, serveOwn } from "./front-door.ts"
-import { Http2Client } from "./h2-client.ts"
+import { Http2Client, STREAMS_MAX } from "./h2-client.ts"
 import { type Place, resolveH2Head } from "./place.ts"
+import { CONCLUDING_MAX, type RunningFlows } from "./running-flows.ts"
 import type { ClientStream } from "./streams.ts"
 
 export interface Http2Session {
@@ -24,8 +25,7 @@ export interface Http2Session {
   authorise(headers: Headers): Promise<FlowError | undefined>
   /** What serves our own pages. */
   readonly pages?: OwnPages | undefined
-  /** A flow has begun (1) or ended (-1). */
-  count(change: 1 | -1): void
+  readonly flows: RunningFlows
 }
 
 /** The preface still stands in `socket`. `serve()` resolves when the connection has closed. */
@@ -43,7 +43,9 @@ export function startHttp2(socket: Duplex, session: Http2Session): { client: Htt
 
 /** Never rejects. */
 async function serveRequest(stream: ClientStream, session: Http2Session): Promise<void> {
-  session.count(1)
+  // nghttp2 sees to it that no more than STREAMS_MAX are answered at a time: the others are ended flows.
+  const turn = session.flows.begin(STREAMS_MAX + CONCLUDING_MAX)
+  if (turn !== undefined) await turn
   try {
     const own = isOwn(stream)
     const refusal = own && stream.baseUrl ? undefined : await session.authorise(stream.head.headers)
@@ -55,5 +57,5 @@ async function serveRequest(stream: ClientStream, session: Http2Session): Promis
     session.core.log.error(`${session.connection.address}: ${error.message}`)
     stream.abort(error)
   }
-  session.count(-1)
+  session.flows.end()
 }

@@ -26,7 +26,9 @@ import type { PinnedHost } from "./pinning.ts"
 import { type Place, resolveHead } from "./place.ts"
 import { openTunnel } from "./raw-upstream.ts"
 import { checkRedirected, firstHost, redirectedPlace } from "./redirected.ts"
+import { CONCLUDING_MAX, RunningFlows } from "./running-flows.ts"
 import { acceptSocks, type SocksRequest } from "./socks-server.ts"
+import type { ClientStream } from "./streams.ts"
 import { CERTIFICATE_REJECTED } from "./tls.ts"
 import type { OriginalDestination } from "./transparent.ts"
 import { relay } from "./tunnel.ts"
@@ -54,8 +56,9 @@ const OUR_ALPN: readonly string[] = ["h2", "http/1.1", "http/1.0"]
 export class Session {
   readonly socket: Socket
   readonly connection: ClientConnection
-  /** Flows that are being answered. */
-  active = 0
+  readonly #flows = new RunningFlows()
+  /** Tunnels whose bytes are passed on unread. */
+  #relays = 0
   #context: SessionContext
   #client: Http1Client | undefined
   #http2: Http2Client | undefined
@@ -84,6 +87,7 @@ export class Session {
       core.log[level](`${hostAndPort(this.connection.address, this.connection.port)}: ${messageOf(thrown)}`)
     }
     if (!this.socket.destroyed) await new Promise((resolve) => this.socket.once("close", resolve))
+    await this.#flows.ended()
     await this.#hook("clientDisconnected").catch(() => {})
   }
 
@@ -91,11 +95,9 @@ export class Session {
   drain(): void {
     this.#draining = true
     this.#http2?.drain()
-    if (this.#http2 !== undefined) return
-    if (this.active > 0) return
-    // The last answer may still be on its way to a slow reader.
-    if (this.#client === undefined || this.#client.detached) this.socket.destroy()
-    else this.#client.close()
+    if (this.#http2 !== undefined || this.#relays > 0) return
+    if (this.#client !== undefined && !this.#client.detached) this.#client.drain()
+    else if (this.#flows.count === 0) this.socket.destroy()
   }
 
   async #hook(name: "clientConnected" | "clientDisconnected"): Promise<void> {
@@ -193,6 +195,7 @@ export class Session {
       first,
     )
     this.#client = client
+    if (this.#draining) client.drain()
     for (let next = await client.next(); next !== undefined; next = await client.next()) {
       if (next.kind === "connect") return this.#connect(client, next.head, place)
       const { stream } = next
@@ -208,11 +211,16 @@ export class Session {
         await serveOwn(stream, pages)
         continue
       }
-      this.active++
-      await exchange(new FlowState(core, stream, this.#context.chain(), undefined))
-      this.active--
-      if (this.#draining) client.close()
+      const turn = this.#flows.begin(CONCLUDING_MAX)
+      if (turn !== undefined) await turn
+      void this.#serve(stream)
     }
+  }
+
+  /** The next request is read once this one's answer is out; its last hooks may run on. Never rejects. */
+  async #serve(stream: ClientStream): Promise<void> {
+    await exchange(new FlowState(this.#context.core, stream, this.#context.chain(), undefined))
+    this.#flows.end()
   }
 
   async #serveHttp2(socket: Duplex, place: Place): Promise<void> {
@@ -224,9 +232,7 @@ export class Session {
       chain: () => this.#context.chain(),
       authorise: (headers) => this.#authorise(place, headers),
       pages: this.#context.pages,
-      count: (change) => {
-        this.active += change
-      },
+      flows: this.#flows,
     })
     this.#http2 = client
     const served = serve()
@@ -362,9 +368,9 @@ export class Session {
 
   async #relay(socket: Duplex, upstream: Duplex): Promise<void> {
     const { clock, settings } = this.#context.core
-    this.active++
+    this.#relays++
     await relay(socket, upstream, clock, settings.idleTimeoutMs)
-    this.active--
+    this.#relays--
   }
 
   #closed(socket: Duplex, why: string): void {

@@ -3,6 +3,7 @@ import { test } from "tap"
 import { HookChain } from "../../lib/chain.ts"
 import { FlowError } from "../../lib/errors.ts"
 import { ClientConnection } from "../../lib/proxy/client-connection.ts"
+import { RunningFlows } from "../../lib/proxy/running-flows.ts"
 import { startHttp2 } from "../../lib/proxy/session-http2.ts"
 import { FrameWire, headers, request } from "../helpers/h2-frames.ts"
 import { startProxy } from "../helpers/test-proxy.ts"
@@ -10,7 +11,7 @@ import { startProxy } from "../helpers/test-proxy.ts"
 test("whatever happens before a flow begins is answered, counted and no end of the process", async (t) => {
   const proxy = await startProxy(t)
   const { core } = proxy.server
-  let active = 0
+  const flows = new RunningFlows()
   let most = 0
   const server = createServer((socket) => {
     const session = startHttp2(socket, {
@@ -20,13 +21,11 @@ test("whatever happens before a flow begins is answered, counted and no end of t
       pages: undefined,
       chain: () => new HookChain([], { clock: core.clock, budgetMs: 5_000 }),
       authorise: async (fields) => {
+        most = Math.max(most, flows.count)
         if (fields.get("x") === "broken") throw new Error("broken on purpose")
         return new FlowError("client", "forbidden", "not you", { status: 407 })
       },
-      count: (change) => {
-        active += change
-        most = Math.max(most, active)
-      },
+      flows,
     })
     void session.serve()
   })
@@ -38,7 +37,7 @@ test("whatever happens before a flow begins is answered, counted and no end of t
   t.equal(await wire.status(1), 407)
   t.equal(await wire.resetOf(3), 2)
   t.match(await proxy.logged("broken on purpose"), /^error /)
-  t.equal(active, 0)
+  t.equal(flows.count, 0)
   t.ok(most > 0)
   wire.socket.destroy()
   await wire.closed
