@@ -11,7 +11,9 @@ import {
   type Delta,
   type Dialect,
   isContent,
+  isObject,
   type LlmError,
+  parseJson,
   readAnswer,
   readError,
   type StreamDecoder,
@@ -68,6 +70,13 @@ export class AnswerObserver {
     } catch (thrown) {
       this.#unparsed = messageOf(thrown)
     }
+  }
+
+  /** Whether what was fed is a whole answer: a stream with its dialect's end mark, or JSON to its last byte. */
+  get complete(): boolean {
+    if (this.#unparsed !== undefined) return false
+    if (this.#decoder !== undefined) return this.#assembler.done
+    return isObject(parseJson(this.#pieces.concat().toString("utf8")))
   }
 
   /** A promise only where a Content-Encoding has to be taken off. */

@@ -153,7 +153,7 @@ export class AnswerState implements Answer {
   }
 
   abort(): void {
-    this.child.fail(new FlowError("addon", "unused", "the answer was not used"))
+    this.child.clientLeft(new FlowError("addon", "unused", "the answer was not used"))
     this.#coding?.close()
   }
 
@@ -228,7 +228,7 @@ export class AnswerState implements Answer {
   /** Reads one more piece of the body into events; false at the end. */
   async #pull(): Promise<boolean> {
     if (this.#ended) return false
-    const piece = await this.nextPiece()
+    const piece = await this.#nextOfStream()
     const decoder = this.#decoder
     const decoded = (piece === undefined ? decoder?.finish() : decoder?.feed(piece)) ?? []
     this.#concluded ||= decoded.some(isConclusion)
@@ -239,6 +239,17 @@ export class AnswerState implements Answer {
       this.#events.push(event)
     }
     return piece !== undefined || events.length > 0
+  }
+
+  /** What breaks off behind the dialect's end mark has said all that it had to say. */
+  async #nextOfStream(): Promise<Buffer | undefined> {
+    try {
+      return await this.nextPiece()
+    } catch (thrown) {
+      if (!this.assembler.done) throw thrown
+      this.#ended = true
+      return undefined
+    }
   }
 
   /** A body that only the connection's end ends may have been cut: then the answer itself has to say that it is whole. */

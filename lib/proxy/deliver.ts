@@ -8,7 +8,7 @@ import { statusText } from "../http1/status-text.ts"
 import { wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
 import { BodyCollector } from "./body-collector.ts"
-import { BufferBody, nextPiece } from "./body-queue.ts"
+import { BufferBody } from "./body-queue.ts"
 import { conclude, judge, keepRejected, rejected } from "./conclude.ts"
 import { decodeContent } from "./content-coding.ts"
 import { dropBodyFields } from "./flow-request.ts"
@@ -17,6 +17,7 @@ import type { FlowState, Replied } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 import { wholeIncoming } from "./incoming.ts"
 import { errorContent, isContent } from "./observe.ts"
+import { pump } from "./pump.ts"
 import type { Body, StreamResponseHead } from "./streams.ts"
 import { asIdentity, transformed } from "./transform.ts"
 import { type Serve, upgrade } from "./upgrade.ts"
@@ -135,27 +136,6 @@ async function stream(flow: FlowState, source: Incoming, observe: boolean): Prom
   flow.check()
 }
 
-/** Body pieces to the client: written first, looked at afterwards. */
-async function pump(flow: FlowState, incoming: Incoming, observer: AnswerObserver | undefined): Promise<void> {
-  const { delivery, response } = flow
-  const keeps = response !== undefined && response.keepBytes > 0
-  for (;;) {
-    const next = nextPiece(incoming.body)
-    const piece = next instanceof Promise ? await next : next
-    if (piece === undefined) break
-    flow.sizes.response += piece.length
-    const hasRoom = delivery.write(piece)
-    const observing = observer?.feed(piece)
-    const storing = keeps ? response.store(piece) : undefined
-    if (observing !== undefined) await observing
-    if (storing !== undefined) await storing
-    if (!hasRoom) await flow.orFail(delivery.ready())
-    flow.check()
-  }
-  flow.check()
-  delivery.end(incoming.trailers())
-}
-
 function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver | undefined {
   const { llm, chain } = flow
   if (llm === undefined) return undefined
@@ -241,12 +221,13 @@ async function deliverAsEvents(
   observer: AnswerObserver | undefined,
 ): Promise<void> {
   const bytes = await collectorOf(flow, observedBody(incoming, observer)).collect()
+  flow.check()
   flow.phase = "response"
+  const failed = writeJsonAsEvents(flow, incoming.head, bytes)
+  if (failed === undefined) flow.delivery.end()
   if (observer !== undefined) await conclude(flow, observer, false)
   flow.check()
-  const failed = writeJsonAsEvents(flow, incoming.head, bytes)
   if (failed !== undefined) throw failed
-  flow.delivery.end()
 }
 
 /** The flow has failed: the client is told in the best way that is left, then the last hooks run. */

@@ -15,7 +15,7 @@ import { type Dialect, readLlmRequest, replyContent } from "./observe.ts"
 /** Serves one flow to its end. Never rejects. */
 export async function exchange(flow: FlowState): Promise<void> {
   flow.chain.acquire()
-  flow.delivery.client.onAbort((reason) => flow.fail(reason))
+  flow.delivery.client.onAbort((reason) => flow.clientLeft(reason))
   let incoming: Incoming | undefined
   try {
     if (isHeard(flow)) await readRequest(flow)

@@ -107,6 +107,8 @@ export class FlowState implements Flow, HookScope {
   concluded = false
   /** Watches the answer while it is delivered. */
   observer: AnswerObserver | undefined
+  /** Decides what it means that the client leaves: set while its answer is on its way. */
+  onLeave: ((reason: FlowError) => void) | undefined
   /** `held`: the answer is complete and kept back, so `respond` may still put another in its place. */
   phase: "request" | "upstream" | "held" | "response" | "ended" = "request"
   #id: string | undefined
@@ -233,6 +235,12 @@ export class FlowState implements Flow, HookScope {
     this.error = reason
     this.#abort?.abort(reason)
     this.#tell(reason)
+  }
+
+  /** Nobody waits for the answer any more: the flow fails, unless its answer has been delivered whole. */
+  clientLeft(reason: FlowError): void {
+    if (this.onLeave === undefined) this.fail(reason)
+    else this.onLeave(reason)
   }
 
   /** Calls `listener` when the flow fails or ends; at once if it has. What is returned takes the listener back. */

@@ -40,7 +40,7 @@ export async function sendChild(
   }
   // A child whose answer is complete has nothing left to abort.
   const independent = parent.onFail((reason) => {
-    if (!inner.over) child.fail(reason)
+    if (!inner.over) child.clientLeft(reason)
   })
   const answer = new AnswerState(child, inner, child.dialect, { transform: options.transform, sender })
   const deadline = deadlineOf(child, options)
