@@ -245,7 +245,10 @@ export interface FlowWebSocket {
    * 8 MiB, and less when `memoryLimit` is reached.
    */
   readonly messages: readonly WebSocketMessage[]
-  /** Messages that were too large to be read (bodyLimit): they were passed on as they came, and no hook saw them. */
+  /**
+   * Messages that were too large to be read (bodyLimit): they were passed on as they came, and no hook saw them. Where an
+   * addon with `onError: "block"` listens to messages, or to what turns have, such a message ends the connection (1009).
+   */
   readonly unread: number
   /** The code of the first Close; 1005: it had none; 1006: there was no Close, the connection was cut. Undefined: open. */
   readonly closeCode: number | undefined

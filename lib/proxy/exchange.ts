@@ -10,6 +10,7 @@ import { ask } from "./ask.ts"
 import { breakOff, deliver } from "./deliver.ts"
 import type { FlowState, Replied } from "./flow-state.ts"
 import { type Incoming, wholeIncoming } from "./incoming.ts"
+import { insistsOnBody } from "./insist.ts"
 import { type Dialect, readLlmRequest, replyContent } from "./observe.ts"
 
 /** Serves one flow to its end. Never rejects. */
@@ -74,7 +75,7 @@ async function collect(flow: FlowState): Promise<void> {
   } catch (thrown) {
     flow.check()
     const unreadable = thrown instanceof FlowError && UNREADABLE.has(thrown.code)
-    if (!unreadable || blocks(flow)) throw thrown
+    if (!unreadable || insistsOnBody(flow.chain)) throw thrown
     markUnparsed(flow, thrown.message)
   }
 }
@@ -87,13 +88,6 @@ const UNREADABLE: ReadonlySet<string> = new Set([
   "decoded-too-large",
 ])
 
-/** Whether an addon that reads requests stops those that it cannot read. */
-function blocks({ chain }: FlowState): boolean {
-  return chain.addons.some(({ onError, hooks, collect: wants }) => {
-    return onError === "block" && (wants || hooks.llmRequest !== undefined)
-  })
-}
-
 function markUnparsed(flow: FlowState, why: string): void {
   flow.unparsed = why
   flow.core.log.warn(`${flow.request.method} ${flow.request.host}: not read as LLM traffic: ${why}`)
@@ -104,7 +98,8 @@ async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
   if (!flow.request.readable) return
   const llm = readLlmRequest(dialect, flow.request.bytes, flow.request.path)
   if (typeof llm === "string") {
-    if (blocks(flow)) throw new FlowError("client", "unparsable-body", `${llm}, and an addon has to read it`)
+    if (insistsOnBody(flow.chain))
+      throw new FlowError("client", "unparsable-body", `${llm}, and an addon has to read it`)
     markUnparsed(flow, llm)
     return
   }

@@ -3,9 +3,11 @@
  * unless it is a WebSocket that an addon listens to, or that speaks with a model while somebody listens to that.
  */
 
+import { FlowError } from "../errors.ts"
 import { readExtensions } from "../websocket/extensions.ts"
 import type { FlowState } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
+import { insistsOnMessages } from "./insist.ts"
 import { socketDialectFor } from "./observe.ts"
 import { relay } from "./tunnel.ts"
 import { relayWebSocket, type WebSocketPlan } from "./websocket.ts"
@@ -18,9 +20,9 @@ export async function upgrade(flow: FlowState, tunnel: NonNullable<Incoming["tun
   const { response, delivery, core } = flow
   if (response === undefined) return
   const { status, reason, headers } = response
+  const plan = planFor(flow) // May refuse the upgrade: before it is agreed to.
   delivery.client.respond({ status, reason, headers }, undefined)
   delivery.state = "over"
-  const plan = planFor(flow)
   const upstream = tunnel()
   const client = delivery.client.tunnel()
   if (plan !== undefined) return relayWebSocket(flow, { client, upstream }, plan, serve)
@@ -29,7 +31,7 @@ export async function upgrade(flow: FlowState, tunnel: NonNullable<Incoming["tun
   flow.check()
 }
 
-/** What is to be read of the connection; undefined: nothing. */
+/** What is to be read of the connection; undefined: nothing. Throws where an addon insists on what cannot be read. */
 function planFor({ chain, request, response, core }: FlowState): WebSocketPlan | undefined {
   const headers = response?.headers
   if (headers?.get("upgrade")?.trim().toLowerCase() !== "websocket") return undefined
@@ -44,6 +46,8 @@ function planFor({ chain, request, response, core }: FlowState): WebSocketPlan |
     const subprotocol = headers.get("sec-websocket-protocol")
     return { dialect, messages, deflate, terms: { subprotocol, extensions } }
   }
+  const message = `the server chose WebSocket extensions that cannot be read here (${unknown}), and an addon has to read`
+  if (insistsOnMessages(chain, dialect !== undefined)) throw new FlowError("upstream", "unreadable-websocket", message)
   core.log.warn(`${request.method} ${request.host}: the WebSocket is passed on unread: unknown extensions ${unknown}`)
   return undefined
 }

@@ -8,6 +8,7 @@
  * the turn has taken the one before: order is kept, and a slow client slows its server down. Meanwhile the client is read,
  * so that one that leaves while an addon still looks for an answer is noticed.
  */
+import { FlowError } from "../errors.ts"
 import type { FlowState } from "./flow-state.ts"
 import { eventOf, type JsonObject, type SocketDialect } from "./observe.ts"
 import type { Serve } from "./upgrade.ts"
@@ -16,8 +17,13 @@ import type { SocketMessage } from "./websocket-message.ts"
 import type { SocketPipe } from "./websocket-pipe.ts"
 import { Turn } from "./websocket-turn.ts"
 
-/** Turns that wait for their answers; what a client asks beyond that passes unread. */
-const TURNS_MAX = 64
+/**
+ * Turns of one connection that have not run their last hook. What a client asks beyond that waits, and what follows it
+ * waits in its socket; a server that begins more by itself is told to try again later. Nothing passes the addons by.
+ */
+export const TURNS_MAX = 64
+/** The code of the error for such a server. */
+export const TOO_MANY_TURNS = "too-many-turns"
 
 /** Where a turn's messages go. */
 export interface SocketLines {
@@ -40,6 +46,10 @@ export class SocketTurns {
   /** The client's next message may go on. */
   #decided: Promise<void> = Promise.resolve()
   #count = 0
+  /** Nobody is left to ask, or to be asked. */
+  #over = false
+  /** Wakes the message of the client that waits for a turn to end. */
+  #wake = () => {}
 
   constructor(flow: FlowState, dialect: SocketDialect, lines: SocketLines, serve: Serve) {
     this.#flow = flow
@@ -52,8 +62,12 @@ export class SocketTurns {
   async fromClient(message: SocketMessage): Promise<void> {
     await this.#decided
     const event = message.type === "text" ? eventOf(message.text) : undefined
-    if (event === undefined || !this.#dialect.asks(event) || this.#running.size >= TURNS_MAX) {
+    if (event === undefined || !this.#dialect.asks(event)) {
       this.#lines.up.forward(message)
+      return
+    }
+    if (this.#running.size >= TURNS_MAX && !(await this.#hasRoom())) {
+      this.#lines.up.discard(message)
       return
     }
     this.#decided = this.#begin(message, message.bytes, this.#dialect.lane(event)).decided
@@ -89,9 +103,35 @@ export class SocketTurns {
   /** The client has sent a Close, or is gone: what its server does not answer nobody waits for. */
   clientLeft(): void {
     for (const turn of this.#running.keys()) if (!turn.asked) turn.left()
+    this.#stop()
+  }
+
+  /** The server says nothing more. */
+  serverLeft(): void {
+    this.#stop()
+  }
+
+  /** What waits for a turn to end is not asked any more. */
+  #stop(): void {
+    this.#over = true
+    this.#wake()
+  }
+
+  /** Waits for one of the turns to end. False: the connection has. */
+  async #hasRoom(): Promise<boolean> {
+    while (this.#running.size >= TURNS_MAX && !this.#over) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    return !this.#over
   }
 
   #unasked(event: JsonObject | undefined): Turn {
+    if (this.#running.size >= TURNS_MAX) {
+      const message = `the server began more than ${TURNS_MAX} turns on one WebSocket before the first of them had ended`
+      throw new FlowError("upstream", TOO_MANY_TURNS, message)
+    }
     const body = { type: "response.create", response: event?.response }
     return this.#begin(undefined, Buffer.from(JSON.stringify(body)), undefined)
   }
@@ -111,7 +151,10 @@ export class SocketTurns {
     if (message === undefined) this.#waiting.push(turn)
     const running = this.#serve(turn.flow).then(() => turn.over())
     this.#running.set(turn, running)
-    void running.then(() => this.#running.delete(turn))
+    void running.then(() => {
+      this.#running.delete(turn)
+      this.#wake()
+    })
     return turn
   }
 

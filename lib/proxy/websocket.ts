@@ -11,17 +11,22 @@ import { BINARY, TEXT } from "../websocket/frame.ts"
 import { WebSocketViolation } from "../websocket/violation.ts"
 import type { FlowState } from "./flow-state.ts"
 import { IdleTimer } from "./idle-timer.ts"
+import { insistsOnMessages } from "./insist.ts"
 import type { SocketDialect } from "./observe.ts"
 import type { Serve } from "./upgrade.ts"
 import { BrokenSocket, SocketOutlet, SocketSource } from "./websocket-ends.ts"
 import { SocketMessage } from "./websocket-message.ts"
 import { SocketPipe, unreadable } from "./websocket-pipe.ts"
 import { type SocketTerms, WebSocketState } from "./websocket-state.ts"
-import { SocketTurns } from "./websocket-turns.ts"
+import { SocketTurns, TOO_MANY_TURNS } from "./websocket-turns.ts"
 
 /** The close code for a failure of ours or of an addon's (RFC 6455, 7.4.1). */
 const INTERNAL_ERROR = 1011
-const TOO_BIG = 1009
+/** Those of failures that have one of their own: RFC 6455, 7.4.1, and its registry for 1013, "try again later". */
+const CLOSE_CODES: ReadonlyMap<string, number> = new Map([
+  ["message-too-large", 1009],
+  [TOO_MANY_TURNS, 1013],
+])
 
 export interface WebSocketPlan {
   /** The dialect in which a model is spoken with. */
@@ -138,6 +143,7 @@ class SocketRelay {
       else if (from === "client") this.#toServer.end()
       else this.#toClient.end()
     }
+    if (from === "server") this.#turns?.serverLeft()
   }
 
   /** Noticed at once, also while a hook still looks at what the client said before. */
@@ -167,11 +173,7 @@ class SocketRelay {
   #unread(from: "client" | "server"): void {
     const { chain, core, request } = this.#flow
     const limit = core.settings.bodyLimit
-    const insists = chain.addons.some(({ onError, hooks }) => {
-      const reads = hooks.websocketMessage !== undefined
-      return onError === "block" && (reads || (this.#turns !== undefined && hooks.llmRequest !== undefined))
-    })
-    if (insists) throw unreadable(from, limit)
+    if (insistsOnMessages(chain, this.#turns !== undefined)) throw unreadable(from, limit)
     if (from === "server") this.#turns?.missed()
     core.log.warn(
       `${request.method} ${request.host}: a WebSocket message of the ${from} is passed on unread: too large`,
@@ -202,6 +204,7 @@ class SocketRelay {
   }
 
   #closeBoth(code: number, reason: string): void {
+    this.#turns?.serverLeft()
     // The reader goes first: what closes a socket gently reads it to its end by itself.
     for (const source of this.#sources) source.stop()
     this.#toClient.close(code, reason)
@@ -225,7 +228,7 @@ class SocketRelay {
       const code = from === "client" ? "client-gone" : "cut"
       flow.fail(new FlowError(source, code, `the ${from} broke the WebSocket off (1006)`))
     } else if (thrown instanceof FlowError) {
-      this.#failure = { code: thrown.code === "message-too-large" ? TOO_BIG : INTERNAL_ERROR, reason: "" }
+      this.#failure = { code: CLOSE_CODES.get(thrown.code) ?? INTERNAL_ERROR, reason: "" }
       flow.fail(thrown)
     } else {
       this.#failure = { code: INTERNAL_ERROR, reason: "" }
@@ -241,6 +244,7 @@ class SocketRelay {
       return
     }
     this.#over = true
+    this.#turns?.serverLeft()
     for (const source of this.#sources) source.stop()
     this.#toClient.break()
     this.#toServer.break()
