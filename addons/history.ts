@@ -3,7 +3,7 @@
  * attempts, and, if asked for, into the files that Pythagora-LLM-Proxy wrote. It only looks on: nothing waits for it.
  * Secrets are blanked out before anything is written. `llmproxy history` reads what is kept.
  */
-import { type AddonContext, countUsage, defineAddon, type Flow, type FlowSnapshot, Redactor } from "llmproxy"
+import { type AddonContext, countUsage, defineAddon, type Flow, type FlowSnapshot } from "llmproxy"
 import { LiveFiles } from "./history/live-files.ts"
 import { OPTIONS } from "./history/options.ts"
 
@@ -50,9 +50,9 @@ class Recorder {
   readonly #counting = new Set<Promise<void>>()
 
   constructor(context: AddonContext<typeof OPTIONS>) {
-    const { options, log, clock } = context
+    const { options, log, clock, redactor } = context
     this.#context = context
-    this.#files = new LiveFiles({ options, log, redactor: new Redactor(), now: () => clock.now() })
+    this.#files = new LiveFiles({ options, log, redactor, now: () => clock.now() })
   }
 
   /** The flow is over. */

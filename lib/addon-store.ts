@@ -38,8 +38,9 @@ export interface HistoryLimits {
 
 /**
  * An addon's own records: JSON by key, kept over restarts. Made for notes, not for traffic: every call is a transaction,
- * and an addon's calls are done one after the other, in their order.
- * Secrets are blanked out here as well. Every method rejects with an Error when the file cannot be read or written.
+ * and an addon's calls are done one after the other, in their order. They are kept as they are, secrets too: who notes
+ * what others said takes those out first (`Redactor`). Every method rejects with an Error when the file cannot be read or
+ * written.
  */
 export interface AddonStore {
   get(key: string): Promise<JsonValue | undefined>

@@ -9,6 +9,7 @@ import type { LlmRequest } from "./llm/model.ts"
 import type { TokenCount } from "./llm/tokens/counter.ts"
 import type { Logger } from "./log.ts"
 import type { OptionSpecs, OptionValues } from "./options.ts"
+import type { Redactor } from "./secrets.ts"
 
 /** `continue`: log and go on without it. `block`: the request is stopped. */
 export type FailurePolicy = "continue" | "block"
@@ -52,6 +53,8 @@ export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   readonly log: Logger
   readonly clock: Clock
   readonly tokens: TokenService
+  /** Takes secrets out of texts: it knows the program's own keys and passwords. For what an addon shows or writes. */
+  readonly redactor: Redactor
   /** Where flows are kept. Nothing is loaded or opened before the first one. */
   readonly history: FlowHistory
   /** Records of the addon's own, under a name of its choice: kept over restarts, seen by no other addon. */

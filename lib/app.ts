@@ -22,6 +22,7 @@ import { Listener } from "./proxy/listener.ts"
 import { type Mode, type ModeAddress, modeAddresses, parseMode } from "./proxy/mode.ts"
 import type { ProxyServer } from "./proxy/server.ts"
 import type { ProxySettings } from "./proxy/settings.ts"
+import { Redactor } from "./secrets.ts"
 import { LazyStore } from "./store/lazy-store.ts"
 import { type LeafSettings, leafSettings, makeLeaves } from "./tls-options.ts"
 
@@ -44,6 +45,8 @@ export interface AppOptions {
   readonly store?: StoreService
   /** Loads what serves the clients of ports that are open already. Default: lib/proxy/server.ts. */
   readonly serving?: () => Promise<Pick<typeof import("./proxy/server.ts"), "ProxyServer">>
+  /** Is told the program's secrets, wherever its options have them from. Default: one of its own. */
+  readonly redactor?: Redactor
 }
 
 export interface Listening {
@@ -70,6 +73,7 @@ export class App {
   readonly broken: Promise<never>
   readonly #options: AppOptions
   readonly #clock: Clock
+  readonly #redactor: Redactor
   readonly #tokens: LazyTokens | undefined
   readonly #kept: StoreService
   readonly #addresses: readonly ModeAddress[]
@@ -90,13 +94,15 @@ export class App {
     this.#clock = options.clock ?? systemClock
     this.store = new OptionStore(options.sources)
     this.values = this.store.define(undefined, CORE_OPTIONS)
+    this.#redactor = options.redactor ?? new Redactor()
+    this.#redactor.know(this.store.secrets())
     const { host, port, mode } = this.values
     this.#addresses = modeAddresses(mode.map(parseMode), { host, port })
     const tokens = options.tokens ?? new LazyTokens(options.log)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
-    this.#kept =
-      options.store ??
-      new LazyStore({ file: join(options.confdir, HISTORY_FILE), log: options.log, clock: this.#clock })
+    const secrets = () => this.store.secrets()
+    const file = join(options.confdir, HISTORY_FILE)
+    this.#kept = options.store ?? new LazyStore({ file, log: options.log, clock: this.#clock, secrets })
     this.addons = new AddonManager({
       log: options.log,
       clock: this.#clock,
@@ -104,11 +110,15 @@ export class App {
       budgetMs: this.values.hookBudgetMs,
       tokens,
       store: this.#kept,
+      redactor: this.#redactor,
       modules: { llmproxy: () => import("./index.ts"), "llmproxy/testing": () => import("./testing/index.ts") },
       places: options.places,
       watch: options.watch ?? true,
       cacheDir: join(options.confdir, "cache"),
     })
+    const know = () => this.#redactor.know(this.store.secrets())
+    this.store.onChange(know)
+    this.addons.onReload(know)
     for (const definition of options.builtin ?? []) this.addons.add(definition)
   }
 
@@ -137,6 +147,7 @@ export class App {
       )
     // An addon is built while the CA is read. Both are waited for, so that a failed start leaves no half-written CA.
     const [ca, loaded] = await Promise.allSettled([this.#readCa(), this.addons.load(this.#options.scripts)])
+    this.#redactor.know(this.store.secrets())
     if (loaded.status === "rejected") throw loaded.reason
     if (ca.status === "rejected") throw ca.reason
     await this.#listen()
@@ -217,6 +228,7 @@ export class App {
       settings,
       clock: this.#clock,
       log: this.#options.log,
+      redactor: this.#redactor,
       chain: () => this.addons.chain,
       ...leaves,
       pages: (request) => this.#ownPage(request, ca),

@@ -41,5 +41,5 @@ export {
 export type { TokenCount } from "./llm/tokens/counter.ts"
 export type { Logger } from "./log.ts"
 export type { OptionSpec, OptionSpecs, OptionValues } from "./options.ts"
-export { Redactor } from "./store/redaction.ts"
+export { Redactor } from "./secrets.ts"
 export { countUsage } from "./usage.ts"

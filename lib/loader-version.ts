@@ -15,6 +15,7 @@ import { findNested } from "./loader-find.ts"
 import { runAddon } from "./loader-run.ts"
 import type { Logger } from "./log.ts"
 import type { OptionGroup, OptionStore } from "./option-store.ts"
+import { Redactor } from "./secrets.ts"
 
 export interface VersionMakerOptions {
   readonly log: Logger
@@ -23,6 +24,8 @@ export interface VersionMakerOptions {
   readonly tokens: TokenService
   /** Default: one that keeps nothing. */
   readonly store?: StoreService
+  /** Default: one that knows none of the program's secrets. */
+  readonly redactor?: Redactor
   /** What `import ... from "llmproxy"` and "llmproxy/testing" mean: the running instance's namespaces. */
   readonly modules: ProvidedModules
   /** The folder of built addons, so that a start need not build them; it is made when there is something to keep. Default: none. */
@@ -98,12 +101,12 @@ export class VersionMaker {
   ): LoadedAddon["hooks"] {
     const { name, setup } = checked
     if (setup === undefined) return checked.hooks
-    const { clock, tokens, store: kept = NO_STORE } = this.#options
+    const { clock, tokens, store: kept = NO_STORE, redactor = new Redactor() } = this.#options
     const log = prefixed(this.#options.log, name)
     let returned: unknown
     try {
       const store = (records: string) => kept.records(name, records)
-      const given = { options: values, state: this.#stateOf(name), signal, log, clock, tokens }
+      const given = { options: values, state: this.#stateOf(name), signal, log, clock, tokens, redactor }
       returned = setup({ ...given, history: kept.history, store })
     } catch (error) {
       const where = source.file === undefined ? "" : `${shownPath(source.file)}: `

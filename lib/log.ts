@@ -2,6 +2,8 @@
  * What the program says of itself: one line a message, to stderr. Whatever comes from outside is made harmless for a
  * terminal here, in one place, and secrets are blanked out.
  */
+import { Redactor } from "./secrets.ts"
+
 export type LogLevel = "debug" | "info" | "warn" | "error"
 
 export interface Logger {
@@ -13,11 +15,18 @@ export interface Logger {
 
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"]
 
-/** A logger that hands whole lines, without a line break, to `write`. Messages below `least` are dropped. */
-export function makeLogger(write: (line: string, level: LogLevel) => void, least: LogLevel = "info"): Logger {
+/**
+ * A logger that hands whole lines, without a line break, to `write`. Messages below `least` are dropped. `redactor`: one
+ * that knows the program's own secrets.
+ */
+export function makeLogger(
+  write: (line: string, level: LogLevel) => void,
+  least: LogLevel = "info",
+  redactor = new Redactor(),
+): Logger {
   const from = LEVELS.indexOf(least)
   const at = (level: LogLevel) =>
-    LEVELS.indexOf(level) < from ? () => {} : (message: string) => write(blankSecrets(printable(message)), level)
+    LEVELS.indexOf(level) < from ? () => {} : (message: string) => write(printable(redactor.text(message)), level)
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }
 }
 
@@ -29,17 +38,4 @@ export function printable(text: string): string {
   return text
     .replace(/[\t\n]+/g, " ")
     .replace(CONTROLS, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`)
-}
-
-/** Things that look like credentials: OpenAI-style keys, bearer tokens, key fields in a query. */
-const SECRETS: readonly [RegExp, string][] = [
-  [/\b(sk|pk|rk)-[A-Za-z0-9_-]{8,}/g, "$1-***"],
-  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}/gi, "$1 ***"],
-  [/([?&](?:api[-_]?key|key|token|access_token)=)[^&\s"']+/gi, "$1***"],
-  [/(:\/\/[^\s/:@]*:)[^\s/@]+@/g, "$1***@"],
-]
-
-/** The text with everything that looks like a credential blanked out. */
-export function blankSecrets(text: string): string {
-  return SECRETS.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), text)
 }

@@ -29,6 +29,19 @@ interface Held {
   readonly replace: (values: Readonly<Record<string, unknown>>) => void
 }
 
+/** `user:password` in a URL. */
+const URL_USER = /:\/\/([^/@]*)@/
+
+/** The password of `user:password`, decoded as in a URL; a text without a colon is one itself. */
+function passwordIn(user = ""): string {
+  const password = user.slice(user.indexOf(":") + 1)
+  try {
+    return decodeURIComponent(password)
+  } catch {
+    return password // a lone %
+  }
+}
+
 export class OptionStore {
   #sources: OptionSources
   readonly #held = new Map<string | undefined, Held>()
@@ -107,6 +120,19 @@ export class OptionStore {
     const { config } = this.#sources
     if (config === undefined) return
     for (const [key, value] of Object.entries(config.values)) this.#checkConfig(config, key, value)
+  }
+
+  /** The values of secret options, and passwords in the URLs of others: what must be shown nowhere. */
+  secrets(): string[] {
+    return [...this.#held.values()].flatMap(({ group: { specs, values } }) => {
+      return Object.entries(specs).flatMap(([name, spec]) => {
+        const value: unknown = values[name]
+        const texts = (Array.isArray(value) ? value : [value]).filter((text) => typeof text === "string")
+        return texts.flatMap((text) =>
+          spec.secret === true ? [text, passwordIn(text)] : passwordIn(URL_USER.exec(text)?.[1]),
+        )
+      })
+    })
   }
 
   /** Help for all options, the program's own first. */

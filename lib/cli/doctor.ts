@@ -11,6 +11,7 @@ import { printable } from "../log.ts"
 import type { OptionSources } from "../option-sources.ts"
 import { type OptionSpecs, resolveOptions } from "../options.ts"
 import { hostAndPort } from "../proxy/authority.ts"
+import { Redactor } from "../secrets.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { makeAsk } from "./doctor/ask.ts"
 import type { Check, ConductorValues, Finding, Mark, Patient } from "./doctor/check.ts"
@@ -82,9 +83,11 @@ export const doctorCommand: Command = {
 /** Runs all checks, prints their findings in order. Resolves to the exit status. */
 export async function examine(patient: Patient, world: Pick<World, "out">, paint: Paint): Promise<number> {
   let broken = 0
+  const redactor = new Redactor()
+  redactor.know([patient.conductor.localKey ?? "", patient.conductor.cloudKey ?? ""])
   const print = (findings: readonly Finding[]) => {
     broken += findings.filter(({ mark }) => mark === "bad").length
-    for (const finding of findings) world.out.write(findingText(finding, paint, world.out.columns))
+    for (const finding of findings) world.out.write(findingText(finding, paint, world.out.columns, redactor))
   }
   for (const check of MACHINE_CHECKS) print(await check(patient))
   const running = NETWORK_CHECKS.map((check) => check(patient))
@@ -95,11 +98,17 @@ export async function examine(patient: Patient, world: Pick<World, "out">, paint
 }
 
 /** A finding in lines that fit; what follows the first is indented. */
-export function findingText({ mark, text, fix }: Finding, paint: Paint, columns: number | undefined): string {
+export function findingText(
+  { mark, text, fix }: Finding,
+  paint: Paint,
+  columns: number | undefined,
+  redactor = new Redactor(),
+): string {
   const [sign, colour] = SIGNS[mark]
   const width = columns === undefined ? Number.POSITIVE_INFINITY : columns - 2
-  const lines = wrap(printable(text), width).map((line, i) => `${i === 0 ? paint(colour, sign) : " "} ${line}\n`)
-  const fixes = fix === undefined ? [] : wrap(`→ ${printable(fix)}`, width).map((line) => `  ${paint("dim", line)}\n`)
+  const shown = (said: string) => printable(redactor.text(said))
+  const lines = wrap(shown(text), width).map((line, i) => `${i === 0 ? paint(colour, sign) : " "} ${line}\n`)
+  const fixes = fix === undefined ? [] : wrap(`→ ${shown(fix)}`, width).map((line) => `  ${paint("dim", line)}\n`)
   return [...lines, ...fixes].join("")
 }
 

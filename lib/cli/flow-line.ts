@@ -3,7 +3,8 @@
  * total time. Pure. What stands in it comes from strangers, so every piece is made harmless first.
  */
 import type { Flow } from "../flow.ts"
-import { blankSecrets, printable } from "../log.ts"
+import { printable } from "../log.ts"
+import { Redactor } from "../secrets.ts"
 import type { ShownUsage } from "./flow-usage.ts"
 import type { Colour, Paint } from "./paint.ts"
 
@@ -16,6 +17,8 @@ const INDENT = "     "
 /** Before the line of a flow that an addon has sent. */
 export const CHILD_LEAD = "  ↳ "
 
+const FORMS_ONLY = new Redactor()
+
 interface Field {
   readonly text: string
   readonly colour?: Colour
@@ -25,11 +28,19 @@ export interface LineOptions {
   readonly paint: Paint
   /** Where the line is broken, between fields; undefined: never. */
   readonly columns: number | undefined
+  /** Default: one that knows none of the program's secrets. */
+  readonly redactor?: Redactor
 }
 
 /** The line of a flow that has ended, with its line break. */
-export function flowLine(flow: Flow, usage: ShownUsage, { paint, columns }: LineOptions): string {
-  const fields = fieldsOf(flow, usage).filter(({ text }) => text !== "")
+export function flowLine(
+  flow: Flow,
+  usage: ShownUsage,
+  { paint, columns, redactor = FORMS_ONLY }: LineOptions,
+): string {
+  const fields = fieldsOf(flow, usage, (text) => clean(text, PIECE_CHARS_MAX, redactor)).filter(
+    ({ text }) => text !== "",
+  )
   const painted = fields.map(({ text, colour }) => (colour === undefined ? text : paint(colour, text)))
   return fold(painted, columns, flow.parent === undefined ? "" : CHILD_LEAD)
 }
@@ -50,28 +61,35 @@ export function fold(fields: readonly string[], columns: number | undefined, lea
   return `${result}\n`
 }
 
-function fieldsOf(flow: Flow, usage: ShownUsage): Field[] {
+/** Makes a piece of a line harmless. */
+type Clean = (text: string) => string
+
+function fieldsOf(flow: Flow, usage: ShownUsage, clean: Clean): Field[] {
   const { llm, routed, timings } = flow
   const isLlm = llm !== undefined
-  const place: Field = { text: placeOf(flow) }
+  const place: Field = { text: clean(rawPlaceOf(flow)) }
   return [
     isLlm ? { ...place, colour: "bold" } : { ...place, colour: "dim" },
-    { text: modelOf(flow), colour: "cyan" },
-    { text: routeOf(flow), colour: routed?.name === "local" ? "green" : "magenta" },
+    { text: modelOf(flow, clean), colour: "cyan" },
+    { text: routeOf(flow, clean), colour: routed?.name === "local" ? "green" : "magenta" },
     { text: tokensOf(usage) },
-    statusOf(flow),
+    statusOf(flow, clean),
     { text: timings.firstDeltaMs === undefined ? "" : `first ${duration(timings.firstDeltaMs)}`, colour: "dim" },
     { text: timings.endMs === undefined ? "" : duration(timings.endMs), colour: "dim" },
   ]
 }
 
 /** The request as the client made it, without its query: that may hold anything. */
-export function placeOf({ original }: Flow): string {
-  const { method, url } = original
-  return clean(`${method} ${url.replace(/^https?:\/\//, "").replace(/\?.*$/s, "")}`)
+export function placeOf(flow: Flow, redactor = FORMS_ONLY): string {
+  return clean(rawPlaceOf(flow), PIECE_CHARS_MAX, redactor)
 }
 
-function modelOf({ llm }: Flow): string {
+function rawPlaceOf({ original: { method, url } }: Flow): string {
+  const [place = ""] = url.replace(/^https?:\/\//, "").split("?", 1)
+  return `${method} ${place}`
+}
+
+function modelOf({ llm }: Flow, clean: Clean): string {
   if (llm === undefined) return ""
   const { model } = llm.request
   const answered = llm.completion?.model
@@ -81,7 +99,7 @@ function modelOf({ llm }: Flow): string {
   return clean(model === "" ? answered : `${model} → ${answered}`)
 }
 
-function routeOf({ routed }: Flow): string {
+function routeOf({ routed }: Flow, clean: Clean): string {
   if (routed?.name === undefined) return ""
   return clean(routed.reason === undefined ? routed.name : `${routed.name}: ${routed.reason}`)
 }
@@ -92,7 +110,7 @@ function tokensOf({ input, output, isCounted }: ShownUsage): string {
   return parts.filter((text) => text !== "").join(GAP)
 }
 
-function statusOf(flow: Flow): Field {
+function statusOf(flow: Flow, clean: Clean): Field {
   const { response, error, llm, unparsed } = flow
   const status = response?.status
   const shown = status === undefined ? "" : String(status)
@@ -118,9 +136,9 @@ export function duration(ms: number): string {
 }
 
 /** One line's worth of a text from outside: no control bytes, no secrets, not endless. */
-export function clean(text: string, chars = PIECE_CHARS_MAX): string {
+export function clean(text: string, chars = PIECE_CHARS_MAX, redactor = FORMS_ONLY): string {
   // Cut first, so that a huge text costs little; what is cut in two by that is no whole secret.
   const cut = text.length > 4 * chars ? text.slice(0, 4 * chars) : text
-  const shown = blankSecrets(printable(cut))
+  const shown = printable(redactor.text(cut))
   return shown.length > chars ? `${shown.slice(0, chars - 1)}…` : shown
 }

@@ -5,7 +5,8 @@ import type { Flow, LlmFlow } from "../flow.ts"
 import type { Headers } from "../headers.ts"
 import type { Completion, Message, ToolCall } from "../llm/model.ts"
 import { textOf } from "../llm/template/chat-template.ts"
-import { blankSecrets, printable } from "../log.ts"
+import { printable } from "../log.ts"
+import { Redactor } from "../secrets.ts"
 import { clean } from "./flow-line.ts"
 import { shownText } from "./live-text.ts"
 import type { Paint } from "./paint.ts"
@@ -15,6 +16,8 @@ export const BODY_BYTES_MAX = 65_536
 /** Characters of a message that an excerpt shows. */
 const EXCERPT_CHARS_MAX = 200
 
+const FORMS_ONLY = new Redactor()
+
 export const INDENT = "      "
 /** Room for the names before texts: "assistant". */
 const NAME_WIDTH = 9
@@ -22,28 +25,34 @@ const NAME_WIDTH = 9
 export const TEXT_INDENT = INDENT + " ".repeat(NAME_WIDTH + 2)
 
 /** The last message and the answer, a line each. */
-export function excerptText({ llm }: Flow, paint: Paint): string {
+export function excerptText({ llm }: Flow, paint: Paint, redactor = FORMS_ONLY): string {
   if (llm === undefined) return ""
   const last = llm.request.messages.at(-1)
-  const asked = last === undefined ? "" : named(last.role, excerpt(messageText(last)), paint)
+  const asked = last === undefined ? "" : named(last.role, excerpt(messageText(last, redactor), redactor), paint)
   const { completion } = llm
-  return asked + (completion === undefined ? "" : named("answer", excerpt(answerText(completion)), paint))
+  return (
+    asked +
+    (completion === undefined ? "" : named("answer", excerpt(answerText(completion, redactor), redactor), paint))
+  )
 }
 
-function excerpt(text: string): string {
-  return clean(text.replace(/\s+/g, " ").trim(), EXCERPT_CHARS_MAX)
+function excerpt(text: string, redactor: Redactor): string {
+  return clean(text.replace(/\s+/g, " ").trim(), EXCERPT_CHARS_MAX, redactor)
 }
 
 /** All messages, whole. */
-export function messagesText({ llm }: LlmFlow, paint: Paint): string {
+export function messagesText({ llm }: LlmFlow, paint: Paint, redactor = FORMS_ONLY): string {
   return llm.request.messages
-    .map((message) => named(message.role, shownText(messageText(message).trimEnd(), TEXT_INDENT), paint))
+    .map((message) => {
+      const text = messageText(message, redactor).trimEnd()
+      return named(message.role, shownText(text, TEXT_INDENT, redactor), paint)
+    })
     .join("")
 }
 
 /** An answer, whole. */
-export function completionText(completion: Completion, paint: Paint): string {
-  return named("answer", shownText(answerText(completion), TEXT_INDENT), paint)
+export function completionText(completion: Completion, paint: Paint, redactor = FORMS_ONLY): string {
+  return named("answer", shownText(answerText(completion, redactor), TEXT_INDENT, redactor), paint)
 }
 
 /** One name and what it names, with the line break. */
@@ -51,49 +60,44 @@ export function named(name: string, text: string, paint: Paint): string {
   return `${INDENT}${paint("dim", clean(name).padEnd(NAME_WIDTH))}  ${text}\n`
 }
 
-function messageText(message: Message): string {
+function messageText(message: Message, redactor: Redactor): string {
   const others = Array.isArray(message.content) ? message.content.filter(({ type }) => type !== "text") : []
   const calls = Array.isArray(message.tool_calls) ? message.tool_calls : []
   const parts = [
     textOf(message.content ?? undefined),
     ...others.map(({ type }) => `[${type}]`),
-    ...calls.map((call) => `tool call ${JSON.stringify(call)}`),
+    ...calls.map((call) => `tool call ${JSON.stringify(redactor.json(call))}`),
   ]
   return parts.filter((part) => part !== "").join("\n")
 }
 
-function answerText({ text, refusal, reasoning, toolCalls }: Completion): string {
+function answerText({ text, refusal, reasoning, toolCalls }: Completion, redactor: Redactor): string {
   const thought = reasoning === "" ? "" : `(${reasoning})`
-  return [thought, text, refusal, ...toolCalls.map(toolCallText)].filter((part) => part !== "").join("\n")
+  return [thought, text, refusal, ...toolCalls.map((call) => toolCallText(call, redactor))]
+    .filter((part) => part !== "")
+    .join("\n")
 }
 
-export function toolCallText({ name, arguments: given }: Pick<ToolCall, "name" | "arguments">): string {
-  return `tool call ${name}(${given})`
+export function toolCallText(
+  { name, arguments: given }: Pick<ToolCall, "name" | "arguments">,
+  redactor = FORMS_ONLY,
+): string {
+  return `tool call ${name}(${redactor.body(given)})`
 }
 
 /** The request's head and body as they are now. */
-export function requestText({ request }: Flow): string {
+export function requestText({ request }: Flow, redactor = FORMS_ONLY): string {
   const { method, path, version, headers } = request
-  return (
-    headText(`${method} ${path} ${version}`, headers) +
-    bodyText(
-      readBytes(() => request.bytes),
-      headers,
-    )
-  )
+  const bytes = readBytes(() => request.bytes)
+  return headText(`${method} ${path} ${version}`, headers, redactor) + bodyText(bytes, headers, redactor)
 }
 
 /** The response's head and body, as far as they were kept. */
-export function responseText({ response }: Flow): string {
+export function responseText({ response }: Flow, redactor = FORMS_ONLY): string {
   if (response === undefined) return ""
   const { status, reason, headers } = response
-  return (
-    headText(`${status} ${reason}`, headers) +
-    bodyText(
-      readBytes(() => response.bytes),
-      headers,
-    )
-  )
+  const bytes = readBytes(() => response.bytes)
+  return headText(`${status} ${reason}`, headers, redactor) + bodyText(bytes, headers, redactor)
 }
 
 /** Bytes that were not collected are not there to be read. */
@@ -105,21 +109,18 @@ function readBytes(read: () => Buffer): Buffer {
   }
 }
 
-/** Fields whose values are secrets, whatever they look like. */
-const SECRET_FIELD = /^(authorization|proxy-authorization|cookie|set-cookie|(x-)?api-key|x-goog-api-key|.*-token)$/i
-
-function headText(first: string, headers: Headers): string {
-  const lines = headers.entries().map(([name, value]) => `${name}: ${SECRET_FIELD.test(name) ? "***" : value}`)
-  return [first, ...lines].map((line) => `${INDENT}${blankSecrets(printable(line))}\n`).join("")
+function headText(first: string, headers: Headers, redactor: Redactor): string {
+  const lines = redactor.headers(headers).map(([name, value]) => `${name}: ${value}`)
+  return [redactor.url(first), ...lines].map((line) => `${INDENT}${printable(line)}\n`).join("")
 }
 
 const TEXT_TYPE = /^(text\/|application\/(.*\+)?(json|xml|javascript|x-ndjson|x-www-form-urlencoded))/i
 
-function bodyText(bytes: Buffer, headers: Headers): string {
+function bodyText(bytes: Buffer, headers: Headers, redactor: Redactor): string {
   if (bytes.length === 0) return ""
   const type = headers.get("content-type") ?? ""
   if (!TEXT_TYPE.test(type)) return `\n${INDENT}(${bytes.length} bytes of ${clean(type) || "an unknown type"})\n`
   const cut = bytes.length > BODY_BYTES_MAX
   const text = bytes.toString("utf8", 0, BODY_BYTES_MAX).trimEnd()
-  return `\n${INDENT}${shownText(text, INDENT)}\n${cut ? `${INDENT}(${bytes.length} bytes, cut here)\n` : ""}`
+  return `\n${INDENT}${shownText(redactor.body(text, type), INDENT, redactor)}\n${cut ? `${INDENT}(${bytes.length} bytes, cut here)\n` : ""}`
 }

@@ -4,7 +4,7 @@
  */
 import { didYouMean } from "../did-you-mean.ts"
 import { StartError, UsageError } from "../errors.ts"
-import { blankSecrets } from "../log.ts"
+import { Redactor } from "../secrets.ts"
 import { readArguments } from "./arguments.ts"
 import type { Command, CommandLine, Flags } from "./command.ts"
 import { version } from "./package.ts"
@@ -36,13 +36,13 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
     if (thrown instanceof UsageError) return failed(world, thrown.message, 2)
     if (thrown instanceof StartError) return failed(world, thrown.message, 1)
     const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
-    world.err.write(`${blankSecrets(stack)}\n`)
+    world.err.write(`${new Redactor().text(stack)}\n`)
     return 1
   }
 }
 
 function failed(world: World, message: string, status: number): number {
-  world.err.write(`llmproxy: ${blankSecrets(message)}\n`)
+  world.err.write(`llmproxy: ${new Redactor().text(message)}\n`)
   return status
 }
 

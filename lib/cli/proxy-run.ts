@@ -6,6 +6,7 @@ import { App, type Listening } from "../app.ts"
 import { baseUrlOf, CORE_OPTIONS, type CoreValues } from "../core-options.ts"
 import type { Logger } from "../log.ts"
 import { resolveOptions } from "../options.ts"
+import { Redactor } from "../secrets.ts"
 import type { CommandLine } from "./command.ts"
 import { collectAlone } from "./garbage.ts"
 import { outputLogger } from "./log-output.ts"
@@ -51,8 +52,9 @@ export async function prepare(
     paintFor(world.env, out.isTerminal),
     paintFor(world.env, err.isTerminal),
   ])
-  const log = outputLogger(err, logPaint, isQuiet ? "warn" : line.has("verbose") ? "debug" : "info")
-  const terminal = makeTerminal({ out, paint, detail: isQuiet ? 0 : values.flowDetail })
+  const redactor = new Redactor()
+  const log = outputLogger(err, logPaint, isQuiet ? "warn" : line.has("verbose") ? "debug" : "info", redactor)
+  const terminal = makeTerminal({ out, paint, detail: isQuiet ? 0 : values.flowDetail, redactor })
   const app = new App({
     sources,
     scripts: line.list("script"),
@@ -61,6 +63,7 @@ export async function prepare(
     log,
     builtin: terminal.addon === undefined ? [] : [terminal.addon],
     clock: world.clock,
+    redactor,
   })
   return { app, values, log, paint, terminal, sources, confdir: read.confdir }
 }

@@ -5,6 +5,7 @@
 import type { AddonDefinition, TokenService } from "../addon.ts"
 import type { Delta, Flow, LlmFlow } from "../flow.ts"
 import type { Hooks } from "../hooks.ts"
+import { Redactor } from "../secrets.ts"
 import { CHILD_LEAD, flowLine, placeOf } from "./flow-line.ts"
 import {
   BODY_BYTES_MAX,
@@ -29,6 +30,8 @@ export interface TerminalOptions {
   readonly paint: Paint
   /** 0..4, as --flow-detail. */
   readonly detail: number
+  /** Default: one that knows none of the program's secrets. */
+  readonly redactor?: Redactor
 }
 
 export interface Terminal {
@@ -73,6 +76,7 @@ class FlowPrinter {
   readonly #options: TerminalOptions
   readonly #summary: Summary
   readonly #turns: Turns
+  readonly #redactor: Redactor
   readonly #tokens: TokenService
   readonly #live = new WeakMap<Flow, Live>()
   /** Lines that wait for a count. */
@@ -81,18 +85,21 @@ class FlowPrinter {
   constructor(options: TerminalOptions, summary: Summary, tokens: TokenService) {
     this.#tokens = tokens
     this.#options = options
+    this.#redactor = options.redactor ?? new Redactor()
     this.#summary = summary
     this.#turns = new Turns((text) => options.out.write(text))
   }
 
   /** Detail 4: the request as it came. */
   requested(flow: Flow): void {
-    this.#turns.print(this.#title(flow) + requestText(flow))
+    this.#learn(flow)
+    this.#turns.print(this.#title(flow) + requestText(flow, this.#redactor))
   }
 
   /** Detail 3: what the model is asked. */
   asked(flow: LlmFlow): void {
-    this.#turns.print(this.#title(flow) + messagesText(flow, this.#options.paint))
+    this.#learn(flow)
+    this.#turns.print(this.#title(flow) + messagesText(flow, this.#options.paint, this.#redactor))
   }
 
   /** Detail 3: a piece of the answer. What an addon asks for itself is not shown twice: its client gets it, or nobody. */
@@ -103,7 +110,7 @@ class FlowPrinter {
     const { paint } = this.#options
     const live = this.#live.get(flow)
     if (live === undefined) {
-      const text = new LiveText(TEXT_INDENT)
+      const text = new LiveText(TEXT_INDENT, this.#redactor)
       this.#live.set(flow, { text, kind: delta.type })
       this.#turns.live(flow, named(nameOf(delta.type), text.feed(delta.text), paint).slice(0, -1))
       return
@@ -119,6 +126,7 @@ class FlowPrinter {
 
   /** The flow is over: its line, with what its detail adds. Nobody waits for tokens that have to be counted. */
   ended(flow: Flow): void {
+    this.#learn(flow)
     const isChild = flow.parent !== undefined
     if (isChild && this.#options.detail < 2) return
     const usage = knownUsage(flow) ?? (isChild ? NO_TOKENS : undefined)
@@ -139,11 +147,12 @@ class FlowPrinter {
 
   #print(flow: Flow, usage: ShownUsage): void {
     const { detail, paint, out } = this.#options
+    const redactor = this.#redactor
     if (flow.parent === undefined) this.#summary.add(flow, usage)
-    const line = flowLine(flow, usage, { paint, columns: out.columns })
-    if (detail === 2) this.#turns.print(line + excerptText(flow, paint))
+    const line = flowLine(flow, usage, { paint, columns: out.columns, redactor })
+    if (detail === 2) this.#turns.print(line + excerptText(flow, paint, redactor))
     else if (detail === 3) this.#turns.end(flow, this.#rest(flow) + line)
-    else if (detail === 4) this.#turns.print(line + responseText(flow))
+    else if (detail === 4) this.#turns.print(line + responseText(flow, redactor))
     else this.#turns.print(line)
   }
 
@@ -153,14 +162,23 @@ class FlowPrinter {
     const completion = flow.llm?.completion
     const live = this.#live.get(flow)
     if (live === undefined)
-      return completion === undefined || flow.parent !== undefined ? "" : completionText(completion, paint)
+      return completion === undefined || flow.parent !== undefined
+        ? ""
+        : completionText(completion, paint, this.#redactor)
     const calls = completion?.toolCalls ?? []
-    return `${live.text.finish()}\n${calls.map((call) => named("", toolCallText(call), paint)).join("")}`
+    return `${live.text.finish()}\n${calls.map((call) => named("", toolCallText(call, this.#redactor), paint)).join("")}`
+  }
+
+  /** What authenticates a flow is repeated by hosts, in errors most of all. */
+  #learn({ original, request, response }: Flow): void {
+    this.#redactor.learn(original.headers, original.url)
+    this.#redactor.learn(request.headers, request.url)
+    if (response !== undefined) this.#redactor.learn(response.headers)
   }
 
   #title(flow: Flow): string {
     const lead = flow.parent === undefined ? "→ " : `${CHILD_LEAD}→ `
-    return `${lead}${this.#options.paint("bold", placeOf(flow))}\n`
+    return `${lead}${this.#options.paint("bold", placeOf(flow, this.#redactor))}\n`
   }
 }
 

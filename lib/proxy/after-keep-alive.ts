@@ -32,16 +32,25 @@ export function writeJsonAsEvents(flow: FlowState, head: StreamResponseHead, bod
     created: completion.created ?? Math.floor(core.clock.now() / 1000),
     request: llm.request,
   })
-  delivery.head(head, undefined, `route ${flow.routed?.name ?? "upstream"}: ${flow.routed?.reason ?? "answered"}`)
+  delivery.head(head, undefined, routeNote(flow))
   const events = deltasOf(completion).map((delta) => encoder.delta(delta))
   delivery.write(Buffer.from(events.join("") + encoder.end()))
   return undefined
+}
+
+/** Which way the flow went, and why, for a comment in the stream. */
+export function routeNote({ routed, core }: FlowState): string {
+  return core.redactor.text(`route ${routed?.name ?? "upstream"}: ${routed?.reason ?? "answered"}`)
 }
 
 /** The error as an event of the dialect. */
 export function writeErrorEvent(flow: FlowState, reason: FlowError): void {
   const dialect = flow.llm?.dialectOf
   if (dialect === undefined) return
-  const event = { status: reason.status, code: reason.code, message: `llmproxy: ${reason.message}` }
+  const event = {
+    status: reason.status,
+    code: reason.code,
+    message: `llmproxy: ${flow.core.redactor.text(reason.message)}`,
+  }
   flow.delivery.write(Buffer.from(dialect.errorEvent(event)))
 }

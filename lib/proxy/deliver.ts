@@ -5,7 +5,7 @@
 import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
-import { wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
+import { routeNote, wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
 import { BodyCollector } from "./body-collector.ts"
 import { BufferBody } from "./body-queue.ts"
@@ -110,10 +110,11 @@ function tooLarge(flow: FlowState): FlowError {
 function sendHead(flow: FlowState, incoming: Incoming): void {
   const { head, body } = incoming
   const { routed } = flow
-  if (routed?.name !== undefined) head.headers.set("x-llmproxy-route", fieldText(routed.name))
-  if (routed?.reason !== undefined) head.headers.set("x-llmproxy-reason", fieldText(routed.reason))
+  const shown = (text: string) => fieldText(flow.core.redactor.text(text))
+  if (routed?.name !== undefined) head.headers.set("x-llmproxy-route", shown(routed.name))
+  if (routed?.reason !== undefined) head.headers.set("x-llmproxy-reason", shown(routed.reason))
   if (routed?.tokens !== undefined) head.headers.set("x-llmproxy-tokens", String(routed.tokens))
-  flow.delivery.head(head, body.length, `route ${routed?.name ?? "upstream"}: ${routed?.reason ?? "answered"}`)
+  flow.delivery.head(head, body.length, routeNote(flow))
 }
 
 /** What a person wrote, fit for a field value. */
@@ -262,7 +263,7 @@ function respondWithError(flow: FlowState, reason: FlowError): void {
   const { contentType, body } = errorContent(flow.clientDialect, {
     status: reason.status,
     code: reason.code,
-    message: `llmproxy: ${reason.message}`,
+    message: `llmproxy: ${flow.core.redactor.text(reason.message)}`,
     type: reason.source === "client" ? "invalid_request_error" : "api_error",
   })
   const headers = new Headers({ "Content-Type": contentType })

@@ -3,6 +3,7 @@
  * This is the one place where both halves meet; HTTP versions end at the two stream interfaces (streams.ts).
  */
 import { FlowError, messageOf } from "../errors.ts"
+import type { Reply } from "../flow.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { incomingFromAnswer, incomingFromCompletion } from "./answer-encode.ts"
@@ -123,10 +124,16 @@ async function incomingFrom(flow: FlowState, replied: Replied): Promise<Incoming
   }
   const { reply } = replied
   if (reply.completion !== undefined) return incomingFromCompletion(flow, reply.completion, reply.headers ?? [])
-  const { status, contentType, body } = replyContent(flow.clientDialect, reply)
+  const { status, contentType, body } = replyContent(flow.clientDialect, withoutSecrets(flow, reply))
   const headers = new Headers(reply.headers)
   if (!headers.has("content-type")) headers.set("Content-Type", contentType)
   return wholeIncoming({ status, reason: statusText(status), headers }, body)
+}
+
+/** An addon's error often repeats what a host said, and hosts repeat the key that they were asked with: ours, at times. */
+function withoutSecrets({ core }: FlowState, reply: Reply): Reply {
+  const { error } = reply
+  return error === undefined ? reply : { ...reply, error: { ...error, message: core.redactor.text(error.message) } }
 }
 
 function asFlowError(thrown: unknown): FlowError {

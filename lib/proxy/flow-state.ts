@@ -24,6 +24,7 @@ import type {
 import { Headers, type HeadersInit } from "../headers.ts"
 import type { HookName } from "../hooks.ts"
 import type { Logger } from "../log.ts"
+import type { Redactor } from "../secrets.ts"
 import { uuidv7 } from "../uuid.ts"
 import { AddonFlow } from "./addon-flow.ts"
 import { AnswerState } from "./answer.ts"
@@ -49,6 +50,8 @@ export interface ExchangeCore {
   readonly clock: Clock
   readonly log: Logger
   readonly memory: MemoryBudget
+  /** Takes secrets out of what clients are told in our own words. */
+  readonly redactor: Redactor
   /** Who the client is, told from the head as it came; see ClientInfo.id. */
   identify(connection: ClientConnection, head: Headers): string
   /** Sends a child flow. Given here so that this file and answer.ts need not know the exchange. */
@@ -192,7 +195,7 @@ export class FlowState implements Flow, HookScope {
   keepAlive(note = "keep-alive"): () => void {
     // A WebSocket stays open by itself, and has no comments.
     if (this.llm?.streams !== true || this.turn !== undefined) return () => {}
-    this.delivery.keepAlive(this.llm.format, note)
+    this.delivery.keepAlive(this.llm.format, this.core.redactor.text(note))
     return () => this.delivery.letBe()
   }
 

@@ -10,6 +10,7 @@ import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import type { ServerHookInfo } from "../hooks.ts"
 import type { Logger } from "../log.ts"
+import { Redactor } from "../secrets.ts"
 import { Access } from "./access.ts"
 import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
 import type { ClientConnection } from "./client-connection.ts"
@@ -44,6 +45,8 @@ export interface ProxyServerOptions {
   permits?(name: string): boolean
   /** Serves http://llmproxy.local/ and /.llmproxy/. Default: nothing is served there. */
   readonly pages?: OwnPages | undefined
+  /** Knows the secrets of the program. Default: one that knows none. */
+  readonly redactor?: Redactor
   /** Resolves upstream names. Default: the system's resolver. */
   readonly lookup?: Lookup
   /** Tells where redirected clients were going. Default: the kernel. */
@@ -64,7 +67,7 @@ export class ProxyServer {
   readonly #interception: Interception
 
   constructor(options: ProxyServerOptions) {
-    const { settings, clock, log, lookup } = options
+    const { settings, clock, log, lookup, redactor = new Redactor() } = options
     this.#options = options
     this.#access = new Access(settings, clock, log)
     this.#interception = new Interception(options, settings, clock, log)
@@ -80,6 +83,7 @@ export class ProxyServer {
       clock,
       log,
       memory: new MemoryBudget(settings.memoryLimit),
+      redactor,
       identify: (connection, head) => this.#identify(connection, head),
       send: (parent, request, sendOptions, sender) => sendChild(core, parent, request, sendOptions, sender),
     }

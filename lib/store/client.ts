@@ -26,6 +26,8 @@ export interface StoreClientOptions {
   /** The thread's module, one that needs none of this program's Node flags. Default: thread-link.ts. */
   readonly script?: URL
   readonly limits?: { readonly flows?: number; readonly bytes?: number }
+  /** The program's own secrets as they are now. Default: none. */
+  secrets?(): readonly string[]
 }
 
 export class StoreClient implements StoreService {
@@ -116,7 +118,7 @@ export class StoreClient implements StoreService {
   }
 
   async #store(snapshots: readonly FlowSnapshot[]): Promise<ReadonlyMap<string, string>> {
-    const failed = await this.#thread.ask({ kind: "store", snapshots })
+    const failed = await this.#thread.ask({ kind: "store", snapshots, secrets: this.#options.secrets?.() ?? [] })
     return failed instanceof Map ? failed : new Map()
   }
 }

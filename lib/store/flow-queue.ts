@@ -8,7 +8,7 @@ import type { Clock } from "../clock.ts"
 import type { FlowSnapshot } from "../flow.ts"
 import { isObject } from "../llm/json.ts"
 import type { Logger } from "../log.ts"
-import { asJson } from "./redaction.ts"
+import { asJson } from "./notes.ts"
 import { retryDelay } from "./retry.ts"
 import { troubleOf } from "./thread-link.ts"
 

@@ -7,7 +7,8 @@ import type { FlowSnapshot } from "../flow.ts"
 import { dialectNamed } from "../llm/index.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Choice, LlmRequest } from "../llm/model.ts"
-import { asJson, type Redactor } from "./redaction.ts"
+import type { Redactor } from "../secrets.ts"
+import { asJson } from "./notes.ts"
 import type { CONTENT_COLUMNS, NewFlowRow } from "./schema.ts"
 
 /** Bytes of contents that one flow may bring; one with more is kept without them. */
@@ -43,10 +44,15 @@ export function hashOf(text: string): string {
   return createHash("sha256").update(text).digest("base64url")
 }
 
+/** `redactor` remembers the flow's credentials. */
+export function learnFrom({ request, response }: FlowSnapshot, redactor: Redactor): void {
+  redactor.learn(request.headers, request.url)
+  if (response !== undefined) redactor.learn(response.headers)
+}
+
 /** What is to be stored of a flow. `redactor` also learns from it. */
 export function recordOf(snapshot: FlowSnapshot, redactor: Redactor): FlowRecord {
-  redactor.learn(snapshot.request.headers, snapshot.request.url)
-  if (snapshot.response !== undefined) redactor.learn(snapshot.response.headers)
+  learnFrom(snapshot, redactor)
   const request = requestIn(snapshot)
   const messages = request === undefined ? [] : messagesOf(request).map((message) => contentOf(redactor.json(message)))
   const contents = contentsOf(snapshot, request, redactor)

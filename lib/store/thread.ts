@@ -14,7 +14,12 @@ const RETENTION_MS = 60_000
 
 export type StoreJob =
   | { readonly kind: "open" }
-  | { readonly kind: "store"; readonly snapshots: readonly FlowSnapshot[] }
+  | {
+      readonly kind: "store"
+      readonly snapshots: readonly FlowSnapshot[]
+      /** Of the program's own. */
+      readonly secrets?: readonly string[]
+    }
   | { readonly kind: "retain"; readonly retention: Retention }
   | { readonly kind: "get"; readonly addon: string; readonly name: string; readonly key: string }
   | {
@@ -122,7 +127,7 @@ class StoreThread {
       case "open":
         return undefined
       case "store":
-        return await writer.store(job.snapshots)
+        return await writer.store(job.snapshots, job.secrets)
       case "get":
         return await writer.get(job.addon, job.name, job.key)
       case "set":

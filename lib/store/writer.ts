@@ -6,10 +6,10 @@ import type { Transaction } from "kysely"
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
 import type { JsonValue } from "../llm/json.ts"
+import { Redactor } from "../secrets.ts"
 import { conversationHash, dropContent, dropConversation, keepContents, keepConversations } from "./contents.ts"
-import { type ContentColumn, type FlowRecord, recordOf } from "./flow-record.ts"
+import { type ContentColumn, type FlowRecord, learnFrom, recordOf } from "./flow-record.ts"
 import { migrate } from "./migrations.ts"
-import { Redactor } from "./redaction.ts"
 import { CONTENT_COLUMNS, type FlowRow, type NewFlowRow, type Schema } from "./schema.ts"
 import { isDamage, type OpenDatabase, openSqlite, type SqliteSources, setAside, singleValue } from "./sqlite.ts"
 
@@ -73,17 +73,29 @@ export class Writer {
     }
   }
 
-  /** Stores flows, all or none of those that can be stored; resolves to the others: what was wrong, by the flow's id. */
-  async store(snapshots: readonly FlowSnapshot[]): Promise<ReadonlyMap<string, string>> {
+  /**
+   * Stores flows, all or none of those that can be stored; resolves to the others: what was wrong, by the flow's id.
+   * `secrets`: of the program's own, which are in no flow's credentials.
+   */
+  async store(
+    snapshots: readonly FlowSnapshot[],
+    secrets: readonly string[] = [],
+  ): Promise<ReadonlyMap<string, string>> {
+    this.#redactor.know(secrets)
     const failed = new Map<string, string>()
     const records = new Map<string, FlowRecord>()
-    for (const snapshot of snapshots) {
-      try {
-        records.set(snapshot.id, recordOf(snapshot, this.#redactor))
-      } catch (thrown) {
-        failed.set(snapshot.id, messageOf(thrown))
+    const each = (work: (snapshot: FlowSnapshot) => void) => {
+      for (const snapshot of snapshots) {
+        try {
+          if (!failed.has(snapshot.id)) work(snapshot)
+        } catch (thrown) {
+          failed.set(snapshot.id, messageOf(thrown))
+        }
       }
     }
+    // All credentials first: an attempt may end behind its parent, which repeats what it was answered.
+    each((snapshot) => learnFrom(snapshot, this.#redactor))
+    each((snapshot) => void records.set(snapshot.id, recordOf(snapshot, this.#redactor)))
     if (records.size > 0) await this.#open.db.transaction().execute((db) => storeFlows(db, records))
     return failed
   }
@@ -128,7 +140,8 @@ export class Writer {
   }
 
   async set(addon: string, name: string, key: string, value: JsonValue, now: number): Promise<void> {
-    const json = JSON.stringify(this.#redactor.json(value))
+    // As it is: what an addon keeps for itself it must find again.
+    const json = JSON.stringify(value)
     await this.#open.db
       .insertInto("addon_records")
       .values({ addon, name, key, value: json, updated_at: now })

@@ -15,6 +15,7 @@ import { MemoryBudget } from "../proxy/memory.ts"
 import { dialectFor, readLlmRequest } from "../proxy/observe.ts"
 import { DEFAULT_SETTINGS } from "../proxy/settings.ts"
 import { Upstream } from "../proxy/upstream.ts"
+import { Redactor } from "../secrets.ts"
 import { ManualClock } from "./manual-clock.ts"
 
 export interface TestFlowOptions {
@@ -95,6 +96,7 @@ function coreFor(clock: ManualClock, options: TestFlowOptions): ExchangeCore {
     clock,
     log: makeLogger(() => {}),
     memory: new MemoryBudget(DEFAULT_SETTINGS.memoryLimit),
+    redactor: new Redactor(),
     identify: (connection) => connection.address,
     send: (_parent, request, sendOptions) =>
       options.send?.(request, sendOptions) ?? Promise.reject(new Error("flow.send: this test flow has no `send`")),

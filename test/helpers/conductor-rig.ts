@@ -14,6 +14,7 @@ import type { Flow } from "../../lib/flow.ts"
 import { boundRequest, TokenCounter } from "../../lib/llm/tokens/counter.ts"
 import { makeLogger } from "../../lib/log.ts"
 import { NO_SOURCES } from "../../lib/option-sources.ts"
+import { Redactor } from "../../lib/secrets.ts"
 import { LazyStore } from "../../lib/store/lazy-store.ts"
 import type { OriginRequest, ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { openVocabulary } from "../../lib/vocabulary.ts"
@@ -40,6 +41,8 @@ export interface RigOptions {
   scripts?: readonly string[]
   /** What counts tokens: "own" is the program's. Default: one that the tests of a file share. */
   tokens?: TokenService | "own"
+  /** What the program and its log take secrets out with. Default: one of its own. */
+  redactor?: Redactor
   /** Addons before the scripts. */
   builtin?: readonly AddonDefinition[]
 }
@@ -98,11 +101,13 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   const named = Object.entries({ localUrl, ...options.set }).filter(([, value]) => value !== "")
   const set = named.map(([name, value]) => `conductor.${name}=${value}`)
   const scripts = options.scripts ?? ["addons/conductor.ts"]
-  const log = makeLogger((line, level) => lines.push(`${level} ${line}`))
+  const redactor = options.redactor ?? new Redactor()
+  const log = makeLogger((line, level) => lines.push(`${level} ${line}`), "info", redactor)
   const confdir = join(folder, "conf")
   storeScript ??= bundledOnce("lib/store/thread-link.ts")
-  const store = new LazyStore({ file: join(confdir, HISTORY_FILE), log, script: await storeScript })
-  const app = new App({
+  const secrets = () => app.store.secrets()
+  const store = new LazyStore({ file: join(confdir, HISTORY_FILE), log, script: await storeScript, secrets })
+  const app: App = new App({
     sources: {
       ...NO_SOURCES,
       set: scripts.includes("addons/conductor.ts") ? set : [],
@@ -120,6 +125,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     confdir,
     log,
     store,
+    redactor,
     watch: false,
     ...(options.tokens === "own" ? {} : { tokens: options.tokens ?? TOKENS }),
     clock: options.clock ?? UNTIMED,

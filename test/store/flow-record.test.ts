@@ -1,7 +1,7 @@
 import { test } from "tap"
 import type { DialectName, JsonValue } from "../../lib/flow.ts"
+import { Redactor } from "../../lib/secrets.ts"
 import { recordOf } from "../../lib/store/flow-record.ts"
-import { Redactor } from "../../lib/store/redaction.ts"
 import { chat, completion } from "../helpers/flow-snapshots.ts"
 
 function recorded(url: string, dialect: DialectName, body: JsonValue) {

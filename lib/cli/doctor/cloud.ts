@@ -1,7 +1,7 @@
 /**
  * Whether the cloud takes the key: asked by listing models, which costs nothing. The key itself is never shown.
  */
-import { blankSecrets } from "../../log.ts"
+import { Redactor } from "../../secrets.ts"
 import { fieldOf } from "./ask.ts"
 import type { Finding, Patient } from "./check.ts"
 
@@ -24,7 +24,9 @@ export async function checkCloud({ ask, conductor, values }: Patient): Promise<F
   if (reply.kind !== "answer")
     return [{ mark: "bad", text: `${base} does not answer: ${reply.why}`, fix: fixFor(reply.why, values.mode) }]
   if (reply.status === 200) return [{ mark: "good", text: `${base} takes the cloud key` }]
-  const said = blankSecrets(String(fieldOf(reply.json, "error", "message") ?? "").replaceAll(key, "***"))
+  const redactor = new Redactor()
+  redactor.know([key])
+  const said = redactor.text(String(fieldOf(reply.json, "error", "message") ?? ""))
   const text = `${base} answers the cloud key with ${reply.status}${said === "" ? "" : `: ${said}`}`
   const isRefused = reply.status === 401 || reply.status === 403
   return [{ mark: "bad", text, fix: isRefused ? "set another OPENAI_API_KEY" : "look at the provider's status page" }]

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { test } from "tap"
 import { LiveFiles } from "../../../addons/history/live-files.ts"
 import type { FlowSnapshot } from "../../../lib/flow.ts"
-import { Redactor } from "../../../lib/store/redaction.ts"
+import { Redactor } from "../../../lib/secrets.ts"
 import { chat, completion, START } from "../../helpers/flow-snapshots.ts"
 
 function files(options: { json?: string; outputLog?: string; openaiOutputLog?: string }) {

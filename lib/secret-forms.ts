@@ -1,0 +1,267 @@
+/**
+ * Secrets in texts: by their own form, or by what stands before them. A word of prose or of a program is none, because
+ * these texts are data sets, too: what is found by its surroundings must look random besides. Pure, and linear: no
+ * search looks farther than a named number of characters from where it began, or at the same characters again.
+ */
+import { isSecretName } from "./secret-names.ts"
+
+export const REDACTED = "***"
+
+/** A secret with a beginning of its own. */
+interface Form {
+  readonly start: RegExp
+  /** The whole of it, from its start on. */
+  readonly whole: RegExp
+  /** How much of it is no secret and stays: "sk-". */
+  readonly kept?: RegExp
+  isSecret?(rest: string): boolean
+  /** Where it is none, none begins within these characters either: they are not looked at again. */
+  readonly run?: RegExp
+}
+
+/** What a provider puts behind "sk-" to say what the key is for. */
+const KEY_KIND = /^(?:proj|svcacct|admin|live|test|ant|or-v1|lf)[-_]/
+const ONE_PIECE = /^[A-Za-z0-9]{12,}$/
+
+const FORMS: readonly Form[] = [
+  {
+    start: /(?:sk|pk|rk)[-_]/g,
+    whole: /[a-z]{2}[-_][A-Za-z0-9_-]{8,}/y,
+    kept: /^[a-z]{2}[-_]/,
+    isSecret: (rest) => isKeyBody(rest) || ONE_PIECE.test(rest.replace(KEY_KIND, "")),
+  },
+  {
+    // Programs use these beginnings for names as well (npm_config_cache), so that the rest must look random.
+    start:
+      /gh[oprsu]_|github_pat_|glpat-|gsk_|hf_|npm_|xai-|pplx-|r8_|tgp_|fw_|csk-|nvapi-|pcsk_|tvly-|jina_|lsv2_|lin_api_|dop_v1_|shpat_|whsec_|GOCSPX-|pypi-|SG\./g,
+    whole: /[A-Za-z0-9]+[-_.][A-Za-z0-9_.-]{16,}/y,
+    isSecret: (whole) => isKeyBody(whole.replace(/^(?:github_pat_|lin_api_|dop_v1_|[A-Za-z0-9]+[-_.])/, "")),
+  },
+  { start: /xox[abeprs]-/g, whole: /xox[a-z]-[A-Za-z0-9-]{10,}/y },
+  { start: /AIza/g, whole: /AIza[A-Za-z0-9_-]{30,}/y },
+  { start: /AKIA|ASIA/g, whole: /A[A-Z]IA[A-Z0-9]{16}(?![A-Za-z0-9])/y },
+  {
+    start: /eyJ/g,
+    whole: /eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*)?/y,
+    run: /[A-Za-z0-9_-]*/y,
+  },
+  { start: /ya29\./g, whole: /ya29\.[A-Za-z0-9_.-]{20,}/y },
+]
+
+/** The end of an escape, or of a terminal's colour: `\n`, `\u000a`, `%0A`, `[31m`. What follows begins there. */
+const ESCAPE_END = /(?:\\[abefnrtv]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|\[[0-9;]{0,12}m)$/
+/** Characters of the longest of these. */
+const ESCAPE_CHARS_MAX = 16
+
+const KEY_BEGIN = /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?=(?:\s|\\[nr]){0,16}(?:[A-Za-z0-9+/=]{16}|Proc-Type))/g
+const KEY_END = "-----END "
+/** Characters of the line that ends a key. */
+const KEY_END_CHARS_MAX = 64
+
+/** `Bearer` and what authenticates, unless it is a plain word. */
+const BEARER = /\b((?:bearer|negotiate|ntlm)(?:\s|%20){1,8})([A-Za-z0-9._~+/-]{8,}={0,2})/gi
+const PLAIN_WORD = /^[A-Za-z]?[a-z]+[.]?$/
+const TOKEN = /\b((?:digest|token|apikey)\s{1,8})([A-Za-z0-9._~+/-]{12,}={0,2})/gi
+const BASIC = /\b(basic(?:\s|%20){1,8})([A-Za-z0-9+/]{8,}={0,2})/gi
+/** A parameter of a URL. */
+const PARAMETER = /([?&])([A-Za-z0-9_.~-]{1,64})=([A-Za-z0-9%._~+/:-][^&\s"'`#<>\\(){}[\]|]*)/g
+/** `://user:password@` and `://token@`. */
+const USER_INFO = /(:\/\/)([^\s/:@"'`<>{}$\\]{0,256})(?:(:)([^\s/@"'`<>{}\\]{1,1024}))?@(?=[A-Za-z0-9[])/g
+
+/** What a manual writes there. */
+const PLACEHOLDER_USER = /^(?:user|username|name)$/i
+const PLACEHOLDER_PASSWORD = /^(?:password|pass|passwd)$/i
+
+/** What may be the value behind a name; a longer one is blanked to its end all the same. */
+const VALUE = /[A-Za-z0-9._~+/%!@#^*-]{12,}={0,2}/y
+
+/** The text with everything that has a secret's form, or stands where one does and looks like it, blanked out. */
+export function blankForms(text: string): string {
+  let result = blankPrivateKeys(text)
+  for (const form of FORMS) result = blankForm(result, form)
+  result = blankLed(result, BEARER, (value) => !PLAIN_WORD.test(value))
+  result = blankLed(result, TOKEN, looksRandom)
+  result = blankLed(result, BASIC, isUserAndPassword)
+  result = blankNamed(blankParameters(result))
+  return result.replace(USER_INFO, blankUserInfo)
+}
+
+/** A URL, or any text with URLs, without the values of secret parameters. */
+export function blankParameters(text: string): string {
+  return text.replace(PARAMETER, (whole: string, lead: string, name: string) =>
+    isSecretName(name, "field") ? `${lead}${name}=${REDACTED}` : whole,
+  )
+}
+
+/** Puts together what is kept of a text and what stands for its secrets. */
+class Blanked {
+  readonly #text: string
+  readonly #parts: string[] = []
+  #from = 0
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  blank(start: number, end: number): void {
+    this.#parts.push(this.#text.slice(this.#from, start), REDACTED)
+    this.#from = end
+  }
+
+  toString(): string {
+    return this.#from === 0 ? this.#text : this.#parts.join("") + this.#text.slice(this.#from)
+  }
+}
+
+/** A PEM file's private key, to its last line, or to the end where that is missing. */
+function blankPrivateKeys(text: string): string {
+  const blanked = new Blanked(text)
+  let from = 0
+  for (const { index } of text.matchAll(KEY_BEGIN)) {
+    if (index < from) continue
+    const end = text.indexOf(KEY_END, index)
+    const close = end < 0 ? -1 : text.indexOf("-----", end + KEY_END.length)
+    from = end < 0 ? text.length : close < 0 || close - end > KEY_END_CHARS_MAX ? end + KEY_END.length : close + 5
+    blanked.blank(index, from)
+  }
+  return blanked.toString()
+}
+
+function blankForm(text: string, { start, whole, kept, isSecret, run }: Form): string {
+  const blanked = new Blanked(text)
+  start.lastIndex = 0
+  for (let found = start.exec(text); found !== null; found = start.exec(text)) {
+    const { index } = found
+    start.lastIndex = index + 1
+    if (!isBeginning(text, index)) continue
+    const value = stickyAt(whole, text, index)
+    if (value === "") {
+      if (run !== undefined) start.lastIndex = index + stickyAt(run, text, index).length
+      continue
+    }
+    start.lastIndex = index + value.length
+    const keptChars = kept?.exec(value)?.[0].length ?? 0
+    if (isSecret === undefined || isSecret(value.slice(keptChars))) blanked.blank(index + keptChars, start.lastIndex)
+  }
+  return blanked.toString()
+}
+
+/** What a sticky expression finds at a place; empty where it finds nothing. */
+function stickyAt(form: RegExp, text: string, at: number): string {
+  form.lastIndex = at
+  return form.exec(text)?.[0] ?? ""
+}
+
+/** Whether a secret may begin here: behind no letter and no digit, or behind an escape that ends in one. */
+function isBeginning(text: string, at: number): boolean {
+  return (
+    at === 0 ||
+    !isWordChar(text.charCodeAt(at - 1)) ||
+    ESCAPE_END.test(text.slice(Math.max(0, at - ESCAPE_CHARS_MAX), at))
+  )
+}
+
+function blankLed(text: string, form: RegExp, isSecret: (value: string) => boolean): string {
+  return text.replace(form, (whole: string, lead: string, value: string, at: number) =>
+    text[at + whole.length] !== "(" && isSecret(value) ? lead + REDACTED : whole,
+  )
+}
+
+/** Signs between a name and its value. */
+const SIGN = /[=:]/g
+/** Spaces before and behind the sign. */
+const SPACES_MAX = 4
+const NAME_CHARS_MAX = 80
+/** Behind the sign: `=>`, `:=`, spaces, a quote, escaped or not. */
+const OPENING = /[>=]?\s{0,4}\\{0,4}["'`]?/y
+/** What every secret's name holds: a quick look, because most signs stand behind other names. */
+const NAME_HINT = /auth|key|token|secret|pass|cookie|credential|jwt|sig|pwd/i
+
+/** `name = value`, `"name": "value"`, `name=value`, in source code, JSON, shells and connection strings. */
+function blankNamed(text: string): string {
+  const blanked = new Blanked(text)
+  SIGN.lastIndex = 0
+  for (let found = SIGN.exec(text); found !== null; found = SIGN.exec(text)) {
+    const name = nameBefore(text, found.index)
+    if (!NAME_HINT.test(name) || !isSecretName(name, "text")) continue
+    const opening = stickyAt(OPENING, text, SIGN.lastIndex)
+    const start = SIGN.lastIndex + opening.length
+    const value = stickyAt(VALUE, text, start)
+    // `token = next2(` is a call; a password may hold such a sign, but nobody writes it behind a space.
+    const isCode = /\s$/.test(opening) && /[([]/.test(text[start + value.length] ?? "")
+    if (value === "" || isCode || !looksRandom(value)) continue
+    SIGN.lastIndex = start + value.length
+    blanked.blank(start, SIGN.lastIndex)
+  }
+  return blanked.toString()
+}
+
+/** The name that ends before the sign at `at`, without quotes and what an escape has left before it. */
+function nameBefore(text: string, at: number): string {
+  let end = at
+  while (end > 0 && at - end < SPACES_MAX && isBlank(text.charCodeAt(end - 1))) end--
+  if (text[end - 1] === "]") end--
+  if (/["'`]/.test(text[end - 1] ?? "")) end--
+  while (end > 0 && text[end - 1] === "\\") end--
+  let start = end
+  while (start > 0 && end - start < NAME_CHARS_MAX && isNameChar(text.charCodeAt(start - 1))) start--
+  const name = text.slice(start, end)
+  if (text[start - 1] === "\\") return name.replace(/^(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt])/, "")
+  return text[start - 1] === "%" ? name.slice(2) : name
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9 || code === 10 || code === 13
+}
+
+function isNameChar(code: number): boolean {
+  return isWordChar(code) || code === 95 || code === 45 || code === 46 // _ - .
+}
+
+function isWordChar(code: number): boolean {
+  return (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122)
+}
+
+function blankUserInfo(whole: string, slashes: string, user: string, colon = "", password = ""): string {
+  if (colon === "") return looksRandom(user) ? `${slashes}${REDACTED}@` : whole
+  const isWord = password.startsWith("$") || (PLACEHOLDER_USER.test(user) && PLACEHOLDER_PASSWORD.test(password))
+  return isWord ? whole : `${slashes}${user}:${REDACTED}@`
+}
+
+/** RFC 7617: a name, a colon, a password. */
+function isUserAndPassword(value: string): boolean {
+  return /^[\x20-\x7e]*:[\x20-\x7e]*$/.test(Buffer.from(value, "base64").toString("latin1"))
+}
+
+/** What follows the beginning of a key: all of one piece, or random at least. */
+function isKeyBody(value: string): boolean {
+  const isOnePiece = value.length >= 16 && !/[-_.]/.test(value)
+  const isMixed = /\d/.test(value) || /[a-z][A-Z]|[A-Z]{2}/.test(value)
+  return looksRandom(value) || (isOnePiece && isMixed) || LONG_WORD.test(value)
+}
+
+/** No word has so many letters. */
+const LONG_WORD = /[A-Za-z]{20}/
+/** Letters of a name on average between two capitals, digits or signs: fewer are no words. */
+const WORD_CHARS_MIN = 3
+/** Characters from which on letters alone can be a secret. */
+const LETTERS_MIN = 16
+/** No word has so many consonants in a row. */
+const CONSONANTS = /[bcdfghjklmnpqrstvwxz]{6}/i
+/** Characters of a value that are looked at. */
+const LOOKED_AT_MAX = 256
+
+/**
+ * Whether a value is made of no words: `getNextToken2024` and `gpt-4-0125-preview` are, `9fK2-x1Lq` is not. Random
+ * letters and digits change between small letters, capitals and digits every other character; names do so at words.
+ */
+export function looksRandom(text: string): boolean {
+  const value = text.slice(0, LOOKED_AT_MAX)
+  const count = (form: RegExp) => value.match(form)?.length ?? 0
+  const letters = count(/[A-Za-z]/g)
+  if (letters === 0) return false
+  const digits = count(/[0-9]/g)
+  if (letters < WORD_CHARS_MIN * count(/[A-Z]?[a-z]+|[A-Z]+(?![a-z])/g)) return digits > 0 || letters >= LETTERS_MIN
+  const glued = count(/[A-Za-z][0-9]+(?=[A-Za-z])/g)
+  return glued > 1 || (digits > 0 && CONSONANTS.test(value))
+}

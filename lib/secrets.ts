@@ -1,0 +1,209 @@
+/**
+ * Takes secrets out of whatever leaves for a person, a disk or another program: by the name before them, by their form,
+ * and by the value itself once it was seen where a secret stands (hosts echo keys in their errors). Which names there are
+ * is secret-names.ts, which forms secret-forms.ts. Pure; who writes what it returns does not matter here.
+ */
+import type { JsonValue } from "./llm/json.ts"
+import { blankForms, looksRandom, REDACTED } from "./secret-forms.ts"
+import { isSecretName } from "./secret-names.ts"
+
+/** Values that were secrets somewhere, the latest of them. */
+const LEARNED_MAX = 64
+/** Characters from which on a value is looked for elsewhere: a shorter one would be found in any text. */
+const LEARNED_CHARS_MIN = 8
+/** Below this depth a JSON value is left out: nothing that a person wrote is nested so far. */
+const DEPTH_MAX = 64
+
+/** What people write where a local host wants any key at all. It is no secret, and a word of many texts. */
+const PLACEHOLDER =
+  /^(lm-?studio|(not|no)[-_ ]?(key[-_]?)?(needed|required|key)|sk-no-key-required|dummy|anything|placeholder|(your|my)[-_]api[-_]key|api[-_]?key)$/i
+/** A parameter of a URL or of a form, as it stands there. */
+const PARAMETER = /([?&])([^=&#\s]{1,256})=([^&#\s]*)/g
+const FORM_TYPE = /^application\/x-www-form-urlencoded/i
+
+/** One for everything that a program shows or keeps: it remembers the secrets that it has seen. */
+export class Redactor {
+  /** The values, in the order in which they were last seen. */
+  readonly #learned = new Set<string>()
+  /** Those that the program was given: they are never forgotten. */
+  #known: readonly string[] = []
+
+  /** Takes values of the program's own (its keys, its passwords) in the place of those that it was given before. */
+  know(secrets: Iterable<string>): void {
+    this.#known = [...new Set([...secrets].flatMap(spellings))].filter(isTelling)
+  }
+
+  /** Remembers the values of secret fields and parameters, so that they are found wherever else they are repeated. */
+  learn(headers: Iterable<readonly [string, string]>, url = ""): void {
+    for (const [name, value] of headers) {
+      if (isSecretName(name, "field")) for (const secret of secretsIn(name, value)) this.#remember(secret)
+    }
+    for (const [, , name = "", value = ""] of url.matchAll(PARAMETER)) {
+      if (isSecretName(name, "field")) this.#remember(value)
+    }
+  }
+
+  /** A text with everything that looks like a secret, or is known as one, blanked out. */
+  text(text: string): string {
+    let result = text
+    for (const secrets of [this.#known, this.#learned]) {
+      for (const secret of secrets) if (result.includes(secret)) result = result.replaceAll(secret, REDACTED)
+    }
+    return blankForms(result)
+  }
+
+  /** A URL, or any text, with the values of secret parameters blanked out, whatever they look like. */
+  url(url: string): string {
+    return this.text(blankParametersOf(url))
+  }
+
+  /** A field's value; the whole of it where the name is a secret's. */
+  field(name: string, value: string): string {
+    return isSecretName(name, "field") ? REDACTED : this.url(value)
+  }
+
+  /** Head fields with the values of secret ones blanked out. */
+  headers(headers: Iterable<readonly [string, string]>): [string, string][] {
+    return [...headers].map(([name, value]) => [name, this.field(name, value)])
+  }
+
+  /**
+   * The text of a body, whole or cut: members of JSON (in events and lines, too) and parameters of a form that are named
+   * like secrets lose their values, whatever these look like.
+   */
+  body(text: string, type = ""): string {
+    return this.text(FORM_TYPE.test(type) ? blankParametersOf(`&${text}`).slice(1) : blankMembers(text))
+  }
+
+  /** A copy of a JSON value: secret names' values and everything secret in its texts is blanked out. */
+  json(value: JsonValue, depth = 0): JsonValue {
+    if (typeof value === "string") return this.text(value)
+    if (typeof value !== "object" || value === null) return value
+    if (depth > DEPTH_MAX) return REDACTED
+    if (Array.isArray(value)) return value.map((item) => this.json(item, depth + 1))
+    const copy: Record<string, JsonValue> = {}
+    for (const [key, item] of Object.entries(value)) {
+      if (item === undefined) continue
+      const name = this.text(key)
+      // Not an assignment: a key may be "__proto__".
+      const kept = this.#member(key, item, depth + 1)
+      Object.defineProperty(copy, name, { value: kept, enumerable: true, configurable: true, writable: true })
+    }
+    return copy
+  }
+
+  #member(key: string, value: JsonValue, depth: number): JsonValue {
+    if (isSecretMember(key)) {
+      // A schema that describes a password is none, and neither is a count of tokens.
+      if (typeof value === "string" && value !== "") return REDACTED
+      if (Array.isArray(value)) return value.map((item) => this.#member(key, item, depth + 1))
+    }
+    // Arguments of a tool are JSON in a text.
+    if (key === "arguments" && typeof value === "string") return this.body(value)
+    return this.json(value, depth)
+  }
+
+  #remember(secret: string): void {
+    for (const spelling of spellings(secret)) {
+      if (!isTelling(spelling)) continue
+      this.#learned.delete(spelling)
+      this.#learned.add(spelling)
+      const [oldest] = this.#learned
+      if (this.#learned.size > LEARNED_MAX && oldest !== undefined) this.#learned.delete(oldest)
+    }
+  }
+}
+
+/** Whether a value can be looked for: long enough, and no word that everybody writes. */
+function isTelling(secret: string): boolean {
+  return secret.length >= LEARNED_CHARS_MIN && !PLACEHOLDER.test(secret)
+}
+
+/** A value as it stands, in a URL and out of one, and in JSON. */
+function spellings(secret: string): string[] {
+  const all = new Set([secret, JSON.stringify(secret).slice(1, -1)])
+  try {
+    all.add(decodeURIComponent(secret))
+    all.add(encodeURIComponent(secret))
+  } catch {
+    // A lone % or half a surrogate: then there is no other spelling.
+  }
+  return [...all]
+}
+
+/** The secrets of a field: the value without its scheme; a cookie's values, each; the parts of a signature. */
+function secretsIn(name: string, value: string): string[] {
+  if (/cookie/i.test(name)) return value.split(";").flatMap(randomPart) // "dark" and "production" are in many texts.
+  const [, scheme = "", credentials = ""] = /^([A-Za-z][A-Za-z0-9-]*)\s+(.+)$/.exec(value) ?? []
+  if (scheme === "") return [value]
+  if (/^basic$/i.test(scheme)) {
+    const decoded = Buffer.from(credentials, "base64").toString("utf8")
+    return [credentials, decoded.slice(decoded.indexOf(":") + 1)]
+  }
+  return [credentials, ...(credentials.includes("=") ? credentials.split(",").flatMap(randomPart) : [])]
+}
+
+function randomPart(part: string): string[] {
+  const value = part.slice(part.indexOf("=") + 1).trim()
+  return looksRandom(value) ? [value] : []
+}
+
+function blankParametersOf(text: string): string {
+  return text.replace(PARAMETER, (whole: string, lead: string, name: string, value: string) =>
+    value !== "" && isSecretName(name, "field") ? `${lead}${name}=${REDACTED}` : whole,
+  )
+}
+
+/** A member that is called like a field (with hyphens) stands in a map of fields. */
+function isSecretMember(name: string): boolean {
+  return isSecretName(name, name.includes("-") ? "field" : "json")
+}
+
+/** Blanks out what follows secret names in JSON text, which may be cut, stand in events, or be no JSON at all. */
+function blankMembers(text: string): string {
+  let result = ""
+  let from = 0
+  for (let open = text.indexOf('"'); open >= 0; open = text.indexOf('"', open)) {
+    const close = closeOf(text, open)
+    const value = valueBehind(text, close + 1)
+    const isSecret = value !== undefined && isSecretMember(text.slice(open + 1, close))
+    open = close + 1
+    for (let at = isSecret ? value : -1; at >= 0; at = nextInList(text, open)) {
+      open = closeOf(text, at) + 1
+      if (open - at <= 2) continue
+      result += text.slice(from, at + 1) + REDACTED
+      from = open - 1
+    }
+  }
+  return from === 0 ? text : result + text.slice(from)
+}
+
+/** Where the string that opens at `open` closes, or the end of the text. */
+function closeOf(text: string, open: number): number {
+  for (let at = text.indexOf('"', open + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+    let escapes = 0
+    while (text[at - 1 - escapes] === "\\") escapes++
+    if (escapes % 2 === 0) return at
+  }
+  return text.length
+}
+
+/** Where the string begins that is the value of the name before `at`, or the first of a list that is. */
+function valueBehind(text: string, at: number): number | undefined {
+  const [opening] = stickyAt(/\s{0,64}:\s{0,64}(?:\[\s{0,64})?(?=")/y, text, at)
+  return opening === undefined ? undefined : at + opening.length
+}
+
+/** Where the next string of a list begins; below 0: there is none. */
+function nextInList(text: string, at: number): number {
+  const [comma] = stickyAt(/\s{0,64},\s{0,64}(?=")/y, text, at)
+  if (comma === undefined) return -1
+  const next = at + comma.length
+  // What has a colon behind it is the next member's name.
+  return stickyAt(/\s{0,64}:/y, text, closeOf(text, next) + 1).length > 0 ? -1 : next
+}
+
+function stickyAt(form: RegExp, text: string, at: number): readonly string[] {
+  form.lastIndex = at
+  return form.exec(text) ?? []
+}

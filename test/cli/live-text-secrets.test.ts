@@ -1,0 +1,55 @@
+/** Secrets in a text that comes in pieces: nothing of them is printed, wherever the pieces are cut. */
+import { randomBytes } from "node:crypto"
+import { test } from "tap"
+import { LiveText } from "../../lib/cli/live-text.ts"
+
+const key = () => randomBytes(20).toString("hex")
+
+function fed(pieces: readonly string[]): string {
+  const live = new LiveText("")
+  return pieces.map((piece) => live.feed(piece)).join("") + live.finish()
+}
+
+test("what stands before a secret waits with it", async (t) => {
+  const secret = key()
+  for (const lead of [
+    "api_key = ",
+    '"password": "',
+    "OPENAI_KEY=",
+    "Basic ",
+    "Authorization: Bearer ",
+    "https://me:",
+  ]) {
+    const value = lead === "Basic " ? Buffer.from(`me:${secret}`).toString("base64") : secret
+    const text = `see ${lead}${value}@host and "more"`
+    const shown = fed([text])
+    t.notMatch(shown, value.slice(0, 12))
+    for (let cut = 0; cut <= text.length; cut++)
+      t.equal(fed([text.slice(0, cut), text.slice(cut)]), shown, `${lead} cut at ${cut}`)
+    t.equal(fed([...text]), shown, `${lead} by the character`)
+  }
+})
+
+test("a private key is not shown, however many lines it has, and what follows it is", async (t) => {
+  const lines = Array.from({ length: 600 }, key)
+  const text = `key:\n-----BEGIN RSA PRIVATE KEY-----\n${lines.join("\n")}\n-----END RSA PRIVATE KEY-----\nthen more`
+  for (const size of [1, 7, 100, 5_000, text.length]) {
+    const shown = fed(text.match(new RegExp(`[^]{1,${size}}`, "g")) ?? [])
+    for (const line of lines) if (shown.includes(line.slice(0, 12))) t.fail(`${size}: ${line}`)
+    t.match(shown, /^key:\n\*\*\*/)
+    t.match(shown, "then more")
+  }
+})
+
+test("of a secret that is longer than a word can be, nothing is shown", async (t) => {
+  const secret = `eyJhbGciOiJIUzI1NiJ9.${Array.from({ length: 60 }, key).join("")}.${key()}`
+  const text = `token ${secret} end`
+  for (const size of [1, 40, 700]) {
+    const shown = fed(text.match(new RegExp(`[^]{1,${size}}`, "g")) ?? [])
+    t.equal(shown, "token *** end", `pieces of ${size}`)
+  }
+})
+
+test("a text without spaces does not wait for one", async (t) => {
+  t.equal(new LiveText("").feed("你好世界abc"), "你好世界")
+})
