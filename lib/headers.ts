@@ -19,6 +19,8 @@ export class Headers {
   #lines: string[] = []
   /** The columns are a clone's as well: who changes something copies them first. */
   #shared = false
+  /** What was set or added by name since `watch`, in order: name and line. */
+  #written: readonly (readonly [lower: string, value: string])[] | undefined
 
   constructor(init?: HeadersInit) {
     if (init === undefined) return
@@ -42,6 +44,7 @@ export class Headers {
   /** Adds a line after the others. Throws a TypeError on a name or value that would break the head. */
   append(name: string, value: string): void {
     this.appendRaw(fieldLine(name, value), name)
+    if (this.#written !== undefined) this.#written = [...this.#written, [lowerCase(name), value]]
   }
 
   /** The first value of the field, without white space around it, or undefined. */
@@ -72,11 +75,26 @@ export class Headers {
     if (this.#shared) this.#own()
     this.#remove(lower, first + 1)
     this.#lines[first] = line
+    if (this.#written !== undefined)
+      this.#written = [...this.#written.filter(([other]) => other !== lower), [lower, value]]
   }
 
   /** Removes every line of that name. */
   delete(name: string): void {
-    this.#remove(lowerCase(name), 0)
+    const lower = lowerCase(name)
+    this.#remove(lower, 0)
+    if (this.#written !== undefined) this.#written = this.#written.filter(([other]) => other !== lower)
+  }
+
+  /** From here on it is known which fields were set or added, also where they were given the value that they had. */
+  watch(): void {
+    this.#written = NONE_WRITTEN
+  }
+
+  /** The values that a field was given since `watch`. */
+  written(name: string): string[] {
+    const lower = lowerCase(name)
+    return (this.#written ?? []).flatMap(([other, value]) => (other === lower ? [value] : []))
   }
 
   get size(): number {
@@ -139,6 +157,9 @@ export class Headers {
     }
   }
 }
+
+/** One for all heads: most are never written to. */
+const NONE_WRITTEN: readonly (readonly [string, string])[] = []
 
 /** Lower-case forms of names that were seen: a few hundred names make up all traffic. */
 const lowerNames = new Map<string, string>()

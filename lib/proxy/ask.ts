@@ -3,6 +3,7 @@
  */
 import { FlowError } from "../errors.ts"
 import type { RouteSpec } from "../flow.ts"
+import { isSecretName } from "../secret-names.ts"
 import { formatAuthority, normalHost, parseAuthority } from "./authority.ts"
 import type { FlowState } from "./flow-state.ts"
 import { Http2ServerStream } from "./h2-server-stream.ts"
@@ -14,15 +15,9 @@ import type { ServerStream, StreamResponseHead } from "./streams.ts"
 import { connectToRule, type Protocol, type Target } from "./target.ts"
 import { isForwarded } from "./via-address.ts"
 
-/** Fields that are good for one origin only. */
-const CREDENTIAL_FIELDS: ReadonlySet<string> = new Set([
-  "authorization",
-  "cookie",
-  "api-key",
-  "x-api-key",
-  "x-goog-api-key",
-  "proxy-authorization",
-])
+/** A key that a browser hides in a list, where it can set no other field: OpenAI's realtime API. */
+const KEY_PROTOCOL = /^openai-insecure-api-key\./
+const PROTOCOLS = "sec-websocket-protocol"
 
 const UNUSED = new FlowError("llmproxy", "unused", "the connection was not used")
 
@@ -112,21 +107,67 @@ function applyRoute(flow: FlowState): void {
   if (wanted.pathname === "/" && wanted.search === "") flow.request.path = path
 }
 
-/** After a change of origin, credentials stay behind unless an addon has set them itself. */
+/**
+ * After a change of origin, credentials stay behind: fields unless an addon has set them itself, be it to the client's
+ * own value; parameters unless they differ from the client's, because whoever copies a URL copies them unseen.
+ */
 function dropForeignCredentials(flow: FlowState): void {
   const { request, original } = flow
   if (request.host === original.host && request.port === original.port && request.scheme === original.scheme) return
-  const own = [...request.headers].filter(
-    ([name, value]) => isCredential(name.toLowerCase()) && !original.headers.getAll(name).includes(value),
-  )
-  for (const name of new Set(request.headers.lowerNames())) if (isCredential(name)) request.headers.delete(name)
-  for (const [name, value] of own) request.headers.append(name, value)
-  if (request.headers.has("host"))
-    request.headers.set("Host", formatAuthority(request.host, request.port, request.scheme))
+  const { headers } = request
+  const own = [...headers].filter(([name, value]) => isCredential(name.toLowerCase()) && isAddons(flow, name, value))
+  for (const name of new Set(headers.lowerNames())) if (isCredential(name)) headers.delete(name)
+  for (const [name, value] of own) headers.append(name, value)
+  dropKeyProtocol(flow)
+  request.path = withoutCredentials(request.path, original.path)
+  if (headers.has("host")) headers.set("Host", formatAuthority(request.host, request.port, request.scheme))
 }
 
 function isCredential(lowerName: string): boolean {
-  return CREDENTIAL_FIELDS.has(lowerName) || lowerName.startsWith("openai-")
+  return isSecretName(lowerName, "field") || lowerName.startsWith("openai-")
+}
+
+function isAddons({ request, original }: FlowState, name: string, value: string): boolean {
+  return request.headers.written(name).includes(value) || !original.headers.getAll(name).includes(value)
+}
+
+function dropKeyProtocol(flow: FlowState): void {
+  const { headers } = flow.request
+  const listed = headers.get(PROTOCOLS)
+  if (listed === undefined || isAddons(flow, PROTOCOLS, listed)) return
+  const all = listed.split(",").map((protocol) => protocol.trim())
+  const kept = all.filter((protocol) => !KEY_PROTOCOL.test(protocol))
+  if (kept.length === 0) headers.delete(PROTOCOLS)
+  else if (kept.length < all.length) headers.set(PROTOCOLS, kept.join(", "))
+}
+
+/** The path without the parameters that hold the client's own credentials. */
+function withoutCredentials(path: string, original: string): string {
+  const mark = path.indexOf("?")
+  if (mark < 0) return path
+  const theirs = new Set(parametersOf(original))
+  const all = parametersOf(path)
+  const kept = all.filter((parameter) => !theirs.has(parameter) || !isCredentialParameter(parameter))
+  if (kept.length === all.length) return path
+  return path.slice(0, mark) + (kept.length === 0 ? "" : `?${kept.join("&")}`)
+}
+
+function parametersOf(path: string): string[] {
+  const mark = path.indexOf("?")
+  return mark < 0 ? [] : path.slice(mark + 1).split("&")
+}
+
+function isCredentialParameter(parameter: string): boolean {
+  const [name = ""] = parameter.split("=", 1)
+  return isSecretName(decoded(name), "field")
+}
+
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name // a lone %
+  }
 }
 
 function targetOf(flow: FlowState): Target {

@@ -180,6 +180,7 @@ export class OriginalRequest {
     this.port = port
     this.path = path
     this.headers = headers.clone()
+    headers.watch() // What an addon sets is the addon's, even where the client had the same.
   }
 
   get url(): string {

@@ -71,16 +71,6 @@ const ONE_LINE_LISTS: ReadonlySet<string> = new Set([
   "x-content-type-options",
 ])
 
-/** What one client must not be able to guess by the size of what another sends (RFC 7541 section 7.1.3). */
-export const SENSITIVE_FIELDS: readonly string[] = [
-  "authorization",
-  "proxy-authorization",
-  "cookie",
-  "api-key",
-  "x-api-key",
-  "x-goog-api-key",
-]
-
 /** How this edge refuses; `status` is what a client gets for its own fault, 400 if it is not given. */
 export function refused(side: Side, code: string, what: string, status?: number): FlowError {
   const attempted = side === "client" ? "read HTTP/2 request" : "read HTTP/2 response"

@@ -8,8 +8,9 @@ import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import type { HeadLimits } from "../http1/message.ts"
 import { quoted, type Side } from "../http1/violation.ts"
+import { isSecretName } from "../secret-names.ts"
 import { parseAuthority } from "./authority.ts"
-import { fieldsToH2, readFields, refused, SENSITIVE_FIELDS } from "./h2-fields.ts"
+import { fieldsToH2, readFields, refused } from "./h2-fields.ts"
 import { isWebSocket, webSocketRequestFields } from "./h2-websocket.ts"
 import type { ServerRequestHead, StreamResponseHead } from "./streams.ts"
 
@@ -134,7 +135,7 @@ export function requestHeadToH2(
   const headers = webSocket ? webSocketRequestFields(head.headers) : head.headers
   fieldsToH2(headers, out, "client", { keepChallenge: false, dropHost: true })
   setLength(out, framing, false)
-  const secret = SENSITIVE_FIELDS.filter((name) => out[name] !== undefined)
+  const secret = Object.keys(out).filter((name) => isSecretName(name, "field"))
   if (secret.length > 0) Object.assign(out, { [sensitive]: secret })
   return out
 }

@@ -77,6 +77,54 @@ test("credentials that an addon sets itself go along, also those that only it kn
   assert.doesNotMatch(head, /OpenAI-Beta|X-Goog|^Api-Key/m)
 })
 
+test("an addon that sets the client's own Authorization means it: the field goes along", async (t) => {
+  const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
+  const url = `http://127.0.0.1:${up.port}`
+  const sets = addon("sets", {
+    request(flow) {
+      const { headers } = flow.request
+      headers.set("Authorization", headers.get("authorization") ?? "")
+      headers.append("Cookie", "c=d")
+      headers.set("X-Api-Key", "k")
+      headers.delete("X-Api-Key")
+      flow.route({ url })
+    },
+  })
+  const host = await startHost(t, { addons: [sets] })
+  const wire = await host.connect()
+  wire.write(request("GET", 9, "/v1/a", "", KEYS))
+  await wire.response()
+  const head = up.requests[0]?.head ?? ""
+  assert.match(head, /Authorization: Bearer sk-client-123456/)
+  assert.match(head, /^Cookie: c=d$/m)
+  assert.doesNotMatch(head, /a=b|X-Api-Key|X-Goog|OpenAI-/)
+})
+
+test("whatever is named like a credential stays behind, in the query as in the head", async (t) => {
+  const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
+  const names = ["X-Amz-Security-Token", "X-Auth-Token", "Ocp-Apim-Subscription-Key", "Helicone-Auth", "X-Signature"]
+  const fields = `${names.map((name) => `${name}: v\r\n`).join("")}Idempotency-Key: once\r\nX-Max-Tokens: 9\r\n`
+  const protocols = "Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.k\r\n"
+  const url = `http://127.0.0.1:${up.port}`
+  const ways: [string, RouteSpec | ((flow: Flow) => RouteSpec)][] = [
+    ["to a site", { url }],
+    ["a copy of the URL", (flow) => ({ url: `${url}${flow.request.path}` })],
+    ["with parameters of the addon's", (flow) => ({ url: `${url}${flow.request.path}&key=own&token=` })],
+  ]
+  for (const [what, spec] of ways) {
+    const host = await startHost(t, { addons: [routes(spec)] })
+    const wire = await host.connect()
+    wire.write(
+      request("GET", 9, "/v1/a?key=k&alt=sse&%6Bey=k&X-Amz-Signature=s&access_token=t", "", fields + protocols),
+    )
+    await wire.response()
+    const got = up.requests.at(-1)
+    assert.equal(got?.target, `/v1/a?alt=sse${what.startsWith("with") ? "&key=own&token=" : ""}`, what)
+    for (const name of names) assert.doesNotMatch(got?.head ?? "", new RegExp(name, "i"))
+    assert.match(got?.head ?? "", /Idempotency-Key: once\r\nX-Max-Tokens: 9\r\nSec-WebSocket-Protocol: realtime$/m)
+  }
+})
+
 test("editing host, port or scheme is a change of origin like any other", async (t) => {
   const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
   const edits = addon("edits", {
