@@ -5,6 +5,7 @@ import { FlowError } from "../errors.ts"
 import type { RouteSpec } from "../flow.ts"
 import { isSecretName } from "../secret-names.ts"
 import { formatAuthority, normalHost, parseAuthority } from "./authority.ts"
+import { authenticatesConnection, BoundUpstream, BoundUpstreams, offersConnectionScheme } from "./bound-upstream.ts"
 import type { FlowState } from "./flow-state.ts"
 import { Http2ServerStream } from "./h2-server-stream.ts"
 import { isWebSocket } from "./h2-websocket.ts"
@@ -29,13 +30,20 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   flow.phase = "upstream"
   const target = targetOf(flow)
   const sender = new RequestSender(flow, target)
-  let stream = reuse(flow, target) ?? (await open(flow, target, undefined))
+  let bound = boundTo(flow, target)
+  let alone = bound && (await openAlone(flow, bound))
+  while (bound !== undefined && alone === undefined) {
+    bound = boundTo(flow, target) // That connection has ended while the request waited for it, and is no more.
+    alone = bound && (await openAlone(flow, bound))
+  }
+  let stream = alone ?? reuse(flow, target) ?? (await open(flow, target, undefined))
   let head: StreamResponseHead
   try {
     sender.start(stream)
     head = await stream.head()
   } catch (thrown) {
-    if (flow.error !== undefined || !maySendAgain(stream, sender, thrown)) throw thrown
+    // On another connection the client would be somebody else.
+    if (flow.error !== undefined || bound !== undefined || !maySendAgain(stream, sender, thrown)) throw thrown
     sender.detach()
     stream = await open(flow, target, stream)
     sender.start(stream)
@@ -44,6 +52,8 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   sender.settle()
   if (sender.informed !== undefined) await sender.informed
   flow.check()
+  if (head.status === 101) bound?.gaveAway()
+  if (head.status === 401) tellOfSessions(flow, head)
   const answered = stream
   return {
     head,
@@ -77,16 +87,50 @@ async function open(flow: FlowState, target: Target, failed: ServerStream | unde
   // A signal is made only where somebody may have to wait: reading `flow.signal` creates it.
   const signal = () => flow.signal
   const again = failed === undefined ? {} : { fresh: true, avoid: failed.info.id }
-  const opening = flow.core.upstream.open(target, { ...again, signal })
-  const stream = await flow.orFail(opening).catch((thrown: unknown) => {
-    // A flow that fails does not wait for the dial; what comes of it later is not used.
+  return taken(flow, await claimed(flow, flow.core.upstream.open(target, { ...again, signal })))
+}
+
+/** What `opening` gives, for a flow that lives: one that fails does not wait for the dial, nor uses what comes of it. */
+function claimed<S extends ServerStream | undefined>(flow: FlowState, opening: Promise<S>): Promise<S> {
+  return flow.orFail(opening).catch((thrown: unknown) => {
     opening.then(
-      (late) => late.abort(flow.error ?? UNUSED),
+      (late) => late?.abort(flow.error ?? UNUSED),
       () => {},
     )
     throw thrown
   })
-  return taken(flow, stream)
+}
+
+/** The connection that the client has authenticated, or is about to; undefined: it does not matter which. */
+function boundTo(flow: FlowState, target: Target): BoundUpstream | undefined {
+  const { core, parent, request, delivery } = flow
+  const { connection } = delivery.client
+  const known = parent === undefined ? connection.bound?.get(target) : undefined
+  if (known !== undefined || !authenticatesConnection(request.headers, target)) return known
+  if (parent === undefined) {
+    connection.bound ??= new BoundUpstreams(core.upstream, () => connection.onBoundLost())
+    return connection.bound.add(target)
+  }
+  // An addon's own request may be answered while its parent's is under way: it has a connection to itself.
+  const own = new BoundUpstream(core.upstream, target, () => {})
+  flow.onFail(() => own.close())
+  return own
+}
+
+/** Undefined: it has ended. */
+async function openAlone(flow: FlowState, bound: BoundUpstream): Promise<ServerStream | undefined> {
+  const stream = await claimed(
+    flow,
+    bound.open(() => flow.signal),
+  )
+  return stream && taken(flow, stream)
+}
+
+/** To a client that knows of this proxy: here a connection's authentication stays the client's (RFC 4559 section 6). */
+function tellOfSessions({ parent, delivery }: FlowState, { headers }: StreamResponseHead): void {
+  const { connection, baseUrl } = delivery.client
+  if (parent !== undefined || baseUrl || !connection.proxied || !offersConnectionScheme(headers)) return
+  headers.append("Proxy-Support", "Session-Based-Authentication")
 }
 
 /** The stream is the flow's from here on. */

@@ -3,6 +3,7 @@
  */
 import type { Socket } from "node:net"
 import { type Authority, canonicalAddress } from "./authority.ts"
+import type { BoundUpstreams } from "./bound-upstream.ts"
 
 export interface ClientTls {
   readonly sni: string | undefined
@@ -24,6 +25,14 @@ export class ClientConnection {
   tunnelSni: string | undefined
   /** The proxy that what this connection asks for goes through, credentials included: of its listener's mode. */
   via: string | undefined
+  /** Everything that comes on it goes to one server: it knows of no proxy, or has opened a tunnel. */
+  singleOrigin = false
+  /** It is at our own address, where requests name their servers. */
+  proxied = false
+  /** Upstream connections that it has authenticated. */
+  bound: BoundUpstreams | undefined
+  /** One of them has ended: closes this one where all that it asks for goes there. */
+  onBoundLost: () => void = () => {}
   /** Where the connection was going before it was redirected to us; requests name their host, and go there. */
   connectTo: Authority | undefined
 

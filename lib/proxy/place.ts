@@ -31,6 +31,11 @@ export type Place =
 
 type Tunnel = Extract<Place, { kind: "tunnel" }>
 
+/** Whether whatever comes on a connection that stands there goes to one server. */
+export function isSingleOrigin(place: Place): boolean {
+  return place.kind === "reverse" || (place.kind === "tunnel" && place.host !== "")
+}
+
 /** Paths below this at our own address are ours, and are never forwarded. */
 const OWN_PATH = /^\/\.llmproxy(?=[/?#]|$)/
 /** The name under which the same is served to those who come through the proxy. It never leaves for an upstream. */

@@ -23,7 +23,7 @@ import type { Interception } from "./interception.ts"
 import type { Mode } from "./mode.ts"
 import { type Peeked, peek } from "./peek.ts"
 import type { PinnedHost } from "./pinning.ts"
-import { type Place, resolveHead } from "./place.ts"
+import { isSingleOrigin, type Place, resolveHead } from "./place.ts"
 import { openTunnel } from "./raw-upstream.ts"
 import { checkRedirected, firstHost, redirectedPlace } from "./redirected.ts"
 import { CONCLUDING_MAX, RunningFlows } from "./running-flows.ts"
@@ -69,6 +69,9 @@ export class Session {
     this.#context = context
     this.connection = new ClientConnection(socket)
     if (context.mode.kind === "upstream") this.connection.via = context.mode.via
+    this.connection.onBoundLost = () => {
+      if (this.connection.singleOrigin) this.drain()
+    }
     socket.setNoDelay(true)
     // Sockets change hands below; an error that comes between two owners must not take the process down.
     socket.on("error", () => {})
@@ -87,6 +90,7 @@ export class Session {
       core.log[level](`${hostAndPort(this.connection.address, this.connection.port)}: ${messageOf(thrown)}`)
     }
     if (!this.socket.destroyed) await new Promise((resolve) => this.socket.once("close", resolve))
+    this.connection.bound?.close()
     await this.#flows.ended()
     await this.#hook("clientDisconnected").catch(() => {})
   }
@@ -182,6 +186,7 @@ export class Session {
 
   async #serveHttp(socket: Duplex, place: Place, first: Buffer | undefined): Promise<void> {
     const { core, access, pages } = this.#context
+    this.#standsAt(place)
     const client = new Http1Client(
       socket,
       {
@@ -225,6 +230,7 @@ export class Session {
 
   async #serveHttp2(socket: Duplex, place: Place): Promise<void> {
     const { startHttp2 } = await import("./session-http2.ts")
+    this.#standsAt(place)
     const { client, serve } = startHttp2(socket, {
       core: this.#context.core,
       connection: this.connection,
@@ -238,6 +244,11 @@ export class Session {
     const served = serve()
     if (this.#draining) client.drain()
     await served
+  }
+
+  #standsAt(place: Place): void {
+    this.connection.singleOrigin = isSingleOrigin(place)
+    this.connection.proxied = place.kind === "open"
   }
 
   #authorise(place: Place, headers: Headers): Promise<FlowError | undefined> {

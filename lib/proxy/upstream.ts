@@ -7,7 +7,7 @@ import type { Clock, Timer } from "../clock.ts"
 import { FlowError } from "../errors.ts"
 import { hostAndPort } from "./authority.ts"
 import { type Dialled, dial, type Lookup } from "./dial.ts"
-import { Http1Server } from "./h1-server.ts"
+import { Http1Server, type Http1ServerOptions } from "./h1-server.ts"
 import { Http2Server } from "./h2-server.ts"
 import { Origin } from "./origin.ts"
 import { SelfGuard } from "./self.ts"
@@ -135,6 +135,34 @@ export class Upstream {
     })
   }
 
+  /** An HTTP/1.1 connection outside of the pool, for one client alone. Rejects with a FlowError. */
+  async connectAlone(target: Target, handlers: { onIdle(): void; onClosed(): void }): Promise<Http1Server> {
+    const dialled = await this.dial(target)
+    const connection = this.#http1(dialled, {
+      onIdle: handlers.onIdle,
+      onClosed: (closed) => {
+        if (this.#connections.delete(closed)) this.#events.disconnected(dialled.info)
+        handlers.onClosed()
+      },
+    })
+    await this.#announce(connection)
+    return connection
+  }
+
+  /** Counts a connection that was made, and tells of it. Rejects where it is of no use. */
+  async #announce(connection: Connection): Promise<void> {
+    const { info } = connection
+    this.#connections.add(connection)
+    try {
+      await this.#events.connected(info)
+    } catch (thrown) {
+      connection.destroy()
+      throw thrown
+    }
+    if (this.#closed) connection.destroy()
+    if (connection.closed) throw closedAtOnce(info)
+  }
+
   /** Where HTTP/2 is spoken, or may be. */
   async #openShared(origin: Origin, target: Target, options: OpenOptions): Promise<ServerStream> {
     const first = origin.pending.length === 0 // Whoever waits has come before.
@@ -175,16 +203,7 @@ export class Upstream {
       this.#release(origin)
       throw thrown
     })
-    const { info } = connection
-    this.#connections.add(connection)
-    try {
-      await this.#events.connected(info)
-    } catch (thrown) {
-      connection.destroy()
-      throw thrown
-    }
-    if (this.#closed) connection.destroy()
-    if (connection.closed) throw closedAtOnce(info)
+    await this.#announce(connection)
     if (connection instanceof Http2Server && connection.room === 0) throw withoutRoom(connection)
     const stream = connection.open()
     if (connection instanceof Http2Server) origin.addSession(connection)
@@ -199,24 +218,26 @@ export class Upstream {
     const alpn = this.#offersHttp2(target) ? HTTP2_OR_1 : HTTP1_ONLY
     const dialled = await this.dial(target, alpn)
     if (dialled.info.tls?.alpn === "h2") return this.#http2(origin, dialled)
-    if (protocol !== "h2c" || origin.speaks === "h1") return this.#http1(origin, dialled)
+    if (protocol !== "h2c" || origin.speaks === "h1") return this.#pooled(origin, dialled)
     const session = await this.#http2(origin, dialled)
     if (await session.speaks(H2C_ANSWER_MS)) {
       if (session.room === 0) throw withoutRoom(session)
       return session
     }
     session.destroy()
-    return this.#http1(origin, await this.dial(target, alpn))
+    return this.#pooled(origin, await this.dial(target, alpn))
   }
 
-  #http1(origin: Origin, { socket, info }: Dialled): Http1Server {
-    return new Http1Server(socket, info, {
-      clock: this.#clock,
-      head: this.#settings.head,
-      stallTimeoutMs: this.#settings.stallTimeoutMs,
+  #pooled(origin: Origin, dialled: Dialled): Http1Server {
+    return this.#http1(dialled, {
       onIdle: (idle) => this.#onIdle(origin, idle),
       onClosed: (closed) => this.#onClosed(origin, closed),
     })
+  }
+
+  #http1({ socket, info }: Dialled, handlers: Pick<Http1ServerOptions, "onIdle" | "onClosed">): Http1Server {
+    const { head, stallTimeoutMs } = this.#settings
+    return new Http1Server(socket, info, { clock: this.#clock, head, stallTimeoutMs, ...handlers })
   }
 
   async #http2(origin: Origin, { socket, info }: Dialled): Promise<Http2Server> {
