@@ -43,6 +43,10 @@ export interface TokenVocabulary {
   close(): Promise<void>
 }
 
+/**
+ * What an addon has beside its flows. It knows of no hook: one that waits for `tokens`, `history` or a `store` does so with
+ * `flow.waitFor`, so that its time budget stands still.
+ */
 export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   /** Live: always the present values. */
   readonly options: OptionValues<O>

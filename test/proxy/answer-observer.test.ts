@@ -3,6 +3,7 @@ import { test } from "tap"
 import { Headers } from "../../lib/headers.ts"
 import { openaiChat } from "../../lib/llm/openai-chat.ts"
 import { AnswerObserver, isStream } from "../../lib/proxy/answer-observer.ts"
+import { contextFor, streamedAnswers } from "../helpers/dialect-fixtures.ts"
 import { chatEvent, chatJson, DONE } from "../helpers/proxy-host.ts"
 
 function observer(fields: Record<string, string>, status = 200, stream = true) {
@@ -84,4 +85,31 @@ test("whole, cut, an error in JSON, and no answer at all", async () => {
   const other = observer(JSON_TYPE, 200, false)
   other.made.feed(Buffer.from("[]"))
   assert.match(other.made.finish(false).unparsed ?? "", /no openai-chat answer/)
+})
+
+test("an answer is complete with its dialect's end mark and not before, a JSON answer with its last byte", async () => {
+  for (const { title, dialect, deltas } of streamedAnswers()) {
+    const encoder = dialect.encoder(contextFor(dialect))
+    const stream = Buffer.from(deltas.map((delta) => encoder.delta(delta)).join("") + encoder.end())
+    const head = { status: 200, reason: "", headers: new Headers({ "content-type": dialect.streamType }) }
+    const made = new AnswerObserver({ dialect, head, stream: true, elapsed: () => 5, onDelta: () => {} })
+    for (const [bytes, complete] of [
+      [stream.subarray(0, -1), false],
+      [stream.subarray(-1), true],
+    ] as const) {
+      made.feed(bytes)
+      assert.equal(made.complete, complete, title)
+    }
+  }
+  const whole = Buffer.from(JSON.stringify(chatJson("a")))
+  for (const status of [200, 429]) {
+    const { made } = observer(JSON_TYPE, status, false)
+    made.feed(whole.subarray(0, -1))
+    assert.equal(made.complete, false)
+    made.feed(whole.subarray(-1))
+    assert.equal(made.complete, true)
+  }
+  const unreadable = observer({ ...JSON_TYPE, "content-encoding": "compress" }, 200, false)
+  unreadable.made.feed(whole)
+  assert.equal(unreadable.made.complete, false)
 })
