@@ -11,7 +11,7 @@ import { type Again, type Asked, askCloud, askedOf, askLocal, cloudFields } from
 import { costOf, costOfPart } from "./requery/cost.ts"
 import { type Demand, demandOf } from "./requery/demand.ts"
 import { type ChosenGuard, chosenGuards, Said } from "./requery/guards.ts"
-import { Schemas } from "./requery/json-answer.ts"
+import { Schemas } from "./requery/json-schema.ts"
 import { OPTIONS } from "./requery/options.ts"
 import { type Watch, watch } from "./requery/watch.ts"
 

@@ -3,8 +3,9 @@
  * whole answer; what can be told sooner is told in watch.ts.
  */
 import type { Completion } from "llmproxy"
-import { type Demand, EMPTY_IS_FINE } from "./demand.ts"
-import { type JsonReading, readJson, type Schemas } from "./json-answer.ts"
+import { type Demand, EMPTY_IS_FINE, isObject } from "./demand.ts"
+import { type JsonReading, readJson } from "./json-answer.ts"
+import type { Schemas } from "./json-schema.ts"
 import type { Mode, RequeryOptions } from "./options.ts"
 import { MODES } from "./options.ts"
 import { endsInLoop } from "./repetition.ts"
@@ -36,7 +37,9 @@ export class Said {
 
   get json(): JsonReading | string {
     const { text, finishReason } = this.completion
-    this.#json ??= readJson(text, this.demand.keys, finishReason)
+    const { keys, schema } = this.demand
+    const fits = (value: unknown) => schema !== undefined && this.schemas.fits(schema, value)
+    this.#json ??= readJson(text, { keys, fits }, finishReason)
     return this.#json
   }
 }
@@ -104,7 +107,8 @@ export const GUARDS: readonly Guard[] = [
     test: ({ json, demand, schemas }) => {
       if (typeof json === "string" || demand.schema === undefined) return undefined
       const { keys } = demand
-      if (keys.length > 0 && !Object.keys(json.value).some((key) => keys.includes(key)))
+      const has = isObject(json.value) ? Object.keys(json.value) : []
+      if (keys.length > 0 && !has.some((key) => keys.includes(key)))
         return `the JSON has none of the keys ${keys.join(", ")}`
       const violation = schemas.violation(demand.schema, json.value)
       return violation === undefined ? undefined : `the JSON does not match its schema: ${violation}`
@@ -120,8 +124,8 @@ function emptyList(key: string, nudge: string): Guard {
     armed: ({ keys }) => keys.includes(key) && !EMPTY_IS_FINE.some((other) => keys.includes(other)),
     test: ({ json, ended }) => {
       if (ended.closedEmpty === key) return `"${key}" is empty`
-      if (typeof json === "string" || Array.isArray(json.value)) return undefined
-      const { [key]: list, ...rest } = json.value as Record<string, unknown>
+      if (typeof json === "string" || !isObject(json.value)) return undefined
+      const { [key]: list, ...rest } = json.value
       const isFine = EMPTY_IS_FINE.some((other) => other in rest)
       return Array.isArray(list) && list.length === 0 && !isFine ? `"${key}" is empty` : undefined
     },

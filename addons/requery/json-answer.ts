@@ -2,119 +2,102 @@
  * The JSON in an answer: as it stands, or with prose, fences and small faults taken off. What was cut in the middle of a
  * value is not repaired: the rest is missing, and nobody would notice.
  */
-import { Ajv, type ValidateFunction } from "ajv"
-import { jsonrepair } from "jsonrepair"
-import type { FinishReason, JsonObject } from "llmproxy"
+import type { FinishReason } from "llmproxy"
 import { isObject } from "./demand.ts"
-import { type ScannedObject, scan } from "./json-scan.ts"
+import { findJson } from "./json-find.ts"
+import { mendJson } from "./json-mend.ts"
 import { spoken } from "./spoken.ts"
 
-/** Compiled schemas that are remembered: an agent uses a dozen. */
-const SCHEMAS_MAX = 32
-
 export interface JsonReading {
-  readonly value: JsonObject | readonly unknown[]
+  readonly value: unknown
   /** What a client should get in place of the answer's text; undefined: the text itself. */
   readonly mended: string | undefined
 }
 
-/** The answer's JSON; a text says why there is none. `keys`: what its object is expected to have, some of it. */
-export function readJson(text: string, keys: readonly string[], finish: FinishReason): JsonReading | string {
+/** What somebody waits for. */
+export interface Wanted {
+  /** What its object is expected to have, some of it. */
+  readonly keys: readonly string[]
+  /** Whether a value satisfies the schema that came with the request; false without one. */
+  fits(value: unknown): boolean
+}
+
+/** The answer's JSON; a text says why there is none. */
+export function readJson(text: string, wanted: Wanted, finish: FinishReason): JsonReading | string {
   const whole = parsed(text)
-  if (whole !== undefined) return { value: whole, mended: undefined }
+  if (whole !== undefined && isRoot(whole.value, wanted)) return { value: whole.value, mended: undefined }
   const said = spoken(text)
-  const scanner = scan(said)
-  const { unfinished } = scanner
-  const found = chosen(scanner.objects, keys)
-  if (found?.end !== undefined) return mend(said.slice(found.start, found.end))
-  if (found === undefined) return parsedList(withoutFence(said)) ?? "there is no JSON object in the answer"
-  const rest = withoutFence(said.slice(found.start))
+  return found(said, wanted, finish) ?? scalar(said, wanted) ?? "there is no JSON object in the answer"
+}
+
+/**
+ * The longest value, or of those that have an expected key the longest. Where the longest is broken beyond repair, a
+ * shorter one is an example or a part, unless it is what the request asks for.
+ */
+function found(said: string, wanted: Wanted, finish: FinishReason): JsonReading | string | undefined {
+  const { values, unfinished } = findJson(said)
+  let longest: JsonReading | string | undefined
+  for (const { start, end } of values) {
+    const reading = end === undefined ? readOpen(said.slice(start), unfinished, finish) : mend(said.slice(start, end))
+    if (typeof reading !== "string" && (isMeant(reading.value, wanted) || isOnlyOne(longest, wanted))) return reading
+    longest ??= reading
+  }
+  return longest
+}
+
+function isMeant(value: unknown, { keys, fits }: Wanted): boolean {
+  if (keys.length === 0) return fits(value)
+  return isObject(value) && Object.keys(value).some((key) => keys.includes(key))
+}
+
+/** Whether a value is taken for being the longest: where no key tells the one that is meant. */
+function isOnlyOne(longest: JsonReading | string | undefined, { keys }: Wanted): boolean {
+  return longest === undefined && keys.length === 0
+}
+
+function readOpen(text: string, unfinished: string | undefined, finish: FinishReason): JsonReading | string {
+  const rest = withoutFence(text)
   const isCut = finish.unified === "length" || finish.unified === "cut" || !/[}\]]$/.test(rest)
   return isCut && unfinished !== "brackets" ? "the JSON is cut off" : mend(rest)
 }
 
-/** The last object that has an expected key, else the last; where no key is expected the longest. */
-function chosen(objects: readonly ScannedObject[], keys: readonly string[]): ScannedObject | undefined {
-  const named = objects.filter((object) => keys.length === 0 || object.keys.some((key) => keys.includes(key)))
-  const whole = named.filter(({ end }) => end !== undefined)
-  const open = named.find(({ end }) => end === undefined)
-  if (keys.length > 0) return open ?? whole.at(-1) ?? objects.at(-1)
-  return whole.toSorted((a, b) => lengthOf(b) - lengthOf(a))[0] ?? open
-}
-
-function lengthOf({ start, end }: ScannedObject): number {
-  return (end ?? start) - start
-}
-
+/** Without white space around it, and without backticks at its end. Looks at each character once. */
 function withoutFence(text: string): string {
-  return text.trim().replace(/\s*`+$/, "")
+  const trimmed = text.trim()
+  let end = trimmed.length
+  while (trimmed[end - 1] === "`") end -= 1
+  return end === trimmed.length ? trimmed : trimmed.slice(0, end).trimEnd()
 }
 
 function mend(text: string): JsonReading | string {
   const value = parsed(text)
-  if (value !== undefined) return { value, mended: text }
+  if (value !== undefined) return { ...value, mended: text }
   try {
-    const mended = jsonrepair(text)
+    const mended = mendJson(text)
     const repaired = parsed(mended)
-    return repaired === undefined ? "the answer's JSON is no object" : { value: repaired, mended }
+    return repaired === undefined ? "the JSON is broken" : { ...repaired, mended }
   } catch (thrown) {
     return `the JSON is broken: ${thrown instanceof Error ? thrown.message : String(thrown)}`
   }
 }
 
-/** A list in a fence, where the answer is nothing else. */
-function parsedList(text: string): JsonReading | undefined {
-  const inner = text.replace(/^```(?:json)?\s*/, "")
-  const value = inner.startsWith("[") ? parsed(inner) : undefined
-  return value === undefined ? undefined : { value, mended: inner }
+/** A text, a number or a word in a fence, where the answer is nothing else and the schema asks for one. */
+function scalar(said: string, wanted: Wanted): JsonReading | undefined {
+  const inner = withoutFence(said)
+    .replace(/^```(?:json)?/, "")
+    .trim()
+  const value = parsed(inner)
+  return value !== undefined && isRoot(value.value, wanted) ? { ...value, mended: inner } : undefined
 }
 
-function parsed(text: string): JsonReading["value"] | undefined {
+function isRoot(value: unknown, { fits }: Wanted): boolean {
+  return isObject(value) || Array.isArray(value) || fits(value)
+}
+
+function parsed(text: string): { readonly value: unknown } | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    return isObject(value) || Array.isArray(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
-export class Schemas {
-  readonly #compiled = new Map<string, ValidateFunction | undefined>()
-
-  /** What violates the schema, in words; undefined: nothing does, or the schema itself is none. */
-  violation(schema: JsonObject, value: JsonReading["value"]): string | undefined {
-    const validate = this.#validatorFor(schema)
-    if (validate === undefined || validate(value)) return undefined
-    const [first] = validate.errors ?? []
-    return first === undefined
-      ? "it does not match"
-      : `${first.instancePath || "the answer"} ${first.message ?? ""}`.trim()
-  }
-
-  #validatorFor(schema: JsonObject): ValidateFunction | undefined {
-    const source = JSON.stringify(schema)
-    if (this.#compiled.has(source)) return this.#compiled.get(source)
-    const [oldest] = this.#compiled.keys()
-    if (this.#compiled.size >= SCHEMAS_MAX && oldest !== undefined) this.#compiled.delete(oldest)
-    const validate = compile(schema)
-    this.#compiled.set(source, validate)
-    return validate
-  }
-}
-
-/** Without the schema of schemas, which takes a hundred times as long to compile as a form. */
-const SCHEMA_OPTIONS = {
-  strict: false,
-  validateFormats: false,
-  validateSchema: false,
-  meta: false,
-  logger: false,
-} as const
-
-/** A form that somebody wrote by hand may be no schema: then there is nothing to hold an answer against. */
-function compile(schema: JsonObject): ValidateFunction | undefined {
-  try {
-    return new Ajv(SCHEMA_OPTIONS).compile(schema)
+    return { value }
   } catch {
     return undefined
   }

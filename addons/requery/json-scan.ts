@@ -1,7 +1,7 @@
 /**
- * Finds JSON objects in what a model wrote, fences and prose around them included, character by character, so that an
- * answer can be judged while it streams. It knows strings and brackets and nothing else: whether the text between them
- * is JSON is for JSON.parse to say, and what is broken for the repair.
+ * Finds JSON objects in what a model writes, fences and prose around them included, character by character, so that an
+ * answer can be judged while it streams. It knows strings and brackets and nothing else; a whole answer is read by
+ * json-find.ts.
  */
 
 /** Characters of a key that are read: longer ones are no keys that anybody asks for. */
@@ -17,9 +17,6 @@ export interface ScannedObject {
   readonly empty: string[]
 }
 
-/** What an unfinished text ends in. */
-export type OpenEnd = "string" | "value" | "brackets"
-
 export class JsonScanner {
   /** Objects that stand in no other one, in order. */
   readonly objects: ScannedObject[] = []
@@ -33,7 +30,6 @@ export class JsonScanner {
   #key: string | undefined
   /** The list that opened last at the first level has had nothing in it. */
   #listIsEmpty = false
-  #lastSign = ""
 
   /** Reads on. Any split of a text gives the same result. */
   feed(text: string): void {
@@ -45,18 +41,9 @@ export class JsonScanner {
     }
   }
 
-  /** The object that the text ends in, if it ends in one. */
-  get unfinished(): OpenEnd | undefined {
-    if (this.#open.length === 0) return undefined
-    if (this.#inString) return "string"
-    // A number or a word may be longer than it looks.
-    return /["}\]]/.test(this.#lastSign) ? "brackets" : "value"
-  }
-
   #outside(sign: string): void {
     if (sign !== "{") return
     this.#open.push("}")
-    this.#lastSign = sign
     this.#candidate = undefined
     this.#key = undefined
     this.objects.push({ start: this.#at, end: undefined, keys: [], empty: [] })
@@ -68,7 +55,6 @@ export class JsonScanner {
     else if (sign === '"') {
       this.#inString = false
       if (this.#open.length === 1) this.#candidate = this.#string
-      this.#lastSign = sign
       return
     }
     if (this.#open.length === 1 && this.#string.length < KEY_CHARS_MAX) this.#string += sign
@@ -77,7 +63,6 @@ export class JsonScanner {
   #between(sign: string): void {
     if (/\s/.test(sign)) return
     if (this.#open.length === 2 && sign !== "]") this.#listIsEmpty = false
-    this.#lastSign = sign
     if (sign === '"') {
       this.#inString = true
       this.#string = ""
@@ -105,11 +90,4 @@ export class JsonScanner {
     const isEmptyList = sign === "]" && this.#open.length === 1 && this.#listIsEmpty
     if (isEmptyList && this.#key !== undefined) object.empty.push(this.#key)
   }
-}
-
-/** The objects in a text, and what it ends in. */
-export function scan(text: string): JsonScanner {
-  const scanner = new JsonScanner()
-  scanner.feed(text)
-  return scanner
 }

@@ -1,7 +1,7 @@
 import { test } from "tap"
 import { type Demand, demandOf, embeddedSchema } from "../../../addons/requery/demand.ts"
 import { chosenGuards, GUARDS, Said } from "../../../addons/requery/guards.ts"
-import { Schemas } from "../../../addons/requery/json-answer.ts"
+import { Schemas } from "../../../addons/requery/json-schema.ts"
 import { isThinking, spoken } from "../../../addons/requery/spoken.ts"
 import type { Completion, LlmRequest } from "../../../lib/flow.ts"
 

@@ -1,13 +1,19 @@
 import assert from "node:assert/strict"
 import { test } from "tap"
 import { demandOf, embeddedSchema } from "../../../addons/requery/demand.ts"
-import { readJson, Schemas } from "../../../addons/requery/json-answer.ts"
+import { readJson } from "../../../addons/requery/json-answer.ts"
+import { Schemas } from "../../../addons/requery/json-schema.ts"
+import type { JsonObject } from "../../../lib/flow.ts"
 import type { FinishUnified } from "../../../lib/llm/model.ts"
 import { openaiChat } from "../../../lib/llm/openai-chat.ts"
 import { wantsJson } from "../../helpers/requery-rig.ts"
 
-const read = (text: string, keys: readonly string[] = [], unified: FinishUnified = "stop") =>
-  readJson(text, keys, { unified, raw: undefined })
+const schemas = new Schemas()
+
+function read(text: string, keys: readonly string[] = [], unified: FinishUnified = "stop", schema?: JsonObject) {
+  const fits = (value: unknown) => schema !== undefined && schemas.fits(schema, value)
+  return readJson(text, { keys, fits }, { unified, raw: undefined })
+}
 
 test("JSON that stands alone is not mended; prose, fences and faults around it are", async () => {
   assert.deepEqual(read(' {"a": [1, 2]}\n'), { value: { a: [1, 2] }, mended: undefined })
@@ -62,13 +68,56 @@ test("what a request demands is read from response_format as well, and parts of 
   assert.equal(demand({ messages: [{ role: "user", content: null }] })?.json, false)
 })
 
-test("a violation is told in words; a schema that is none holds nothing back; few are remembered", async () => {
-  const schemas = new Schemas()
-  const schema = { type: "object", properties: { a: { type: "array", items: { type: "string" } } } }
-  assert.equal(schemas.violation(schema, { a: ["x"] }), undefined)
-  assert.equal(schemas.violation(schema, { a: [1] }), "/a/0 must be string")
-  assert.equal(schemas.violation(schema, [1]), "the answer must be object")
-  assert.equal(schemas.violation({ type: "nonsense" }, {}), undefined)
-  for (let i = 0; i < 40; i++)
-    assert.equal(schemas.violation({ type: "object", properties: { [`k${i}`]: {} } }, {}), undefined)
+test("the longest value is the answer, beside prose with braces, placeholders, footnotes and code", async () => {
+  const plan = { plan: [{ description: "x" }] }
+  const json = JSON.stringify(plan)
+  for (const text of [
+    `Put {name} and {{other}} in, then: ${json}`,
+    `In C a block begins with { and here it is: ${json}`,
+    `See [the docs](https://x.test) and [1]: ${json}`,
+    `As in {"a": 1}, [1, 2], f(x) { return {} } or {a: 1}: ${json} or so. {}`,
+    `\\frac{a}{b} and \${value}: ${json}\nThat is {all}.`,
+    `function f() { if (a) { b(); }\n${json}`,
+  ])
+    for (const keys of [[], ["plan"]]) assert.deepEqual(read(text, keys), { value: plan, mended: json }, text)
+})
+
+test("where the longest is broken beyond repair no shorter one takes its place, unless it is what is asked for", async () => {
+  const broken = '{"plan": [{"description": "a path \\\\d\\\\temp"}, 007, {"description": "y"}]}'.replaceAll(
+    "\\\\",
+    "\\",
+  )
+  const part = `${broken}\n{"note": 1}`
+  assert.match(String(read(part)), /^the JSON is broken: /)
+  assert.match(String(read(part, ["plan"])), /^the JSON is broken: /)
+  assert.deepEqual(read(part, ["note"]), { value: { note: 1 }, mended: '{"note": 1}' })
+  const schema = { type: "object", required: ["note"] }
+  assert.deepEqual(read(part, [], "stop", schema), { value: { note: 1 }, mended: '{"note": 1}' })
+  assert.match(String(read(`${broken}\n{"other": 1}`, [], "stop", schema)), /^the JSON is broken: /)
+})
+
+test("of several values the longest with an expected key is taken", async () => {
+  const echo = '{"type": "object", "properties": {"plan": {"type": "array"}}}'
+  assert.deepEqual(read(`${echo}\n{"plan": [1]}`, ["plan"]), { value: { plan: [1] }, mended: '{"plan": [1]}' })
+  assert.deepEqual(read('So {"plan": []}, but full: {"plan": [1]}', ["plan"]), {
+    value: { plan: [1] },
+    mended: '{"plan": [1]}',
+  })
+})
+
+test("a root that is no object is an answer: a list always, a text, a number or a word where the schema has one", async () => {
+  assert.deepEqual(read('Here: [{"a": 1}, {"b": 2}].'), {
+    value: [{ a: 1 }, { b: 2 }],
+    mended: '[{"a": 1}, {"b": 2}]',
+  })
+  for (const [type, text, value] of [
+    ["string", '"yes"', "yes"],
+    ["number", "4.5", 4.5],
+    ["boolean", " true\n", true],
+    ["null", "null", null],
+  ] as const) {
+    assert.deepEqual(read(text, [], "stop", { type }), { value, mended: undefined })
+    assert.deepEqual(read(`\`\`\`json\n${text}\n\`\`\``, [], "stop", { type }), { value, mended: text.trim() })
+    assert.equal(read(text), "there is no JSON object in the answer", "nobody asked for one")
+  }
 })

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict"
 import { test } from "tap"
-import { JsonScanner, scan } from "../../../addons/requery/json-scan.ts"
+import { JsonScanner } from "../../../addons/requery/json-scan.ts"
+
+function scan(text: string): JsonScanner {
+  const scanner = new JsonScanner()
+  scanner.feed(text)
+  return scanner
+}
 
 const TEXT =
   'Well {ok}: \u{1F600} ```json\n{ "plan" : [ ] , "a": {"tasks": []}, "b\\"": "[]{", "tasks":[1], "none": [\n]} ``` {"plan": [[]]'
@@ -31,13 +37,4 @@ test("an empty list is told at its bracket, before the object has ended", async 
   scanner.feed("]")
   assert.deepEqual(scanner.objects[0]?.empty, ["plan"])
   assert.equal(scanner.objects[0]?.end, undefined)
-})
-
-test("what a text ends in is told: nothing, a string, a value, or brackets only", async () => {
-  assert.deepEqual(
-    ['{"a": 1}', '{"a": "b', '{"a": ', '{"a": 12', '{"a": [', '{"a": "b"', '{"a": [1]', "no {brace]", "x"].map(
-      (text) => scan(text).unfinished,
-    ),
-    [undefined, "string", "value", "value", "value", "brackets", "brackets", "brackets", undefined],
-  )
 })
