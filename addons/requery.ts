@@ -86,7 +86,7 @@ class Requery {
     const { response, llm } = flow
     if (llm === undefined || response === undefined || response.status >= 400) return
     if (flow.parent !== undefined || flow.routed?.name !== "local") return
-    const demand = demandOf(llm.request)
+    const demand = demandOf(llm.request, this.#context.options.repeats)
     if (demand === undefined) return
     const guards = this.#guards.filter(({ guard }) => guard.armed(demand))
     if (guards.length === 0) return
@@ -100,7 +100,7 @@ class Requery {
 
   async judge(flow: LlmFlow, completion: Completion): Promise<void> {
     const plan = this.#plans.get(flow)
-    if (plan === undefined || !isText(completion)) return
+    if (plan === undefined || !isText(completion, plan.demand)) return
     const said = new Said(completion, plan.demand, this.#schemas, plan.watch)
     const finding = this.#findingIn(flow, plan, said)
     if (!plan.holds) return
@@ -184,7 +184,7 @@ class Requery {
     }
     const completion = await answer.completion()
     const said = new Said(completion, plan.demand, this.#schemas)
-    const next = isText(completion) ? this.#findingIn(flow, plan, said) : undefined
+    const next = isText(completion, plan.demand) ? this.#findingIn(flow, plan, said) : undefined
     const cost = costOf(flow, completion, tokens)
     if (next !== undefined) {
       answer.abort()
@@ -196,7 +196,7 @@ class Requery {
     flow.route({ name: toCloud ? "cloud" : "local", reason: `asked again ${times}: ${finding.why}` })
     flow.metadata["requery.accepted"] = { attempt: count, from: toCloud ? "cloud" : "local" }
     const usage = (await flow.waitFor(cost)) ?? completion.usage
-    if (!isText(completion) || !this.#mend(flow, plan, said, { ...completion, usage }, attempt))
+    if (!isText(completion, plan.demand) || !this.#mend(flow, plan, said, { ...completion, usage }, attempt))
       flow.respond(answer, { usage, headers: fieldsOf(attempt) })
     return undefined
   }
@@ -245,11 +245,11 @@ function watchFor(guards: readonly ChosenGuard[], holds: boolean): Watch | undef
   )
 }
 
-/** Guards judge texts: one choice, no tool calls, no refusal, not broken off. */
-function isText({ choices, toolCalls, refusal, finishReason, truncated }: Completion): boolean {
+/** Guards judge texts, and the call that a form asks for: one choice, no other calls, no refusal, not broken off. */
+function isText({ choices, toolCalls, refusal, finishReason, truncated }: Completion, { call }: Demand): boolean {
   return (
     choices.length <= 1 &&
-    toolCalls.length === 0 &&
+    (toolCalls.length === 0 || (toolCalls.length === 1 && toolCalls[0]?.name === call)) &&
     refusal === "" &&
     finishReason.unified !== "cut" &&
     truncated !== true

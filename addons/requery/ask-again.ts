@@ -4,7 +4,8 @@
  * to the origin alone that it was sent to, or meant for.
  */
 import type { Answer, Flow, Headers, JsonObject, JsonValue, LlmFlow, Message, SendOptions } from "llmproxy"
-import { isObject, textIn } from "./demand.ts"
+import { textIn } from "./demand.ts"
+import { isObject } from "./json-value.ts"
 import { retryFilter } from "./watch.ts"
 
 /** Temperatures from here on give noise. */

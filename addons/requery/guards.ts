@@ -3,9 +3,10 @@
  * whole answer; what can be told sooner is told in watch.ts.
  */
 import type { Completion } from "llmproxy"
-import { type Demand, EMPTY_IS_FINE, isObject } from "./demand.ts"
+import { type Demand, EMPTY_IS_FINE } from "./demand.ts"
 import { type JsonReading, readJson } from "./json-answer.ts"
 import type { Schemas } from "./json-schema.ts"
+import { isObject } from "./json-value.ts"
 import type { Mode, RequeryOptions } from "./options.ts"
 import { MODES } from "./options.ts"
 import { endsInLoop } from "./repetition.ts"
@@ -36,8 +37,9 @@ export class Said {
   }
 
   get json(): JsonReading | string {
-    const { text, finishReason } = this.completion
+    const { text: words, finishReason, toolCalls } = this.completion
     const { keys, schema } = this.demand
+    const text = toolCalls[0]?.arguments ?? words
     const fits = (value: unknown) => schema !== undefined && this.schemas.fits(schema, value)
     this.#json ??= readJson(text, { keys, fits }, finishReason)
     return this.#json
@@ -72,10 +74,10 @@ export const GUARDS: readonly Guard[] = [
     nudge: "Your last answer was empty. Please answer now.",
     armed: () => true,
     test: ({ text, completion }) => {
-      const { finishReason, reasoning } = completion
+      const { finishReason, reasoning, toolCalls } = completion
       const wasCut = finishReason.unified === "length" && (reasoning !== "" || isThinking(completion.text))
       const isOurs = finishReason.unified !== "contentFilter" && !wasCut
-      return isOurs && text.trim() === "" ? "the answer is empty" : undefined
+      return isOurs && text.trim() === "" && toolCalls.length === 0 ? "the answer is empty" : undefined
     },
   },
   {
@@ -121,7 +123,7 @@ function emptyList(key: string, nudge: string): Guard {
     name: `empty-${key}`,
     warmer: 0.3,
     nudge,
-    armed: ({ keys }) => keys.includes(key) && !EMPTY_IS_FINE.some((other) => keys.includes(other)),
+    armed: ({ lists }) => lists.includes(key),
     test: ({ json, ended }) => {
       if (ended.closedEmpty === key) return `"${key}" is empty`
       if (typeof json === "string" || !isObject(json.value)) return undefined

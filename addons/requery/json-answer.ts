@@ -3,9 +3,9 @@
  * value is not repaired: the rest is missing, and nobody would notice.
  */
 import type { FinishReason } from "llmproxy"
-import { isObject } from "./demand.ts"
 import { findJson } from "./json-find.ts"
 import { mendJson } from "./json-mend.ts"
+import { isObject } from "./json-value.ts"
 import { spoken } from "./spoken.ts"
 
 export interface JsonReading {

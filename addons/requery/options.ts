@@ -6,6 +6,9 @@ import type { OptionSpecs, OptionValues } from "llmproxy"
 export const MODES = ["observe", "guard", "hold"] as const
 export type Mode = (typeof MODES)[number]
 
+export const REPEATS = ["gpt-pilot", "always"] as const
+export type Repeats = (typeof REPEATS)[number]
+
 export const OPTIONS = {
   mode: {
     type: "string",
@@ -26,6 +29,14 @@ export const OPTIONS = {
       "runaway=guard",
     ],
     help: "The guards, each with its mode and its own most attempts if it has some: NAME=MODE:ATTEMPTS, as in json=hold:2.",
+  },
+  repeats: {
+    type: "string",
+    choices: REPEATS,
+    default: "gpt-pilot",
+    help:
+      "Whose questions repeated-question looks at: those to GPT Pilot, known by the form of its requests, or always: " +
+      "those of every conversation, also where somebody has asked to hear one again.",
   },
   attempts: {
     type: "integer",

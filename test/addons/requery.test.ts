@@ -3,7 +3,7 @@ import { test } from "tap"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { CHAT_PATH, CLOUD, fieldOf, sentTo } from "../helpers/conductor-rig.ts"
 import { chatEvent, chatJson, DONE, FINISH, jsonAnswer, sseAnswer, until } from "../helpers/proxy-host.ts"
-import { asking, FORMS, message, pieces, startRequery, wantsJson } from "../helpers/requery-rig.ts"
+import { asking, FORMS, message, PILOT, pieces, startRequery, wantsJson } from "../helpers/requery-rig.ts"
 
 const KEY = "Authorization: Bearer sk-own\r\n"
 const PLAN = '{"plan": [{"description": "Write it."}]}'
@@ -73,7 +73,7 @@ test("a question that was asked before is nudged; one that the user's words hold
     { role: "assistant", content: question },
     { role: "user", content: "SQLite" },
   ]
-  t.equal((await rig.say({ messages, stream: true })).said, spec)
+  t.equal((await rig.say({ ...PILOT, messages })).said, spec)
   t.match(rig.bodies()[1], { messages: [{}, {}, { content: /^SQLite\n\nYou have asked this before\./ }] })
   const other = await startRequery(t, { answers: [question] })
   const quoted = [
@@ -81,7 +81,7 @@ test("a question that was asked before is nudged; one that the user's words hold
     { role: "assistant", content: "I see." },
     messages[2],
   ]
-  t.equal((await other.say({ messages: quoted })).said, question)
+  t.equal((await other.say({ ...PILOT, messages: quoted })).said, question)
 })
 
 test("prose, fences and small faults around JSON are taken off; what was cut is asked for again", async (t) => {

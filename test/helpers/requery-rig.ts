@@ -106,6 +106,16 @@ export function saidIn(text: string): string {
 
 export { message }
 
+/** The fields that every request of GPT Pilot's has. */
+export const PILOT = {
+  n: 1,
+  temperature: 0.7,
+  top_p: 1,
+  presence_penalty: 0,
+  frequency_penalty: 0,
+  stream: true,
+} as const
+
 /** The words by which GPT Pilot asks for JSON, around a form's properties. */
 export function wantsJson(properties: object): { role: string; content: string } {
   const schema = JSON.stringify(properties, null, 4)

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "tap"
-import { demandOf, embeddedSchema } from "../../../addons/requery/demand.ts"
+import { demandOf } from "../../../addons/requery/demand.ts"
+import { embeddedSchema } from "../../../addons/requery/gpt-pilot.ts"
 import { readJson } from "../../../addons/requery/json-answer.ts"
 import { Schemas } from "../../../addons/requery/json-schema.ts"
 import type { JsonObject } from "../../../lib/flow.ts"
@@ -59,7 +60,14 @@ test("what a request demands is read from response_format as well, and parts of 
   }
   const schema = { type: "object", properties: { a: {} } }
   const named = { type: "json_schema", json_schema: { name: "n", schema } }
-  assert.deepEqual(demand({ response_format: named }), { json: true, schema, keys: ["a"], questions: [] })
+  assert.deepEqual(demand({ response_format: named }), {
+    json: true,
+    schema,
+    keys: ["a"],
+    lists: [],
+    call: undefined,
+    questions: [],
+  })
   assert.equal(demand({ response_format: { type: "json_schema" } })?.json, true)
   assert.equal(demand({ response_format: { type: "text" } })?.json, false)
   assert.equal(demand({ response_format: { type: "json_object" } })?.schema, undefined)
