@@ -30,12 +30,20 @@ export function makeLogger(
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control bytes are what this removes
-const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+/**
+ * What steers a terminal, turns text around, breaks a line, or is not seen at all: controls, format characters (marks of
+ * direction, zero widths, tags), separators of lines and paragraphs, halves of surrogates, fillers, selectors.
+ */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu
 
-/** Text that cannot steer a terminal: controls and direction marks are shown as \xNN, tabs and line breaks as spaces. */
+/** Text that cannot steer a terminal: what is not seen is shown as \xNN, tabs and line breaks as spaces. */
 export function printable(text: string): string {
   return text
     .replace(/[\t\n]+/g, " ")
-    .replace(CONTROLS, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`)
+    .replace(UNSEEN, (char) => `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, "0")}`)
+}
+
+/** The same for a text of several lines. */
+export function printableLines(text: string): string {
+  return text.split("\n").map(printable).join("\n")
 }

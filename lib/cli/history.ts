@@ -8,7 +8,7 @@ import { dirname, join, resolve } from "node:path"
 import { HISTORY_FILE } from "../addon-store.ts"
 import { didYouMean } from "../did-you-mean.ts"
 import { messageOf, StartError, UsageError } from "../errors.ts"
-import { printable } from "../log.ts"
+import { printableLines } from "../log.ts"
 import { EXPORT_FORMATS, type ExportFormat, exporterFor, isAnswered } from "../store/exports.ts"
 import type { Reader } from "../store/reader.ts"
 import type { Command, CommandLine } from "./command.ts"
@@ -132,9 +132,8 @@ async function exportTo(reader: Reader, format: ExportFormat, line: CommandLine,
 
 /** Standard output. A terminal gets nothing that could steer it. */
 function outputSink({ out }: World): Sink {
-  const shown = (text: string) => text.split("\n").map(printable).join("\n")
   const done = () => Promise.resolve()
-  return { write: async (text) => out.write(out.isTerminal ? shown(text) : text), end: done, abandon: done }
+  return { write: async (text) => out.write(out.isTerminal ? printableLines(text) : text), end: done, abandon: done }
 }
 
 /** A file that has its name only once it is whole, so that an old one is not lost to half an export. Its folder is made. */

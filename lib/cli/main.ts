@@ -4,6 +4,7 @@
  */
 import { didYouMean } from "../did-you-mean.ts"
 import { StartError, UsageError } from "../errors.ts"
+import { printableLines } from "../log.ts"
 import { Redactor } from "../secrets.ts"
 import { readArguments } from "./arguments.ts"
 import type { Command, CommandLine, Flags } from "./command.ts"
@@ -36,13 +37,18 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
     if (thrown instanceof UsageError) return failed(world, thrown.message, 2)
     if (thrown instanceof StartError) return failed(world, thrown.message, 1)
     const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
-    world.err.write(`${new Redactor().text(stack)}\n`)
+    world.err.write(`${shown(stack)}\n`)
     return 1
   }
 }
 
+/** What went wrong may repeat what a stranger wrote, in a file or on a page. */
+function shown(text: string): string {
+  return printableLines(new Redactor().text(text))
+}
+
 function failed(world: World, message: string, status: number): number {
-  world.err.write(`llmproxy: ${new Redactor().text(message)}\n`)
+  world.err.write(`llmproxy: ${shown(message)}\n`)
   return status
 }
 
