@@ -17,6 +17,12 @@ export interface ClientInfo {
   readonly id: string
   readonly address: string
   readonly port: number
+  /**
+   * Whether a key of the program's own may be put into this request. Not where its listener can be reached by other
+   * machines and the client has not authenticated, nor where a browser sends it for a page of another site. At the
+   * proxy's own address and at reverse listeners a flow into which an addon puts a key all the same fails with 403.
+   */
+  readonly mayUseKeys: boolean
   /** The client's TLS handshake with us, when there was one. */
   readonly tls:
     | { readonly sni: string | undefined; readonly alpn: string | undefined; readonly version: string }
@@ -269,7 +275,7 @@ export interface FlowWebSocket {
 export interface FlowSnapshot {
   readonly id: string
   readonly parentId: string | undefined
-  readonly client: ClientInfo
+  readonly client: Omit<ClientInfo, "mayUseKeys">
   readonly server: UpstreamInfo | undefined
   readonly request: {
     method: string

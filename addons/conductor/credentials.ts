@@ -26,19 +26,19 @@ export interface Credentials {
 }
 
 export function credentials(options: Pick<ConductorOptions, "cloudKey">): Credentials {
-  const cloudKey = () => {
+  const cloudKey = (flow: Flow) => {
     const key = options.cloudKey?.trim()
-    return key === undefined || isPlaceholder(key) ? undefined : key
+    return key === undefined || isPlaceholder(key) || !flow.client.mayUseKeys ? undefined : key
   }
   return {
-    usable: (flow) => !flow.baseUrl || ownKey(flow) !== undefined || cloudKey() !== undefined,
+    usable: (flow) => !flow.baseUrl || ownKey(flow) !== undefined || cloudKey(flow) !== undefined,
     fields(flow) {
-      const key = ownKey(flow) ?? cloudKey()
+      const key = ownKey(flow) ?? cloudKey(flow)
       return key === undefined ? undefined : { Authorization: `Bearer ${key}` }
     },
     admit(flow) {
       if (!staysAtDoor(flow) || ownKey(flow) !== undefined) return
-      const key = cloudKey()
+      const key = cloudKey(flow)
       if (key !== undefined) {
         for (const name of BESIDES) flow.request.headers.delete(name)
         flow.route({ headers: { Authorization: `Bearer ${key}` } })
@@ -105,7 +105,9 @@ function refuse(flow: Flow): void {
       type: "invalid_request_error",
       message:
         `llmproxy: ${method} ${path.split("?", 1)[0]} would go to ${host}, and the request has no key for it. ` +
-        "Give the client a key that starts with sk-, or set OPENAI_API_KEY where llmproxy runs.",
+        (flow.client.mayUseKeys
+          ? "Give the client a key that starts with sk-, or set OPENAI_API_KEY where llmproxy runs."
+          : "Give the client a key that starts with sk-: llmproxy's own is for clients that authenticate (--proxy-auth)."),
     },
   })
 }

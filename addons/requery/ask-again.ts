@@ -89,7 +89,7 @@ export function cloudFields(flow: Flow, cloudKey: string | undefined): Headers |
   if (!flow.baseUrl) return KEY_FIELDS.some((name) => headers.has(name)) ? headers : undefined
   if (isOpenAiKey(headers.get("authorization"))) return headers
   const key = cloudKey?.trim() ?? ""
-  if (PLACEHOLDER.test(key)) return undefined
+  if (PLACEHOLDER.test(key) || !flow.client.mayUseKeys) return undefined
   for (const name of BESIDES) headers.delete(name)
   headers.set("Authorization", `Bearer ${key}`)
   return headers

@@ -27,6 +27,7 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   applyRoute(flow)
   dropForeignCredentials(flow)
   flow.routeFields?.applyTo(flow.request)
+  checkKeys(flow)
   flow.phase = "upstream"
   const target = targetOf(flow)
   const sender = new RequestSender(flow, target)
@@ -165,6 +166,20 @@ function dropForeignCredentials(flow: FlowState): void {
   dropKeyProtocol(flow)
   request.path = withoutCredentials(request.path, original.path)
   if (headers.has("host")) headers.set("Host", formatAuthority(request.host, request.port, request.scheme))
+}
+
+/** A key that the client has not brought is given to nobody who may not use it; see ClientInfo.mayUseKeys. */
+function checkKeys({ delivery, request, original, client, parent }: FlowState): void {
+  const { baseUrl, connection } = delivery.client
+  if (parent !== undefined || !(baseUrl || connection.reverse) || client.mayUseKeys) return
+  const key = [...request.headers].find(
+    ([name, value]) => isSecretName(name.toLowerCase(), "field") && !original.headers.getAll(name).includes(value),
+  )
+  if (key === undefined) return
+  const message =
+    `${key[0]}: a key of this proxy's own is not given to clients of other machines that have not authenticated ` +
+    "(--proxy-auth), nor to pages of other sites"
+  throw new FlowError("client", "key-withheld", message, { status: 403 })
 }
 
 function isCredential(lowerName: string): boolean {

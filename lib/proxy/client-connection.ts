@@ -21,6 +21,10 @@ export class ClientConnection {
   /** The user that authenticated at the proxy, if that was asked for. */
   user: string | undefined
   tls: ClientTls | undefined
+  /** It came to a listener that other machines can reach. */
+  fromOpenListener = false
+  /** It takes us for the server that it wants. */
+  reverse = false
   /** The server name of a TLS handshake inside a CONNECT tunnel: what the upstream is asked for as well. */
   tunnelSni: string | undefined
   /** The proxy that what this connection asks for goes through, credentials included: of its listener's mode. */

@@ -38,6 +38,7 @@ import { snapshotOf } from "./flow-snapshot.ts"
 import type { Incoming } from "./incoming.ts"
 import { type MemoryBudget, MemoryShare } from "./memory.ts"
 import { type Dialect, dialectFor, type LlmState } from "./observe.ts"
+import { isForOtherSite } from "./place.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { ClientStream } from "./streams.ts"
 import type { Upstream } from "./upstream.ts"
@@ -358,6 +359,10 @@ class ClientView implements ClientInfo {
   }
   get port(): number {
     return this.#connection.port
+  }
+  get mayUseKeys(): boolean {
+    const { fromOpenListener, user } = this.#connection
+    return (!fromOpenListener || user !== undefined) && !isForOtherSite(this.#head, this.#core.settings)
   }
   get tls(): ClientInfo["tls"] {
     return this.#connection.tls

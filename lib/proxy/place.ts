@@ -6,6 +6,7 @@
 
 import { isIP } from "node:net"
 import { FlowError } from "../errors.ts"
+import type { Headers } from "../headers.ts"
 import type { RequestHead } from "../http1/message.ts"
 import { type Authority, defaultPort, formatAuthority, normalHost, parseAuthority } from "./authority.ts"
 import type { ResolvedHead } from "./h1-client.ts"
@@ -178,9 +179,14 @@ function baseUrlDoor(head: RequestHead, settings: ProxySettings): ResolvedHead {
     const message = `pages of origin ${JSON.stringify(origin)} may not call this proxy; allow them with --base-origin`
     throw new FlowError("client", "forbidden-origin", message, { status: 403 })
   }
+  // What is ours has no key in it, and may be linked to.
   if (OWN_PATH.test(head.target)) {
     const own = { scheme: "http", host: OWN_HOST, port: 80 } as const
     return { head: streamHead(head, own, head.target.replace(OWN_PATH, "")), baseUrl: true }
+  }
+  if (isForOtherSite(head.headers, settings)) {
+    const message = "pages of other sites may not call this proxy; allow their origin with --base-origin"
+    throw new FlowError("client", "forbidden-origin", message, { status: 403 })
   }
   const { baseUpstream } = settings
   const scheme = baseUpstream.protocol === "http:" ? "http" : "https"
@@ -189,6 +195,18 @@ function baseUrlDoor(head: RequestHead, settings: ProxySettings): ResolvedHead {
   const path = head.target === "*" ? "*" : joinPaths(baseUpstream.pathname, head.target)
   head.headers.set("Host", formatAuthority(upstreamHost, port, scheme))
   return { head: streamHead(head, { scheme, host: upstreamHost, port }, path), baseUrl: true }
+}
+
+/**
+ * Whether a browser sends this for a page of another site: an image or a script of a page carries no Origin, but browsers
+ * tell addresses that they trust, as all of this machine's, where a request comes from (Fetch Metadata). A program sends
+ * no such field; `none` is a person, `same-origin` a page that came through here.
+ */
+export function isForOtherSite(headers: Headers, { baseOrigins }: Pick<ProxySettings, "baseOrigins">): boolean {
+  const site = headers.get("sec-fetch-site")
+  if (site === undefined || site === "none" || site === "same-origin") return false
+  const origin = headers.get("origin")
+  return origin === undefined || !baseOrigins.includes(origin)
 }
 
 function isOwnName({ host }: Authority, settings: ProxySettings): boolean {

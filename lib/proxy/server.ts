@@ -21,9 +21,9 @@ import { Interception } from "./interception.ts"
 import { type ListenAddress, Listener } from "./listener.ts"
 import { MemoryBudget } from "./memory.ts"
 import { type Mode, REGULAR } from "./mode.ts"
-import { isOwnAddress } from "./self.ts"
+import { isLoopbackHost, isOwnAddress } from "./self.ts"
 import { sendChild } from "./send.ts"
-import { Session } from "./session.ts"
+import { Session, type SessionContext } from "./session.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
@@ -109,7 +109,8 @@ export class ProxyServer {
     this.#listeners.push(listener)
     this.#upstream.self.listen({ address: host, port })
     const destinationOf = mode.kind === "transparent" ? await this.#destinations() : undefined
-    listener.serve((socket) => this.#accept(socket, mode, destinationOf))
+    const place = { mode, isOpen: !isLoopbackHost(host) }
+    listener.serve((socket) => this.#accept(socket, place, destinationOf))
   }
 
   async #destinations(): Promise<OriginalDestination | undefined> {
@@ -142,12 +143,17 @@ export class ProxyServer {
     })
   }
 
-  #accept(socket: Socket, mode: Mode, destinationOf: OriginalDestination | undefined): void {
+  #accept(
+    socket: Socket,
+    { mode, isOpen }: Pick<SessionContext, "mode" | "isOpen">,
+    destinationOf: OriginalDestination | undefined,
+  ): void {
     if (!this.#isAdmitted(socket, mode) || !this.#hasRoom(socket)) return
     const session = new Session(socket, {
       core: this.core,
       access: this.#access,
       mode,
+      isOpen,
       destinationOf,
       chain: () => this.#options.chain(),
       interception: this.#interception,

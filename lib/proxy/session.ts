@@ -39,6 +39,8 @@ export interface SessionContext {
   readonly access: Access
   /** Of the listener that the client came to. */
   readonly mode: Mode
+  /** Whether that listener can be reached by other machines. */
+  readonly isOpen: boolean
   /** Where redirected clients were going, if the system tells. */
   readonly destinationOf: OriginalDestination | undefined
   /** The chain for what begins now. */
@@ -68,6 +70,8 @@ export class Session {
     this.socket = socket
     this.#context = context
     this.connection = new ClientConnection(socket)
+    this.connection.fromOpenListener = context.isOpen
+    this.connection.reverse = context.mode.kind === "reverse"
     if (context.mode.kind === "upstream") this.connection.via = context.mode.via
     this.connection.onBoundLost = () => {
       if (this.connection.singleOrigin) this.drain()
