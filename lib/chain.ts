@@ -72,6 +72,8 @@ export class HookChain {
   readonly #root: HookChain
   readonly #without = new Map<LoadedAddon, HookChain>()
   #flows = 0
+  /** Of a hook that has ended: nobody holds it any more. */
+  #spare: HookBudget | undefined
   #onIdle: (() => void) | undefined
 
   constructor(addons: readonly LoadedAddon[], options: HookChainOptions, root?: HookChain) {
@@ -167,24 +169,30 @@ export class HookChain {
   #call(listener: Listener, scope: HookScope, args: readonly unknown[]): Promise<void> | undefined {
     const view = scope.viewFor(listener.addon)
     const before = view?.budget
-    const budget = new HookBudget(this.#options.clock, this.#options.budgetMs)
-    const leave = () => {
-      budget.end()
-      // Another hook of the same flow may have begun meanwhile (`error`, when the client leaves): it is not disturbed.
-      if (view?.budget === budget) view.budget = before?.over ? undefined : before
-    }
+    const budget = this.#spare ?? new HookBudget(this.#options.clock, this.#options.budgetMs)
+    this.#spare = undefined
     if (view !== undefined) view.budget = budget
     let result: unknown
     try {
       result = Reflect.apply(listener.call, undefined, seen(args, scope, view))
     } catch (error) {
-      leave()
+      this.#leave(view, budget, before)
       scope.failed(listener.addon, listener.hook, error)
       return undefined
     }
-    if (isThenable(result)) return this.#settle(result, listener, scope, budget, leave)
-    leave()
+    if (isThenable(result))
+      return this.#settle(result, listener, scope, budget, () => this.#leave(view, budget, before))
+    this.#leave(view, budget, before)
     return undefined
+  }
+
+  #leave(view: ScopeView | undefined, budget: HookBudget, before: HookBudget | undefined): void {
+    // Another hook of the same flow may have begun meanwhile (`error`, when the client leaves): it is not disturbed.
+    const isLatest = view === undefined || view.budget === budget
+    // Most hooks are synchronous and wait for nothing: the next one takes their budget as it is.
+    if (isLatest && budget.untouched) this.#spare = budget
+    else budget.end()
+    if (view !== undefined && isLatest) view.budget = before?.over ? undefined : before
   }
 
   /** Waits for an asynchronous hook, for as long as its budget lasts. */
@@ -298,9 +306,7 @@ function listenersOf(hook: HookName, addons: readonly LoadedAddon[]): readonly L
 /** A hook's arguments for one addon. */
 function seen(args: readonly unknown[], scope: HookScope, view: ScopeView | undefined): readonly unknown[] {
   if (view === undefined || args[0] !== scope) return args
-  const own = args.slice()
-  own[0] = view
-  return own
+  return args.length === 1 ? [view] : [view, ...args.slice(1)]
 }
 
 function stops(hook: HookName, scope: HookScope): boolean {

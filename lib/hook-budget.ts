@@ -27,6 +27,11 @@ export class HookBudget {
     return this.#over
   }
 
+  /** Whether its hook was synchronous so far, and waits for nothing: it has all of its time, and nobody else has it. */
+  get untouched(): boolean {
+    return this.#onExpiry === undefined && this.#pauses === 0 && !this.#over
+  }
+
   /** Stands still from now on. Calls nest: as many `resume()` calls start it again. */
   pause(): void {
     this.#pauses += 1

@@ -391,3 +391,45 @@ test("outside of flows a failure is one log line with its place, and throws only
   t.equal(describeFailure(rethrown, "load", "text"), 'addon "own": load failed: text')
   t.end()
 })
+
+test("a synchronous hook that waits for nothing leaves its budget to the next one, any other does not", async (t) => {
+  const scope = scopeOf()
+  const budgets: (HookBudget | undefined)[] = []
+  const work = gate()
+  const look = () => void budgets.push(scope.views.get("a")?.budget)
+  const chain = chainOf([
+    addon("a", {
+      load: look,
+      running() {
+        look()
+        budgets.at(-1)?.pause()
+      },
+      done() {
+        look()
+        return work.promise
+      },
+      // A hook within a hook: the outer one ends first.
+      clientConnected() {
+        look()
+        void chain.run("done", scope)
+      },
+    }),
+  ])
+  for (let times = 0; times < 2; times++) chain.run("load", scope)
+  chain.run("running", scope)
+  chain.run("load", scope)
+  const [first, second, paused, next] = budgets
+  t.equal(first, second)
+  t.equal(first, paused)
+  t.not(paused, next, "somebody still waits with it")
+  t.equal(paused?.over, true)
+  chain.run("clientConnected", scope, client)
+  const [, , , , outer, inner] = budgets
+  t.equal(outer, next)
+  t.not(inner, outer)
+  t.equal(outer?.over, true, "the inner hook must not put it back")
+  work.open()
+  await ticks()
+  t.equal(inner?.over, true)
+  t.equal(scope.views.get("a")?.budget, undefined)
+})
