@@ -52,7 +52,7 @@ class Recorder {
   constructor(context: AddonContext<typeof OPTIONS>) {
     const { options, log, clock, redactor } = context
     this.#context = context
-    this.#files = new LiveFiles({ options, log, redactor, now: () => clock.now() })
+    this.#files = new LiveFiles({ options, log, redactor, clock })
   }
 
   /** The flow is over. */

@@ -4,10 +4,11 @@
  */
 import { randomBytes } from "node:crypto"
 import { constants } from "node:fs"
-import { chmod, copyFile, link, lstat, open, readFile, rename, rm, stat } from "node:fs/promises"
+import { chmod, copyFile, link, lstat, open, readFile, rm, stat } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { messageOf, StartError, systemCodeOf } from "../lib/errors.ts"
 import { makeFolder } from "../lib/folders.ts"
+import { beginFile, outputPlace } from "../lib/output-place.ts"
 
 const PRIVATE_DIRECTORY = 0o700
 const PRIVATE_FILE = 0o600
@@ -59,22 +60,28 @@ export async function writeOnce(path: string, content: string): Promise<boolean>
   })
 }
 
-/** Makes a file hold `content`, in one step. A file that holds it already is not touched. */
+/**
+ * Makes a file hold `content`, in one step. A file that holds it already is not touched; behind a link it is the file
+ * that is replaced, not the link.
+ */
 export async function writeWhole(path: string, content: string | Uint8Array, mode: number): Promise<void> {
-  const wanted = Buffer.from(content)
-  const present = await readFile(path).catch(() => undefined)
-  if (present?.equals(wanted)) return
   await written(path, async () => {
-    const temporary = await writeTemporary(path, wanted, mode)
+    const place = await outputPlace(path)
+    if (place.kind === "stream") throw new Error("it is no regular file")
+    const wanted = Buffer.from(content)
+    if (place.mode !== undefined && (await readFile(place.path)).equals(wanted)) return
+    const file = await beginFile(place, mode)
     try {
-      await rename(temporary, path)
-    } finally {
-      await rm(temporary, { force: true })
+      await file.write(wanted)
+    } catch (error) {
+      await file.abandon()
+      throw error
     }
+    await file.end()
   })
 }
 
-async function writeTemporary(path: string, content: string | Uint8Array, mode: number): Promise<string> {
+async function writeTemporary(path: string, content: string, mode: number): Promise<string> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`)
   const file = await open(temporary, "wx", mode)
   try {

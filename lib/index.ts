@@ -41,5 +41,6 @@ export {
 export type { TokenCount } from "./llm/tokens/counter.ts"
 export type { Logger } from "./log.ts"
 export type { OptionSpec, OptionSpecs, OptionValues } from "./options.ts"
+export { type OutputPlace, type OutputStream, openStream, outputPlace } from "./output-place.ts"
 export { Redactor } from "./secrets.ts"
 export { countUsage } from "./usage.ts"

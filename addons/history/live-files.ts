@@ -1,16 +1,28 @@
 /**
  * The files of Pythagora-LLM-Proxy, written as answers come: a JSON array of records for fine-tuning, a log of the local
  * host's answers and one of the cloud's. One write after the other, from a bounded queue; what cannot be written is said
- * once and not kept.
+ * once and not kept. A FIFO or a device (/dev/stdout) is written to as it is, and gets the records one a line.
  */
 import { appendFile } from "node:fs/promises"
 import { resolve } from "node:path"
-import type { FlowSnapshot, Logger, Message, OptionValues, Redactor } from "llmproxy"
+import {
+  type Clock,
+  type FlowSnapshot,
+  type Logger,
+  type Message,
+  type OptionValues,
+  type OutputStream,
+  openStream,
+  outputPlace,
+  type Redactor,
+} from "llmproxy"
 import { appendRecord } from "./json-array.ts"
 import type { OPTIONS } from "./options.ts"
 
 /** Writes that wait. */
 const QUEUE_MAX = 1_024
+/** Milliseconds that the end waits for what is not written, as to a FIFO whose reader has stopped reading. */
+const FINISH_MS_MAX = 1_000
 /** The name of the route that keeps a request on this machine, as the conductor says it. */
 const LOCAL = "local"
 
@@ -26,13 +38,14 @@ export interface LiveFilesOptions {
   readonly options: Pick<OptionValues<typeof OPTIONS>, "json" | "outputLog" | "openaiOutputLog">
   readonly log: Pick<Logger, "warn">
   readonly redactor: Redactor
-  /** Epoch milliseconds. */
-  now(): number
+  readonly clock: Clock
 }
 
 export class LiveFiles {
   readonly #options: LiveFilesOptions
   readonly #broken = new Set<string>()
+  /** What is no regular file, open. */
+  readonly #streams = new Map<string, OutputStream>()
   #queue: Promise<void> = Promise.resolve()
   #waiting = 0
 
@@ -51,20 +64,48 @@ export class LiveFiles {
     if (completion.finishReason.unified === "cut" || completion.text === "") return
     redactor.learn(snapshot.request.headers, snapshot.request.url)
     if (json) this.#later(json, () => this.#record(json, snapshot, isLocal))
-    if (logFile) this.#later(logFile, () => appendFile(logFile, logEntry(snapshot, redactor), { mode: 0o600 }))
+    if (logFile) this.#later(logFile, () => this.#log(logFile, logEntry(snapshot, redactor)))
   }
 
-  /** Resolves when all is written. */
+  /** Resolves when all is written, or could not be within a second. */
   async finish(): Promise<void> {
-    await this.#queue
+    let timer: { cancel(): void } | undefined
+    const late = new Promise<void>((done) => {
+      timer = this.#options.clock.after(FINISH_MS_MAX, done)
+    })
+    await Promise.race([this.#queue, late])
+    timer?.cancel()
+    for (const stream of this.#streams.values()) stream.abandon()
+    this.#streams.clear()
+  }
+
+  async #log(file: string, entry: string): Promise<void> {
+    const place = await outputPlace(resolve(file))
+    if (place.kind === "stream") await this.#stream(place, entry)
+    else await appendFile(place.path, entry, { mode: 0o600 })
   }
 
   async #record(file: string, snapshot: FlowSnapshot, isLocal: boolean): Promise<void> {
-    const { redactor, log, now } = this.#options
+    const { redactor, log, clock } = this.#options
     const record = seedRecord(snapshot, redactor, isLocal)
-    const aside = await appendRecord(resolve(file), record, now())
+    const place = await outputPlace(resolve(file))
+    if (place.kind === "stream") return await this.#stream(place, `${JSON.stringify(record)}\n`)
+    const aside = await appendRecord(place.path, record, clock.now())
     if (aside !== undefined)
       log.warn(`${file}: is no JSON array that can be added to; it is kept as ${aside}, and a new one begins`)
+  }
+
+  /** Opened anew after a failure: a FIFO's next reader gets what comes then. */
+  async #stream(place: Parameters<typeof openStream>[0], text: string): Promise<void> {
+    const stream = this.#streams.get(place.path) ?? (await openStream(place))
+    this.#streams.set(place.path, stream)
+    try {
+      await stream.write(text)
+    } catch (thrown) {
+      this.#streams.delete(place.path)
+      stream.abandon()
+      throw thrown
+    }
   }
 
   #later(file: string, work: () => Promise<void>): void {

@@ -3,9 +3,10 @@
  * conductor and a client are processes of their own and talk over real sockets; what each host received is told by the
  * host. On a terminal it then stays up, so that a person can point a client at it.
  */
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { remove } from "fs-extra/esm"
 import { caPaths } from "../../certs/ca.ts"
 import { shellQuote } from "../../certs/trust.ts"
 import type { Command, CommandLine } from "./command.ts"
@@ -65,7 +66,7 @@ export async function demo(line: CommandLine, world: World, build = OWN_BUILD): 
   } finally {
     forget()
     await Promise.all(processes.map((process) => process.stop()))
-    await rm(folder, { recursive: true, force: true })
+    await remove(folder)
   }
 }
 

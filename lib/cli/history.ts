@@ -3,12 +3,13 @@
  * proxy: the connection can only read, save for prune, which waits for its turn as a second proxy would.
  */
 import { existsSync } from "node:fs"
-import { open } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import { HISTORY_FILE } from "../addon-store.ts"
 import { didYouMean } from "../did-you-mean.ts"
-import { messageOf, StartError, UsageError } from "../errors.ts"
+import { messageOf, StartError, systemCodeOf, UsageError } from "../errors.ts"
+import { makeFolder } from "../folders.ts"
 import { printableLines } from "../log.ts"
+import { beginFile, type OutputStream, openStream, outputPlace } from "../output-place.ts"
 import { EXPORT_FORMATS, type ExportFormat, exporterFor, isAnswered } from "../store/exports.ts"
 import type { Reader } from "../store/reader.ts"
 import type { Command, CommandLine } from "./command.ts"
@@ -22,6 +23,10 @@ const ACTIONS = ["list", "show", "export", "prune", "stats"] as const
 
 /** Flows that are listed when nobody says how many. */
 const LIST_LIMIT = 50
+/** Of a folder that an export needs. */
+const FOLDER_MODE = 0o755
+/** Milliseconds between two looks whether somebody reads a FIFO. */
+const FIFO_POLL_MS = 100
 
 export const historyCommand: Command = {
   name: "history",
@@ -110,7 +115,8 @@ async function exportTo(reader: Reader, format: ExportFormat, line: CommandLine,
   const filter = { ...filterOf(line, world.clock.now()), attempts: false }
   const limit = limitOf(line)
   const output = line.text("output")
-  const sink = output === undefined || output === "-" ? outputSink(world) : await fileSink(resolve(world.cwd, output))
+  const sink =
+    output === undefined || output === "-" ? outputSink(world) : await fileSink(resolve(world.cwd, output), world)
   let written = 0
   let skipped = 0
   try {
@@ -136,29 +142,49 @@ function outputSink({ out }: World): Sink {
   return { write: async (text) => out.write(out.isTerminal ? printableLines(text) : text), end: done, abandon: done }
 }
 
-/** A file that has its name only once it is whole, so that an old one is not lost to half an export. Its folder is made. */
-async function fileSink(file: string): Promise<Sink> {
-  const { ensureDir, move, remove } = await import("fs-extra/esm")
-  const partial = `${file}.part`
-  const told = async <T>(work: Promise<T>): Promise<T> => {
+/**
+ * A file that has its name only once it is whole, so that an old one is not lost to half an export; its folder is made.
+ * A FIFO or a device gets the export as it is written.
+ */
+async function fileSink(file: string, world: World): Promise<Sink> {
+  const told = async <T>(work: () => T | Promise<T>): Promise<T> => {
     try {
-      return await work
+      return await work()
     } catch (thrown) {
       throw new StartError(`--output ${file}: ${messageOf(thrown)}`)
     }
   }
-  await told(ensureDir(dirname(file)))
-  const handle = await told(open(partial, "w", 0o600))
+  const place = await told(() => outputPlace(file))
+  if (place.kind === "stream") {
+    const stream = await told(() => opened(place, world))
+    const close = () => told(() => stream.close())
+    return { write: (text) => told(() => stream.write(text)), end: close, abandon: close }
+  }
+  await told(() => makeFolder(dirname(place.path), FOLDER_MODE))
+  const partial = await told(() => beginFile(place))
   return {
-    write: (text) => told(handle.writeFile(text)),
-    async end() {
-      await handle.close()
-      await told(move(partial, file, { overwrite: true }))
-    },
-    async abandon() {
-      await handle.close()
-      await remove(partial)
-    },
+    write: (text) => told(() => partial.write(text)),
+    end: () => told(() => partial.end()),
+    abandon: () => partial.abandon(),
+  }
+}
+
+/** Waits for somebody to read a FIFO, off the event loop: a signal ends the program meanwhile. */
+async function opened(place: Parameters<typeof openStream>[0], { clock, err }: World): Promise<OutputStream> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await openStream(place)
+    } catch (thrown) {
+      if (!place.isFifo || systemCodeOf(thrown) !== "ENXIO") throw thrown
+      if (tries === 1) err.write(`waiting for somebody to read ${place.path}\n`)
+    }
+    await new Promise<void>((resolve) => {
+      const alive = setInterval(() => {}, FIFO_POLL_MS) // A clock's timer keeps no process alive.
+      clock.after(FIFO_POLL_MS, () => {
+        clearInterval(alive)
+        resolve()
+      })
+    })
   }
 }
 

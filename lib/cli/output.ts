@@ -4,8 +4,9 @@
  * (`llmproxy | head`) is not written to again. Nothing here throws: an `error` event without a listener, or with one that
  * throws, would end the proxy for the sake of a line.
  */
-import { closeSync, openSync, writeSync } from "node:fs"
+import { closeSync, writeSync } from "node:fs"
 import { messageOf, systemCodeOf } from "../errors.ts"
+import { openForAppending } from "../output-place.ts"
 
 export interface Output {
   /** Never throws. */
@@ -60,7 +61,7 @@ export function outputOf(stream: NodeJS.WriteStream | NodeJS.WritableStream): Ou
 
 /** A file that is added to, mode 0600: prompts may stand in what is written. Throws what the system says. */
 export function fileOutput(path: string): Output & { close(): void } {
-  const handle = openSync(path, "a", 0o600)
+  const handle = openForAppending(path)
   const losses = new Losses()
   let isCut = false
   const send = (text: string) => {

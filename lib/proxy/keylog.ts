@@ -2,12 +2,10 @@
  * SSLKEYLOGFILE: the secrets of TLS connections, appended to a file that Wireshark reads (draft-ietf-tls-keylogfile).
  * Written at once and as they come: a capture is read while the proxy runs, and the last lines are the ones missed.
  */
-import { closeSync, openSync, writeSync } from "node:fs"
+import { closeSync, writeSync } from "node:fs"
 import type { TLSSocket } from "node:tls"
 import { messageOf } from "../errors.ts"
-
-/** Whoever reads it reads the traffic. */
-const FILE_MODE = 0o600
+import { openForAppending } from "../output-place.ts"
 
 export class KeyLog {
   readonly #path: string
@@ -36,7 +34,7 @@ export class KeyLog {
   #write(line: Buffer): void {
     if (this.#broken) return
     try {
-      this.#file ??= openSync(this.#path, "a", FILE_MODE)
+      this.#file ??= openForAppending(this.#path)
       writeSync(this.#file, line)
     } catch (thrown) {
       this.#broken = true

@@ -1,11 +1,14 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { text } from "node:stream/consumers"
 import { type Test, test } from "tap"
 import { main } from "../../lib/cli/main.ts"
 import type { FlowSnapshot } from "../../lib/flow.ts"
 import { Writer } from "../../lib/store/writer.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
+import { startCommand } from "../helpers/command-process.ts"
+import { makeFifo, readFifo } from "../helpers/fifo.ts"
 import { type ChatOptions, chat, START } from "../helpers/flow-snapshots.ts"
 import { FakeWorld } from "../helpers/world.ts"
 
@@ -219,6 +222,43 @@ test("an export goes to standard output or to a file, which is replaced when the
   const failed = await run("export -o set.json/below.jsonl")
   t.equal(failed.status, 1)
   t.match(failed.err, /--output .*set\.json\/below\.jsonl: (EEXIST|ENOTDIR)/)
+})
+
+const POSIX = process.platform === "win32" ? { skip: "Windows has no FIFO, and links need rights" } : {}
+
+test(
+  "an export goes where the name leads: through a FIFO, behind a link, and not to a link that leads nowhere",
+  POSIX,
+  async (t) => {
+    const { run, home } = await history(t, sample())
+    const at = (name: string) => join(home, name)
+    makeFifo(home)
+    const reading = text(readFifo(at("fifo")))
+    t.equal((await run("export -o fifo")).status, 0)
+    t.equal((await reading).trimEnd().split("\n").length, 2)
+    t.ok((await lstat(at("fifo"))).isFIFO())
+    await writeFile(at("real.jsonl"), "old", { mode: 0o640 })
+    await symlink("real.jsonl", at("link.jsonl"))
+    await symlink("/etc/passwd", at("real.jsonl.part"))
+    t.equal((await run("export -o link.jsonl")).status, 0)
+    t.ok((await lstat(at("link.jsonl"))).isSymbolicLink())
+    t.match(await readFile(at("real.jsonl"), "utf8"), /Rayleigh/)
+    t.equal((await stat(at("real.jsonl"))).mode & 0o777, 0o640)
+    await symlink("nothing", at("dangling"))
+    const refused = await run("export -o dangling")
+    t.equal(refused.status, 1)
+    t.match(refused.err, /--output .*dangling: it is a link to a file that is not there/)
+  },
+)
+
+test("an export waits for the reader of a FIFO, and a signal ends it", POSIX, async (t) => {
+  const { home } = await history(t, sample())
+  const fifo = makeFifo(home)
+  const args = ["history", "export", "-o", "fifo", "--confdir", ".llmproxy"]
+  const waiting = startCommand(t, args, { folder: home })
+  await waiting.printed(/waiting for somebody to read/)
+  t.equal((await text(readFifo(fifo))).trimEnd().split("\n").length, 2)
+  t.equal((await waiting.outcome).status, 0)
 })
 
 test("an export to a terminal cannot steer it", async (t) => {

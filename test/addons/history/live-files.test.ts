@@ -1,19 +1,26 @@
-import { readFile } from "node:fs/promises"
+import { constants } from "node:fs"
+import { lstat, open, readdir, readFile, symlink } from "node:fs/promises"
 import { join } from "node:path"
+import { text } from "node:stream/consumers"
 import { test } from "tap"
 import { LiveFiles } from "../../../addons/history/live-files.ts"
 import type { FlowSnapshot } from "../../../lib/flow.ts"
 import { Redactor } from "../../../lib/secrets.ts"
+import { ManualClock } from "../../../lib/testing/manual-clock.ts"
+import { makeFifo, readFifo } from "../../helpers/fifo.ts"
 import { chat, completion, START } from "../../helpers/flow-snapshots.ts"
 
-function files(options: { json?: string; outputLog?: string; openaiOutputLog?: string }) {
+function files(
+  options: { json?: string; outputLog?: string; openaiOutputLog?: string },
+  clock = new ManualClock(START),
+) {
   const warnings: string[] = []
   const { json, outputLog, openaiOutputLog } = options
   const live = new LiveFiles({
     options: { json, outputLog, openaiOutputLog },
     log: { warn: (message) => warnings.push(message) },
     redactor: new Redactor(),
-    now: () => START,
+    clock,
   })
   return { live, warnings }
 }
@@ -99,7 +106,7 @@ test("a file that cannot be written is told of once, until it can be again", asy
   live.write(chat())
   live.write(chat())
   await live.finish()
-  t.match(warnings, [/o\.log: answers are not written: EISDIR/])
+  t.match(warnings, [/o\.log: answers are not written: it is a folder/])
   t.equal(warnings.length, 1)
 })
 
@@ -112,4 +119,50 @@ test("answers that wait to be written are bounded", async (t) => {
   await live.finish()
   const all = await records(json)
   t.equal(Array.isArray(all) ? all.length : 0, 1_024)
+})
+
+const POSIX = process.platform === "win32" ? { skip: "Windows has no FIFO" } : {}
+
+test(
+  "a FIFO gets a record a line and stays one; without a reader the record is not written, and that is said",
+  POSIX,
+  async (t) => {
+    const fifo = makeFifo(t.testdir({}))
+    const { live, warnings } = files({ json: fifo })
+    live.write(chat({ answer: "nobody reads" }))
+    while (warnings.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    t.match(warnings, [/fifo: answers are not written: .*ENXIO/])
+    const reading = text(readFifo(fifo))
+    live.write(chat({ answer: "somebody reads" }))
+    await live.finish()
+    const [line = ""] = (await reading).split("\n")
+    t.match(JSON.parse(line), { output: "somebody reads" })
+    t.ok((await lstat(fifo)).isFIFO())
+  },
+)
+
+test("a reader of a FIFO that stops reading does not keep the program from its end", POSIX, async (t) => {
+  const fifo = makeFifo(t.testdir({}))
+  const clock = new ManualClock(START)
+  const { live } = files({ json: fifo }, clock)
+  const reader = await open(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+  t.teardown(() => reader.close())
+  live.write(chat({ answer: "x".repeat(1_000_000) }))
+  const finishing = live.finish()
+  clock.advance(1_000)
+  await finishing
+  t.pass("it ends")
+})
+
+test("a link is followed, and a damaged file behind it is what gets another name", POSIX, async (t) => {
+  const folder = t.testdir({ real: { "h.json": "no array" } })
+  await symlink(join(folder, "real", "h.json"), join(folder, "link.json"))
+  await symlink(join(folder, "nothing"), join(folder, "dangling.json"))
+  const { live, warnings } = files({ json: join(folder, "link.json"), openaiOutputLog: join(folder, "dangling.json") })
+  live.write(chat({ answer: "whole" }))
+  await live.finish()
+  t.ok((await lstat(join(folder, "link.json"))).isSymbolicLink())
+  t.match(await records(join(folder, "real", "h.json")), [{ output: "whole" }])
+  t.equal((await readdir(join(folder, "real"))).length, 2)
+  t.match(warnings, [/it is kept as .*real\/h\.json\.damaged/, /dangling\.json: .*a link to a file that is not there/])
 })

@@ -1,0 +1,108 @@
+/** What is written to is what was named: nothing is put in the place of a FIFO, a device or a link. */
+import { EventEmitter, once } from "node:events"
+import { chmod, lstat, readdir, readFile, readlink, stat, symlink } from "node:fs/promises"
+import { join } from "node:path"
+import { text as textOf } from "node:stream/consumers"
+import type { TLSSocket } from "node:tls"
+import { test } from "tap"
+import { writeWhole } from "../certs/files.ts"
+import { fileOutput } from "../lib/cli/output.ts"
+import { beginFile, openForAppending, openStream, outputPlace } from "../lib/output-place.ts"
+import { KeyLog } from "../lib/proxy/keylog.ts"
+import { makeFifo, readFifo } from "./helpers/fifo.ts"
+
+const POSIX = process.platform === "win32" ? { skip: "Windows has no FIFO, and links need rights" } : {}
+
+test("a file, a link to one, nothing, a folder, a FIFO, a device: each is told apart", POSIX, async (t) => {
+  const folder = t.testdir({ file: "text" })
+  const file = join(folder, "file")
+  await chmod(file, 0o640)
+  await symlink("file", join(folder, "link"))
+  await symlink("nothing", join(folder, "dangling"))
+  t.strictSame(await outputPlace(file), { kind: "file", path: file, mode: 0o640 })
+  t.strictSame(await outputPlace(join(folder, "link")), { kind: "file", path: file, mode: 0o640 })
+  t.strictSame(await outputPlace(join(folder, "new")), { kind: "file", path: join(folder, "new"), mode: undefined })
+  await t.rejects(outputPlace(join(folder, "dangling")), { message: /a link to a file that is not there/ })
+  await t.rejects(outputPlace(folder), { message: "it is a folder" })
+  await t.rejects(outputPlace(join(file, "below")), { code: "ENOTDIR" })
+  const fifo = makeFifo(folder)
+  t.strictSame(await outputPlace(fifo), { kind: "stream", path: fifo, isFifo: true })
+  t.match(await outputPlace("/dev/null"), { kind: "stream", isFifo: false })
+  t.match(await outputPlace("/dev/stdout"), { kind: "stream" })
+})
+
+test("a file that is replaced keeps its mode, and a planted partial name is not followed", POSIX, async (t) => {
+  const folder = t.testdir({ file: "old", victim: "safe" })
+  const file = join(folder, "file")
+  await chmod(file, 0o644)
+  await symlink("victim", join(folder, "file.part"))
+  const place = await outputPlace(file)
+  if (place.kind !== "file") throw new Error("no file")
+  const partial = await beginFile(place)
+  await partial.write("new")
+  t.equal(await readFile(file, "utf8"), "old", "until it is whole")
+  await partial.end()
+  t.equal(await readFile(file, "utf8"), "new")
+  t.equal((await stat(file)).mode & 0o777, 0o644)
+  t.equal(await readFile(join(folder, "victim"), "utf8"), "safe")
+  const second = await beginFile(place)
+  await second.write("half")
+  await second.abandon()
+  t.equal(await readFile(file, "utf8"), "new")
+  t.strictSame((await readdir(folder)).sort(), ["file", "file.part", "victim"], "nothing is left beside it")
+})
+
+test("a file of ours behind a link is replaced, and not the link; a FIFO in its place is refused", POSIX, async (t) => {
+  const folder = t.testdir({ real: "old" })
+  await symlink("real", join(folder, "link"))
+  await writeWhole(join(folder, "link"), "new", 0o600)
+  t.equal(await readlink(join(folder, "link")), "real")
+  t.equal(await readFile(join(folder, "real"), "utf8"), "new")
+  await t.rejects(writeWhole(makeFifo(folder), "text", 0o600), { message: /it is no regular file/ })
+  await symlink("nothing", join(folder, "dangling"))
+  await t.rejects(writeWhole(join(folder, "dangling"), "text", 0o600), {
+    message: /a link to a file that is not there/,
+  })
+})
+
+test("a FIFO without a reader is refused at once, by all that append", POSIX, async (t) => {
+  const fifo = makeFifo(t.testdir({}))
+  await t.rejects(openStream({ kind: "stream", path: fifo, isFifo: true }), { code: "ENXIO" })
+  t.throws(() => openForAppending(fifo), { code: "ENXIO", message: /nobody reads this FIFO/ })
+  t.throws(() => fileOutput(fifo), { code: "ENXIO" })
+  const told: string[] = []
+  const log = new KeyLog(fifo, (message) => told.push(message))
+  const socket = new EventEmitter()
+  log.watch(socket as unknown as TLSSocket)
+  socket.emit("keylog", Buffer.from("CLIENT_RANDOM\n"))
+  t.match(told, [/write TLS secrets to .*nobody reads this FIFO/])
+})
+
+test(
+  "a FIFO with a reader gets all, more than a pipe holds, too; a reader that leaves is an error",
+  POSIX,
+  async (t) => {
+    const fifo = makeFifo(t.testdir({}))
+    const reading = textOf(readFifo(fifo))
+    const stream = await openStream({ kind: "stream", path: fifo, isFifo: true })
+    const text = "0123456789abcdef".repeat(20_000)
+    await stream.write(text)
+    await stream.close()
+    t.equal((await reading).length, text.length)
+    const second = readFifo(fifo)
+    const broken = await openStream({ kind: "stream", path: fifo, isFifo: true })
+    second.destroy()
+    await once(second, "close")
+    await t.rejects(broken.write(text), { code: "EPIPE" })
+    await t.rejects(broken.write("more"), { code: "EPIPE" })
+    broken.abandon()
+  },
+)
+
+test("a device is written to as it is", POSIX, async (t) => {
+  const stream = await openStream({ kind: "stream", path: "/dev/null", isFifo: false })
+  await stream.write("text")
+  await stream.close()
+  stream.abandon()
+  t.notOk((await lstat("/dev/null")).isFile())
+})
