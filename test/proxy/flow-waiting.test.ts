@@ -183,12 +183,12 @@ test("fields for one origin leave towards it, and towards no other", async (t) =
   const there = await origin(t, (_, socket) => void socket.write(answer("there")))
   const url = `http://127.0.0.1:${there.port}/there`
   const cases = [
-    ["/own", (flow: Flow) => flow.route({ headers: { "X-Key": "k" } }), here, "k"],
-    ["/routed", (flow: Flow) => flow.route({ url, headers: [["x-key", "k"]] }), there, "k"],
+    ["/own", (flow: Flow) => flow.route({ headers: { "X-Mark": "k" } }), here, "k"],
+    ["/routed", (flow: Flow) => flow.route({ url, headers: [["x-mark", "k"]] }), there, "k"],
     [
       "/moved",
       (flow: Flow) => {
-        flow.route({ headers: { "X-Key": "k" } })
+        flow.route({ headers: { "X-Mark": "k" } })
         flow.route({ url })
       },
       there,
@@ -198,12 +198,12 @@ test("fields for one origin leave towards it, and towards no other", async (t) =
   ] as const
   for (const [path, route, to, value] of cases) {
     const seen: (string | undefined)[] = []
-    const later = addon("later", { request: (flow: Flow) => void seen.push(flow.request.headers.get("x-key")) })
+    const later = addon("later", { request: (flow: Flow) => void seen.push(flow.request.headers.get("x-mark")) })
     const host = await startHost(t, { addons: [addon("routes", { request: (flow: Flow) => route(flow) }), later] })
     const wire = await host.connect()
-    wire.write(request("GET", here.port, path, "", "X-Key: client's\r\n"))
+    wire.write(request("GET", here.port, path, "", "X-Mark: client's\r\n"))
     t.equal((await wire.response()).text, to === here ? "here" : "there", path)
-    t.match(to.requests.at(-1)?.head, new RegExp(`x-key: ${value}`, "i"), path)
+    t.match(to.requests.at(-1)?.head, new RegExp(`x-mark: ${value}`, "i"), path)
     t.strictSame(seen, ["client's"], "hooks do not see them")
   }
 })
