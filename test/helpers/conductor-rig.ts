@@ -9,13 +9,14 @@ import type { Test } from "tap"
 import type { AddonDefinition, TokenService } from "../../lib/addon.ts"
 import { HISTORY_FILE } from "../../lib/addon-store.ts"
 import { App } from "../../lib/app.ts"
-import { type Clock, systemClock } from "../../lib/clock.ts"
+import type { Clock } from "../../lib/clock.ts"
 import type { Flow } from "../../lib/flow.ts"
 import { boundRequest, TokenCounter } from "../../lib/llm/tokens/counter.ts"
 import { makeLogger } from "../../lib/log.ts"
 import { NO_SOURCES } from "../../lib/option-sources.ts"
 import { Redactor } from "../../lib/secrets.ts"
 import { LazyStore } from "../../lib/store/lazy-store.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import type { OriginRequest, ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { openVocabulary } from "../../lib/vocabulary.ts"
 import { bundledOnce } from "./bundled.ts"
@@ -36,7 +37,7 @@ export interface RigOptions {
   envFile?: Record<string, string>
   /** The program's own options. */
   flags?: Record<string, unknown>
-  /** Default: the system's time without its timers: no time-out or keep-alive comes by itself on a busy machine. */
+  /** Default: one that stands still, so that nothing comes too late, and no patience ends, on a busy machine. */
   clock?: Clock
   scripts?: readonly string[]
   /** What counts tokens: "own" is the program's. Default: one that the tests of a file share. */
@@ -73,12 +74,6 @@ const TOKENS: TokenService = {
   warm: (model) => tokens.warm(model),
   vocabulary: (file) => openVocabulary(file),
   boundRequest,
-}
-
-const UNTIMED: Clock = {
-  now: () => systemClock.now(),
-  monotonic: () => systemClock.monotonic(),
-  after: () => ({ cancel() {} }),
 }
 
 /** The store's thread as a plain script, so that it starts at once. */
@@ -128,7 +123,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     redactor,
     watch: false,
     ...(options.tokens === "own" ? {} : { tokens: options.tokens ?? TOKENS }),
-    clock: options.clock ?? UNTIMED,
+    clock: options.clock ?? new ManualClock(Date.now()),
     ...(options.builtin === undefined ? {} : { builtin: options.builtin }),
   })
   const { port } = await app.start()
