@@ -1,15 +1,12 @@
 /**
  * Recognises "the prompt does not fit" in every shape that servers give it, and takes the numbers out of it.
  * There is no common code: llama.cpp has a type, OpenAI a code, LM Studio, vLLM and Ollama only a sentence. So this is
- * a list of phrases, each seen in the wild; what an error means otherwise is error-kind.ts.
+ * a list of phrases, each seen in the wild, and behind it a rule for the form (overflow-form.ts) that finds the others;
+ * what an error means otherwise is error-kind.ts.
  */
 import { type JsonValue, numberOf, objectOf } from "./json.ts"
-
-/** What did not fit, in tokens, where the server said it. `requested` holds the completion too where the server adds it. */
-export interface ContextOverflow {
-  readonly requested: number | undefined
-  readonly limit: number | undefined
-}
+import type { ContextOverflow } from "./model.ts"
+import { overflowByForm } from "./overflow-form.ts"
 
 export interface ErrorWords {
   readonly message: string
@@ -54,10 +51,10 @@ const REQUESTED: readonly RegExp[] = [
   /requested tokens \((\d+)\)/,
   /request \((\d+) tokens\)/,
   /request has (\d+) input tokens/,
-  /prompt contains (?:at least )?(\d+)/,
+  /prompt contains (?:at least )?(\d+)\b(?! characters)/,
   /the input has (\d+) tokens/,
   /the first (\d+) tokens/,
-  /n_keep: ?(\d+)/,
+  /n_keep(?:: ?| \()(\d+)/,
   /the input \((\d+) tokens\)/,
   /prompt is too long: (\d+)/,
   /exceed context limit: (\d+) \+ (\d+)/,
@@ -71,7 +68,7 @@ const LIMIT: readonly RegExp[] = [
   /context window of (\d+)/,
   /context length of only (\d+)/,
   /only supports (\d+)/,
-  /n_ctx: ?(\d+)/,
+  /n_ctx(?:: ?| \()(\d+)/,
   /context length \((\d+) tokens\)/,
   /too long: \d+ tokens > (\d+)/,
   /exceed context limit: \d+ \+ \d+ > (\d+)/,
@@ -81,16 +78,26 @@ const LIMIT: readonly RegExp[] = [
   /must have less than (\d+)/,
 ]
 
-/** The overflow that an error tells of, or undefined when it tells of something else. */
-export function contextOverflow(error: ErrorWords): ContextOverflow | undefined {
+/** Statuses of errors that may be an overflow by their form alone; 0 and 200: within a stream. */
+const FORM_STATUSES: ReadonlySet<number> = new Set([0, 200, 400, 413, 422, 500])
+
+/**
+ * The overflow that an error tells of, or undefined when it tells of something else. `status` is the answer's; without
+ * one, codes and phrases alone decide.
+ */
+export function contextOverflow(error: ErrorWords, status?: number): ContextOverflow | undefined {
   const message = error.message.slice(0, SEARCHED_CHARS_MAX).toLowerCase()
-  if (!hasCode(error) && !hasPhrase(message)) return undefined
+  if (!hasCode(error) && !hasPhrase(message))
+    return status !== undefined && FORM_STATUSES.has(status) ? overflowByForm(message) : undefined
   const raw = objectOf(error.raw)
   const fields = objectOf(raw?.error) ?? raw
-  return {
-    requested: numberOf(fields?.n_prompt_tokens) ?? firstSum(REQUESTED, message),
-    limit: numberOf(fields?.n_ctx) ?? firstSum(LIMIT, message),
-  }
+  const requested = numberOf(fields?.n_prompt_tokens) ?? firstSum(REQUESTED, message)
+  const limit = numberOf(fields?.n_ctx) ?? firstSum(LIMIT, message)
+  if (requested !== undefined && limit !== undefined) return { requested, limit }
+  const form = overflowByForm(message)
+  const agrees =
+    form !== undefined && (requested ?? form.requested) === form.requested && (limit ?? form.limit) === form.limit
+  return agrees ? form : { requested, limit }
 }
 
 function hasCode(error: ErrorWords): boolean {

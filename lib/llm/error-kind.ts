@@ -54,6 +54,7 @@ export function errorKind(status: number, error: ErrorWords): LlmErrorKind {
   const message = error.message.slice(0, SEARCHED_CHARS_MAX).toLowerCase()
   const byPhrase = BY_PHRASE.find(([phrase]) => phrase.test(message))
   if (byPhrase) return byPhrase[1]
+  if (contextOverflow(error, effective)) return "context_length"
   const byStatus = BY_STATUS.get(effective)
   if (byStatus) return byStatus
   const invalid = (effective >= 400 && effective < 500) || INVALID_REQUEST_TYPES.has(type)

@@ -136,6 +136,12 @@ export type LlmErrorKind =
   | "invalid_request"
   | "other"
 
+/** What did not fit, in tokens, where the server said it. `requested` holds the completion too where the server adds it. */
+export interface ContextOverflow {
+  readonly requested: number | undefined
+  readonly limit: number | undefined
+}
+
 /** An error as a provider (or we) said it. */
 export interface LlmError {
   readonly kind: LlmErrorKind
@@ -146,6 +152,8 @@ export interface LlmError {
   readonly type: string | undefined
   /** The provider's body or event, parsed where it is JSON. */
   readonly raw: JsonValue | undefined
+  /** Of `context_length`: what did not fit, in tokens, as far as the server said it. */
+  readonly overflow?: ContextOverflow
 }
 
 export const NO_USAGE: Readonly<Usage> = Object.freeze({

@@ -2,6 +2,7 @@
  * Errors as OpenAI and the servers that imitate it write them, read from any shape and written in the one that SDKs
  * read: `{"error":{"message","type","param","code"}}` with all four keys (OpenAI's openapi.yaml, schema Error).
  */
+import { contextOverflow } from "./context-errors.ts"
 import { errorKind } from "./error-kind.ts"
 import { isObject, type JsonObject, type JsonValue, objectOf, parseJson, stringOf } from "./json.ts"
 import type { LlmError } from "./model.ts"
@@ -62,7 +63,10 @@ function llmError(status: number, found: Found): LlmError {
   const trimmed = found.message.trim()
   const message = trimmed === "" ? `status ${status} without a message` : trimmed.slice(0, MESSAGE_CHARS_MAX)
   const words = { message, code: found.code, type: found.type, raw: found.raw }
-  return { kind: errorKind(status, words), status, ...words }
+  const kind = errorKind(status, words)
+  const overflow = kind === "context_length" ? contextOverflow(words, status) : undefined
+  const hasNumbers = overflow?.requested !== undefined || overflow?.limit !== undefined
+  return { kind, status, ...words, ...(hasNumbers ? { overflow } : {}) }
 }
 
 /** The sentence: `message`, FastAPI's `detail` (text, or a list of `{msg}`), or a nested `error`. */

@@ -277,3 +277,87 @@ test("numbers may stand in a body without an error object", async (t) => {
   const words = { message: "", code: undefined, type: "exceed_context_size_error", raw }
   t.strictSame(contextOverflow(words), { requested: 7, limit: 5 })
 })
+
+/** Messages of servers that are on no list of phrases, with their status, what was asked for and what there is. */
+const BY_FORM: readonly [server: string, status: number, message: string, requested: number, limit: number][] = [
+  ["LM Studio 0.4", 400, "Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)", 15028, 7424],
+  ["xAI", 400, "This model's maximum prompt length is 131072 but the request contains 140000 tokens.", 140000, 131072],
+  ["TabbyAPI", 422, "Prompt length 5000 is greater than max_seq_len 4096", 5000, 4096],
+  ["Fireworks", 400, "The prompt is too long: 9000 tokens, model maximum is 8192 tokens", 9000, 8192],
+  [
+    "Cohere",
+    400,
+    "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000",
+    5000,
+    4081,
+  ],
+  ["KoboldCpp", 413, "Prompt of 12,345 tokens does not fit into the context of 8,192 tokens", 12345, 8192],
+  ["mlx", 500, "The input has 9000 tokens, but the context window is only 4096 tokens", 9000, 4096],
+  ["ExLlama", 500, "Total sequence length exceeds cache size in model.forward: context 6000 > 4096", 6000, 4096],
+  ["two sentences", 400, "The model's context is limited to 2048 tokens. Your prompt has 2100 tokens.", 2100, 2048],
+  ["in a stream", 200, "prompt tokens (4100) exceed the context size (4096)", 4100, 4096],
+  ["an old gateway", 400, "input tokens 70000 exceed limit 65536", 70000, 65536],
+]
+
+test("an overflow in words that are on no list is told by its form, with the right numbers", async (t) => {
+  for (const [server, status, message, requested, limit] of BY_FORM) {
+    const read = readErrorBody(status, error(message))
+    t.equal(read.kind, "context_length", server)
+    t.strictSame(contextOverflow(read, status), { requested, limit }, server)
+    t.strictSame(read.overflow, { requested, limit }, `${server}: the error has them`)
+  }
+})
+
+/** What looks like an overflow and is none: status and message. */
+const NEAR_MISSES: readonly [status: number, message: string][] = [
+  [
+    400,
+    "max_tokens is too large: 9000. This model supports at most 4096 completion tokens, whereas you provided 9000.",
+  ],
+  [400, "max_tokens (20000) exceeds the context model's maximum of 16384 output tokens"],
+  [400, "max_completion_tokens 70000 is more than the maximum 65536 for prompts of this model"],
+  [
+    413,
+    "Request too large for model `llama` on tokens per minute (TPM): Limit 6000, Requested 7000, reduce your message",
+  ],
+  [
+    400,
+    "Invalid 'input': string too long. Expected a string with maximum length 1048576, but got a string with length 2000000 instead.",
+  ],
+  [
+    400,
+    "Invalid 'messages': array too long. Expected an array with maximum length 2048, but got an array with length 3000 instead.",
+  ],
+  [400, "Invalid 'tools': array too long. Expected maximum length 128, but got 200 instead"],
+  [400, "image exceeds 5242880 bytes: 6000000 bytes in the prompt, maximum tokens apply"],
+  [400, "The prompt's image has 9000 pixels, more than 8000 pixels; tokens are counted by tile"],
+  [500, "input (600 tokens) is too large to process. increase the physical batch size (current batch size: 512)"],
+  [400, "temperature 300 must be at most 200 in this context"],
+  [400, "top_logprobs 300 exceeds the limit of 200"],
+  [400, "The prompt scored 0.953 which is above 0.500 in the context of tokens"],
+  [500, "timeout: the prompt took 300 seconds, more than 128 seconds, at 40 tokens a second"],
+  [400, "too many messages in the conversation: 600 messages, maximum 512 messages of tokens"],
+  [400, "prompt template failed at line 300: expected more than 2 arguments"],
+  [500, "context of request 1200 was lost after only 3 tries"],
+  [400, "insufficient credits: the prompt of 9000 tokens exceeds your balance of 4000 tokens credits"],
+  [422, "thinking budget_tokens 9000 must be less than the context maximum 8192"],
+  [400, "the input has 2000 tokens, which is less than the context of 4096 tokens"],
+  [400, "The prompt exceeds the context of 4096 tokens by page 2"],
+  [429, "prompt tokens 9000 exceed the limit 8192"],
+  [401, "prompt tokens 9000 exceed the context limit 8192"],
+]
+
+test("what only looks like an overflow is none", async (t) => {
+  for (const [status, message] of NEAR_MISSES) {
+    const read = readErrorBody(status, error(message))
+    t.not(read.kind, "context_length", message)
+  }
+})
+
+test("characters are not taken for tokens", async (t) => {
+  const message =
+    "This model's maximum context length is 1024 tokens. However, your prompt contains 13550 characters (more than 12288 characters, which is the upper bound for 1024 input tokens). Please reduce the length of the input prompt. (parameter=input_text, value=13550)"
+  const read = readErrorBody(400, error(message))
+  t.equal(read.kind, "context_length")
+  t.strictSame(read.overflow, { requested: undefined, limit: 1024 })
+})
