@@ -27,6 +27,8 @@ import { badWish, failed, missed, noKey, overflow, type Refusal, unsupported } f
 import { checkModelMap, takeWish, type Wish, wishFor } from "./conductor/routing.ts"
 
 const WAITING = "waiting for the local host"
+/** Told to an addon that asks again then: the answer is empty. */
+const IS_EMPTY = "conductor.empty"
 
 export default defineAddon({
   name: "conductor",
@@ -133,10 +135,13 @@ class Conductor {
     const stopKeepAlive = flow.keepAlive(WAITING)
     const taken = await this.#local.take(flow, ticket)
     if ("answer" in taken) {
-      const { answer, room, base } = taken
+      const { answer, empty, room, base } = taken
       const reason = [wish?.why, whyLocal(room), this.#isAmongMany ? base : undefined].filter(Boolean).join("; ")
       flow.route({ name: "local", reason, tokens: count.tokens })
-      flow.respond(answer, { usage: (completion) => this.#usageOf(completion, count) })
+      if (empty !== undefined) {
+        flow.metadata[IS_EMPTY] = true
+        flow.respond({ completion: empty })
+      } else flow.respond(answer, { usage: (completion) => this.#usageOf(completion, count) })
       return
     }
     stopKeepAlive()

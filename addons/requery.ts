@@ -16,6 +16,10 @@ import { OPTIONS } from "./requery/options.ts"
 import { type Watch, watch } from "./requery/watch.ts"
 
 const WAITING = "asking the local host again"
+/** Tells the addon that asks local hosts that an empty answer is to be handed on. */
+const JUDGES_EMPTY = "requery.empty"
+/** Told by it: the answer that comes is empty, so that nothing of it has to be sent before it is judged. */
+const IS_EMPTY = "conductor.empty"
 /** In an answer's head: how often was asked again, and the guard that the last time was for. */
 const FIELD = "x-llmproxy-requery"
 
@@ -28,6 +32,7 @@ export default defineAddon({
       configure: () => requery.configure(),
       // Not waited for: what an attempt has cost is told with the answer, and may have to be counted.
       running: () => void context.tokens.warm(),
+      requestHeaders: (flow) => requery.announce(flow),
       llmRequest: (flow) => requery.remember(flow),
       responseHeaders: (flow) => requery.prepare(flow),
       llmResponse: (flow, completion) => requery.judge(flow, completion),
@@ -76,6 +81,15 @@ class Requery {
     this.#guards = chosenGuards(this.#context.options)
   }
 
+  /** Before the addon that asks local hosts decides: an empty answer is asked for again here, before the cloud is. */
+  announce(flow: Flow): void {
+    if (flow.parent !== undefined || !this.#guards.some(actsOnEmpty)) return
+    const { escalate, cloudKey } = this.#context.options
+    // Whose key this addon does not have, the other one can ask the cloud itself.
+    const mayAskCloud = !escalate || cloudFields(flow, cloudKey) !== undefined
+    flow.metadata[JUDGES_EMPTY] = mayAskCloud ? "always" : "where it may not leave"
+  }
+
   /** The child flows of the addon that asks local hosts pass here: where they go, and what with. */
   remember(flow: LlmFlow): void {
     if (flow.parent !== undefined) this.#asked.set(flow.parent, askedOf(flow))
@@ -91,7 +105,8 @@ class Requery {
     const guards = this.#guards.filter(({ guard }) => guard.armed(demand))
     if (guards.length === 0) return
     // Who waits for JSON gets no byte before the end: until then nothing irreversible has been sent.
-    const holds = guards.some(({ mode }) => mode === "hold" || (mode === "guard" && !llm.request.stream))
+    const isEmpty = flow.metadata[IS_EMPTY] === true && guards.some(actsOnEmpty)
+    const holds = isEmpty || guards.some(({ mode }) => mode === "hold" || (mode === "guard" && !llm.request.stream))
     const watched = watchFor(guards, holds)
     this.#plans.set(flow, { demand, guards, holds, watch: watched })
     if (holds) response.hold()
@@ -227,6 +242,10 @@ class Requery {
       error: { code: "answer_rejected", message, type: "api_error" },
     })
   }
+}
+
+function actsOnEmpty({ guard, mode, attempts }: ChosenGuard): boolean {
+  return guard.name === "empty" && mode !== "observe" && attempts > 0
 }
 
 /** A structured field (RFC 9651): an integer and its parameter. */

@@ -190,7 +190,7 @@ export interface Answer {
   readonly failure: AnswerFailure | undefined
   /** The deltas from the first on. Can be read once. */
   deltas(): AsyncIterable<Delta>
-  /** The whole answer. Rejects with a FlowError when it fails or is cut. */
+  /** The whole answer, also one without a word. Rejects with a FlowError when it fails or is cut. */
   completion(): Promise<Completion>
   /** The body as text, at most `bodyLimit` bytes. */
   text(): Promise<string>

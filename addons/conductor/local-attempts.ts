@@ -2,7 +2,7 @@
  * The local hosts, one after the other, until one answers: who is left alone, who has too small a window (skipped, not
  * tried), who failed before the first word. What became of each is told; what follows from it is the conductor's.
  */
-import type { AddonContext, Answer, AnswerFailure, Clock, Flow, LlmFlow, TokenCount } from "llmproxy"
+import type { AddonContext, Answer, AnswerFailure, Clock, Completion, Flow, LlmFlow, TokenCount } from "llmproxy"
 import { Cooldowns } from "./cooldowns.ts"
 import { countedBy, countedWith, estimated, type Measure, type Room, roomFor } from "./decision.ts"
 import { countsWhileBusy, hostCount } from "./host-count.ts"
@@ -17,6 +17,8 @@ import { Ratios } from "./ratios.ts"
 import { mappedModel } from "./routing.ts"
 import { Vocabularies } from "./vocabularies.ts"
 
+/** Set by an addon that asks again where an answer is empty: "always", or only where the cloud cannot be asked. */
+const JUDGES_EMPTY = "requery.empty"
 /** A prompt so many times too long by our estimate is not sent to a host to be counted. */
 const HOPELESS = 2
 
@@ -45,6 +47,8 @@ export interface Miss {
 
 export interface Taken {
   readonly answer: Answer
+  /** The answer, where it is empty and another addon asks again. */
+  readonly empty: Completion | undefined
   readonly room: Room
   readonly base: string
 }
@@ -135,9 +139,10 @@ export class LocalAttempts {
     this.#places.set(flow, place)
     await flow.waitFor(place.granted)
     const { answer, cutTo } = await this.#ask.ask(flow, question)
-    if (answer.failure === undefined && cutTo === undefined) {
+    const empty = cutTo === undefined ? await emptyForJudge(flow, answer, ticket) : undefined
+    if (cutTo === undefined && (answer.failure === undefined || empty !== undefined)) {
       this.#cooldowns.succeeded(base)
-      return { answer, room, base }
+      return { answer, empty, room, base }
     }
     const why = cutTo === undefined ? whyFailed(answer) : `the host cut the prompt to ${cutTo} tokens`
     if (isOfHost(answer.failure)) this.#cooldowns.failed(base, why, cooldownMs)
@@ -212,6 +217,22 @@ export class LocalAttempts {
   /** What has to be local and whose host does not say how much it takes is tried. */
   #fits(room: Room, { context }: HostFacts, { isForced }: Ticket): boolean {
     return room.fits || (isForced && context === undefined)
+  }
+}
+
+/**
+ * An answer that is empty, where an addon behind this one has said that it asks again then. A host that will not answer
+ * is none of its business.
+ */
+async function emptyForJudge(flow: Flow, answer: Answer, { mayLeave }: Ticket): Promise<Completion | undefined> {
+  const judges = flow.metadata[JUDGES_EMPTY]
+  if (answer.failure?.kind !== "empty" || judges === undefined || (judges !== "always" && mayLeave)) return undefined
+  try {
+    const completion = await answer.completion()
+    const { unified } = completion.finishReason
+    return unified === "contentFilter" || unified === "cut" ? undefined : completion
+  } catch {
+    return undefined // Nothing that could be handed on: no byte has come.
   }
 }
 

@@ -131,7 +131,9 @@ export class AnswerState implements Answer {
   /** Reads on to the end. What was read stays there: the answer can still be handed to a client. */
   async completion(): Promise<Completion> {
     await this.#wait(this.until("end"))
-    if (this.failure !== undefined) throw this.#failed(this.failure)
+    // An empty answer is whole, unless no byte of it has come.
+    const isWhole = this.failure?.kind === "empty" && (this.streaming || this.whole !== undefined)
+    if (this.failure !== undefined && !isWhole) throw this.#failed(this.failure)
     return this.whole ?? this.assembler.finish(false)
   }
 
