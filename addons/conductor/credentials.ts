@@ -9,6 +9,8 @@ import type { ConductorOptions } from "./options.ts"
 
 /** OpenAI's keys begin with sk-, as do Anthropic's and OpenRouter's. */
 const OPENAI_KEY = /^sk-(?!ant-|or-)/
+/** Characters of a key that may stand for none: what is longer opens something. */
+const PLACEHOLDER_CHARS_MAX = 200
 /** What people write where a program insists on a key: it opens nothing, so a prompt is not sent with it. */
 const PLACEHOLDER = /^(|none|null|undefined|dummy|placeholder|changeme|ollama|lm-?studio|x+)$|not?[-_ ]?(key|need)/i
 /** Fields of the client's that belong to another key, or to another site. */
@@ -60,7 +62,7 @@ function ownKey(flow: Flow): string | undefined {
 }
 
 function isPlaceholder(key: string): boolean {
-  return PLACEHOLDER.test(key.replace(/^[:"'\s]+|["'\s]+$/g, ""))
+  return key.length <= PLACEHOLDER_CHARS_MAX && PLACEHOLDER.test(key.replace(/^[:"'\s]+|["'\s]+$/g, ""))
 }
 
 /**

@@ -13,8 +13,12 @@ export function spoken(text: string): string {
   if (close === null) return isThinking ? "" : text
   const before = text.slice(0, close.index)
   // Without the first mark, the last one counts only where it stands alone on its line.
-  if (!isThinking && (before.includes("<think") || !/(^|\n)\s*$/.test(before))) return text
+  if (!isThinking && (before.includes("<think") || !endsInBlankLine(before))) return text
   return text.slice(close.index + close[0].length)
+}
+
+function endsInBlankLine(text: string): boolean {
+  return text.slice(text.lastIndexOf("\n") + 1).trim() === ""
 }
 
 /** Whether a text has thoughts that have not ended. */

@@ -122,7 +122,12 @@ function note(noted: NotedFields, name: string, line: string): void {
 // A tab beside a value is white space to the RFC and part of the value to others (llhttp reads "chunked\t" as another
 // coding). It stays, and framing.ts refuses it.
 function exact(line: string, value: string): string {
-  return line.includes("\t") ? line.slice(line.indexOf(":") + 1).replace(/^ +| +$/g, "") : value
+  if (!line.includes("\t")) return value
+  let start = line.indexOf(":") + 1
+  let end = line.length
+  while (start < end && line[start] === " ") start += 1
+  while (end > start && line[end - 1] === " ") end -= 1
+  return line.slice(start, end)
 }
 
 function joined(before: string | undefined, value: string): string {
