@@ -7,6 +7,7 @@ import path from "node:path"
 import * as tls from "node:tls"
 import type { Ca } from "./ca.ts"
 import { writeWhole } from "./files.ts"
+import { rootsOfFolders } from "./root-folders.ts"
 import { SYSTEM_BUNDLES } from "./system-bundles.ts"
 
 export const BUNDLE_NAME = "llmproxy-ca-bundle.pem"
@@ -192,7 +193,7 @@ export interface BundleOptions {
 
 /**
  * Writes the confdir's bundle and returns its path: the system's roots (else Node's), the roots in the files that
- * these variables already name, and our CA, each once. A program that is given the bundle loses no root it had.
+ * these variables already name, those of SSL_CERT_DIR, and our CA, each once. A program that is given the bundle loses no root it had.
  */
 export async function writeCaBundle(
   confdir: string,
@@ -208,6 +209,7 @@ export async function writeCaBundle(
     .filter((file) => file !== undefined && file !== system)
   const texts = [system === undefined ? nodeRoots() : await readFile(system, "latin1")]
   for (const file of new Set(extra)) if (file) texts.push(await readFile(file, "latin1").catch(() => ""))
+  texts.push(...rootsOfFolders(env.SSL_CERT_DIR))
   const certificates = new Map([...texts, ca.certPem].flatMap(pemCertificates).map((pem) => [pemBody(pem), pem]))
   await writeWhole(target, `${[...certificates.values()].join("\n")}\n`, BUNDLE_MODE)
   return target

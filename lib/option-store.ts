@@ -14,6 +14,7 @@ import {
   type OptionValues,
   resolveOptions,
 } from "./options.ts"
+import { percentDecoded } from "./percent.ts"
 
 /** One prefix, its declaration, and its values: live once the group is adopted. */
 export interface OptionGroup<O extends OptionSpecs = OptionSpecs> {
@@ -34,12 +35,7 @@ const URL_USER = /:\/\/([^/@]*)@/
 
 /** The password of `user:password`, decoded as in a URL; a text without a colon is one itself. */
 function passwordIn(user = ""): string {
-  const password = user.slice(user.indexOf(":") + 1)
-  try {
-    return decodeURIComponent(password)
-  } catch {
-    return password // a lone %
-  }
+  return percentDecoded(user.slice(user.indexOf(":") + 1))
 }
 
 export class OptionStore {

@@ -62,10 +62,11 @@ export function responseFraming(
   noted: NotedFields,
   headers: Headers,
 ): Framing {
+  // The tunnel has begun; what these fields say of a body counts for nothing (RFC 9110 section 9.3.6).
+  if (method === "CONNECT" && status >= 200 && status < 300) return NONE
   const chunked = isChunked("upstream", version, noted)
   const length = noted.contentLength === undefined ? undefined : oneLength(noted.contentLength, headers)
   if (method === "HEAD" || status < 200 || status === 204 || status === 304) return NONE
-  if (method === "CONNECT" && status < 300) return NONE
   if (chunked) return CHUNKED
   return length === undefined ? UNTIL_CLOSE : { kind: "length", length }
 }

@@ -10,8 +10,11 @@ import { quoted, type Side, violation } from "./violation.ts"
 
 /** RFC 9110 section 7.2: uri-host [":" port]. May be empty. */
 const HOST = /^(?:\[[0-9A-Za-z:.%~_-]+\]|[0-9A-Za-z\-._~!$&'()*+,;=%]*)(?::[0-9]*)?$/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what this looks for
-export const BAD_TARGET = /[\u0000-\u0020\u007f]/
+/**
+ * What no target holds (RFC 9112 section 3.2, RFC 3986 section 2): controls, white space, bytes above ASCII, a fragment,
+ * and the backslash that some readers take for a slash. Passed on, the next reader could see another path than we did.
+ */
+export const BAD_TARGET = /[^\x21-\x7e]|[#\\]/
 const ABSOLUTE_FORM = /^[A-Za-z][0-9A-Za-z+.-]*:\/\//
 /** RFC 9112 section 3.2.3; the user of it parses the host. */
 const AUTHORITY_FORM = /^(?:\[[^[\]/?#@]+\]|[^:[\]/?#@]+):[0-9]{1,5}$/
@@ -84,7 +87,11 @@ function knownVersion(version: string, side: Side): "1.0" | "1.1" {
 
 function checkTarget(method: string, target: string): void {
   if (BAD_TARGET.test(target))
-    throw violation("client", "bad-target", `the target ${quoted(target)} holds white space or a control character`)
+    throw violation(
+      "client",
+      "bad-target",
+      `the target ${quoted(target)} holds a byte that has no place there; write it percent-encoded`,
+    )
   const known =
     method === "CONNECT"
       ? AUTHORITY_FORM.test(target)

@@ -6,6 +6,7 @@
 import type { OutgoingHttpHeaders } from "node:http2"
 import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
+import { BAD_TARGET } from "../http1/head.ts"
 import type { HeadLimits } from "../http1/message.ts"
 import { quoted, type Side } from "../http1/violation.ts"
 import { isSecretName } from "../secret-names.ts"
@@ -20,8 +21,6 @@ export type RawHeaders = readonly string[]
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/
 /** RFC 8441 section 4: a protocol is a token. */
 const PROTOCOL = METHOD
-/** White space, controls, and what is no ASCII: HTTP/1.1 would end the target there, or read other bytes. */
-const BAD_PATH = /[^\x21-\x7e]/
 const STATUS = /^[1-9][0-9]{2}$/
 const DIGITS = /^[0-9]+$/
 const CONTINUE = /^100-continue$/i
@@ -179,7 +178,7 @@ function schemeOf(scheme: string | undefined): "http" | "https" {
 function pathOf(method: string, path: string | undefined): string {
   if (path === undefined) throw refused("client", "missing-pseudo-header", "there is no :path")
   const known = path.startsWith("/") || (path === "*" && method === "OPTIONS")
-  if (!known || BAD_PATH.test(path)) throw refused("client", "bad-target", `:path is ${quoted(path)}`)
+  if (!known || BAD_TARGET.test(path)) throw refused("client", "bad-target", `:path is ${quoted(path)}`)
   return path
 }
 

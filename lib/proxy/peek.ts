@@ -3,6 +3,7 @@
  * is not ours to read. SMTP and the like also start with a word, so HTTP needs its version at the end of the line.
  */
 import type { Duplex } from "node:stream"
+import { TLSSocket } from "node:tls"
 import type { Clock } from "../clock.ts"
 import { wholeHello } from "./client-hello.ts"
 
@@ -103,4 +104,12 @@ function isTokenByte(byte: number): boolean {
   return (
     (byte >= 0x30 && byte <= 0x39) || (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a) || byte === 0x2d
   )
+}
+
+/** What was seen, unless the client agreed on HTTP/2 in its handshake and speaks something else (RFC 7301 section 3.2). */
+export function asAgreed(socket: Duplex, peeked: Peeked): Peeked {
+  if (!(socket instanceof TLSSocket) || socket.alpnProtocol !== "h2") return peeked
+  const { kind } = peeked
+  if (kind === "http2" || kind === "silent" || kind === "closed") return peeked
+  return { kind: "closed", why: "it agreed on HTTP/2 and speaks something else" }
 }

@@ -128,7 +128,7 @@ export class RequestSender {
   #inform(head: StreamResponseHead): void {
     const { chain, delivery } = this.#flow
     if (++this.#interim > INTERIM_MAX) throw this.#tooManyInterim()
-    if (head.status === 100 && !delivery.client.expectsContinue) return
+    if (head.status === 100 && this.#isOurs()) return
     if (!chain.has("informational")) {
       delivery.client.inform(head)
       return
@@ -140,6 +140,12 @@ export class RequestSender {
     }
     this.informed = (this.informed ?? Promise.resolve()).then(run)
     this.informed.catch(() => {}) // ask() awaits it and fails the flow with it.
+  }
+
+  /** Whether it was us who asked for a 100: an addon's Expect. Every other one is passed on (RFC 9110 section 15.2). */
+  #isOurs(): boolean {
+    const { request, delivery } = this.#flow
+    return !delivery.client.expectsContinue && request.headers.has("expect")
   }
 
   #tooManyInterim(): FlowError {

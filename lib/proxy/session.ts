@@ -21,7 +21,7 @@ import { Http1Client, writeRefusal } from "./h1-client.ts"
 import type { Http2Client } from "./h2-client.ts"
 import type { Interception } from "./interception.ts"
 import type { Mode } from "./mode.ts"
-import { type Peeked, peek } from "./peek.ts"
+import { asAgreed, type Peeked, peek } from "./peek.ts"
 import type { PinnedHost } from "./pinning.ts"
 import { isSingleOrigin, type Place, resolveHead } from "./place.ts"
 import { openTunnel } from "./raw-upstream.ts"
@@ -174,7 +174,8 @@ export class Session {
   /** At an address that is ours to answer. `tlsAllowed`: the client may begin TLS with us, once. */
   async #serveOpen(socket: Socket, place: Place, tlsAllowed: boolean): Promise<void> {
     const { core } = this.#context
-    const peeked = await peek(socket, { clock: core.clock, timeoutMs: core.settings.headerTimeoutMs })
+    const seen = await peek(socket, { clock: core.clock, timeoutMs: core.settings.headerTimeoutMs })
+    const peeked = asAgreed(socket, seen)
     if (peeked.kind === "closed") return this.#closed(socket, peeked.why)
     if (peeked.kind === "tls" && tlsAllowed) {
       const hello = await readHello(peeked.hello)
@@ -315,7 +316,8 @@ export class Session {
   }
 
   /** `dialled`: a connection that was made meanwhile; what is relayed unseen goes there. */
-  async #serveSeen(socket: Socket, place: Tunnel, peeked: Peeked, dialled?: Socket): Promise<void> {
+  async #serveSeen(socket: Socket, place: Tunnel, seen: Peeked, dialled?: Socket): Promise<void> {
+    const peeked = asAgreed(socket, seen)
     const { kind } = peeked
     if (kind === "opaque" || (kind === "tls" && place.scheme === "https")) {
       const upstream =

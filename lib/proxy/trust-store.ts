@@ -6,6 +6,7 @@
 import { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls"
+import { rootsOfFolders } from "../../certs/root-folders.ts"
 import { SYSTEM_BUNDLES } from "../../certs/system-bundles.ts"
 import { DEFAULT_TLS_VERSIONS, type TlsVersions, versionOptions } from "../../certs/tls-versions.ts"
 import { FlowError, messageOf } from "../errors.ts"
@@ -79,11 +80,17 @@ export function explainPem(text: string): string | undefined {
 let cachedRoots: string[] | undefined
 
 function roots(): string[] {
-  cachedRoots ??= [...rootCertificates, ...systemRoots(), ...fromFile(process.env.NODE_EXTRA_CA_CERTS)]
+  const { NODE_EXTRA_CA_CERTS, SSL_CERT_DIR } = process.env
+  cachedRoots ??= [
+    ...rootCertificates,
+    ...systemRoots(),
+    ...rootsOfFolders(SSL_CERT_DIR),
+    ...fromFile(NODE_EXTRA_CA_CERTS),
+  ]
   return cachedRoots
 }
 
-/** SSL_CERT_FILE replaces the system's roots, as it does for OpenSSL. */
+/** SSL_CERT_FILE replaces the system's roots, as it does for OpenSSL; SSL_CERT_DIR adds to them. */
 function systemRoots(): string[] {
   if (process.env.SSL_CERT_FILE !== undefined) return fromFile(process.env.SSL_CERT_FILE)
   for (const path of SYSTEM_BUNDLES) {

@@ -2,6 +2,7 @@
  * The address of a proxy on the way to the upstream, as a person writes it: scheme, credentials, host, port. It is kept
  * as it was given, because it is part of a target's key; read here, and shown to people without its credentials.
  */
+import { percentDecoded } from "../percent.ts"
 import { hostAndPort, normalHost } from "./authority.ts"
 
 export interface ViaProxy {
@@ -31,22 +32,15 @@ export function parseVia(text: string): ViaProxy | undefined {
   const port = Number(url.port || known.port)
   if (host === undefined || port === 0) return undefined
   const isOpen = url.username === "" && url.password === ""
-  const credentials = isOpen ? undefined : { user: decoded(url.username), password: decoded(url.password) }
+  const credentials = isOpen
+    ? undefined
+    : { user: percentDecoded(url.username), password: percentDecoded(url.password) }
   return { scheme: known.scheme, host, port, credentials }
 }
 
 /** Whether nothing follows the port that would be left out in silence. */
 function isBare({ pathname, search, hash }: URL): boolean {
   return (pathname === "" || pathname === "/") && search === "" && hash === ""
-}
-
-/** A percent sign that escapes nothing stands for itself. */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
 }
 
 /** `host:port`, without the credentials. */

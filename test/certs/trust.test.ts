@@ -147,7 +147,7 @@ test("without a system bundle the roots are Node's", async (t) => {
 
 test("roots that the variables already name are kept, each once", async (t) => {
   const ca = await someCa(t)
-  const [first = "", second = "", third = ""] = rootCertificates
+  const [first = "", second = "", third = "", fourth = ""] = rootCertificates
   const file = (name: string, text: string) => {
     const path = join(t.testdirName, name)
     writeFileSync(path, text)
@@ -161,11 +161,13 @@ test("roots that the variables already name are kept, each once", async (t) => {
     AWS_CA_BUNDLE: "",
   }
   mkdirSync(join(t.testdirName, "folder"))
+  mkdirSync(join(t.testdirName, "hashed"))
+  file("hashed/0a1b2c3d.0", fourth)
   const path = await writeCaBundle(join(t.testdirName, "conf"), ca, {
-    env: { ...env, GIT_SSL_CAINFO: join(t.testdirName, "folder") },
+    env: { ...env, GIT_SSL_CAINFO: join(t.testdirName, "folder"), SSL_CERT_DIR: join(t.testdirName, "hashed") },
   })
   const bodies = certificates(path).map((pem) => pem.replaceAll("\r", ""))
-  t.same(bodies.sort(), [first, second, third, ca.certPem.trim()].sort())
+  t.same(bodies.sort(), [first, second, third, fourth, ca.certPem.trim()].sort())
 })
 
 test("inside llmproxy's own environment the bundle is made from the system again", async (t) => {

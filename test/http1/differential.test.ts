@@ -39,7 +39,10 @@ const DISAGREEMENTS: readonly { readonly outcome: RegExp; readonly reason: strin
     outcome: /^refused connect-with-content$/,
     reason: "a CONNECT with a body has no certain tunnel start; Node ignores the length",
   },
-  { outcome: /^refused bad-target$/, reason: "one space before and after the target; Node takes several" },
+  {
+    outcome: /^refused bad-target$/,
+    reason: "one space before and after the target, no # and no \\ in it; Node takes them",
+  },
   { outcome: /^refused bad-request-line$/, reason: "Node also reads HTTP/0.9 lines, RTSP and ICE" },
   { outcome: /^refused bad-method$/, reason: "Node skips a bare LF before a request line" },
   { outcome: /^refused version-not-supported$/, reason: "Node also reads HTTP/0.9 and HTTP/2.0 in this syntax" },
@@ -68,7 +71,7 @@ const DISAGREEMENTS: readonly { readonly outcome: RegExp; readonly reason: strin
   { outcome: /^accepted, Node: HPE_INVALID_METHOD /, reason: "any token is a method; Node knows a list" },
   {
     outcome: /^accepted, Node: HPE_INVALID_URL /,
-    reason: "bytes beyond ASCII in a target leave as they came; Node wants ASCII",
+    reason: "a host is judged where it is parsed; Node wants its characters right in the target",
   },
   {
     outcome: /^accepted, Node: HPE_(UNEXPECTED|INVALID)_CONTENT_LENGTH /,

@@ -147,7 +147,7 @@ test("1xx reaches the client before the head, and after its hooks, one after the
   )
 })
 
-test("without an informational hook 1xx passes as well, and a 100 nobody waits for does not", async (t) => {
+test("without an informational hook 1xx passes as well, a 100 that nobody asked for included", async (t) => {
   const host = await startHost(t)
   const up = await origin(t, (_, socket) => {
     const text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n"
@@ -158,8 +158,22 @@ test("without an informational hook 1xx passes as well, and a 100 nobody waits f
   const response = await wire.response("POST")
   assert.deepEqual(
     response.informational.map(({ status }) => status),
-    [103],
+    [100, 103],
   )
+})
+
+test("a 100 that an addon asked for is not the client's", async (t) => {
+  const host = await startHost(t, {
+    addons: [addon("expects", { request: (flow) => flow.request.headers.set("Expect", "100-continue") })],
+  })
+  const up = await origin(t, (_, socket) => {
+    socket.write(Buffer.concat([Buffer.from("HTTP/1.1 100 Continue\r\n\r\n"), answer("ok")]))
+  })
+  const wire = await host.connect()
+  wire.write(request("POST", up.port, "/", "x"))
+  const response = await wire.response("POST")
+  assert.equal(response.text, "ok")
+  assert.deepEqual(response.informational, [])
 })
 
 test("a 100 of the upstream reaches a client that waits for it, whose body then follows", async (t) => {

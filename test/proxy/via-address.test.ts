@@ -10,6 +10,7 @@ test("a proxy is a scheme, credentials, a host and a port, each of which has its
     ["socks5h://10.0.0.1:9", "socks5", "10.0.0.1", 9, undefined],
     ["http://me:p%40ss%3A@h:1", "http", "h", 1, { user: "me", password: "p@ss:" }],
     ["http://me:100%@h:1", "http", "h", 1, { user: "me", password: "100%" }],
+    ["http://me:50%%2F%c3%a9%zz%ff@h:1", "http", "h", 1, { user: "me", password: "50%/é%zz%ff" }],
     ["http://token@h:1", "http", "h", 1, { user: "token", password: "" }],
     ["http://:p@h:1", "http", "h", 1, { user: "", password: "p" }],
   ] as const)

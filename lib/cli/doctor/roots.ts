@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises"
 import type { Ca } from "../../../certs/ca.ts"
+import { rootsOfFolders } from "../../../certs/root-folders.ts"
 import { ADDING_VARIABLES, BUNDLE_VARIABLES } from "../../../certs/trust.ts"
 import { StartError } from "../../errors.ts"
 import type { Finding, Patient } from "./check.ts"
@@ -20,7 +21,9 @@ export async function checkRoots(patient: Patient): Promise<Finding[]> {
   })
   if (ca === undefined) return []
   const isLed = leadsHere(patient)
-  const named = [...ADDING_VARIABLES, ...BUNDLE_VARIABLES].filter((name) => patient.env[name])
+  // OpenSSL asks the folders beside the file: they are the only place where no file is named.
+  const folders = patient.env.SSL_CERT_FILE ? [] : ["SSL_CERT_DIR"]
+  const named = [...ADDING_VARIABLES, ...BUNDLE_VARIABLES, ...folders].filter((name) => patient.env[name])
   const states = await Promise.all(
     named.map(async (name) => ({
       name,
@@ -50,9 +53,10 @@ export async function checkRoots(patient: Patient): Promise<Finding[]> {
   return named.length === 0 ? [] : [{ mark: "good", text: `the CA is in the files of ${named.join(", ")}` }]
 }
 
-/** Whether the file holds the certificate, however it is wrapped. */
+/** Whether the file, or a list of folders, holds the certificate, however it is wrapped. */
 export async function holdsCa(ca: Pick<Ca, "certPem">, file: string): Promise<"yes" | "no" | "unreadable"> {
-  const text = await readFile(file, "latin1").catch(() => undefined)
+  const inFolders = rootsOfFolders(file).join("\n")
+  const text = inFolders === "" ? await readFile(file, "latin1").catch(() => undefined) : inFolders
   if (text === undefined) return "unreadable"
   const body = (pem: string) => pem.replace(/-----[A-Z ]+-----|\s/g, "")
   const all = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []

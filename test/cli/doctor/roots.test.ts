@@ -64,3 +64,14 @@ test("a file holds the CA however its lines end and whatever stands around it", 
   t.equal(await holdsCa(ca, join(folder, "gone")), "unreadable")
   t.equal(await holdsCa(ca, folder), "unreadable")
 })
+
+test("folders of roots are looked into where no file is named", async (t) => {
+  const text = "SSL_CERT_DIR: /x does not hold the CA: programs that take their roots from it refuse llmproxy"
+  t.match(await check({ SSL_CERT_DIR: "/x", ...HERE }, holding("no")), [{ mark: "bad", text }])
+  t.match(await check({ SSL_CERT_DIR: "/x", SSL_CERT_FILE: "/y" }, holding("yes")), [
+    { mark: "good", text: /SSL_CERT_FILE/ },
+  ])
+  const ca = { certPem: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" }
+  t.equal(await holdsCa(ca, t.testdir({ "ca.pem": ca.certPem })), "yes")
+  t.equal(await holdsCa(ca, t.testdir({ "ca.pem": ca.certPem.replace("AAAA", "BBBB") })), "no")
+})

@@ -256,3 +256,19 @@ test("an upgrade inside TLS on both sides half-closes as well", async (t) => {
   t.match(client.text, /bye$/)
   await eventually(() => proxy.server.clients === 0)
 })
+
+test("a client that agreed on HTTP/2 and speaks HTTP/1.1 is closed, in a tunnel and at the port, and nothing is asked", async (t) => {
+  const origin = await startOrigin(t, always(ok("hi")), "api.test")
+  const proxy = await startProxy(t, { settings: everythingTo(origin) })
+  const { ca } = proxy.certificates
+  const tunnel = await Wire.tunnel(proxy.port, "api.test:443")
+  const inside = await tunnel.secure({ servername: "api.test", ca, ALPNProtocols: ["h2"] })
+  t.equal((inside.socket as TLSSocket).alpnProtocol, "h2")
+  inside.write(REQUEST)
+  await inside.closed
+  const direct = await Wire.connect(proxy.port)
+  const own = await direct.secure({ servername: "localhost", ca, ALPNProtocols: ["h2"] })
+  own.write(REQUEST)
+  await own.closed
+  t.equal(origin.connections, 0)
+})

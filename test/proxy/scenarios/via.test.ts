@@ -18,7 +18,10 @@ interface Parent {
 }
 
 /** An HTTP proxy that makes tunnels and forwards requests, or answers `refusal`; with `name`, behind TLS. */
-async function parentProxy(t: Test, { refusal, name }: { refusal?: string; name?: string } = {}): Promise<Parent> {
+async function parentProxy(
+  t: Test,
+  { refusal, name, fields = "" }: { refusal?: string; name?: string; fields?: string } = {},
+): Promise<Parent> {
   const heads: string[] = []
   const serve = (socket: Socket) => {
     socket.once("data", (bytes: Buffer) => {
@@ -34,7 +37,7 @@ async function parentProxy(t: Test, { refusal, name }: { refusal?: string; name?
         return
       }
       const to = connect({ host: "127.0.0.1", port }, () => {
-        if (head.startsWith("CONNECT")) socket.write("HTTP/1.1 200 OK\r\n\r\n")
+        if (head.startsWith("CONNECT")) socket.write(`HTTP/1.1 200 OK\r\n${fields}\r\n`)
         else to.write(head.replace(/http:\/\/[^/]+/, ""))
         socket.pipe(to).pipe(socket)
       })
@@ -354,4 +357,24 @@ test("what an addon sends to this machine goes there directly, and everything el
   }
   t.strictSame(parent.heads, [])
   client.end()
+})
+
+test("a tunnel whose 200 carries framing fields is a tunnel: they count for nothing there", async (t) => {
+  const { ca } = await sharedCertificates()
+  const origin = await startOrigin(t, always(ok("hi")), "localhost")
+  for (const fields of [
+    "Transfer-Encoding: chunked\r\n",
+    "Content-Length: 5\r\n",
+    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    "Content-Length: 5\r\nContent-Length: 6\r\n",
+    "Transfer-Encoding: gzip\r\n",
+  ]) {
+    const parent = await parentProxy(t, { fields })
+    const proxy = await startProxy(t, { mode: through(`http://127.0.0.1:${parent.port}`) })
+    const tunnel = await Wire.tunnel(proxy.port, `localhost:${origin.port}`)
+    const client = await tunnel.secure({ servername: "localhost", ca, ALPNProtocols: ["http/1.1"] })
+    client.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    t.equal((await client.response()).text, "hi", fields)
+    t.match(parent.heads[0], /^CONNECT localhost:/)
+  }
 })
