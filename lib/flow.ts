@@ -318,6 +318,13 @@ export interface Flow {
   readonly baseUrl: boolean
   /** Aborted when the client leaves or the flow is killed. Made when first read. */
   readonly signal: AbortSignal
+  /**
+   * Whether the flow has to stay local: its client has said so (`x-llmproxy-route` with anything but `cloud`), an addon
+   * has (`keepLocal`), or it is part of a flow that has to, as children and turns are. It then fails with `stays-local`
+   * (403) where it would go to an upstream that is neither this machine nor named by `keepLocal`; a field that names no
+   * route fails it anywhere, with `invalid_route` (400).
+   */
+  readonly localOnly: boolean
   readonly routed: Routed | undefined
   readonly error: FlowError | undefined
   readonly timings: FlowTimings
@@ -331,6 +338,11 @@ export interface Flow {
   respond(answer: Answer, options?: RespondOptions): void
   /** Sends the flow elsewhere, or (without `url`) only says where it goes and why. */
   route(spec: RouteSpec): void
+  /**
+   * Makes the flow and all that belongs to it stay local; see `localOnly`. It cannot be undone. `reason` is for people;
+   * `urls`: hosts that count as local, as a model's on another machine of the house. Throws a TypeError for what is no URL.
+   */
+  keepLocal(reason: string, urls?: readonly string[]): void
   /** Asks `url` in a child flow. The client sees nothing of it unless it is handed to `respond`. */
   send(request: SendRequest, options: SendOptions): Promise<Answer>
   /**

@@ -84,6 +84,9 @@ export class AddonFlow implements Flow, ScopeView {
   get signal(): AbortSignal {
     return this.#flow.signal
   }
+  get localOnly(): boolean {
+    return this.#flow.localOnly
+  }
   get routed(): Routed | undefined {
     return this.#flow.routed
   }
@@ -108,6 +111,9 @@ export class AddonFlow implements Flow, ScopeView {
   }
   route(spec: RouteSpec): void {
     this.#flow.route(spec)
+  }
+  keepLocal(reason: string, urls?: readonly string[]): void {
+    this.#flow.keepLocal(reason, urls)
   }
   send(request: SendRequest, options: SendOptions): Promise<Answer> {
     return this.wait(this.#flow.send(request, options, this))

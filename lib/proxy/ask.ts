@@ -30,6 +30,7 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   checkKeys(flow)
   flow.phase = "upstream"
   const target = targetOf(flow)
+  flow.locality.check(target)
   const sender = new RequestSender(flow, target)
   let bound = boundTo(flow, target)
   let alone = bound && (await openAlone(flow, bound))
@@ -140,6 +141,11 @@ function taken(flow: FlowState, stream: ServerStream): ServerStream {
   flow.server = { host, port, address, tls, reused: stream.reused }
   flow.onFail((reason) => stream.abort(reason))
   return stream
+}
+
+/** Throws a FlowError where a turn has to stay local, and its connection leads elsewhere. */
+export function checkTurn(turn: FlowState, socket: FlowState): void {
+  turn.locality.check(targetOf(socket))
 }
 
 /** Puts the route that addons chose into the request. */

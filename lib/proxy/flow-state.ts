@@ -36,6 +36,7 @@ import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
 import { snapshotOf } from "./flow-snapshot.ts"
 import type { Incoming } from "./incoming.ts"
+import { Locality } from "./locality.ts"
 import { type MemoryBudget, MemoryShare } from "./memory.ts"
 import { type Dialect, dialectFor, type LlmState } from "./observe.ts"
 import { isForOtherSite } from "./place.ts"
@@ -82,6 +83,7 @@ export class FlowState implements Flow, HookScope {
   readonly metadata: Record<string, unknown> = Object.create(null)
   readonly baseUrl: boolean
   readonly memory: MemoryShare
+  readonly locality = new Locality(this)
   readonly timings: Marks
   readonly sizes = { request: 0, response: 0 }
   server: UpstreamInfo | undefined
@@ -174,6 +176,14 @@ export class FlowState implements Flow, HookScope {
     if (spec.headers !== undefined) this.routeFields = new RouteFields(spec.url ?? this.request.url, spec.headers)
     const { name, reason, tokens, url } = this.routeSpec
     this.routed = { name, reason, tokens, url }
+  }
+
+  get localOnly(): boolean {
+    return this.locality.reason !== undefined
+  }
+
+  keepLocal(reason: string, urls: readonly string[] = []): void {
+    this.locality.bind(reason, urls)
   }
 
   /** What the client speaks, told by the path that it asked for, whatever addons made of it. */

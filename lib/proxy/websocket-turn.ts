@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream"
 import { FlowError } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { TEXT } from "../websocket/frame.ts"
-import { ask } from "./ask.ts"
+import { ask, checkTurn } from "./ask.ts"
 import { BufferBody } from "./body-queue.ts"
 import { FlowState } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
@@ -129,6 +129,7 @@ export class Turn {
       flow.request.replace(requestWithoutSocket(flow.request.bytes))
       return ask(flow)
     }
+    checkTurn(flow, socket)
     flow.phase = "upstream"
     flow.server = socket.server === undefined ? undefined : { ...socket.server, reused: true }
     this.asked = true
