@@ -23,9 +23,11 @@ import { obstacleFor } from "./conductor/local-form.ts"
 import { askedTokens } from "./conductor/local-request.ts"
 import { asksForModels, listModels } from "./conductor/models.ts"
 import { localBases, OPTIONS } from "./conductor/options.ts"
-import { badWish, failed, missed, noKey, overflow, type Refusal, unsupported } from "./conductor/refusal.ts"
-import { checkModelMap, takeWish, type Wish, wishFor } from "./conductor/routing.ts"
+import { badWish, failed, missed, noKey, noModel, overflow, type Refusal, unsupported } from "./conductor/refusal.ts"
+import { checkModelMap, isChat, modelIn, takeWish, type Wish, whyBound, wishFor } from "./conductor/routing.ts"
 
+/** Why a request stays that may be for a model that never leaves. */
+const UNREAD = "localModels has models, and which one this is for cannot be read"
 const WAITING = "waiting for the local host"
 /** Told to an addon that asks again then: the answer is empty. */
 const IS_EMPTY = "conductor.empty"
@@ -49,11 +51,18 @@ export default defineAddon({
       // What is none of its business costs a flow no promise.
       requestHeaders(flow) {
         takeWish(flow)
+        conductor.knowLocals(flow)
         if (!asksForModels(flow)) return
         return listModels(flow, { bases: localBases(options), key: options.localKey }, conductor.keys)
       },
-      request: (flow) => conductor.keys.admit(flow),
-      llmRequest: (flow) => (conductor.isOurs(flow) ? conductor.conduct(flow) : undefined),
+      request(flow) {
+        conductor.bindUnread(flow)
+        conductor.keys.admit(flow)
+      },
+      llmRequest(flow) {
+        conductor.bind(flow)
+        return conductor.isOurs(flow) ? conductor.conduct(flow) : undefined
+      },
       response: (flow) => conductor.ended(flow),
       error: (flow) => conductor.ended(flow),
       done: () => conductor.close(),
@@ -87,6 +96,34 @@ class Conductor {
     return this.#local.vocabularies.close()
   }
 
+  /** What has to stay on this machine may go to our hosts, too. */
+  knowLocals(flow: Flow): void {
+    if (flow.localOnly && flow.parent === undefined) this.#keep(flow, "its client wants it")
+  }
+
+  /** What is for a model that never leaves stays, in every dialect and whatever host it was meant for. */
+  bind(flow: LlmFlow): void {
+    if (flow.parent === undefined) this.#bindTo(flow, flow.llm.request.model)
+  }
+
+  /** The same before a body is understood, and where none is, as on a WebSocket: it may be for such a model. */
+  bindUnread(flow: Flow): void {
+    const { options } = this.#context
+    if (options.localModels.length === 0 || flow.parent !== undefined) return
+    const model = modelIn(flow)
+    if (model !== undefined) this.#bindTo(flow, model)
+    else if (isChat(flow)) this.#keep(flow, UNREAD)
+  }
+
+  #bindTo(flow: Flow, model: string): void {
+    const why = whyBound(model, this.#context.options)
+    if (why !== undefined) this.#keep(flow, why)
+  }
+
+  #keep(flow: Flow, why: string): void {
+    flow.keepLocal(why, localBases(this.#context.options))
+  }
+
   /** Whether this addon decides where the request goes: not if another one has, and not for flows of other addons. */
   isOurs(flow: LlmFlow): boolean {
     if (flow.llm.dialect !== "openai-chat" || flow.parent !== undefined || flow.routed?.url !== undefined) return false
@@ -113,20 +150,22 @@ class Conductor {
   async #decide(flow: LlmFlow): Promise<void> {
     const { options, tokens } = this.#context
     const { request } = flow.llm
+    const { localModels } = options
+    if (localModels.length > 0 && request.model === "") return this.#refuse(flow, UNREAD, undefined, noModel(UNREAD))
     const wish = wishFor(flow, request.model, options)
     if (typeof wish === "string") return this.#refuse(flow, `no such route: ${wish}`, undefined, badWish(wish))
     if (wish?.route === "cloud") return this.#toCloud(flow, wish.why, undefined, noKey(wish.why))
     const count = await flow.waitFor(tokens.countRequest(request))
     const isForced = wish !== undefined
-    const mayLeave = !isBinding(wish) && this.keys.usable(flow)
+    const mayLeave = !flow.localOnly && this.keys.usable(flow)
     const ticket: Ticket = { count, asked: askedTokens(request), isForced, mayLeave }
     const room = this.#local.roomBefore(ticket)
     const obstacle = obstacleFor(request, options.localApi)
     if (obstacle !== undefined) {
       const reason = `unsupported: ${obstacle.what}`
-      this.#toCloud(flow, reason, count.tokens, unsupported(obstacle, options.localApi), wish)
+      this.#toCloud(flow, reason, count.tokens, unsupported(obstacle, options.localApi, flow.localOnly), wish)
     } else if (room !== undefined && !room.fits) {
-      this.#toCloud(flow, whyCloud(room), count.tokens, overflow(tooLong(room)), wish)
+      this.#toCloud(flow, whyCloud(room), count.tokens, overflow(tooLong(room, flow.localOnly)), wish)
     } else await this.#toLocal(flow, ticket, wish)
   }
 
@@ -146,7 +185,7 @@ class Conductor {
     }
     stopKeepAlive()
     const reason = this.#whyMissed(taken)
-    this.#toCloud(flow, reason, count.tokens, missed(taken, reason), wish)
+    this.#toCloud(flow, reason, count.tokens, missed(taken, reason, flow.localOnly), wish)
   }
 
   get #isAmongMany(): boolean {
@@ -156,7 +195,7 @@ class Conductor {
   /** Lets the request pass; where it may not, the client gets `refusal`. */
   #toCloud(flow: LlmFlow, reason: string, tokens: number | undefined, refusal: Refusal, wish?: Wish): void {
     const { cloudModel } = this.#context.options
-    if (wish?.route === "local" && isBinding(wish)) this.#refuse(flow, `${wish.why}; ${reason}`, tokens, refusal)
+    if (flow.localOnly) this.#refuse(flow, wish === undefined ? reason : `${wish.why}; ${reason}`, tokens, refusal)
     else if (!this.keys.usable(flow)) this.#refuse(flow, `${reason}; no key for the cloud`, tokens, refusal)
     else {
       flow.route({ name: "cloud", reason, ...(tokens === undefined ? {} : { tokens }) })
@@ -186,10 +225,6 @@ class Conductor {
     const unknown = { cachedTokens: undefined, reasoningTokens: undefined }
     return { inputTokens, outputTokens, totalTokens, ...unknown, source: "counted" }
   }
-}
-
-function isBinding(wish: Wish | undefined): boolean {
-  return wish?.binding === true
 }
 
 function whyMissed({ kind, why, room }: { kind: Miss["kind"]; why: string; room: Room }): string {

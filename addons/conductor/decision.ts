@@ -73,11 +73,13 @@ function inBrackets(said: string): string {
   return said === "" ? "" : ` (${said})`
 }
 
-/** OpenAI's sentence for a prompt that is too long, which clients search for, and what to do. */
-export function tooLong({ tokens, needed, limit }: Room): string {
+/** OpenAI's sentence for a prompt that is too long, which clients search for, and what to do. `stays`: whatever comes. */
+export function tooLong({ tokens, needed, limit }: Room, stays: boolean): string {
+  const advice = stays
+    ? "Reduce the length of the messages."
+    : "Reduce the length of the messages, or set OPENAI_API_KEY so that llmproxy can send such requests to the cloud."
   return (
     `This model's maximum context length is ${limit} tokens. However, your messages resulted in ${tokens} tokens, ` +
-    `which with room for the answer is ${needed} of the local model's. Reduce the length of the messages, or ` +
-    "set OPENAI_API_KEY so that llmproxy can send such requests to the cloud."
+    `which with room for the answer is ${needed} of the local model's. ${advice}`
   )
 }

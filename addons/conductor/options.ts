@@ -77,9 +77,14 @@ export const OPTIONS = {
   localModels: {
     type: "list",
     default: [],
-    help: "Models, as clients name them, that go to the local host whatever their size; * stands for anything.",
+    help: "Models, as clients name them, that never leave: a local host answers them, or nobody; * stands for anything.",
   },
   cloudModels: { type: "list", default: [], help: "Models that always go to the cloud; * stands for anything." },
+  preferLocal: {
+    type: "list",
+    default: [],
+    help: "Models that go to the local host whatever their size, and to the cloud where it cannot answer them.",
+  },
   modelMap: {
     type: "json",
     default: {},

@@ -17,12 +17,15 @@ export interface Refusal {
 /** A host that loads a model takes about as long. */
 const LOADING_S = 10
 const FINAL = { "x-should-retry": "false" }
-const HELP = "Mend or start the local host, or set OPENAI_API_KEY to use the cloud."
+/** What may go to the cloud needs a key for it, what stays has its host alone. */
+const help = (stays: boolean) => (stays ? "" : ", or set OPENAI_API_KEY to use the cloud")
 
-export function unsupported({ field, what }: Obstacle, api: string): Refusal {
+export function unsupported({ field, what }: Obstacle, api: string, stays: boolean): Refusal {
   const message =
     `llmproxy: ${field}: ${what} cannot be sent to the local host while conductor.localApi is ${api}. ` +
-    "Leave it out, set conductor.localApi=messages, or set OPENAI_API_KEY to use the cloud."
+    (stays
+      ? "Leave it out, or set conductor.localApi=messages."
+      : "Leave it out, set conductor.localApi=messages, or set OPENAI_API_KEY to use the cloud.")
   return { status: 400, error: { code: "unsupported_parameter", message, param: field } }
 }
 
@@ -35,6 +38,11 @@ export function badWish(wish: string): Refusal {
   return { status: 400, error: { code: "invalid_route", message, param: "x-llmproxy-route" } }
 }
 
+export function noModel(why: string): Refusal {
+  const message = `llmproxy: the request names no model (${why}). Name one.`
+  return { status: 400, error: { code: "model_required", message, param: "model" } }
+}
+
 export function noKey(why: string): Refusal {
   const message = `llmproxy: the request is to go to the cloud (${why}), and there is no key for it. Set OPENAI_API_KEY.`
   return { status: 401, error: { code: "invalid_api_key", message } }
@@ -44,14 +52,14 @@ export function overflow(message: string): Refusal {
   return { status: 400, headers: FINAL, error: { code: "context_length_exceeded", message, param: "messages" } }
 }
 
-/** For misses of every host, the last of which counts. `why`: the reason that is said everywhere. */
-export function missed(misses: readonly Miss[], why: string): Refusal {
+/** For misses of every host, the last of which counts. `why`: the reason that is said everywhere. `stays`: see `tooLong`. */
+export function missed(misses: readonly Miss[], why: string, stays: boolean): Refusal {
   const said = misses.map(({ base }) => base).join(", ")
   const last = misses.at(-1)
-  const message = `llmproxy: ${said}: ${why}. ${HELP}`
+  const message = `llmproxy: ${said}: ${why}. Mend or start the local host${help(stays)}.`
   const small = misses.findLast(({ kind }) => kind === "small")
   if (last === undefined || (small !== undefined && misses.every(({ kind }) => kind === "small")))
-    return overflow(small === undefined ? message : tooLong(small.room))
+    return overflow(small === undefined ? message : tooLong(small.room, stays))
   if (misses.some(({ isOverflow }) => isOverflow)) return overflow(message)
   const busy = misses.find(({ failure }) => isBusy(failure?.error?.kind))
   if (busy !== undefined) {
@@ -60,7 +68,9 @@ export function missed(misses: readonly Miss[], why: string): Refusal {
     return { status: 429, headers, error: { code: "rate_limit_exceeded", message: wait, type: "tokens" } }
   }
   const { failure } = last
-  const status = failure !== undefined && failure.status >= 400 ? failure.status : 502
+  // Nobody else will answer it: the service is down until the host is up.
+  const isDown = stays && (failure === undefined || failure.kind === "connect")
+  const status = failure !== undefined && failure.status >= 400 ? failure.status : isDown ? 503 : 502
   return { status, headers: FINAL, error: { code: "local_host_failed", message, type: "api_error" } }
 }
 

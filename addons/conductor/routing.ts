@@ -3,6 +3,7 @@
  * which local model stands for the one that the client names. Pure, save that the header is taken off the request.
  */
 import type { Flow } from "llmproxy"
+import { isObject } from "./json.ts"
 import type { ConductorOptions } from "./options.ts"
 
 /** In a request: `local` or `cloud`. It is ours to read and leaves with no request. */
@@ -15,32 +16,65 @@ export interface Wish {
   readonly route: "local" | "cloud"
   /** For people. */
   readonly why: string
-  /** Whether nothing else will do: what was to stay local is not sent to the cloud because a host failed. */
+  /** Whether nothing else will do: what is to stay local never leaves, whatever comes of it. */
   readonly binding: boolean
 }
 
 /** Takes the client's wish off the request, whatever the request is. */
 export function takeWish(flow: Flow): void {
   const { headers } = flow.request
-  const wish = headers.get(ROUTE_FIELD)
-  if (wish === undefined) return
+  if (!headers.has(ROUTE_FIELD)) return
+  const wish = headers.getAll(ROUTE_FIELD).join(", ")
   headers.delete(ROUTE_FIELD)
   flow.metadata[WISH] = wish.trim().toLowerCase().slice(0, WISH_CHARS_MAX)
 }
 
-/** The wish for this request, if there is one; a text is a wish that nobody can grant. */
-export function wishFor(
-  flow: Flow,
-  model: string,
-  { localModels, cloudModels }: Pick<ConductorOptions, "localModels" | "cloudModels">,
-): Wish | string | undefined {
+/** The paths of the dialects that name a model for a chat or a text: OpenAI's, Anthropic's, Ollama's, llama.cpp's. */
+const CHAT_PATH = /\/(chat\/completions|completions?|responses|messages|api\/chat|api\/generate)\/?($|\?)/
+
+export function isChat({ request: { method, path, headers } }: Flow): boolean {
+  return CHAT_PATH.test(path) && method === "POST" && !headers.has("upgrade")
+}
+
+/** The model that a request names: in its body, which has to be collected, or in its query; undefined: none can be read. */
+export function modelIn({ request }: Flow): string | undefined {
+  const inQuery = new URL(request.url).searchParams.get("model")
+  if (inQuery !== null) return inQuery
+  try {
+    const body = request.json()
+    return isObject(body) && typeof body.model === "string" ? body.model : undefined
+  } catch {
+    return undefined // not collected, not decoded, or no JSON
+  }
+}
+
+type Lists = Pick<ConductorOptions, "localModels" | "cloudModels" | "preferLocal">
+
+/**
+ * The wish for this request, if there is one; a text is a wish that nobody can grant. A promise to stay comes before a
+ * wish to leave, what the client says before what the options say of all.
+ */
+export function wishFor(flow: Flow, model: string, lists: Lists): Wish | string | undefined {
   const said = flow.metadata[WISH]
-  if (said === "local" || said === "cloud") return { route: said, why: `${ROUTE_FIELD}: ${said}`, binding: true }
-  if (said !== undefined) return String(said)
-  const cloud = cloudModels.find((pattern) => isLike(model, pattern))
+  if (said === "local") return { route: said, why: `${ROUTE_FIELD}: ${said}`, binding: true }
+  if (said !== undefined && said !== "cloud") return String(said)
+  const bound = whyBound(model, lists)
+  if (bound !== undefined) return { route: "local", why: bound, binding: true }
+  if (said === "cloud") return { route: said, why: `${ROUTE_FIELD}: ${said}`, binding: true }
+  const cloud = patternFor(model, lists.cloudModels)
   if (cloud !== undefined) return { route: "cloud", why: `cloudModels has ${cloud}`, binding: false }
-  const local = localModels.find((pattern) => isLike(model, pattern))
-  return local === undefined ? undefined : { route: "local", why: `localModels has ${local}`, binding: false }
+  const local = patternFor(model, lists.preferLocal)
+  return local === undefined ? undefined : { route: "local", why: `preferLocal has ${local}`, binding: false }
+}
+
+/** Why a request for this model never leaves, for people; undefined: it may. */
+export function whyBound(model: string, { localModels }: Pick<Lists, "localModels">): string | undefined {
+  const pattern = patternFor(model, localModels)
+  return pattern === undefined ? undefined : `localModels has ${pattern}`
+}
+
+function patternFor(model: string, patterns: readonly string[]): string | undefined {
+  return patterns.find((pattern) => isLike(model, pattern))
 }
 
 /** The first pattern that fits decides; undefined: none does. */

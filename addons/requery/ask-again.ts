@@ -29,8 +29,6 @@ const OURS = [
   "upgrade",
   "x-llmproxy-route",
 ]
-/** The client's wish that the conductor notes: what is to stay local is not sent to the cloud. */
-const WISH = "conductor.wish"
 
 /** A request as it was sent to the local host. */
 export interface Asked {
@@ -83,7 +81,7 @@ export async function askLocal(flow: LlmFlow, asked: Asked, change: Change, time
  * proxy's own address that has no key of OpenAI's goes with ours, without what else it might know the client by.
  */
 export function cloudFields(flow: Flow, cloudKey: string | undefined): Headers | undefined {
-  if (flow.metadata[WISH] === "local") return undefined
+  if (flow.localOnly) return undefined
   const headers = flow.original.headers.clone()
   for (const name of OURS) headers.delete(name)
   if (!flow.baseUrl) return KEY_FIELDS.some((name) => headers.has(name)) ? headers : undefined

@@ -53,17 +53,17 @@ test("a client may say where its request goes, and the field that says it goes n
 test("what was to stay local is not sent to the cloud because a host failed", async (t) => {
   const rig = await startRig(t, { cloud: notExpected })
   const refused = await rig.chat({}, `${KEY}x-llmproxy-route: local\r\n`)
-  t.equal(refused.status, 502)
+  t.equal(refused.status, 503)
   t.match(reasonOf(refused), /^x-llmproxy-route: local; local host failed before the first token: connection refused$/)
   t.equal(rig.cloud.requests.length, 0)
 })
 
 test("lists of models decide before the size does", async (t) => {
-  const set = { localModels: "gpt-3.5*,*-mini", cloudModels: "gpt-4o,o1*", maxTokenCount: 100, answerReserve: 10 }
+  const set = { preferLocal: "gpt-3.5*,*-mini", cloudModels: "gpt-4o,o1*", maxTokenCount: 100, answerReserve: 10 }
   const rig = await startRig(t, { local: scripted(hostNamed("LM Studio")), cloud: CLOUD_ANSWER, set })
   for (const [model, count, route, reason] of [
-    ["gpt-3.5-turbo", 200, "local", /^localModels has gpt-3\.5\*; needs \d+ of 4096/],
-    ["GPT-4o-mini", 200, "local", /^localModels has \*-mini/],
+    ["gpt-3.5-turbo", 200, "local", /^preferLocal has gpt-3\.5\*; needs \d+ of 4096/],
+    ["GPT-4o-mini", 200, "local", /^preferLocal has \*-mini/],
     ["gpt-4o", 1, "cloud", /^cloudModels has gpt-4o$/],
     ["other", 1, "local", /^needs \d+ of 100 tokens/],
     ["other", 200, "cloud", /^needs \d+ tokens/],

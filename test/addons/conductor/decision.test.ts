@@ -41,9 +41,10 @@ test("the reasons have the figures, and how surely they are known", (t) => {
   t.equal(whyLocal(room), "needs 9124 of 8192 tokens")
   t.equal(whyCloud(room), "needs 9124 tokens, the local host takes less than 8192")
   t.match(
-    tooLong(room),
+    tooLong(room, false),
     /maximum context length is 8192 tokens.*your messages resulted in 6000 tokens.*set OPENAI_API_KEY/,
   )
+  t.notMatch(tooLong(room, true), "OPENAI_API_KEY", "what stays needs no key for the cloud")
   const learnt = roomFor(estimated(1_000, { value: 1.2, samples: 7 }), undefined, LIMITS)
   t.equal(whyLocal(learnt), "needs 2224 of 8192 tokens (tokens x 1.20, learnt from 7 answers)")
   t.end()
