@@ -4,11 +4,12 @@
  */
 import { type LookupAddress, lookup } from "node:dns"
 import { connect as connectTcp, isIP, type Socket } from "node:net"
-import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls"
+import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls"
 import type { Clock } from "../clock.ts"
 import { FlowError, messageOf, systemCodeOf } from "../errors.ts"
 import type { HeadLimits } from "../http1/message.ts"
 import { canonicalAddress, hostAndPort } from "./authority.ts"
+import { certificateFailure, checkIdentity, UNTRUSTED } from "./certificate-failure.ts"
 import { loopError, type SelfGuard } from "./self.ts"
 import type { ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
@@ -135,6 +136,7 @@ class Attempt {
       servername: isIP(name) === 0 ? name : "",
       ALPNProtocols: [...(options.alpn ?? ["http/1.1"])],
       rejectUnauthorized: target.verify,
+      checkServerIdentity: checkIdentity,
       secureContext: options.trust.context(target.ca, name),
       ...(options.session === undefined ? {} : { session: options.session }),
     }
@@ -149,7 +151,9 @@ class Attempt {
     return new Promise((resolve, reject) => {
       const onError = (thrown: unknown) => {
         socket.destroy()
-        reject(thrown instanceof FlowError ? thrown : this.#explain(thrown))
+        const refused = socket instanceof TLSSocket ? certificateFailure(socket, thrown) : undefined
+        if (refused !== undefined) reject(this.#failure(UNTRUSTED, refused, thrown))
+        else reject(thrown instanceof FlowError ? thrown : this.#explain(thrown))
       }
       socket.once("error", onError)
       socket.once("close", () => reject(this.#failure("connection-closed", "closed during the handshake")))
@@ -170,10 +174,7 @@ class Attempt {
       const what = `TLS handshake failed: ${reasonOf(thrown)} (${code}); does the server speak TLS there?`
       return this.#failure("tls-failed", what, thrown)
     }
-    const refused = /CERT|ISSUER|VERIFY|CRL|CHAIN/.test(code)
-    if (!refused) return this.#failure("connect-failed", `${messageOf(thrown)} (${code})`, thrown)
-    const advice = "trust its issuer with --upstream-ca FILE, or accept any certificate with --insecure"
-    return this.#failure("untrusted", `certificate not accepted: ${messageOf(thrown)} (${code}); ${advice}`, thrown)
+    return this.#failure("connect-failed", `${messageOf(thrown)} (${code})`, thrown)
   }
 
   #failure(code: string, what: string, cause?: unknown, status = 502): FlowError {

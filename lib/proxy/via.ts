@@ -9,6 +9,7 @@ import { Headers } from "../headers.ts"
 import type { HeadLimits, ResponseHead } from "../http1/message.ts"
 import { ResponseParser } from "../http1/parser.ts"
 import { hostAndPort } from "./authority.ts"
+import { certificateFailure, checkIdentity, UNTRUSTED } from "./certificate-failure.ts"
 import { parseVia, VIA_FORMS, type ViaProxy, viaForPeople } from "./via-address.ts"
 
 /** Throws a FlowError for what is no proxy that can be used. */
@@ -42,15 +43,20 @@ export function secureProxy(
     servername: isIP(host) === 0 ? host : "",
     ALPNProtocols: ["http/1.1"],
     rejectUnauthorized: tls.verify,
+    checkServerIdentity: checkIdentity,
     secureContext: tls.secureContext,
   })
   return new Promise((resolve, reject) => {
-    const fail = (why: string, cause?: unknown) => {
+    const fail = (why: string, cause?: unknown, code = "proxy-tls-failed") => {
       const message = `connect to the proxy ${hostAndPort(host, port)}: TLS failed: ${why}; the request was not sent`
-      reject(new FlowError("upstream", "proxy-tls-failed", message, { cause }))
+      reject(new FlowError("upstream", code, message, { cause }))
     }
     // The listener stays: errors of later records must find one.
-    socket.on("error", (error) => fail(`${messageOf(error)} (${systemCodeOf(error) ?? "unknown"})`, error))
+    socket.on("error", (error) => {
+      const refused = certificateFailure(socket, error)
+      if (refused !== undefined) fail(refused, error, UNTRUSTED)
+      else fail(`${messageOf(error)} (${systemCodeOf(error) ?? "unknown"})`, error)
+    })
     socket.once("close", () => fail("it closed the connection"))
     socket.once("secureConnect", () => resolve(socket))
   })

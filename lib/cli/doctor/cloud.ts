@@ -1,6 +1,7 @@
 /**
  * Whether the cloud takes the key: asked by listing models, which costs nothing. The key itself is never shown.
  */
+import { certificateAdvice, certificateCodeIn } from "../../proxy/certificate-failure.ts"
 import { Redactor } from "../../secrets.ts"
 import { fieldOf } from "./ask.ts"
 import type { Finding, Patient } from "./check.ts"
@@ -32,11 +33,9 @@ export async function checkCloud({ ask, conductor, values }: Patient): Promise<F
   return [{ mark: "bad", text, fix: isRefused ? "set another OPENAI_API_KEY" : "look at the provider's status page" }]
 }
 
-/** Codes of OpenSSL's and Node's for a certificate that leads to no root that is known here. */
-const UNKNOWN_ROOT = /UNABLE_TO_(VERIFY|GET_ISSUER)|SELF_SIGNED|CERT_UNTRUSTED/
-
 function fixFor(why: string, modes: readonly string[]): string {
-  if (UNKNOWN_ROOT.test(why)) return "name the root of its certificate with --upstream-ca FILE"
+  const refused = certificateCodeIn(why)
+  if (refused !== undefined) return certificateAdvice(refused)
   const isBehindProxy = modes.some((mode) => mode.startsWith("upstream:"))
   const further = isBehindProxy ? "; doctor asked it directly, llmproxy goes through the proxy of --mode upstream" : ""
   return `check the network and --base-upstream${further}`
