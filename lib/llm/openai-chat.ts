@@ -4,8 +4,8 @@
  * have files of their own. Source: OpenAI's openapi.yaml, CreateChatCompletionRequest and -Response.
  */
 import type { Dialect, EncodeContext } from "./dialect.ts"
-import type { JsonObject } from "./json.ts"
-import type { Choice, Delta, ToolCall } from "./model.ts"
+import { arrayOf, type JsonObject, objectOf, stringOf } from "./json.ts"
+import type { Choice, Delta } from "./model.ts"
 import { parseOpenAiAnswer, writeOpenAiAnswer } from "./openai-answer.ts"
 import { ChatRequest, isChatBody } from "./openai-chat-request.ts"
 import { readErrorBody, writeErrorJson } from "./openai-errors.ts"
@@ -37,9 +37,13 @@ class ChatChunks implements ChunkShape {
   readonly toolsWord: ChunkShape["toolsWord"]
   readonly #context: EncodeContext
   readonly #begun = new Set<string>()
+  readonly #customTools: ReadonlySet<string>
+  /** Calls of custom tools. */
+  readonly #custom = new Set<string>()
 
   constructor(context: EncodeContext) {
     this.#context = context
+    this.#customTools = customTools(context)
     this.toolsWord = toolsWord(context)
   }
 
@@ -72,10 +76,14 @@ class ChatChunks implements ChunkShape {
     const key = `${delta.index} ${delta.call}`
     // A piece with neither id nor name continues a call that has left as its own bytes.
     const begins = (delta.id !== undefined || delta.name !== undefined) && !this.#begun.has(key)
-    if (!begins) return { tool_calls: [{ index: delta.call, function: fn }] }
+    if (this.#customTools.has(delta.name ?? "")) this.#custom.add(key)
+    const place = this.#custom.has(key)
+      ? { type: "custom", inner: { custom: { ...named, input: delta.arguments } } }
+      : { type: "function", inner: { function: { ...(begins ? { name: "" } : {}), ...fn } } }
+    if (!begins) return { tool_calls: [{ index: delta.call, ...place.inner }] }
     this.#begun.add(key)
     const id = delta.id ?? callId(this.#context, delta.index, delta.call)
-    return { tool_calls: [{ index: delta.call, id, type: "function", function: { name: "", ...fn } }] }
+    return { tool_calls: [{ index: delta.call, id, type: place.type, ...place.inner }] }
   }
 }
 
@@ -95,12 +103,25 @@ function writeChoice(choice: Choice, context: EncodeContext): JsonObject {
   const word = toolsWord(context)
   const [first] = toolCalls
   if (first && word === "function_call") message.function_call = { name: first.name, arguments: first.arguments }
-  else if (first) message.tool_calls = toolCalls.map((call, at) => writeCall(call, callId(context, index, at)))
+  else if (first) message.tool_calls = writeCalls(choice, context)
   return { index, message, logprobs: null, finish_reason: finishWord(choice.finishReason, word) }
 }
 
-function writeCall(call: ToolCall, id: string): JsonObject {
-  return { id: call.id ?? id, type: "function", function: { name: call.name, arguments: call.arguments } }
+function writeCalls({ index, toolCalls }: Choice, context: EncodeContext): JsonObject[] {
+  const custom = customTools(context)
+  return toolCalls.map(({ id: given, name, arguments: text }, at) => {
+    const id = given ?? callId(context, index, at)
+    if (custom.has(name)) return { id, type: "custom", custom: { name, input: text } }
+    return { id, type: "function", function: { name, arguments: text } }
+  })
+}
+
+/** The client's tools whose input is any text. */
+function customTools({ request }: EncodeContext): ReadonlySet<string> {
+  const tools = arrayOf(request?.body.tools).map(objectOf)
+  return new Set(
+    tools.flatMap((tool) => (tool?.type === "custom" ? (stringOf(objectOf(tool.custom)?.name) ?? []) : [])),
+  )
 }
 
 /** A client answers a tool call by its id, so one that the server did not name gets one. */

@@ -2,11 +2,13 @@
  * Which tool call a streamed piece belongs to. OpenAI numbers the calls of a choice with `index`; the servers that
  * imitate it leave the number out (Ollama before 0.4.7), give every call number 0 (Ollama 0.20), repeat, empty or split
  * the name (LM Studio, Gemini), or make a new id for each piece (vLLM). No piece may be lost or joined to the wrong call.
+ * The input of a custom tool, which is any text, is told as arguments are.
  */
 import { FlowError } from "../errors.ts"
 import { arrayOf, type JsonObject, type JsonValue, objectOf, stringOf } from "./json.ts"
 import type { Delta } from "./model.ts"
 import { argumentsText, isWholeObject } from "./tool-arguments.ts"
+import { WholeObjectScan } from "./whole-object.ts"
 
 /** Calls in one choice. Each is remembered to the end of the answer, so an endless stream of them must end. */
 export const TOOL_CALLS_MAX = 512
@@ -23,8 +25,8 @@ interface Call {
   readonly number: number
   /** The provider's own number; undefined where it gave none. */
   readonly index: number | undefined
-  /** Its first piece held the whole arguments: the sender does not split them. */
-  readonly whole: boolean
+  /** Whether its arguments are whole: then nothing but white space can belong to it. */
+  readonly scan: WholeObjectScan
   id: string | undefined
   name: string | undefined
 }
@@ -34,6 +36,8 @@ interface Piece {
   readonly id: string | undefined
   readonly name: string | undefined
   readonly arguments: string
+  /** Of a custom tool: its input need not be JSON. */
+  readonly custom: boolean
 }
 
 /**
@@ -54,7 +58,7 @@ export class ToolCallTracker {
     return arrayOf(value).flatMap((element) => {
       const entry = objectOf(element)
       if (!entry) return []
-      const piece = pieceOf(entry, objectOf(entry.function) ?? entry)
+      const piece = pieceOf(entry)
       const known = this.#find(piece, touched)
       const call = known ?? this.#add(piece)
       touched.add(call)
@@ -66,7 +70,7 @@ export class ToolCallTracker {
   readFunctionCall(value: JsonValue | undefined): ToolCallDelta[] {
     const entry = objectOf(value)
     if (!entry) return []
-    const piece = pieceOf({}, entry)
+    const piece = pieceOf({ function: entry })
     return [this.#delta(this.#calls[0] ?? this.#add(piece), piece)]
   }
 
@@ -74,7 +78,7 @@ export class ToolCallTracker {
   #find(piece: Piece, touched: ReadonlySet<Call>): Call | undefined {
     if (piece.index !== undefined) {
       const call = this.#calls.findLast((known) => known.index === piece.index)
-      return call && !isOther(call, piece) ? call : undefined
+      return call && !isOther(call, piece, touched.has(call)) ? call : undefined
     }
     if (piece.id !== undefined) {
       const call = this.#calls.find((known) => known.id === piece.id && !touched.has(known))
@@ -88,8 +92,8 @@ export class ToolCallTracker {
 
   #add(piece: Piece): Call {
     if (this.#calls.length === TOOL_CALLS_MAX) throw tooManyCalls(this.#choice)
-    const whole = isWholeObject(piece.arguments)
-    const call = { number: this.#calls.length, index: piece.index, whole, id: undefined, name: undefined }
+    const scan = new WholeObjectScan()
+    const call = { number: this.#calls.length, index: piece.index, scan, id: undefined, name: undefined }
     this.#calls.push(call)
     return call
   }
@@ -99,27 +103,39 @@ export class ToolCallTracker {
     const id = call.id === undefined ? piece.id : undefined
     const name = piece.name === call.name ? undefined : piece.name
     call.id ??= id
+    call.scan.feed(piece.arguments)
     if (name !== undefined) call.name = (call.name ?? "") + name
     return { type: "toolCall", index: this.#choice, call: call.number, id, name, arguments: piece.arguments }
   }
 }
 
-/** Whether `piece` has the number of `call` and is another call all the same: Ollama gives every call number 0. */
-function isOther(call: Call, piece: Piece): boolean {
-  if (piece.name === undefined || (piece.id !== undefined && piece.id === call.id)) return false
+/**
+ * Whether `piece` has the number of `call` and is another call all the same: some servers give every call number 0.
+ * `beside`: both stand in one array.
+ */
+function isOther(call: Call, piece: Piece, beside: boolean): boolean {
+  if (piece.id !== undefined && piece.id === call.id) return false
   const otherId = piece.id !== undefined && call.id !== undefined
+  if (otherId && (beside || piece.custom)) return true
+  // What has a text cannot belong to arguments that are whole. Without one it may repeat the name, or be vLLM's last.
+  if (call.scan.whole && piece.arguments.trim() !== "") return otherId || piece.name !== undefined
+  if (piece.name === undefined) return false
+  if (call.scan.whole) return otherId || piece.name !== call.name
   // A new id with the same name and a part of the arguments is vLLM's id per piece.
-  return isWholeObject(piece.arguments) ? otherId || call.whole : otherId && piece.name !== call.name
+  return otherId && (piece.name !== call.name || isWholeObject(piece.arguments))
 }
 
-function pieceOf(entry: JsonObject, fn: JsonObject): Piece {
+function pieceOf(entry: JsonObject): Piece {
   const { index } = entry
+  const custom = objectOf(entry.custom)
+  const fn = objectOf(entry.function) ?? custom ?? entry
   return {
     index: typeof index === "number" && index >= 0 ? index : undefined,
     id: nonEmpty(entry.id),
     name: nonEmpty(fn.name),
     // JSON text at OpenAI; Ollama and some others send the object itself.
-    arguments: argumentsText(fn.arguments),
+    arguments: argumentsText(fn.arguments ?? custom?.input),
+    custom: custom !== undefined,
   }
 }
 

@@ -7,6 +7,7 @@ import { arrayOf, type JsonObject, type JsonValue, numberOf, objectOf, stringOf 
 import type { Delta, FinishReason, Usage } from "./model.ts"
 import { readErrorJson } from "./openai-errors.ts"
 import { TOOL_CALLS_MAX, tooManyCalls } from "./openai-tool-calls.ts"
+import { type Item, ItemCorrelation, type ItemKind } from "./responses-correlate.ts"
 import { type EventMeaning, IN_STREAM_STATUS } from "./sse-json.ts"
 
 type TextType = "text" | "reasoning" | "refusal"
@@ -39,15 +40,25 @@ const ARGUMENTS: ReadonlyMap<string, string> = new Map([
   ["response.custom_tool_call_input", "input"],
 ])
 
+const ITEM_KINDS: ReadonlyMap<string, ItemKind> = new Map([
+  ["message", "message"],
+  ["reasoning", "reasoning"],
+  ["function_call", "call"],
+  ["custom_tool_call", "call"],
+])
+
 interface Call {
   readonly number: number
   /** Its arguments have come, in pieces or whole. */
   told: boolean
+  /** Its name has been told. */
+  named: boolean
 }
 
 /** Reads the events of one stream, or one whole response. */
 export class ResponsesReader {
-  readonly #calls = new Map<string, Call>()
+  readonly #items = new ItemCorrelation()
+  readonly #calls = new Map<Item, Call>()
   /** Texts that have come, in pieces or whole. */
   readonly #told = new Set<string>()
   #anything = false
@@ -57,13 +68,13 @@ export class ResponsesReader {
     if (SILENT.has(type)) return {}
     const end = type.lastIndexOf(".")
     const text = TEXTS.get(type.slice(0, end))
-    if (text) return { deltas: this.#text(text[0], partKey(json, text[0]), json.delta, json[text[1]]) }
+    if (text) return { deltas: this.#piece(text[0], json, json[text[1]]) }
     const field = ARGUMENTS.get(type.slice(0, end))
-    if (field !== undefined) return { deltas: this.#arguments(itemKey(json), json.delta, json[field]) }
+    if (field !== undefined) return { deltas: this.#arguments(this.#items.find(json, "call"), json.delta, json[field]) }
     switch (type) {
       case "response.output_item.added":
       case "response.output_item.done":
-        return { deltas: this.#item(itemKey(json), objectOf(json.item) ?? {}, type.endsWith("done"), json) }
+        return { deltas: this.#item(json, type.endsWith("done"), json) }
       case "response.completed":
       case "response.incomplete":
       case "response.cancelled":
@@ -82,6 +93,13 @@ export class ResponsesReader {
     return this.#end(json)
   }
 
+  #piece(type: TextType, json: JsonObject, whole: JsonValue | undefined): Delta[] {
+    const item = this.#items.find(json, type === "reasoning" ? "reasoning" : "message")
+    const part = numberOf(json.content_index)
+    item.unparted ||= part === undefined
+    return this.#text(type, partKey(type, item, part ?? 0), json.delta, whole)
+  }
+
   /** `piece` as it comes; `whole` only where no piece came. */
   #text(type: TextType, key: string, piece: JsonValue | undefined, whole: JsonValue | undefined): Delta[] {
     const text = stringOf(piece) ?? (this.#told.has(key) ? undefined : stringOf(whole))
@@ -91,62 +109,72 @@ export class ResponsesReader {
     return [{ type, index: CHOICE, text }]
   }
 
-  #arguments(key: string, piece: JsonValue | undefined, whole: JsonValue | undefined): Delta[] {
-    const call = this.#calls.get(key) ?? this.#newCall(key)
+  #arguments(item: Item, piece: JsonValue | undefined, whole: JsonValue | undefined): Delta[] {
+    const call = this.#calls.get(item) ?? this.#newCall(item)
     const text = stringOf(piece) ?? (call.told ? undefined : stringOf(whole))
     if (!text) return []
     call.told = true
     return [callDelta(call, text)]
   }
 
-  #item(key: string, item: JsonObject, done: boolean, raw: JsonValue): Delta[] {
-    switch (item.type) {
+  /** An event that begins or ends an item, `{item}` of a whole response included. */
+  #item(json: JsonObject, done: boolean, raw: JsonValue): Delta[] {
+    const item = objectOf(json.item) ?? {}
+    const kind = ITEM_KINDS.get(stringOf(item.type) ?? "") ?? "other"
+    const known = this.#items.find(json, kind, !done)
+    known.ended ||= done
+    switch (kind) {
       case "message":
-        return done ? arrayOf(item.content).flatMap((part, at) => this.#part(`${key} ${at}`, objectOf(part) ?? {})) : []
+        return done ? this.#message(known, item) : []
       case "reasoning":
-        return done ? this.#reasoning(key, item, raw) : []
-      case "function_call":
-      case "custom_tool_call":
-        return this.#callItem(key, item)
+        return done ? this.#reasoning(known, item, raw) : []
+      case "call":
+        return this.#callItem(known, item)
       default:
         return [{ type: "other", raw }]
     }
   }
 
-  #part(key: string, part: JsonObject): Delta[] {
-    if (part.type === "refusal") return this.#text("refusal", `refusal ${key}`, undefined, part.refusal)
-    return this.#text("text", `text ${key}`, undefined, part.text)
+  #message(known: Item, item: JsonObject): Delta[] {
+    if (known.unparted) return []
+    return arrayOf(item.content).flatMap((value, at) => {
+      const part = objectOf(value) ?? {}
+      const type = part.type === "refusal" ? "refusal" : "text"
+      return this.#text(type, partKey(type, known, at), undefined, part[type])
+    })
   }
 
   /** Reasoning that is only there encrypted has no text, and must go back to the server all the same. */
-  #reasoning(key: string, item: JsonObject, raw: JsonValue): Delta[] {
-    const told = `reasoning ${key}`
+  #reasoning(known: Item, item: JsonObject, raw: JsonValue): Delta[] {
+    const told = partKey("reasoning", known, 0)
     const parts = [...arrayOf(item.content), ...arrayOf(item.summary)].map((part) => stringOf(objectOf(part)?.text))
     const deltas = this.#text("reasoning", told, undefined, parts.join(""))
     return this.#told.has(told) ? deltas : [{ type: "other", raw }]
   }
 
-  #callItem(key: string, item: JsonObject): Delta[] {
-    const known = this.#calls.get(key)
-    const call = known ?? this.#newCall(key)
+  #callItem(known: Item, item: JsonObject): Delta[] {
+    const begun = this.#calls.get(known)
+    const call = begun ?? this.#newCall(known)
     const text = call.told ? "" : (stringOf(item.arguments ?? item.input) ?? "")
     call.told ||= text !== ""
-    if (known) return text === "" ? [] : [callDelta(call, text)]
-    const id = stringOf(item.call_id) || stringOf(item.id) || undefined
-    return [callDelta(call, text, id, stringOf(item.name))]
+    const id = call.named ? undefined : stringOf(item.call_id) || stringOf(item.id) || undefined
+    const name = call.named ? undefined : stringOf(item.name)
+    if (begun && text === "" && (call.named || name === undefined)) return []
+    call.named ||= name !== undefined
+    return [callDelta(call, text, id, name)]
   }
 
-  #newCall(key: string): Call {
+  #newCall(item: Item): Call {
     if (this.#calls.size === TOOL_CALLS_MAX) throw tooManyCalls(CHOICE)
-    const call = { number: this.#calls.size, told: false }
-    this.#calls.set(key, call)
+    const call = { number: this.#calls.size, told: false, named: false }
+    this.#calls.set(item, call)
     this.#anything = true
     return call
   }
 
   #end(response: JsonObject): Delta[] {
     const output = this.#anything ? [] : arrayOf(response.output)
-    const deltas = output.flatMap((item, at) => this.#item(String(at), objectOf(item) ?? {}, true, item))
+    const deltas = output.flatMap((item, at) => this.#item({ output_index: at, item }, true, item))
     deltas.push({ type: "finish", index: CHOICE, reason: responseFinish(response, this.#calls.size > 0) })
     const usage = readResponsesUsage(response.usage)
     if (usage) deltas.push({ type: "usage", usage })
@@ -185,15 +213,9 @@ function errorOf(value: JsonValue | undefined, raw: JsonValue) {
   return { ...readErrorJson(IN_STREAM_STATUS, { error }), raw }
 }
 
-/** Which item of the output an event tells of. */
-function itemKey(json: JsonObject): string {
-  return String(numberOf(json.output_index) ?? stringOf(json.item_id) ?? 0)
-}
-
-/** Reasoning is told in parts of two kinds, but is whole or not as one. */
-function partKey(json: JsonObject, type: TextType): string {
-  const part = type === "reasoning" ? "" : ` ${numberOf(json.content_index) ?? 0}`
-  return `${type} ${itemKey(json)}${part}`
+/** A text of an item. Reasoning is told in parts of two kinds, but is whole or not as one. */
+function partKey(type: TextType, item: Item, part: number): string {
+  return `${type} ${item.number} ${type === "reasoning" ? 0 : part}`
 }
 
 function callDelta(call: Call, json: string, id?: string, name?: string): Delta {

@@ -5,11 +5,13 @@
 import { test } from "tap"
 import { AnswerLimit } from "../../lib/llm/answer-limit.ts"
 import { anthropicMessages } from "../../lib/llm/anthropic-messages.ts"
+import { completionFrom } from "../../lib/llm/assemble.ts"
 import type { Dialect } from "../../lib/llm/dialect.ts"
 import { arrayOf, isObject, type JsonObject, objectOf, parseJson } from "../../lib/llm/json.ts"
 import { llamacpp } from "../../lib/llm/llamacpp.ts"
 import { type Delta, NO_USAGE, type Usage } from "../../lib/llm/model.ts"
 import { ollama } from "../../lib/llm/ollama.ts"
+import { openaiChat } from "../../lib/llm/openai-chat.ts"
 import { openaiResponses } from "../../lib/llm/openai-responses.ts"
 import { assembled, contextFor, decodeAll } from "../helpers/dialect-fixtures.ts"
 
@@ -202,4 +204,17 @@ test("an answer that is held to be written again is bounded", async (t) => {
   const limit = new AnswerLimit(4)
   t.equal(limit.hold("abc"), "abc")
   t.throws(() => limit.hold("de"), { code: "answer-too-large", message: /exceeds 4 characters/ })
+})
+
+test("openai-chat: a custom tool's call is written as what the client asked for", async (t) => {
+  const body = { model: "m", messages: [], tools: [{ type: "custom", custom: { name: "patch" } }] }
+  const request = openaiChat.parseRequest(body, "/")
+  const context = { id: "i", model: "m", created: 1, request }
+  const encoder = openaiChat.encoder(context)
+  const written = events(encoder.delta(piece(0, "*** ", "patch", "c")) + encoder.delta(piece(0, "Begin")))
+  const pieces = written.map(({ choices }) => objectOf(objectOf(arrayOf(choices)[0])?.delta)?.tool_calls)
+  t.match(pieces[0], [{ index: 0, id: "c", type: "custom", custom: { name: "patch", input: "*** " } }])
+  t.strictSame(pieces[1], [{ index: 0, custom: { input: "Begin" } }])
+  const whole = openaiChat.writeAnswer(completionFrom([piece(0, "*** Begin", "patch", "c")], {}), context)
+  t.match(whole, { choices: [{ message: { tool_calls: [{ type: "custom", custom: { input: "*** Begin" } }] } }] })
 })

@@ -178,3 +178,48 @@ test("an endless stream of calls ends with an error", async (t) => {
   const one = [piece(TOOL_CALLS_MAX, "one more", "f", "{}")]
   t.throws(() => tracker.readCalls(one), { code: "too-many-tool-calls", source: "upstream" })
 })
+
+test("calls that share index 0 are several where a new id or name follows whole arguments", async (t) => {
+  const cut = ['{"a"', ":1}"] as const
+  const split = (id: string | undefined, name: string, ...texts: string[]) => [
+    [piece(0, id, name, texts[0] ?? "")],
+    ...texts.slice(1).map((text) => [piece(0, undefined, undefined, text)]),
+  ]
+  const ofOneName = [...split("a", "plan", "", ...cut), ...split("b", "plan", "", ...cut)]
+  t.match(calls(...ofOneName), [
+    { id: "a", name: "plan", arguments: '{"a":1}' },
+    { id: "b", name: "plan", arguments: '{"a":1}' },
+  ])
+  t.match(
+    calls(...split(undefined, "plan", "", ...cut), ...split(undefined, "save", "", ...cut)),
+    [
+      { name: "plan", arguments: '{"a":1}' },
+      { name: "save", arguments: '{"a":1}' },
+    ],
+    "names alone",
+  )
+  t.match(calls(...split("a", "plan", ...cut), ...split("b", "plan", ...cut)), [{ id: "a" }, { id: "b" }], "no head")
+  const twins = [piece(0, "a", "plan", ""), piece(0, "b", "plan", "")]
+  t.match(calls(twins), [{ id: "a" }, { id: "b" }], "beside each other, without arguments")
+  const braces = split("a", "plan", '{"a":"}', '\\"{"', "}")
+  t.match(calls(...braces, [piece(0, undefined, "plan", "")]), [{ arguments: '{"a":"}\\"{"}' }], "a name said again")
+  t.equal(calls(...braces, [piece(0, undefined, "plan", "")]).length, 1)
+})
+
+test("a custom tool of chat has its name and its input", async (t) => {
+  const custom = (id: string | undefined, name: string | undefined, input: string) => ({
+    index: 0,
+    id,
+    type: "custom",
+    custom: { name, input },
+  })
+  const pieces = [
+    [custom("a", "patch", "*** Be")],
+    [custom(undefined, undefined, "gin {}")],
+    [custom("b", "patch", "x")],
+  ]
+  t.match(calls(...pieces), [
+    { id: "a", name: "patch", arguments: "*** Begin {}" },
+    { id: "b", name: "patch", arguments: "x" },
+  ])
+})
