@@ -42,6 +42,7 @@ export const historyCommand: Command = {
       default: "openai-jsonl",
     },
     output: { type: "text", alias: "o", value: "FILE", help: "Where an export goes.", default: "standard output" },
+    "with-truncated": { type: "switch", help: "Of an export: answers that reached their limit of tokens, too." },
     file: { type: "text", value: "FILE", help: "The history to read.", default: `${HISTORY_FILE} in the confdir` },
     ...PLACE_FLAGS,
   },
@@ -114,6 +115,7 @@ async function exportTo(reader: Reader, format: ExportFormat, line: CommandLine,
   const exporter = exporterFor(format)
   const filter = { ...filterOf(line, world.clock.now()), attempts: false }
   const limit = limitOf(line)
+  const withTruncated = line.has("with-truncated")
   const output = line.text("output")
   const sink =
     output === undefined || output === "-" ? outputSink(world) : await fileSink(resolve(world.cwd, output), world)
@@ -123,7 +125,7 @@ async function exportTo(reader: Reader, format: ExportFormat, line: CommandLine,
     await sink.write(exporter.head)
     for await (const flow of reader.flows(filter, limit)) {
       const exchange = await reader.exchange(flow)
-      if (isAnswered(exchange)) await sink.write(exporter.one(exchange, written++))
+      if (isAnswered(exchange, withTruncated)) await sink.write(exporter.one(exchange, written++))
       else skipped += 1
     }
     await sink.write(exporter.foot(written))
@@ -132,7 +134,7 @@ async function exportTo(reader: Reader, format: ExportFormat, line: CommandLine,
     await sink.abandon()
     throw thrown
   }
-  const left = skipped === 0 ? "" : `, ${skipped} left out: no whole answer`
+  const left = skipped === 0 ? "" : `, ${skipped} left out: no answer that ended well`
   world.err.write(`${written} exported as ${format}${left}\n`)
 }
 

@@ -3,20 +3,22 @@
  * closes one after the other. Blocks that the server works on itself (searches, redacted thinking) are "other".
  * Source: Anthropic's API reference, "Streaming messages" and "Create a message"; SDK types, messages.ts.
  */
-
+import { finishReasonOf } from "./finish-words.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
-import type { Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
+import type { Delta, Usage } from "./model.ts"
 import { TOOL_CALLS_MAX, tooManyCalls } from "./openai-tool-calls.ts"
 import type { EventMeaning } from "./sse-json.ts"
 import { argumentsText } from "./tool-arguments.ts"
 
-const FINISH: ReadonlyMap<string, FinishUnified> = new Map([
-  ["end_turn", "stop"],
-  ["stop_sequence", "stop"],
-  ["max_tokens", "length"],
-  ["model_context_window_exceeded", "length"],
-  ["tool_use", "toolCalls"],
-  ["refusal", "contentFilter"],
+/** Anthropic's own words. A turn that pauses has not ended: the client sends it back to go on. */
+const STOP_REASONS = new Set([
+  "end_turn",
+  "stop_sequence",
+  "max_tokens",
+  "model_context_window_exceeded",
+  "tool_use",
+  "refusal",
+  "pause_turn",
 ])
 
 /** A message has one choice. */
@@ -163,18 +165,14 @@ export function readMessageUsage(usage: JsonObject): Usage | undefined {
   }
 }
 
-export function messageFinish(raw: string): FinishReason {
-  return { unified: FINISH.get(raw) ?? "other", raw }
-}
-
 /** Whether `raw` is a word of Anthropic's for the end of an answer. */
 export function isStopReason(raw: string | undefined): raw is string {
-  return raw !== undefined && (FINISH.has(raw) || raw === "pause_turn")
+  return raw !== undefined && STOP_REASONS.has(raw)
 }
 
 function finishDeltas(value: JsonValue | undefined): Delta[] {
   const raw = stringOf(value)
-  return raw ? [{ type: "finish", index: CHOICE, reason: messageFinish(raw) }] : []
+  return raw ? [{ type: "finish", index: CHOICE, reason: finishReasonOf(raw) }] : []
 }
 
 function textDeltas(type: "text" | "reasoning", text: JsonValue | undefined): Delta[] {

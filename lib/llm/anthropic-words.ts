@@ -5,11 +5,12 @@
 import { isStopReason, readMessageUsage } from "./anthropic-read.ts"
 import { contextOverflow } from "./context-errors.ts"
 import { errorKind } from "./error-kind.ts"
+import { isUnknownWord } from "./finish-words.ts"
 import type { JsonObject } from "./json.ts"
 import type { FinishReason, FinishUnified, LlmErrorKind, Usage } from "./model.ts"
 import type { ErrorToWrite } from "./openai-errors.ts"
 
-// Clients know no word for "cut" and "error": of theirs, "max_tokens" says that the answer is not whole.
+// Clients know no word for "cut", "error" and words unknown to us: of theirs, "max_tokens" says that the answer is not whole.
 const STOP: Readonly<Record<FinishUnified, string>> = {
   stop: "end_turn",
   length: "max_tokens",
@@ -46,6 +47,7 @@ const OVERFLOW_PHRASE = "prompt is too long: "
 export function stopWord(reason: FinishReason | undefined, calls: boolean): string {
   if (isStopReason(reason?.raw)) return reason.raw
   const unified = reason?.unified ?? "stop"
+  if (!calls && reason !== undefined && isUnknownWord(reason)) return STOP.length
   return calls && (unified === "stop" || unified === "other") ? STOP.toolCalls : STOP[unified]
 }
 

@@ -4,9 +4,10 @@
  */
 
 import { AnswerLimit } from "./answer-limit.ts"
-import { messageFinish, withCounts } from "./anthropic-read.ts"
+import { withCounts } from "./anthropic-read.ts"
 import { stopWord, usageAsTold } from "./anthropic-words.ts"
 import type { EncodeContext, StreamEncoder } from "./dialect.ts"
+import { finishReasonOf } from "./finish-words.ts"
 import { isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
 import type { Delta, FinishReason, Usage } from "./model.ts"
 import { namedEvent } from "./sse-json.ts"
@@ -228,7 +229,7 @@ export class MessageEncoder implements StreamEncoder {
         break
       case "message_delta":
         this.#endSent = true
-        this.#finish = messageFinish(stringOf(objectOf(json.delta)?.stop_reason) ?? "")
+        this.#finish = finishReasonOf(stringOf(objectOf(json.delta)?.stop_reason) ?? "")
         break
     }
   }

@@ -3,20 +3,13 @@
  * by `index` where there were several prompts. No end mark: the object that says `stop` ends a choice.
  * Source: llama.cpp, tools/server/README.md and server-task.cpp.
  */
+import { finishReasonOf } from "./finish-words.ts"
 import { type JsonObject, numberOf, objectOf, stringOf } from "./json.ts"
-import type { Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
+import type { Delta, FinishReason, Usage } from "./model.ts"
 import { CHOICES_MAX } from "./openai-read.ts"
 import type { EventMeaning } from "./sse-json.ts"
 
-const FINISH: ReadonlyMap<string, FinishUnified> = new Map([
-  ["eos", "stop"],
-  ["word", "stop"],
-  ["limit", "length"],
-  // Before December 2024, as flags.
-  ["stopped_eos", "stop"],
-  ["stopped_word", "stop"],
-  ["stopped_limit", "length"],
-])
+// Before December 2024, reasons were flags.
 const OLD_FLAGS = ["stopped_limit", "stopped_word", "stopped_eos"]
 
 /** Reads the objects of one answer, one after the other. */
@@ -49,7 +42,7 @@ export class LlamaCppReader {
 
 export function llamacppFinish(json: JsonObject): FinishReason {
   const raw = stringOf(json.stop_type) ?? OLD_FLAGS.find((flag) => json[flag] === true)
-  return { unified: FINISH.get(raw ?? "") ?? "other", raw }
+  return { unified: finishReasonOf(raw ?? "").unified, raw }
 }
 
 /** `tokens_evaluated` is the whole prompt. `tokens_cached` is not what its name says: the length of the slot. */

@@ -4,17 +4,13 @@
  * Source: Ollama, docs/api.md and api/types.go.
  */
 import type { StreamDecoder, StreamEvent } from "./dialect.ts"
+import { finishReasonOf } from "./finish-words.ts"
 import { isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
-import type { Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
+import type { Delta, FinishReason, Usage } from "./model.ts"
 import { NdjsonDecoder, type NdjsonLine } from "./ndjson.ts"
 import { isErrorJson, readErrorJson } from "./openai-errors.ts"
 import { ToolCallTracker } from "./openai-tool-calls.ts"
 import { IN_STREAM_STATUS } from "./sse-json.ts"
-
-const FINISH: ReadonlyMap<string, FinishUnified> = new Map([
-  ["stop", "stop"],
-  ["length", "length"],
-])
 
 /** An answer has one choice. */
 const CHOICE = 0
@@ -49,7 +45,7 @@ export class OllamaReader {
 
 /** Before 0.1.38 Ollama gave no reason. */
 export function ollamaFinish(raw: string | undefined): FinishReason {
-  return { unified: FINISH.get(raw ?? "stop") ?? "other", raw }
+  return { unified: finishReasonOf(raw ?? "stop").unified, raw }
 }
 
 export class OllamaDecoder implements StreamDecoder {

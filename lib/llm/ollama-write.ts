@@ -5,6 +5,7 @@
  */
 import { AnswerLimit } from "./answer-limit.ts"
 import type { EncodeContext, StreamEncoder } from "./dialect.ts"
+import { isUnknownWord } from "./finish-words.ts"
 import { isObject, type JsonObject, type JsonValue, stringOf } from "./json.ts"
 import type { Completion, Delta, FinishReason, LlmRequest, ToolCall, Usage } from "./model.ts"
 import { ollamaFinish } from "./ollama-read.ts"
@@ -154,10 +155,12 @@ function ending(reason: FinishReason | undefined, usage: Usage | undefined): Jso
   return json
 }
 
-/** For a cut or failed answer, too, "length" is the word that says it is not whole. */
+/** For a cut or failed answer, and an end that nobody knows, "length" is the word that says it is not whole. */
 function reasonWord(reason: FinishReason | undefined): string {
   if (reason?.raw !== undefined && KEPT_REASONS.has(reason.raw)) return reason.raw
-  const short = reason?.unified === "length" || reason?.unified === "error" || reason?.unified === "cut"
+  if (reason === undefined) return "stop"
+  const { unified } = reason
+  const short = unified === "length" || unified === "error" || unified === "cut" || isUnknownWord(reason)
   return short ? "length" : "stop"
 }
 

@@ -3,25 +3,13 @@
  * Lenient: a choice may have `delta`, `message` or `text`, or none (Azure); `usage` may be null, "" or in the choice;
  * what is not understood becomes an "other" delta. Which event of a stream this came from is openai-stream.ts.
  */
+import { finishReasonOf } from "./finish-words.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
-import type { Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
+import type { Delta, FinishReason, Usage } from "./model.ts"
 import { ToolCallTracker } from "./openai-tool-calls.ts"
 
 /** A choice's index is below this: choices are remembered to the end. OpenAI allows 128, a list of prompts gives more. */
 export const CHOICES_MAX = 2_048
-
-const FINISH: ReadonlyMap<string, FinishUnified> = new Map([
-  ["stop", "stop"],
-  ["eos", "stop"],
-  ["eos_token", "stop"], // TGI
-  ["stop_sequence", "stop"], // TGI
-  ["length", "length"],
-  ["max_tokens", "length"],
-  ["tool_calls", "toolCalls"],
-  ["function_call", "toolCalls"],
-  ["content_filter", "contentFilter"],
-  ["error", "error"], // OpenRouter
-])
 
 /** What a message may hold without being "other": read here, or empty of meaning. */
 const KNOWN_FIELDS = new Set([
@@ -61,8 +49,8 @@ export class ChunkReader {
     const message = objectOf(choice.delta) ?? objectOf(choice.message)
     if (message) this.#readMessage(index, message, deltas)
     else if (choice.text) pushText(deltas, "text", index, choice.text)
-    const reason = stringOf(choice.finish_reason)
-    if (reason) deltas.push({ type: "finish", index, reason: finishReasonOf(reason) })
+    const reason = choiceFinish(choice)
+    if (reason) deltas.push({ type: "finish", index, reason })
     if (message) return Object.keys(message).every((key) => KNOWN_FIELDS.has(key))
     return typeof choice.text === "string"
   }
@@ -86,6 +74,13 @@ export class ChunkReader {
   }
 }
 
+/** A choice that failed says so in `error`, whatever its finish reason is (OpenRouter). */
+export function choiceFinish(choice: JsonObject): FinishReason | undefined {
+  const raw = stringOf(choice.finish_reason) || undefined
+  if (choice.error) return { unified: "error", raw }
+  return raw === undefined ? undefined : finishReasonOf(raw)
+}
+
 /** Content is text, or Mistral's list of parts, in which reasoning is a part of type "thinking". */
 function readContent(index: number, content: JsonValue | undefined, deltas: Delta[]): void {
   pushText(deltas, "text", index, content)
@@ -103,10 +98,6 @@ function pushText(
   text: JsonValue | undefined,
 ): void {
   if (typeof text === "string" && text !== "") deltas.push({ type, index, text })
-}
-
-export function finishReasonOf(raw: string): FinishReason {
-  return { unified: FINISH.get(raw) ?? "other", raw }
 }
 
 /**

@@ -3,6 +3,7 @@
  * guess, and what line-by-line parsers (GPT Pilot's) read, too: `data: ` with a space, one JSON a line, an end mark.
  */
 import type { EncodeContext, StreamEncoder } from "./dialect.ts"
+import { isUnknownWord } from "./finish-words.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
 import type { Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
 import { readUsage } from "./openai-read.ts"
@@ -18,7 +19,7 @@ export interface ChunkShape {
   finish(index: number, reason: string, first: boolean): JsonObject
 }
 
-// SDKs know no word for "cut" and "error": of theirs, "length" says that the answer is not whole.
+// SDKs know no word for "cut", "error" and words unknown to us: of theirs, "length" says that the answer is not whole.
 const FINISH: Readonly<Record<Exclude<FinishUnified, "toolCalls">, string>> = {
   stop: "stop",
   length: "length",
@@ -45,6 +46,7 @@ const OWN_FIELDS = new Set([
 
 /** The word of OpenAI's for a finish reason; `toolsWord` depends on whether the client asked with `functions`. */
 export function finishWord(reason: FinishReason, toolsWord: ChunkShape["toolsWord"]): string {
+  if (isUnknownWord(reason)) return FINISH.length
   return reason.unified === "toolCalls" ? toolsWord : FINISH[reason.unified]
 }
 

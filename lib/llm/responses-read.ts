@@ -188,6 +188,7 @@ export function responseFinish(response: JsonObject, calls: boolean): FinishReas
   const reason = stringOf(objectOf(response.incomplete_details)?.reason)
   if (reason === "max_output_tokens") return { unified: "length", raw: reason }
   if (reason === "content_filter") return { unified: "contentFilter", raw: reason }
+  if (status === "failed") return { unified: "error", raw: reason ?? status }
   const ended = status === "completed" || status === undefined
   const unified = calls ? "toolCalls" : "stop"
   return { unified: ended ? unified : "other", raw: reason ?? status }

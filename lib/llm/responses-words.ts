@@ -3,6 +3,7 @@
  * Source: openai-node, resources/responses/responses.ts (Response, ResponseOutputItem, ResponseErrorEvent).
  */
 import type { EncodeContext } from "./dialect.ts"
+import { isUnknownWord } from "./finish-words.ts"
 import { arrayOf, type JsonObject, objectOf, stringOf } from "./json.ts"
 import type { FinishReason, FinishUnified, LlmRequest, Usage } from "./model.ts"
 import { type ErrorToWrite, writeErrorJson } from "./openai-errors.ts"
@@ -46,7 +47,8 @@ export function responseHead({ id, model, created, request }: EncodeContext, kno
 
 /** How the response ended: its status, the reason where it is not whole, its usage. */
 export function ending(reason: FinishReason | undefined, usage: Usage | undefined): JsonObject & { status: string } {
-  const why = INCOMPLETE.get(reason?.unified)
+  const unknown = reason !== undefined && isUnknownWord(reason)
+  const why = INCOMPLETE.get(unknown ? "length" : reason?.unified)
   return {
     status: why === undefined ? "completed" : "incomplete",
     incomplete_details: why === undefined ? null : { reason: why },

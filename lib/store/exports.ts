@@ -3,6 +3,7 @@
  * out: an export holds one conversation in memory. Pure.
  */
 import { isObject, type JsonObject, type JsonValue, stringOf } from "../llm/json.ts"
+import type { FinishUnified } from "../llm/model.ts"
 import type { Exchange } from "./reader.ts"
 
 export const EXPORT_FORMATS = ["openai-jsonl", "sharegpt", "alpaca", "seed", "markdown"] as const
@@ -23,11 +24,18 @@ export interface Answered extends Exchange {
   readonly answer: JsonObject
 }
 
-/** Whether an exchange is whole: a client's own, kept with its contents, answered to its end. */
-export function isAnswered(exchange: Exchange): exchange is Answered {
+/** Ends of an answer that is what its model wanted to say. A word that nobody knows is none. */
+const GOOD_ENDINGS: ReadonlySet<string | null> = new Set<FinishUnified>(["stop", "toolCalls"])
+
+/**
+ * Whether an exchange is whole: a client's own, kept with its contents, that ended well. `withTruncated`: an answer that
+ * reached its limit of tokens is taken as well.
+ */
+export function isAnswered(exchange: Exchange, withTruncated = false): exchange is Answered {
   const { flow, messages, answer } = exchange
   if (flow.parent_id !== null || flow.incomplete !== 0 || flow.error_code !== null) return false
-  if (flow.llm_error_kind !== null || flow.finish_reason === "cut" || flow.finish_reason === "error") return false
+  const endedWell = GOOD_ENDINGS.has(flow.finish_reason) || (withTruncated && flow.finish_reason === "length")
+  if (flow.llm_error_kind !== null || !endedWell) return false
   if (answer === undefined || messages.length === 0) return false
   return textOf(answer) !== "" || Array.isArray(answer.tool_calls)
 }

@@ -194,6 +194,15 @@ test("stats add up by model and route, and say what stayed local", async (t) => 
   t.equal((await run("stats --since 1m")).out, "no flows\n")
 })
 
+test("an export takes answers that reached their limit only with --with-truncated", async (t) => {
+  const cut = at(0, { answer: "Rayl" })
+  const choice = cut.llm?.completion?.choices[0]
+  if (choice !== undefined) Object.assign(choice, { finishReason: { unified: "length", raw: "length" } })
+  const { run } = await history(t, [cut])
+  t.equal((await run("export")).out, "")
+  t.match((await run("export --with-truncated")).out, "Rayl")
+})
+
 test("an export goes to standard output or to a file, which is replaced when the export is whole", async (t) => {
   const { run, home } = await history(t, sample())
   const { out, err } = await run("export")
@@ -205,7 +214,7 @@ test("an export goes to standard output or to a file, which is replaced when the
     { messages: [user("Why is the sky blue?"), { role: "assistant", content: "Rayleigh." }] },
     { messages: [user("Say hello."), { role: "assistant", content: "Hello, Ünicode!" }] },
   ])
-  t.equal(err, "2 exported as openai-jsonl, 1 left out: no whole answer\n")
+  t.equal(err, "2 exported as openai-jsonl, 1 left out: no answer that ended well\n")
   const written = await run("export --format seed -o set.json --route local")
   t.equal(written.out, "")
   t.strictSame(JSON.parse(await readFile(join(home, "set.json"), "utf8")), [

@@ -96,7 +96,7 @@ test("finish reasons are OpenAI's words", async (t) => {
     ["contentFilter", "content_filter", "content_filter"],
     ["error", "error", "length"],
     ["cut", "", "length"],
-    ["other", "abort", "stop"],
+    ["other", "abort", "length"],
   ]
   for (const [unified, raw, word] of words) {
     t.match(choices(encoded([finish(unified, raw)])), [{ finish_reason: word }, "[DONE]"], unified)

@@ -1,7 +1,8 @@
 import { test } from "tap"
+import { finishReasonOf } from "../../lib/llm/finish-words.ts"
 import type { JsonObject, JsonValue } from "../../lib/llm/json.ts"
 import type { Delta } from "../../lib/llm/model.ts"
-import { CHOICES_MAX, ChunkReader, finishReasonOf, readUsage } from "../../lib/llm/openai-read.ts"
+import { CHOICES_MAX, ChunkReader, readUsage } from "../../lib/llm/openai-read.ts"
 
 function read(json: JsonValue): Delta[] {
   return new ChunkReader().read(json)

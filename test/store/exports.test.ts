@@ -168,3 +168,12 @@ test("what is not whole is no example to learn from, in any format", async (t) =
   ]
   for (const format of EXPORT_FORMATS) t.equal(exported(format, bad), format === "seed" ? "[]\n" : "", format)
 })
+
+test("exports take answers that ended well, by a list; a limit of tokens only when asked for", async (t) => {
+  const ended = (finish_reason: string | null) => exchange([user("U")], said("A"), { finish_reason })
+  for (const good of ["stop", "toolCalls"]) t.ok(isAnswered(ended(good)), good)
+  for (const bad of ["cut", "error", "contentFilter", "other", "length", "a word of tomorrow", null])
+    t.notOk(isAnswered(ended(bad)), String(bad))
+  t.ok(isAnswered(ended("length"), true))
+  t.notOk(isAnswered(ended("contentFilter"), true))
+})
