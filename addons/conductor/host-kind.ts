@@ -173,10 +173,20 @@ function isTalking({ type }: JsonObject): boolean {
   return type !== "embeddings" && type !== "embedding"
 }
 
-/** What a model of Ollama's was made for; the architecture's name is in the key: `llama.context_length`. */
-export function shownContext(page: JsonObject | undefined): number | undefined {
+export interface ShownModel {
+  /** `num_ctx` of its Modelfile: the window that it gets when it is loaded. */
+  readonly window: number | undefined
+  /** What it was made for; the architecture's name is in the key: `llama.context_length`. */
+  readonly made: number | undefined
+}
+
+/** What Ollama's /api/show tells of a model. `parameters` is a text, a line for each: a name, spaces, a value. */
+export function shownModel(page: JsonObject | undefined): ShownModel {
   const info = isObject(page?.model_info) ? page.model_info : {}
-  return sizeIn(Object.entries(info).find(([key]) => key.endsWith(".context_length"))?.[1])
+  const made = sizeIn(Object.entries(info).find(([key]) => key.endsWith(".context_length"))?.[1])
+  const lines = typeof page?.parameters === "string" ? page.parameters.split("\n") : []
+  const [, value] = lines.map((line) => line.trim().split(/ +/)).find(([name]) => name === "num_ctx") ?? []
+  return { window: sizeIn(Number(value)), made }
 }
 
 export function sizeIn(value: JsonValue | undefined): number | undefined {

@@ -4,12 +4,13 @@
  */
 import type { AddonContext, Answer, LlmFlow, LlmRequest } from "llmproxy"
 import { answerFilter } from "./answer-filter.ts"
+import { llamaRequest } from "./llama-request.ts"
 import type { LocalForm } from "./local-form.ts"
 import { type HostFacts, keyFields, type LocalHosts } from "./local-host.ts"
 import { type LocalRequest, localRequest, wantsJsonObject } from "./local-request.ts"
-import { llamaRequest, ollamaRequest } from "./native-request.ts"
+import { ollamaRequest } from "./ollama-request.ts"
 import type { OPTIONS } from "./options.ts"
-import { mayBeCut, type PromptWatch, watchPrompt } from "./prompt-watch.ts"
+import { mayBeCut, type PromptWatch, watchPrompt, windowOf } from "./prompt-watch.ts"
 import type { Ratios } from "./ratios.ts"
 
 /** An answer that comes whole comes after all of its words: it is given so many times the time to the first one. */
@@ -43,15 +44,23 @@ export class LocalAsk {
 
   /** The request as the host would get it. Throws as templates do. */
   write(request: LlmRequest, { facts, form, left }: Question): LocalRequest {
-    const { localParams: params, maxTokenCount } = this.#options
-    const { kind, model, context, isLoaded } = facts
+    const { localParams: params } = this.#options
+    const { kind, model } = facts
     const { api, wire, template } = form
     const withoutJsonObject = this.#hosts.refusesJsonObject(facts)
     // Others may not know the field, and log probabilities leave as the host's own bytes.
     const wantsUsage = kind !== "OpenAI-compatible" && kind !== "llama-cpp-python" && !leavesAsIs(request, form)
-    const sent = localRequest(request, { api, model, params, left, template, withoutJsonObject, wantsUsage })
-    if (wire === "ollama")
-      return ollamaRequest(sent, isLoaded ? context : Math.min(context ?? maxTokenCount, maxTokenCount))
+    const sent = localRequest(request, {
+      api,
+      model,
+      params,
+      left,
+      template,
+      withoutJsonObject,
+      wantsUsage,
+      isBounded: kind === "Ollama" || wire === "ollama",
+    })
+    if (wire === "ollama") return ollamaRequest(sent, windowOf(facts))
     return wire === "llamacpp" ? llamaRequest(sent) : sent
   }
 
@@ -60,6 +69,7 @@ export class LocalAsk {
     const { failure } = asked.answer
     const { facts } = question
     if (failure === undefined) return asked
+    if (question.form.wire === "ollama" && failure.error?.kind === "context_length") this.#hosts.keptWord(facts)
     if (failure.error?.kind === "model_not_found") {
       this.#hosts.forget(facts.base)
       const anew = await this.#hosts.about(flow, facts.base, { wanted: undefined, asked: flow.llm.request.model })
@@ -84,9 +94,9 @@ export class LocalAsk {
     const accept = json.stream === true ? "text/event-stream" : "application/json"
     const headers = { Accept: accept, ...keyFields(localKey) }
     const learn = (actual: number) => this.#ratios.learn(facts.model, tokens, actual)
-    const watch = watchPrompt(facts.kind, tokens, learn)
+    const watch = watchPrompt(facts, tokens, learn)
     const transform = leavesAsIs(request, form) ? {} : { transform: transformFor(form, watch) }
-    const until = mayBeCut(facts, form, tokens) ? "end" : "delta"
+    const until = mayBeCut(facts, form, tokens, this.#hosts.keepsWord(facts)) ? "end" : "delta"
     const isWhole = json.stream !== true || until === "end"
     const timeoutMs = isWhole ? localStallMs * WHOLE_FACTOR : localStallMs
     const answer = await flow.send(

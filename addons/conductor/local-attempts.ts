@@ -19,6 +19,8 @@ import { Vocabularies } from "./vocabularies.ts"
 
 /** Set by an addon that asks again where an answer is empty: "always", or only where the cloud cannot be asked. */
 const JUDGES_EMPTY = "requery.empty"
+/** At most this part of a known window is kept free for the answer: a small one would have no room for a prompt. */
+const RESERVE_PART = 0.25
 /** A prompt so many times too long by our estimate is not sent to a host to be counted. */
 const HOPELESS = 2
 
@@ -211,7 +213,8 @@ export class LocalAttempts {
     const { answerReserve, maxTokenCount } = this.#options
     const context = facts?.context
     const limit = isForced ? (context ?? maxTokenCount) : Math.min(context ?? maxTokenCount, maxTokenCount)
-    return roomFor(measure, asked, { answerReserve, limit })
+    const reserve = context === undefined ? answerReserve : Math.min(answerReserve, Math.floor(context * RESERVE_PART))
+    return roomFor(measure, asked, { answerReserve: reserve, limit })
   }
 
   /** What has to be local and whose host does not say how much it takes is tried. */

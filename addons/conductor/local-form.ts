@@ -14,6 +14,7 @@ import {
 } from "llmproxy"
 import type { HostFacts } from "./local-host.ts"
 import { type Obstacle, obstacleIn } from "./local-request.ts"
+import { fitsOllama } from "./ollama-request.ts"
 import type { ConductorOptions } from "./options.ts"
 
 export interface LocalForm {
@@ -53,7 +54,9 @@ export class LocalForms {
     const template = await this.#templateFor(facts)
     const rawWire = isOllama ? "ollama" : "openai"
     const form = template ?? DEEPSEEK_CODER
-    const messages = { api: "messages", wire: "openai", template: form } as const
+    // By its own API alone Ollama can be told not to cut a prompt.
+    const wire = isOllama && fitsOllama(request) ? "ollama" : "openai"
+    const messages = { api: "messages", wire, template: form } as const
     switch (localApi) {
       case "completions":
         return { api: "completions", wire: rawWire, template: form }
@@ -64,12 +67,12 @@ export class LocalForms {
       case "messages":
         return messages
       case "ollama":
-        return obstacleIn(request) === undefined ? { ...messages, wire: "ollama" } : messages
+        return fitsOllama(request) ? { ...messages, wire: "ollama" } : messages
       case "auto": {
         if (obstacleIn(request) !== undefined) return messages
         const isSure = this.#options.template !== undefined || template === DEEPSEEK_CODER
         if (isSure) return { api: "completions", wire: rawWire, template: form }
-        return isOllama ? { ...messages, wire: "ollama" } : messages
+        return messages
       }
     }
   }

@@ -12,7 +12,8 @@ import {
   identify,
   listedModels,
   Probe,
-  shownContext,
+  type ShownModel,
+  shownModel,
 } from "./host-kind.ts"
 import { objectIn } from "./json.ts"
 import type { ConductorOptions } from "./options.ts"
@@ -31,8 +32,8 @@ export interface HostFacts {
   readonly model: string | undefined
   /** Tokens that prompt and answer may be together; undefined where the host does not say. */
   readonly context: number | undefined
-  /** Whether `context` holds now. Else the host gives as much when it is told to. */
-  readonly isLoaded: boolean
+  /** Whether `context` is the window that the request has. Else it is what the model was made for at most. */
+  readonly holds: boolean
   readonly template: HostReport["template"]
   readonly version: string | undefined
 }
@@ -41,8 +42,8 @@ interface Known {
   readonly report: HostReport
   /** Monotonic milliseconds. */
   readonly at: number
-  /** What Ollama's models were made for. */
-  readonly shown: Map<string, number | undefined>
+  /** What is told of Ollama's models that do not run. */
+  readonly shown: Map<string, ShownModel>
 }
 
 /** Asks for a page of a host. */
@@ -74,6 +75,7 @@ export class LocalHosts {
   readonly #asking = new Set<string>()
   readonly #refusing = new Set<string>()
   readonly #uncounting = new Set<string>()
+  readonly #honest = new Set<string>()
 
   constructor(options: Pick<ConductorOptions, "localKey" | "localModel">, clock: Clock) {
     this.#options = options
@@ -104,10 +106,11 @@ export class LocalHosts {
     const named = models.find((model) => isCalled(model.id, id ?? asked))
     // llama.cpp has one model, and answers to every name.
     const model = named ?? (id === undefined || kind === "llama.cpp" ? preferred(models) : undefined)
-    const context =
-      model?.context ??
-      (kind === "Ollama" ? await this.#shown(flow, base, known, id ?? model?.id, patience) : undefined)
-    return { base, kind, model: id ?? model?.id, context, isLoaded: model?.context !== undefined, template, version }
+    const isShown = kind === "Ollama" && model?.context === undefined
+    const shown = isShown ? await this.#shown(flow, base, known, id ?? model?.id, patience) : undefined
+    const window = model?.context ?? shown?.window
+    const context = window ?? shown?.made
+    return { base, kind, model: id ?? model?.id, context, holds: window !== undefined, template, version }
   }
 
   /** What is known without asking. */
@@ -118,7 +121,7 @@ export class LocalHosts {
   /** Something has changed: the next request asks anew. */
   forget(base?: string): void {
     if (base === undefined) {
-      for (const known of [this.#known, this.#refusing, this.#uncounting]) known.clear()
+      for (const known of [this.#known, this.#refusing, this.#uncounting, this.#honest]) known.clear()
     } else this.#known.delete(base)
   }
 
@@ -129,6 +132,15 @@ export class LocalHosts {
 
   refusedJsonObject({ base }: HostFacts): void {
     this.#refusing.add(base)
+  }
+
+  /** Whether an Ollama has shown that it refuses a prompt which is too long, whatever its version says. */
+  keepsWord({ base }: HostFacts): boolean {
+    return this.#honest.has(base)
+  }
+
+  keptWord({ base }: HostFacts): void {
+    this.#honest.add(base)
   }
 
   /** Whether the host can be asked to count: older versions of its program cannot. */
@@ -166,13 +178,13 @@ export class LocalHosts {
     { shown }: Known,
     model: string | undefined,
     patience: Patience,
-  ): Promise<number | undefined> {
+  ): Promise<ShownModel | undefined> {
     if (model === undefined) return undefined
     if (!shown.has(model)) {
       const probe = new Probe(flow, base, keyFields(this.#options.localKey), patience)
       const page = await probe.page("/api/show", { model })
       if (probe.isLate) return undefined
-      shown.set(model, shownContext(page))
+      shown.set(model, shownModel(page))
     }
     return shown.get(model)
   }

@@ -1,6 +1,6 @@
 /**
- * A chat request as the local host gets it, in one of three forms, and what two of them cannot carry. native-request.ts
- * writes the forms for the hosts' own APIs. Pure.
+ * A chat request as the local host gets it, in one of three forms, and what two of them cannot carry. ollama-request.ts and
+ * llama-request.ts write the forms for the hosts' own APIs. Pure.
  */
 import {
   type ChatTemplate,
@@ -80,6 +80,18 @@ function unsayable(message: Message): string | undefined {
   return PART_NAMES[String(part.type)] ?? `content of type ${JSON.stringify(part.type ?? null)}`
 }
 
+/** Parameters that both of the hosts' own APIs have under OpenAI's name, or under one that LM Studio and others took from llama.cpp. */
+const SHARED = [
+  "temperature",
+  "top_p",
+  "top_k",
+  "min_p",
+  "presence_penalty",
+  "frequency_penalty",
+  "repeat_penalty",
+  "seed",
+]
+
 export interface LocalRequest {
   readonly path: string
   readonly dialect: DialectName
@@ -97,6 +109,8 @@ export interface LocalRequestOptions {
   readonly template?: ChatTemplate
   /** The host refuses `json_object`: the request's own words have to do. */
   readonly withoutJsonObject?: boolean
+  /** An answer ends where its window does, and not only where the model ends it. */
+  readonly isBounded?: boolean
   /** The host takes `stream_options`: what it counts is learnt from, whether or not the client asked for it. */
   readonly wantsUsage?: boolean
 }
@@ -108,7 +122,7 @@ export function localRequest(request: LlmRequest, options: LocalRequestOptions):
   const asked = typeof json.max_tokens === "number" && json.max_tokens > 0 ? json.max_tokens : undefined
   if (asked !== undefined) json.max_tokens = Math.min(asked, left)
   // Some hosts end a raw completion after 16 tokens unless told otherwise; chats run to the model's own end.
-  else if (api === "completions") json.max_tokens = left
+  else if (api === "completions" || options.isBounded === true) json.max_tokens = left
   if (options.wantsUsage === true && json.stream === true)
     json.stream_options = { ...(isObject(json.stream_options) ? json.stream_options : {}), include_usage: true }
   if (api === "completions")
@@ -150,4 +164,9 @@ function raw(json: JsonObject, { messages }: LlmRequest, template: ChatTemplate)
 
 export function stopsIn({ stop }: JsonObject): JsonValue[] {
   return typeof stop === "string" ? [stop] : Array.isArray(stop) ? stop : []
+}
+
+/** The parameters that the hosts' own APIs take under the same name. */
+export function picked(json: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(json).filter(([name, value]) => SHARED.includes(name) && value !== null))
 }

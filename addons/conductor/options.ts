@@ -110,7 +110,12 @@ export const OPTIONS = {
       "The local model's own vocabulary, a tokenizer.json or a .gguf file: prompts are counted with it where the host does " +
       "not count them. GLOB=FILE for one of several models.",
   },
-  answerReserve: { type: "integer", min: 0, default: 1_024, help: "Tokens kept free for an answer, at most." },
+  answerReserve: {
+    type: "integer",
+    min: 0,
+    default: 1_024,
+    help: "Tokens kept free for an answer, at most; no more than a quarter of a known window.",
+  },
   cloudKey: {
     type: "string",
     secret: true,

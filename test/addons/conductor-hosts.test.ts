@@ -1,6 +1,6 @@
 /** Each kind of local host: what it is asked, in which form, streaming and not, and what its overflow leads to. */
 import { test } from "tap"
-import { CHAT_PATH, sentTo, startRig } from "../helpers/conductor-rig.ts"
+import { sentTo, startRig } from "../helpers/conductor-rig.ts"
 import { HOSTS, hello, hostNamed, scripted } from "../helpers/local-hosts.ts"
 import { answer, chatJson, eventsOf, jsonAnswer } from "../helpers/proxy-host.ts"
 import { always } from "../helpers/test-proxy.ts"
@@ -44,7 +44,7 @@ for (const host of HOSTS) {
       const messages = [{ role: "user", content: "Say hello." }]
       t.match(sentTo(rig.local, host.messagesPath), { model: "glm-4", stream, messages })
       t.equal(textOf(await rig.chat({ stream, ...TOOLS }), stream), "Hello", `tools, stream ${stream}`)
-      t.match(sentTo(rig.local, CHAT_PATH), { ...TOOLS, stream })
+      t.match(sentTo(rig.local, host.messagesPath), { ...TOOLS, stream })
     }
     const asked = rig.local?.requests.filter(({ method }) => method === "GET").map(({ target }) => target)
     t.equal(asked?.length, new Set(asked).size, "what it is was asked once")
