@@ -60,7 +60,8 @@ export function missed(misses: readonly Miss[], why: string, stays: boolean): Re
   const small = misses.findLast(({ kind }) => kind === "small")
   if (last === undefined || (small !== undefined && misses.every(({ kind }) => kind === "small")))
     return overflow(small === undefined ? message : tooLong(small.room, stays))
-  if (misses.some(({ isOverflow }) => isOverflow)) return overflow(message)
+  const full = misses.findLast(({ isOverflow }) => isOverflow)
+  if (full !== undefined) return overflow(`${message}${told(full)}`)
   const busy = misses.find(({ failure }) => isBusy(failure?.error?.kind))
   if (busy !== undefined) {
     const headers = { "Retry-After": String(LOADING_S) }
@@ -72,6 +73,14 @@ export function missed(misses: readonly Miss[], why: string, stays: boolean): Re
   const isDown = stays && (failure === undefined || failure.kind === "connect")
   const status = failure !== undefined && failure.status >= 400 ? failure.status : isDown ? 503 : 502
   return { status, headers: FINAL, error: { code: "local_host_failed", message, type: "api_error" } }
+}
+
+/** OpenAI's sentence, with what the host has told of the prompt: clients shorten theirs by it. */
+function told({ failure }: Miss): string {
+  const { requested, limit } = failure?.error?.overflow ?? {}
+  if (requested === undefined) return ""
+  const window = limit === undefined ? "" : ` This model's maximum context length is ${limit} tokens.`
+  return `${window} However, your messages resulted in ${requested} tokens.`
 }
 
 function isBusy(kind: string | undefined): boolean {

@@ -9,6 +9,10 @@ import type { FlowState } from "./flow-state.ts"
 import { deltasOf, readAnswer, readError } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
 
+const OURS = "llmproxy: "
+/** The code of an error that says nothing of its kind. */
+const UNNAMED = "other"
+
 /** Whether an answer with this head can simply follow the comments. */
 export function wantsEvents(flow: FlowState, head: StreamResponseHead): boolean {
   return head.status < 400 && isStream(head, flow.llm?.request.stream === true)
@@ -43,14 +47,24 @@ export function routeNote({ routed, core }: FlowState): string {
   return core.redactor.text(`route ${routed?.name ?? "upstream"}: ${routed?.reason ?? "answered"}`)
 }
 
-/** The error as an event of the dialect. */
+/** An error's message as said by us; once, where it has passed an llmproxy before. */
+export function ourMessage({ core }: FlowState, reason: FlowError): string {
+  const message = core.redactor.text(reason.message)
+  return message.startsWith(OURS) ? message : `${OURS}${message}`
+}
+
+/**
+ * The error as an event of the dialect. The status is spent, so the code stands in the message as well: clients that read a
+ * stream line by line (GPT Pilot) look at the message alone.
+ */
 export function writeErrorEvent(flow: FlowState, reason: FlowError): void {
   const dialect = flow.llm?.dialectOf
   if (dialect === undefined) return
+  const message = ourMessage(flow, reason)
   const event = {
     status: reason.status,
     code: reason.code,
-    message: `llmproxy: ${flow.core.redactor.text(reason.message)}`,
+    message: reason.code === UNNAMED || message.includes(reason.code) ? message : `${message} (${reason.code})`,
   }
   flow.delivery.write(Buffer.from(dialect.errorEvent(event)))
 }

@@ -5,7 +5,7 @@
 import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
-import { routeNote, wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
+import { ourMessage, routeNote, wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
 import { BodyCollector } from "./body-collector.ts"
 import { BufferBody } from "./body-queue.ts"
@@ -263,7 +263,7 @@ function respondWithError(flow: FlowState, reason: FlowError): void {
   const { contentType, body } = errorContent(flow.clientDialect, {
     status: reason.status,
     code: reason.code,
-    message: `llmproxy: ${flow.core.redactor.text(reason.message)}`,
+    message: ourMessage(flow, reason),
     type: reason.source === "client" ? "invalid_request_error" : "api_error",
   })
   const headers = new Headers({ "Content-Type": contentType })

@@ -1,8 +1,10 @@
 /** Real clients and their parsers: GPT Pilot as it reads a stream line by line, and the openai package. */
+import type { Socket } from "node:net"
 import OpenAI from "openai"
 import { test } from "tap"
-import { CHAT_PATH, localHost, sentTo, startRig } from "../helpers/conductor-rig.ts"
-import { answer, jsonAnswer, sseAnswer, textEvent } from "../helpers/proxy-host.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
+import { CHAT_PATH, localHost, message, sentTo, startRig } from "../helpers/conductor-rig.ts"
+import { answer, jsonAnswer, sseAnswer, textEvent, until } from "../helpers/proxy-host.ts"
 import { always } from "../helpers/test-proxy.ts"
 
 /** GPT Pilot 0.1.12's request: no max_tokens, no tools, the schema in the last message. */
@@ -42,6 +44,19 @@ function pilotReads(stream: string): string {
   return text
 }
 
+function rejected(work: () => unknown): string {
+  try {
+    return `no error: ${work()}`
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown.message : String(thrown)
+  }
+}
+
+/** Without the sizes of its chunks. */
+function unchunked(stream: string): string {
+  return stream.replace(/\r\n[0-9a-f]*(\r\n)?/g, "")
+}
+
 const PLAN = '{"plan": [{"description": "Set up the project"}]}'
 
 test("GPT Pilot reads a local answer, however the host frames its stream", async (t) => {
@@ -68,6 +83,58 @@ test("GPT Pilot reads a local answer, however the host frames its stream", async
   }
   const prompt = String(sentTo(rig.local, "/v1/completions")?.prompt)
   t.ok(prompt.startsWith("You are a tech lead.\n### Instruction:\nPlan it.\n### Instruction:\n**IMPORTANT**"))
+})
+
+/** What it makes of an error's message: a shorter request, a wait of so many seconds, or a question to its user. */
+function pilotMeaning(message: string): string {
+  if (/context_length_exceeded|Request too large/.test(message))
+    return `shorten from ${/your messages resulted in (\d+) tokens/.exec(message)?.[1] ?? "?"}`
+  if (!/rate_limit_exceeded|rate_limit_error|overloaded_error/.test(message)) return "ask the user"
+  return `wait ${/Please try again in (\d+\.\d+)s\./.exec(message)?.[1] ?? "?"}`
+}
+
+test("GPT Pilot shortens or waits, and asks nobody, before the first keep-alive and after it", async (t) => {
+  const overflow = {
+    message: "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+    type: "exceed_context_size_error",
+    code: 400,
+    n_prompt_tokens: 9_000,
+    n_ctx: 4_096,
+  }
+  const loading = { code: 503, message: "Loading model", type: "unavailable_error" }
+  for (const [name, bytes, meaning] of [
+    ["an overflow that tells its numbers", jsonAnswer({ error: overflow }, "400 Bad Request"), "shorten from 9000"],
+    [
+      "one that does not",
+      jsonAnswer({ error: "the input length exceeds the context length" }, "400 Bad Request"),
+      "shorten from ?",
+    ],
+    ["one inside the stream", sseAnswer(`data: ${JSON.stringify({ error: overflow })}\n\n`), "shorten from 9000"],
+    ["a model that is loading", jsonAnswer({ error: loading }, "503 Service Unavailable"), "wait 10.000"],
+    ["a host that broke", jsonAnswer({ error: "boom" }, "500 Internal Server Error"), "ask the user"],
+  ] as const) {
+    for (const isKept of [false, true]) {
+      const clock = new ManualClock(Date.now())
+      let asked: Socket | undefined
+      const local = localHost((_, socket) => {
+        asked = socket
+      })
+      const rig = await startRig(t, { clock, local })
+      const wire = await rig.door()
+      wire.write(message("POST", CHAT_PATH, "localhost", pilotRequest("Plan it.")))
+      await until(() => asked !== undefined)
+      if (isKept) {
+        clock.advance(5_000)
+        await wire.until(": waiting")
+      }
+      asked?.write(bytes)
+      const said = isKept ? await wire.ended.then(() => wire.all) : (await wire.response("POST")).text
+      const stream = said.slice(said.indexOf("data: "))
+      const heard = isKept ? rejected(() => pilotReads(unchunked(stream))) : said
+      t.equal(pilotMeaning(heard), meaning, `${name}, kept alive: ${isKept}`)
+      t.notMatch(heard, "llmproxy: llmproxy:")
+    }
+  }
 })
 
 test("GPT Pilot finds the words that it looks for when a request is too large", async (t) => {
