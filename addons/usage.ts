@@ -1,10 +1,19 @@
 /**
  * Asks hosts for what an answer cost where the client did not: a stream tells its tokens only when `stream_options` says
- * so. The chunk that brings them stays here, the client gets the bytes it would have got, and whoever looks at the
+ * so. The chunk that brings them stays here, and so does the `usage: null` that asking puts into every other one: the client gets
+ * the bytes it would have got, and whoever looks at the
  * answer when the flow has ended (the terminal, the history) sees the host's own numbers in place of counted ones.
  * Off unless `usage.inject` is set, and only for hosts that are known to take the field.
  */
 import { defineAddon, type Flow, type LlmFlow, type Usage } from "llmproxy"
+
+/** Hosts whose chunks have `usage: null` unasked. The others put it there because they were asked for usage. */
+const NULLS_UNASKED = ["deepseek.com"]
+/** One event is held up to this many characters, then passed on as it is. */
+const EVENT_CHARS_MAX = 8 * 1024 * 1024
+const EVENT_END = /\r?\n\r?\n/g
+/** Of the longest end of an event. */
+const END_CHARS = 4
 
 export default defineAddon({
   name: "usage",
@@ -29,10 +38,13 @@ export default defineAddon({
       },
       responseHeaders(flow) {
         if (!asked.has(flow)) return
-        flow.response?.transformDeltas((delta) => {
-          if (delta.type !== "usage") return delta
-          asked.set(flow, delta.usage)
-          return undefined
+        const nulls = !NULLS_UNASKED.some((host) => hostOf(flow).endsWith(host))
+        flow.response?.transform(async function* (chunks: AsyncIterable<Buffer>) {
+          for await (const event of events(chunks)) {
+            const usage = usageChunk(event)
+            if (usage !== undefined) asked.set(flow, usage)
+            else yield Buffer.from(nulls ? withoutNull(event) : event, "latin1")
+          }
         })
       },
       llmResponse(flow, completion) {
@@ -42,6 +54,65 @@ export default defineAddon({
     }
   },
 })
+
+/** The events of a stream as latin1 texts, which hold any bytes. The last may be unfinished. */
+async function* events(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let held = ""
+  for await (const chunk of chunks) {
+    // Only an event whose end comes with this chunk can have ended: what is held has none, save for half a line end.
+    const from = Math.max(0, held.length - END_CHARS)
+    held += chunk.toString("latin1")
+    let start = 0
+    EVENT_END.lastIndex = from
+    for (let end = EVENT_END.exec(held); end !== null; end = EVENT_END.exec(held)) {
+      yield held.slice(start, EVENT_END.lastIndex)
+      start = EVENT_END.lastIndex
+    }
+    held = held.slice(start)
+    if (held.length <= EVENT_CHARS_MAX) continue
+    yield held
+    held = ""
+  }
+  if (held !== "") yield held
+}
+
+/** What a chunk of usage alone tells: the one that was asked for. Usage beside a choice comes unasked, and stays. */
+function usageChunk(event: string): Usage | undefined {
+  if (!event.includes('"usage"') || !event.startsWith("data:")) return undefined
+  const json = parsed(Buffer.from(event.slice(5), "latin1").toString("utf8"))
+  const { usage, choices } = objectOf(json)
+  if (typeof usage !== "object" || usage === null || !Array.isArray(choices) || choices.length > 0) return undefined
+  const counts = objectOf(usage)
+  return {
+    inputTokens: numberOf(counts.prompt_tokens),
+    outputTokens: numberOf(counts.completion_tokens),
+    totalTokens: numberOf(counts.total_tokens),
+    cachedTokens: numberOf(objectOf(counts.prompt_tokens_details).cached_tokens ?? counts.prompt_cache_hit_tokens),
+    reasoningTokens: numberOf(objectOf(counts.completion_tokens_details).reasoning_tokens),
+    source: "provider",
+  }
+}
+
+/** A quote inside a text is escaped, so this finds a member and never a part of what the model wrote. */
+function withoutNull(event: string): string {
+  return event.replace(/,[ ]?"usage":[ ]?null(?=[,}])/, "")
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // Not JSON: no chunk that brings usage.
+  }
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? { ...value } : {}
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === "number" ? value : undefined
+}
 
 /** A client's own stream of chat chunks, without usage. */
 function wantsNone({ parent, llm }: LlmFlow): boolean {

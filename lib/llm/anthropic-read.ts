@@ -5,10 +5,11 @@
  */
 import { finishReasonOf } from "./finish-words.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
-import type { Delta, Usage } from "./model.ts"
+import type { Delta } from "./model.ts"
 import { TOOL_CALLS_MAX, tooManyCalls } from "./openai-tool-calls.ts"
 import type { EventMeaning } from "./sse-json.ts"
 import { argumentsText } from "./tool-arguments.ts"
+import { readCounts } from "./usage.ts"
 
 /** Anthropic's own words. A turn that pauses has not ended: the client sends it back to go on. */
 const STOP_REASONS = new Set([
@@ -134,35 +135,15 @@ export class MessageReader {
   #usageDeltas(value: JsonValue | undefined): Delta[] {
     if (!isObject(value)) return []
     this.#usage = withCounts(this.#usage, value)
-    const usage = readMessageUsage(this.#usage)
+    const usage = readCounts(this.#usage)
     return usage ? [{ type: "usage", usage }] : []
   }
 }
 
-/** `counts` with those of a later report; null is no count. */
+/** `counts` with those of a later report; null is no count, and a 0 takes no number's place. */
 export function withCounts(counts: JsonObject, later: JsonObject): JsonObject {
-  return { ...counts, ...Object.fromEntries(Object.entries(later).filter(([, count]) => count !== null)) }
-}
-
-/**
- * Anthropic counts the cached part of a prompt apart from `input_tokens`; ours is the whole prompt, as elsewhere.
- * Undefined where every count is 0, for no answer costs nothing: a translator wrote them who did not know.
- */
-export function readMessageUsage(usage: JsonObject): Usage | undefined {
-  const cachedTokens = numberOf(usage.cache_read_input_tokens)
-  const fresh = numberOf(usage.input_tokens)
-  const inputTokens =
-    fresh === undefined ? undefined : fresh + (cachedTokens ?? 0) + (numberOf(usage.cache_creation_input_tokens) ?? 0)
-  const outputTokens = numberOf(usage.output_tokens)
-  if (!inputTokens && !outputTokens) return undefined
-  return {
-    inputTokens,
-    outputTokens,
-    totalTokens: inputTokens === undefined || outputTokens === undefined ? undefined : inputTokens + outputTokens,
-    cachedTokens,
-    reasoningTokens: numberOf(objectOf(usage.output_tokens_details)?.thinking_tokens),
-    source: "provider",
-  }
+  const told = Object.entries(later).filter(([name, count]) => count !== null && (count !== 0 || !counts[name]))
+  return { ...counts, ...Object.fromEntries(told) }
 }
 
 /** Whether `raw` is a word of Anthropic's for the end of an answer. */

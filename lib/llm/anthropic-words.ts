@@ -2,13 +2,14 @@
  * Anthropic's words as we write them: reasons to stop, usage, kinds of error. Shared by streams and whole answers.
  * Source: Anthropic's API reference, "Handling stop reasons" and "Errors".
  */
-import { isStopReason, readMessageUsage } from "./anthropic-read.ts"
+import { isStopReason } from "./anthropic-read.ts"
 import { contextOverflow } from "./context-errors.ts"
 import { errorKind } from "./error-kind.ts"
 import { isUnknownWord } from "./finish-words.ts"
 import type { JsonObject } from "./json.ts"
 import type { FinishReason, FinishUnified, LlmErrorKind, Usage } from "./model.ts"
 import type { ErrorToWrite } from "./openai-errors.ts"
+import { readCounts } from "./usage.ts"
 
 // Clients know no word for "cut", "error" and words unknown to us: of theirs, "max_tokens" says that the answer is not whole.
 const STOP: Readonly<Record<FinishUnified, string>> = {
@@ -65,7 +66,7 @@ export function writeMessageUsage(usage: Usage | undefined): JsonObject {
 
 /** The provider's own counts where `usage` is still theirs: they say more, and clients add up what several events say. */
 export function usageAsTold(counts: JsonObject, usage: Usage | undefined): JsonObject {
-  const told = readMessageUsage(counts)
+  const told = readCounts(counts)
   const same = told?.inputTokens === usage?.inputTokens && told?.outputTokens === usage?.outputTokens
   if (told && same) return counts
   const written = counts.cache_creation_input_tokens === undefined ? {} : { cache_creation_input_tokens: 0 }

@@ -12,6 +12,7 @@ import { isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf
 import type { Delta, FinishReason, Usage } from "./model.ts"
 import { namedEvent } from "./sse-json.ts"
 import { argumentsObject, isWholeObject } from "./tool-arguments.ts"
+import { mergeUsage } from "./usage.ts"
 
 type CallDelta = Extract<Delta, { type: "toolCall" }>
 
@@ -74,7 +75,7 @@ export class MessageEncoder implements StreamEncoder {
   delta(delta: Delta): string {
     switch (delta.type) {
       case "usage":
-        this.#usage = delta.usage
+        this.#usage = mergeUsage(this.#usage, delta.usage)
         return ""
       case "finish":
         if (delta.index === 0) this.#finish = delta.reason

@@ -15,6 +15,7 @@ import {
   type ToolCall,
   type Usage,
 } from "./model.ts"
+import { mergeUsage } from "./usage.ts"
 
 /** An assembled answer holds at most this many UTF-16 code units of text, reasoning, refusal and arguments together. */
 export const COMPLETION_CHARS_MAX = 16 * 1024 * 1024
@@ -265,22 +266,6 @@ export class Assembler {
     this.#id ??= nonEmpty(json.id) ?? nonEmpty(inner?.id)
     this.#model ??= nonEmpty(json.model) ?? nonEmpty(inner?.model)
     this.#created ??= numberOf(json.created) || numberOf(json.created_at ?? inner?.created_at) || undefined
-  }
-}
-
-/** A later report replaces an earlier one field by field: some providers tell input at the start and output at the end. */
-function mergeUsage(earlier: Usage | undefined, later: Usage): Usage {
-  if (!earlier) return { ...later }
-  const inputTokens = later.inputTokens ?? earlier.inputTokens
-  const outputTokens = later.outputTokens ?? earlier.outputTokens
-  const known = inputTokens !== undefined && outputTokens !== undefined
-  return {
-    inputTokens,
-    outputTokens,
-    totalTokens: later.totalTokens ?? (known ? inputTokens + outputTokens : earlier.totalTokens),
-    cachedTokens: later.cachedTokens ?? earlier.cachedTokens,
-    reasoningTokens: later.reasoningTokens ?? earlier.reasoningTokens,
-    source: later.source,
   }
 }
 

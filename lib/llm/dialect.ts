@@ -49,6 +49,8 @@ export interface EncodeContext {
   readonly created: number
   /** The client's request, for `stream_options.include_usage` and the like. */
   readonly request: LlmRequest | undefined
+  /** The stream is the client's own, edited: a usage that came goes out, whether the client asked for it or not. */
+  readonly passUsage?: boolean
 }
 
 /** The answer as JSON: a completion or an error. */

@@ -8,6 +8,7 @@ import { type JsonObject, numberOf, objectOf, stringOf } from "./json.ts"
 import type { Delta, FinishReason, Usage } from "./model.ts"
 import { CHOICES_MAX } from "./openai-read.ts"
 import type { EventMeaning } from "./sse-json.ts"
+import { readCounts } from "./usage.ts"
 
 // Before December 2024, reasons were flags.
 const OLD_FLAGS = ["stopped_limit", "stopped_word", "stopped_eos"]
@@ -49,7 +50,7 @@ export function llamacppFinish(json: JsonObject): FinishReason {
 function readLlamaCppUsage(json: JsonObject): Usage | undefined {
   const inputTokens = numberOf(json.tokens_evaluated)
   const outputTokens = numberOf(json.tokens_predicted)
-  if (!inputTokens && !outputTokens) return undefined
+  if (!inputTokens && !outputTokens) return readCounts(objectOf(json.usage) ?? json)
   return {
     inputTokens,
     outputTokens,

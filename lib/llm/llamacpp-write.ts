@@ -7,6 +7,7 @@ import { isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf
 import { llamacppFinish } from "./llamacpp-read.ts"
 import type { Choice, Completion, Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
 import { dataEvent } from "./openai-write.ts"
+import { mergeUsage } from "./usage.ts"
 
 /** For a cut or failed answer, too, "limit" is the word that says it is not whole. */
 const STOP: Readonly<Record<FinishUnified, string>> = {
@@ -64,7 +65,7 @@ export class LlamaCppEncoder implements StreamEncoder {
   delta(delta: Delta): string {
     switch (delta.type) {
       case "usage":
-        this.#usage = delta.usage
+        this.#usage = mergeUsage(this.#usage, delta.usage)
         return ""
       case "finish":
         this.#choices.set(delta.index, delta.reason)

@@ -11,6 +11,7 @@ import { NdjsonDecoder, type NdjsonLine } from "./ndjson.ts"
 import { isErrorJson, readErrorJson } from "./openai-errors.ts"
 import { ToolCallTracker } from "./openai-tool-calls.ts"
 import { IN_STREAM_STATUS } from "./sse-json.ts"
+import { readCounts } from "./usage.ts"
 
 /** An answer has one choice. */
 const CHOICE = 0
@@ -72,7 +73,7 @@ export class OllamaDecoder implements StreamDecoder {
 function readOllamaUsage(json: JsonObject): Usage | undefined {
   const inputTokens = numberOf(json.prompt_eval_count)
   const outputTokens = numberOf(json.eval_count)
-  if (inputTokens === undefined && outputTokens === undefined) return undefined
+  if (inputTokens === undefined && outputTokens === undefined) return readCounts(objectOf(json.usage) ?? json)
   return {
     inputTokens,
     outputTokens,

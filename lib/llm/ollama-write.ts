@@ -11,6 +11,7 @@ import type { Completion, Delta, FinishReason, LlmRequest, ToolCall, Usage } fro
 import { ollamaFinish } from "./ollama-read.ts"
 import { OllamaGenerateRequest } from "./ollama-request.ts"
 import { argumentsObject, isWholeObject } from "./tool-arguments.ts"
+import { mergeUsage } from "./usage.ts"
 
 type CallDelta = Extract<Delta, { type: "toolCall" }>
 
@@ -74,7 +75,7 @@ export class OllamaEncoder implements StreamEncoder {
       case "toolCall":
         return this.#call(delta)
       case "usage":
-        this.#usage = delta.usage
+        this.#usage = mergeUsage(this.#usage, delta.usage)
         return ""
       case "finish":
         this.#finish = delta.reason

@@ -7,6 +7,7 @@ import { finishReasonOf } from "./finish-words.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
 import type { Delta, FinishReason, Usage } from "./model.ts"
 import { ToolCallTracker } from "./openai-tool-calls.ts"
+import { readCounts } from "./usage.ts"
 
 /** A choice's index is below this: choices are remembered to the end. OpenAI allows 128, a list of prompts gives more. */
 export const CHOICES_MAX = 2_048
@@ -107,21 +108,13 @@ function pushText(
 export function readUsage(json: JsonObject): Usage | undefined {
   const usage = objectOf(json.usage) ?? objectOf(objectOf(json.x_groq)?.usage) ?? choiceUsage(json)
   if (!usage) return usageOfTimings(objectOf(json.timings))
-  const inputTokens = numberOf(usage.prompt_tokens)
-  const outputTokens = numberOf(usage.completion_tokens)
-  const cached = objectOf(usage.prompt_tokens_details)?.cached_tokens ?? usage.prompt_cache_hit_tokens // DeepSeek
-  return {
-    inputTokens,
-    outputTokens,
-    totalTokens: numberOf(usage.total_tokens) ?? sum(inputTokens, outputTokens),
-    cachedTokens: numberOf(cached),
-    reasoningTokens: numberOf(objectOf(usage.completion_tokens_details)?.reasoning_tokens),
-    source: "provider",
-  }
+  return readCounts(usage)
 }
 
 function choiceUsage(json: JsonObject): JsonObject | undefined {
-  return objectOf(objectOf(arrayOf(json.choices)[0])?.usage)
+  return arrayOf(json.choices)
+    .map((choice) => objectOf(objectOf(choice)?.usage))
+    .find((usage) => usage !== undefined)
 }
 
 function usageOfTimings(timings: JsonObject | undefined): Usage | undefined {

@@ -7,6 +7,7 @@ import { isUnknownWord } from "./finish-words.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
 import type { Delta, FinishReason, FinishUnified, Usage } from "./model.ts"
 import { readUsage } from "./openai-read.ts"
+import { mergeUsage } from "./usage.ts"
 
 /** What the two dialects do not share: how a choice of a chunk looks. */
 export interface ChunkShape {
@@ -84,6 +85,7 @@ interface ChoiceState {
 export class OpenAiEncoder implements StreamEncoder {
   readonly #shape: ChunkShape
   readonly #includeUsage: boolean
+  readonly #passUsage: boolean
   readonly #choices = new Map<number, ChoiceState>()
   #id: string
   #model: string
@@ -98,6 +100,7 @@ export class OpenAiEncoder implements StreamEncoder {
     this.#model = context.model
     this.#created = context.created
     this.#includeUsage = objectOf(context.request?.body.stream_options)?.include_usage === true
+    this.#passUsage = context.passUsage === true
   }
 
   adopt(json: JsonValue | undefined, sent = false): void {
@@ -112,7 +115,7 @@ export class OpenAiEncoder implements StreamEncoder {
 
   delta(delta: Delta): string {
     if (delta.type === "usage") {
-      this.#usage = delta.usage
+      this.#usage = mergeUsage(this.#usage, delta.usage)
       return ""
     }
     if (delta.type === "other") return this.#other(delta.raw)
@@ -133,7 +136,8 @@ export class OpenAiEncoder implements StreamEncoder {
     for (const [index, state] of this.#choices) {
       if (!state.finished) text += this.#finish(index, state, state.reason)
     }
-    if (this.#includeUsage && this.#usage && this.#usage.source !== "none" && !this.#usageSent) {
+    const wanted = this.#includeUsage || this.#passUsage
+    if (wanted && this.#usage && this.#usage.source !== "none" && !this.#usageSent) {
       text += dataEvent({ ...this.#head(), choices: [], usage: writeUsage(this.#usage) })
     }
     return `${text}data: [DONE]\n\n`

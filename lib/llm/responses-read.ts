@@ -4,11 +4,12 @@
  * pieces out, so what was not told in pieces is taken from the whole. Source: openai-node, resources/responses.
  */
 import { arrayOf, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
-import type { Delta, FinishReason, Usage } from "./model.ts"
+import type { Delta, FinishReason } from "./model.ts"
 import { readErrorJson } from "./openai-errors.ts"
 import { TOOL_CALLS_MAX, tooManyCalls } from "./openai-tool-calls.ts"
 import { type Item, ItemCorrelation, type ItemKind } from "./responses-correlate.ts"
 import { type EventMeaning, IN_STREAM_STATUS } from "./sse-json.ts"
+import { readCounts } from "./usage.ts"
 
 type TextType = "text" | "reasoning" | "refusal"
 
@@ -176,7 +177,7 @@ export class ResponsesReader {
     const output = this.#anything ? [] : arrayOf(response.output)
     const deltas = output.flatMap((item, at) => this.#item({ output_index: at, item }, true, item))
     deltas.push({ type: "finish", index: CHOICE, reason: responseFinish(response, this.#calls.size > 0) })
-    const usage = readResponsesUsage(response.usage)
+    const usage = readCounts(objectOf(response.usage) ?? {})
     if (usage) deltas.push({ type: "usage", usage })
     return deltas
   }
@@ -192,19 +193,6 @@ export function responseFinish(response: JsonObject, calls: boolean): FinishReas
   const ended = status === "completed" || status === undefined
   const unified = calls ? "toolCalls" : "stop"
   return { unified: ended ? unified : "other", raw: reason ?? status }
-}
-
-function readResponsesUsage(value: JsonValue | undefined): Usage | undefined {
-  const usage = objectOf(value)
-  if (!usage) return undefined
-  return {
-    inputTokens: numberOf(usage.input_tokens),
-    outputTokens: numberOf(usage.output_tokens),
-    totalTokens: numberOf(usage.total_tokens),
-    cachedTokens: numberOf(objectOf(usage.input_tokens_details)?.cached_tokens),
-    reasoningTokens: numberOf(objectOf(usage.output_tokens_details)?.reasoning_tokens),
-    source: "provider",
-  }
 }
 
 /** The error stands in the event (as documented), in its `error` (as sent), or in the response that failed. */

@@ -11,6 +11,7 @@ import { responseFinish } from "./responses-read.ts"
 import { callItem, ending, messageItem, reasoningItem, responseHead, toolTypes } from "./responses-words.ts"
 import { namedEvent } from "./sse-json.ts"
 import { isWholeObject } from "./tool-arguments.ts"
+import { mergeUsage } from "./usage.ts"
 
 type CallDelta = Extract<Delta, { type: "toolCall" }>
 
@@ -65,7 +66,7 @@ export class ResponsesEncoder implements StreamEncoder {
       case "toolCall":
         return this.#call(delta)
       case "usage":
-        this.#usage = delta.usage
+        this.#usage = mergeUsage(this.#usage, delta.usage)
         return ""
       case "finish":
         this.#finish = delta.reason

@@ -192,6 +192,7 @@ class DeltaRewriter {
       model: llm?.request.model ?? "",
       created: Math.floor(core.clock.now() / 1000),
       request: llm?.request,
+      passUsage: true,
     })
     return this.#encoder
   }

@@ -20,16 +20,19 @@ const USAGE = event([], {
     completion_tokens_details: { reasoning_tokens: 2 },
   },
 })
+/** The pieces of a host that was not asked. */
+const UNASKED = PIECES.map((piece) => piece.replace(',"usage":null', ""))
 const DONE = "data: [DONE]\n\n"
 
 interface Case {
   inject?: boolean
   hosts?: string
   body?: object
+  pieces?: string[]
 }
 
 /** Sends a chat through; what left for the host, what the client got, what whoever looks on saw. */
-async function ask(t: Test, { inject = true, hosts, body = {} }: Case) {
+async function ask(t: Test, { inject = true, hosts, body = {}, pieces = PIECES }: Case) {
   const watcher = flowWatcher()
   const rig = await startRig(t, {
     scripts: ["addons/usage.ts"],
@@ -40,7 +43,7 @@ async function ask(t: Test, { inject = true, hosts, body = {} }: Case) {
     },
     cloud: (request, socket) => {
       const asked = request.body.includes('"include_usage":true')
-      const text = [...PIECES, ...(asked ? [USAGE] : []), DONE].join("")
+      const text = [...pieces, ...(asked ? [USAGE] : []), DONE].join("")
       socket.write(
         `HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
       )
@@ -58,7 +61,7 @@ async function ask(t: Test, { inject = true, hosts, body = {} }: Case) {
 test("usage is asked for, and the client gets every byte but the chunk that brings it", async (t) => {
   const { sent, left, got, usage } = await ask(t, {})
   t.equal(left, `${sent.slice(0, -1)},"stream_options":{"include_usage":true}}`, "nothing else of the body is changed")
-  t.equal(got, [...PIECES, DONE].join(""))
+  t.equal(got, [...UNASKED, DONE].join(""), "as from a host that was not asked: without `usage: null`")
   t.match(usage, {
     inputTokens: 9,
     outputTokens: 4,
@@ -72,7 +75,16 @@ test("usage is asked for, and the client gets every byte but the chunk that brin
 test("other options of a stream stay, and a client that says no gets none", async (t) => {
   const { left, got } = await ask(t, { body: { stream_options: { include_obfuscation: false, include_usage: false } } })
   t.match(JSON.parse(left), { stream_options: { include_obfuscation: false, include_usage: true } })
-  t.equal(got, [...PIECES, DONE].join(""))
+  t.equal(got, [...UNASKED, DONE].join(""))
+})
+
+test("usage that comes unasked, beside the last choice, stays", async (t) => {
+  const last = event([{ index: 0, delta: {}, finish_reason: "stop" }], {
+    usage: { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 },
+  })
+  const { got, usage } = await ask(t, { pieces: [...PIECES.slice(0, 2), last] })
+  t.equal(got, [...UNASKED.slice(0, 2), last, DONE].join(""))
+  t.match(usage, { inputTokens: 9, outputTokens: 4 })
 })
 
 test("a client that asks for usage gets it, byte for byte", async (t) => {

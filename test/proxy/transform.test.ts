@@ -242,6 +242,19 @@ test("a usage that is changed is told at the end, with or without an end mark", 
   }
 })
 
+test("an edit of the chunk that carries usage loses no usage, asked for or not", async (t) => {
+  const upper: DeltaTransform = (delta) =>
+    delta.type === "text" ? { ...delta, text: delta.text.toUpperCase() } : delta
+  const host = await startHost(t, { addons: [deltas(upper)] })
+  const usage = { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 }
+  const up = await origin(t, (_, socket) => void socket.write(sseAnswer(chatEvent("a", { usage }), FINISH, DONE)))
+  const wire = await host.connect()
+  wire.write(chat(up.port, { stream: true }))
+  const { text } = await wire.response("POST")
+  assert.match(text, /"content":"A"/)
+  assert.match(text, /"usage":\{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7\}/)
+})
+
 test("transformDeltas leaves JSON answers, errors and other flows alone, and a throw cuts", async (t) => {
   const host = await startHost(t, {
     addons: [
