@@ -8,8 +8,9 @@ import { HISTORY_FILE } from "../addon-store.ts"
 import { didYouMean } from "../did-you-mean.ts"
 import { messageOf, StartError, systemCodeOf, UsageError } from "../errors.ts"
 import { makeFolder } from "../folders.ts"
-import { printableLines } from "../log.ts"
+import { printable, printableLines } from "../log.ts"
 import { beginFile, type OutputStream, openStream, outputPlace } from "../output-place.ts"
+import { NoChatForm } from "../store/chat-form.ts"
 import { EXPORT_FORMATS, type ExportFormat, exporterFor, isAnswered } from "../store/exports.ts"
 import type { Reader } from "../store/reader.ts"
 import type { Command, CommandLine } from "./command.ts"
@@ -120,13 +121,23 @@ async function exportTo(reader: Reader, format: ExportFormat, line: CommandLine,
   const sink =
     output === undefined || output === "-" ? outputSink(world) : await fileSink(resolve(world.cwd, output), world)
   let written = 0
-  let skipped = 0
+  const left = new LeftOut()
+  const seen = new Set<string>()
   try {
     await sink.write(exporter.head)
     for await (const flow of reader.flows(filter, limit)) {
       const exchange = await reader.exchange(flow)
-      if (isAnswered(exchange, withTruncated)) await sink.write(exporter.one(exchange, written++))
-      else skipped += 1
+      // The same request twice is one row, or a model would learn it twice as well.
+      const request = `${flow.conversation} ${flow.tools}`
+      if (!isAnswered(exchange, withTruncated)) left.add("no answer that ended well")
+      else if (seen.has(request)) left.add("the same request again")
+      else {
+        const text = left.unless(() => exporter.one(exchange, written))
+        if (text === undefined) continue
+        seen.add(request)
+        written += 1
+        await sink.write(text)
+      }
     }
     await sink.write(exporter.foot(written))
     await sink.end()
@@ -134,8 +145,33 @@ async function exportTo(reader: Reader, format: ExportFormat, line: CommandLine,
     await sink.abandon()
     throw thrown
   }
-  const left = skipped === 0 ? "" : `, ${skipped} left out: no answer that ended well`
-  world.err.write(`${written} exported as ${format}${left}\n`)
+  world.err.write(`${written} exported as ${format}${left.text()}\n`)
+}
+
+/** Exchanges that an export does not hold, by the reason. */
+class LeftOut {
+  readonly #counts = new Map<string, number>()
+
+  add(why: string): void {
+    this.#counts.set(why, (this.#counts.get(why) ?? 0) + 1)
+  }
+
+  /** What `write` gives, unless the format cannot hold it. */
+  unless(write: () => string): string | undefined {
+    try {
+      return write()
+    } catch (thrown) {
+      if (!(thrown instanceof NoChatForm)) throw thrown
+      this.add(`the format has no place for ${thrown.message}`)
+      return undefined
+    }
+  }
+
+  /** As in ", 2 left out: no answer that ended well, 1: the same request again". */
+  text(): string {
+    const rows = [...this.#counts].sort(([, a], [, b]) => b - a)
+    return rows.map(([why, count], index) => `, ${count}${index === 0 ? " left out" : ""}: ${printable(why)}`).join("")
+  }
 }
 
 /** Standard output. A terminal gets nothing that could steer it. */

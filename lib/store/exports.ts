@@ -4,6 +4,7 @@
  */
 import { isObject, type JsonObject, type JsonValue, stringOf } from "../llm/json.ts"
 import type { FinishUnified } from "../llm/model.ts"
+import { chatForm, NoChatForm } from "./chat-form.ts"
 import type { Exchange } from "./reader.ts"
 
 export const EXPORT_FORMATS = ["openai-jsonl", "sharegpt", "alpaca", "seed", "markdown"] as const
@@ -13,7 +14,7 @@ export type ExportFormat = (typeof EXPORT_FORMATS)[number]
 export interface Exporter {
   /** Before the first exchange. */
   readonly head: string
-  /** The text of the exchange that is the `index`-th. */
+  /** The text of the exchange that is the `index`-th. Throws NoChatForm for one that the format cannot hold. */
   one(exchange: Answered, index: number): string
   /** Behind the last of `count` exchanges. */
   foot(count: number): string
@@ -61,10 +62,8 @@ function lines(write: (exchange: Answered) => JsonValue): Exporter {
 
 /** https://platform.openai.com/docs/guides/supervised-fine-tuning: a line is `{messages, tools?}`. */
 function openai(exchange: Answered): JsonObject {
-  const { tools, answer } = exchange
-  const { content = null, tool_calls: calls } = answer
-  const last: JsonObject = { role: "assistant", content, ...(calls === undefined ? {} : { tool_calls: calls }) }
-  return { messages: [...plainMessages(exchange), last], ...(Array.isArray(tools) ? { tools } : {}) }
+  const { messages, tools } = chatForm(exchange)
+  return { messages: [...messages], ...(tools === undefined ? {} : { tools: [...tools] }) }
 }
 
 const SHAREGPT_NAMES: Readonly<Record<string, string>> = { user: "human", assistant: "gpt", developer: "system" }
@@ -74,13 +73,14 @@ function sharegpt(exchange: Answered): JsonObject {
     const role = stringOf(message.role) ?? "user"
     return { from: SHAREGPT_NAMES[role] ?? role, value: textWithCalls(message) }
   }
-  return { conversations: [...plainMessages(exchange), exchange.answer].map(turn) }
+  return { conversations: chatForm(exchange).messages.map(turn) }
 }
 
 /** Stanford Alpaca's names; what was said before the last question stands in LLaMA-Factory's `system` and `history`. */
 function alpaca(exchange: Answered): JsonObject {
-  const messages = plainMessages(exchange)
-  const last = messages.findLastIndex(({ role }) => role === "user")
+  const messages = chatForm(exchange).messages.slice(0, -1)
+  // A tool's result is what the answer answers, where one came last.
+  const last = messages.findLastIndex(({ role }) => role === "user" || role === "tool")
   const system = messages.filter(isSystem).map(textOf).join("\n\n")
   const history: string[][] = []
   let asked: string[] = []
@@ -117,7 +117,7 @@ function seed({ flow, messages, answer }: Answered, index: number): string {
 }
 
 function markdown(exchange: Answered, index: number): string {
-  const { flow, messages, answer } = exchange
+  const { flow } = exchange
   const { started_at: start, answered_model: answered, model, route, input_tokens: input, output_tokens: output } = flow
   const facts = [
     answered ?? model ?? "",
@@ -131,19 +131,23 @@ function markdown(exchange: Answered, index: number): string {
     return `### ${stringOf(message.role) ?? "user"}\n\n${thought}${textWithCalls(message)}\n\n`
   }
   const title = `## ${new Date(start).toISOString().slice(0, 19).replace("T", " ")} UTC\n\n${facts.join(", ")}\n\n`
-  return `${index === 0 ? "" : "---\n\n"}${title}${[...messages, answer].map(turn).join("")}`
+  return `${index === 0 ? "" : "---\n\n"}${title}${readable(exchange).map(turn).join("")}`
 }
 
-/** Messages as OpenAI writes them; those of other dialects by their texts. */
-function plainMessages({ flow, messages }: Exchange): JsonObject[] {
-  if (flow.dialect === "openai-chat" || flow.dialect === "openai-completions") return [...messages]
-  return messages
-    .filter(({ role }) => typeof role === "string")
-    .map((message) => ({
-      role: message.role,
-      content: textOf(message),
-      ...(Array.isArray(message.tool_calls) ? { tool_calls: message.tool_calls } : {}),
-    }))
+/** What people read: in chat's form where there is one, else as it was kept. */
+function readable(exchange: Answered): readonly JsonObject[] {
+  const { messages, answer } = exchange
+  try {
+    return [...chatForm(exchange).messages.slice(0, -1), answer]
+  } catch (thrown) {
+    if (!(thrown instanceof NoChatForm)) throw thrown
+    return [...messages.map(inFull), answer]
+  }
+}
+
+/** A message of parts that have no text, as their JSON. */
+function inFull(message: JsonObject): JsonObject {
+  return textWithCalls(message) === "" ? { ...message, content: JSON.stringify(message.content ?? message) } : message
 }
 
 function isSystem({ role }: JsonObject): boolean {

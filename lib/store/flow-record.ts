@@ -17,7 +17,7 @@ export const RECORD_BYTES_MAX = 16 * 1024 * 1024
 const TEXT_CHARS_MAX = 4_096
 
 /** Members of a body that are kept in places of their own. */
-const CONTENT_MEMBERS = new Set(["messages", "system", "prompt", "input", "instructions", "tools"])
+const CONTENT_MEMBERS = new Set(["messages", "system", "prompt", "input", "instructions", "tools", "functions"])
 
 export type ContentColumn = (typeof CONTENT_COLUMNS)[number]
 
@@ -90,7 +90,9 @@ function contentsOf(
   if (request !== undefined) {
     const kept = Object.entries(request.body).filter(([key]) => !CONTENT_MEMBERS.has(key))
     contents.parameters = contentOf(redactor.json(Object.fromEntries(kept)))
-    if (request.tools !== undefined) contents.tools = contentOf(redactor.json(request.tools))
+    // The legacy name: https://platform.openai.com/docs/api-reference/chat/create#chat_create-functions
+    const tools = request.tools ?? request.body.functions
+    if (tools !== undefined) contents.tools = contentOf(redactor.json(tools))
   }
   const [first, ...more] = llm?.completion?.choices ?? []
   if (first !== undefined) contents.answer = contentOf(redactor.json(answerMessage(first)))

@@ -270,6 +270,27 @@ test("an export waits for the reader of a FIFO, and a signal ends it", POSIX, as
   t.equal((await waiting.outcome).status, 0)
 })
 
+test("the same request is one row, and what a format cannot hold is counted with its reason", async (t) => {
+  const audio = [{ role: "user", content: [{ type: "input_audio", input_audio: {} }] }]
+  const again = [user("Say hello.")]
+  const { run } = await history(t, [
+    at(1, { messages: again, answer: "Hello." }),
+    at(2, { messages: again, answer: "Hello again." }),
+    at(3, { messages: audio }),
+    at(4, { messages: [user("Another.")] }),
+  ])
+  const { out, err } = await run("export")
+  t.equal(out.trimEnd().split("\n").length, 2)
+  t.match(out, /Hello\./)
+  t.notMatch(out, /again/)
+  t.equal(
+    err,
+    "2 exported as openai-jsonl, 1 left out: the same request again, " +
+      "1: the format has no place for a part of type input_audio\n",
+  )
+  t.match((await run("export --format markdown")).out, /input_audio/, "people read it all the same")
+})
+
 test("an export to a terminal cannot steer it", async (t) => {
   const { run } = await history(t, [at(1, { messages: [user("a\u009b31mb")] })])
   t.match((await run("export --format markdown", 80)).out, /a\\x9b31mb/)

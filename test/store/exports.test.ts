@@ -110,6 +110,17 @@ test("alpaca has the last question as instruction, and what was said before besi
   })
 })
 
+test("alpaca loses no call and no result: what a tool said last is what is answered", async (t) => {
+  const calls = { role: "assistant", content: null, tool_calls: [CALL] }
+  const one = exchange([user("U"), calls, { role: "tool", tool_call_id: "c1", content: "1" }], said("A"))
+  t.strictSame(JSON.parse(exported("alpaca", [one])), {
+    instruction: "1",
+    input: "",
+    output: "A",
+    history: [["U", JSON.stringify(CALL.function)]],
+  })
+})
+
 test("seed is byte for byte what Python's json.dumps writes", { skip: missing("python3") }, async (t) => {
   const odd = 'quotes " \\ / tab\t nl\n del\u007f ls\u2028 nul\u0000 bell\u0007 é 😀'
   const exchanges = [
