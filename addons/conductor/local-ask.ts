@@ -2,7 +2,7 @@
  * Asks one local host, in the form that suits it, once more where it says what was wrong with the question: a model that
  * is gone, a `response_format` that it does not take. Knows nothing of other hosts or of the cloud.
  */
-import type { AddonContext, Answer, LlmFlow, LlmRequest } from "llmproxy"
+import type { AddonContext, Answer, AnswerFailure, JsonObject, LlmFlow, LlmRequest } from "llmproxy"
 import { answerFilter } from "./answer-filter.ts"
 import { llamaRequest } from "./llama-request.ts"
 import type { LocalForm } from "./local-form.ts"
@@ -15,6 +15,19 @@ import type { Ratios } from "./ratios.ts"
 
 /** An answer that comes whole comes after all of its words: it is given so many times the time to the first one. */
 const WHOLE_FACTOR = 5
+
+/** Statuses of a request that is refused for what stands in it. */
+const REFUSALS: ReadonlySet<number> = new Set([400, 422])
+/** Fields without which it would be another request, or none. */
+const OF_THE_FORM: ReadonlySet<string> = new Set([
+  "model",
+  "messages",
+  "prompt",
+  "stream",
+  "stop",
+  "max_tokens",
+  "options",
+])
 
 export interface Question {
   readonly facts: HostFacts
@@ -60,6 +73,7 @@ export class LocalAsk {
       wantsUsage,
       isBounded: kind === "Ollama" || wire === "ollama",
     })
+    for (const name of this.#hosts.unwanted(facts)) if (!(name in request.body)) delete sent.json[name]
     if (wire === "ollama") return ollamaRequest(sent, windowOf(facts))
     return wire === "llamacpp" ? llamaRequest(sent) : sent
   }
@@ -76,6 +90,12 @@ export class LocalAsk {
       if (typeof anew === "string" || anew.model === facts.model) return asked
       asked.answer.abort()
       return this.#send(flow, { ...question, facts: anew })
+    }
+    const named = refusedFields(failure, this.write(flow.llm.request, question).json, flow.llm.request)
+    if (named.length > 0) {
+      this.#hosts.refusedFields(facts, named)
+      asked.answer.abort()
+      return this.#send(flow, question)
     }
     const isRefused = failure.status === 400 && /response_format|json_object/.test(failure.message)
     if (isRefused && wantsJsonObject(flow.llm.request) && !this.#hosts.refusesJsonObject(facts)) {
@@ -105,6 +125,16 @@ export class LocalAsk {
     )
     return { answer, cutTo: watch.cutTo }
   }
+}
+
+/**
+ * What only we have put into the request and the host's refusal names: strict hosts take no field that they do not know
+ * (transformers serve, 422). What the client has sent is the client's affair, and without the form there is no request.
+ */
+function refusedFields({ status, message, error }: AnswerFailure, sent: JsonObject, { body }: LlmRequest): string[] {
+  if (!REFUSALS.has(status) || error?.kind === "context_length") return []
+  const words = new Set(`${message} ${JSON.stringify(error?.raw ?? "")}`.split(/[^A-Za-z0-9_]+/))
+  return Object.keys(sent).filter((name) => words.has(name) && !(name in body) && !OF_THE_FORM.has(name))
 }
 
 /** Log probabilities and sound are in no delta: such an answer leaves as its own bytes. */

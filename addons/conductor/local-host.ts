@@ -24,6 +24,8 @@ const STALE_MS = 60_000
 /** Characters of a host's own words in a reason: it stands in a header and in a line. */
 const REASON_CHARS_MAX = 160
 
+const NO_FIELDS: ReadonlySet<string> = new Set()
+
 /** A host, and the model that a request is for. */
 export interface HostFacts {
   readonly base: string
@@ -76,6 +78,7 @@ export class LocalHosts {
   readonly #refusing = new Set<string>()
   readonly #uncounting = new Set<string>()
   readonly #honest = new Set<string>()
+  readonly #unwanted = new Map<string, ReadonlySet<string>>()
 
   constructor(options: Pick<ConductorOptions, "localKey" | "localModel">, clock: Clock) {
     this.#options = options
@@ -121,7 +124,7 @@ export class LocalHosts {
   /** Something has changed: the next request asks anew. */
   forget(base?: string): void {
     if (base === undefined) {
-      for (const known of [this.#known, this.#refusing, this.#uncounting, this.#honest]) known.clear()
+      for (const known of [this.#known, this.#refusing, this.#uncounting, this.#honest, this.#unwanted]) known.clear()
     } else this.#known.delete(base)
   }
 
@@ -132,6 +135,15 @@ export class LocalHosts {
 
   refusedJsonObject({ base }: HostFacts): void {
     this.#refusing.add(base)
+  }
+
+  /** Fields of ours that the host has refused. */
+  unwanted({ base }: HostFacts): ReadonlySet<string> {
+    return this.#unwanted.get(base) ?? NO_FIELDS
+  }
+
+  refusedFields(facts: HostFacts, names: readonly string[]): void {
+    this.#unwanted.set(facts.base, new Set([...this.unwanted(facts), ...names]))
   }
 
   /** Whether an Ollama has shown that it refuses a prompt which is too long, whatever its version says. */
