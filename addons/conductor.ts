@@ -211,7 +211,8 @@ class Conductor {
   /** Why no local host has answered, and a warning for those that failed just now. */
   #whyMissed(misses: readonly Miss[]): string {
     const { log } = this.#context
-    for (const { base, kind, why } of misses) if (kind === "failed") log.warn(`${base}: ${whyFailed(why)}`)
+    for (const miss of misses)
+      if (miss.kind === "failed" || miss.kind === "cut") log.warn(`${miss.base}: ${whyMissed(miss)}`)
     const [only] = misses
     if (only !== undefined && misses.length === 1) return whyMissed(only)
     return misses.map((miss) => `${new URL(miss.base).host}: ${whyMissed(miss)}`).join("; ")
@@ -229,6 +230,7 @@ class Conductor {
 
 function whyMissed({ kind, why, room }: { kind: Miss["kind"]; why: string; room: Room }): string {
   if (kind === "small") return whyCloud(room)
+  if (kind === "cut") return why
   return kind === "resting" ? `local host failed: ${why}` : whyFailed(why)
 }
 

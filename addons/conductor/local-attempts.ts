@@ -6,7 +6,7 @@ import type { AddonContext, Answer, AnswerFailure, Clock, Completion, Flow, LlmF
 import { Cooldowns } from "./cooldowns.ts"
 import { countedBy, countedWith, estimated, type Measure, type Room, roomFor } from "./decision.ts"
 import { countsWhileBusy, hostCount } from "./host-count.ts"
-import { canCount } from "./host-kind.ts"
+import { canCount, type HostModel } from "./host-kind.ts"
 import { LocalAsk, type Question } from "./local-ask.ts"
 import { LocalForms } from "./local-form.ts"
 import { type HostFacts, LocalHosts, whyFailed } from "./local-host.ts"
@@ -38,8 +38,8 @@ export interface Ticket {
 /** Why a host did not answer. */
 export interface Miss {
   readonly base: string
-  /** `small`: its window; `resting`: it failed a while ago; `failed`: just now. */
-  readonly kind: "small" | "resting" | "failed"
+  /** `small`: its window; `resting`: it failed a while ago; `failed`: just now; `cut`: it answered to a part of the prompt. */
+  readonly kind: "small" | "resting" | "failed" | "cut"
   readonly why: string
   readonly room: Room
   readonly failure: AnswerFailure | undefined
@@ -94,7 +94,10 @@ export class LocalAttempts {
     const models = bases.flatMap((base) => this.hosts.peek(base)?.models[0]?.id ?? [])
     const ratios = [undefined, ...models].map((model) => this.#ratios.of(model, this.#options.tokenRatio))
     const smallest = ratios.reduce((low, ratio) => (ratio.value < low.value ? ratio : low))
-    return this.#roomOf(estimated(ticket.count.tokens, smallest), ticket, undefined)
+    const windows = bases.map((base) => widest(this.hosts.peek(base)?.models ?? []))
+    const isKnown = windows.every((window) => window !== undefined)
+    const context = isKnown ? Math.max(...windows) : undefined
+    return this.#roomOf(estimated(ticket.count.tokens, smallest), ticket, { context })
   }
 
   /** Gives up the flow's place in a line. */
@@ -152,7 +155,7 @@ export class LocalAttempts {
     answer.abort()
     place.leave()
     return {
-      ...miss("failed", why, room, answer.failure),
+      ...miss(cutTo === undefined ? "failed" : "cut", why, room, answer.failure),
       isOverflow: cutTo !== undefined || isOverflow(answer.failure),
     }
   }
@@ -209,7 +212,7 @@ export class LocalAttempts {
     return count.method === vocabulary.method ? countedWith(vocabulary.name, tokens, count) : undefined
   }
 
-  #roomOf(measure: Measure, { asked, isForced }: Ticket, facts: HostFacts | undefined): Room {
+  #roomOf(measure: Measure, { asked, isForced }: Ticket, facts: Pick<HostFacts, "context"> | undefined): Room {
     const { answerReserve, maxTokenCount } = this.#options
     const context = facts?.context
     const limit = isForced ? (context ?? maxTokenCount) : Math.min(context ?? maxTokenCount, maxTokenCount)
@@ -237,6 +240,12 @@ async function emptyForJudge(flow: Flow, answer: Answer, { mayLeave }: Ticket): 
   } catch {
     return undefined // Nothing that could be handed on: no byte has come.
   }
+}
+
+/** The largest window of a host; undefined where one of its models' is not known. */
+function widest(models: readonly HostModel[]): number | undefined {
+  const windows = models.flatMap(({ context }) => context ?? [])
+  return windows.length > 0 && windows.length === models.length ? Math.max(...windows) : undefined
 }
 
 /** Whether the next request would fare no better: not where this one was at fault. */

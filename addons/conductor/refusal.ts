@@ -61,7 +61,8 @@ export function missed(misses: readonly Miss[], why: string, stays: boolean): Re
   if (last === undefined || (small !== undefined && misses.every(({ kind }) => kind === "small")))
     return overflow(small === undefined ? message : tooLong(small.room, stays))
   const full = misses.findLast(({ isOverflow }) => isOverflow)
-  if (full !== undefined) return overflow(`${message}${told(full)}`)
+  if (full !== undefined)
+    return overflow(`llmproxy: ${said}: ${why}. Reduce the length of the messages${help(stays)}.${told(full)}`)
   const busy = misses.find(({ failure }) => isBusy(failure?.error?.kind))
   if (busy !== undefined) {
     const headers = { "Retry-After": String(LOADING_S) }

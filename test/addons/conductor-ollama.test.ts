@@ -210,3 +210,22 @@ test("the reserve for an answer is a quarter of a known window at most", async (
   t.match(response.headers.get("x-llmproxy-reason"), /of 1024 tokens/)
   t.equal((await rig.chat(words(900), KEY)).headers.get("x-llmproxy-route"), "cloud")
 })
+
+test("an overflow names the window that counts, and a cut is told as one", async (t) => {
+  const pages = { "/api/ps": running(1_024) }
+  const local = scripted(hostNamed("Ollama"), {
+    pages,
+    reply: (asked, socket) => void socket.write(hello(asked, 1_024)),
+  })
+  const rig = await startRig(t, { local, set: { localApi: "messages" } })
+  const cut = await rig.chat({ tools: [tool], tool_choice: "required" })
+  t.match(JSON.parse(cut.text).error, {
+    code: "context_length_exceeded",
+    message: /: the host cut the prompt to 1024 tokens\. Reduce/,
+  })
+  t.notMatch(cut.text, /refused|failed before/)
+  for (const count of [2_000, 9_000]) {
+    const { message } = JSON.parse((await rig.chat(words(count))).text).error
+    t.match(message, /maximum context length is 1024 tokens/, `${count} words`)
+  }
+})

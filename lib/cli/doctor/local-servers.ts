@@ -14,6 +14,8 @@ export interface LocalModel {
 export interface LocalServer {
   readonly name: string
   readonly models: readonly LocalModel[]
+  /** It has no list of models that could be read. */
+  readonly listsNone?: boolean
 }
 
 /** Undefined: what answers there is no model server. `headers` go with each request. */
@@ -38,9 +40,19 @@ export async function identify(
     return { name: "llama.cpp", models: listed.map(({ id }) => ({ id: String(id), context, isLoaded: true })) }
   if (listed.some((model) => "max_model_len" in model))
     return { name: named("vLLM", fieldOf(vllm, "version")), models: listed.map(vllmModel) }
-  if (listOf(models, "data").length === 0 && !Array.isArray(fieldOf(models, "data"))) return undefined
+  if (listOf(models, "data").length === 0 && !Array.isArray(fieldOf(models, "data")))
+    return (await isTransformers(ask, base, headers))
+      ? { name: "transformers serve", models: [], listsNone: true }
+      : undefined
   const plain = listed.map(({ id }) => ({ id: String(id), context: undefined, isLoaded: true }))
   return { name: "an OpenAI-compatible server", models: plain }
+}
+
+/** It has a page for its health, and a web framework's words (FastAPI) for pages that it has not. */
+async function isTransformers(ask: Ask, base: string, headers: Readonly<Record<string, string>>): Promise<boolean> {
+  const [health, none] = await Promise.all(["/health", "/version"].map((path) => ask(`${base}${path}`, { headers })))
+  if (health?.kind !== "answer" || none?.kind !== "answer") return false
+  return fieldOf(health.json, "status") === "ok" && fieldOf(none.json, "detail") === "Not Found"
 }
 
 async function ollamaServer(

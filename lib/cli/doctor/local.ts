@@ -15,6 +15,8 @@ const USUAL: Readonly<Record<number, string>> = {
   8000: "vLLM, llama-cpp-python",
   8080: "llama.cpp",
 }
+const OLLAMA_PORT = "11434"
+const START = "start the model server that is to listen there"
 /** Models that are named; further ones are counted. */
 const SHOWN_MAX = 5
 
@@ -53,9 +55,9 @@ async function checkPlace(patient: Patient, { url, headers, isNamed }: Place): P
   if (reply.kind !== "answer") {
     if (!isNamed && reply.kind === "refused") return []
     const mark = isNamed ? "bad" : "note"
-    return [
-      { mark, text: `${url} does not answer: ${reply.why}`, fix: "start the model server that is to listen there" },
-    ]
+    const isOllama = reply.kind === "late" && new URL(url).port === OLLAMA_PORT
+    const fix = isOllama ? "an Ollama that is silent may be loading a model: run doctor again" : START
+    return [{ mark, text: `${url} does not answer: ${reply.why}`, fix }]
   }
   if (await isOurs(patient, url)) return []
   const server = await identify(ask, url, headers)
@@ -71,6 +73,14 @@ async function checkPlace(patient: Patient, { url, headers, isNamed }: Place): P
   }
   const model = preferred(server.models)
   const about = `${url}  ${server.name}`
+  if (model === undefined && server.listsNone === true)
+    return [
+      {
+        mark: "note",
+        text: `${about}: does not tell its models`,
+        fix: "name one with --set conductor.localModel=NAME",
+      },
+    ]
   if (model === undefined) return [{ mark: "bad", text: `${about}: has no model`, fix: "load one there" }]
   const room = roomFinding(url, model, patient.conductor.maxTokenCount)
   return [await tokenFinding(patient, { about, url, headers, server, model }), ...(room === undefined ? [] : [room])]

@@ -167,3 +167,14 @@ test("several hosts of the conductor are each looked at, in their order, once", 
   ])
   t.equal(asked.length, 6, "and the usual places")
 })
+
+test("a silent Ollama may be loading, and transformers serve is known although it lists no models", async (t) => {
+  t.match(await check(server(11_434, { "/v1/models": LATE })).told, [{ mark: "note", fix: /may be loading a model/ }])
+  const pages = {
+    "/v1/models": answer(undefined, 500),
+    "/health": answer({ status: "ok" }),
+    "/version": answer({ detail: "Not Found" }, 404),
+  }
+  const text = "http://127.0.0.1:8000  transformers serve: does not tell its models"
+  t.match(await check(server(8_000, pages)).told, [{ mark: "note", text, fix: /conductor\.localModel/ }])
+})
