@@ -92,7 +92,10 @@ export interface FlowResponse {
   collect(): Promise<void>
   /** In `responseHeaders`: changes chunks as they pass. A generator function is told by its being one. */
   transform(fn: ChunkTransform): void
-  /** In `responseHeaders` of a flow that speaks a dialect: changes, adds or drops deltas. Untouched ones leave as they came. */
+  /**
+   * In `responseHeaders` of a flow that speaks a dialect: changes, adds or drops deltas. Untouched ones leave as they came.
+   * An answer that is one JSON body is read whole first; one that cannot be read fails with 502.
+   */
   transformDeltas(fn: StreamTransform): void
   /**
    * In `responseHeaders`: keep the answer back until the addon's `llmResponse` or `llmError` has accepted it. Who holds

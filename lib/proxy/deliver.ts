@@ -7,10 +7,9 @@ import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { ourMessage, routeNote, wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
-import { BodyCollector } from "./body-collector.ts"
+import type { BodyCollector } from "./body-collector.ts"
 import { BufferBody } from "./body-queue.ts"
 import { conclude, judge, keepRejected, rejected } from "./conclude.ts"
-import { decodeContent } from "./content-coding.ts"
 import { dropBodyFields } from "./flow-request.ts"
 import { FlowResponseState } from "./flow-response.ts"
 import type { FlowState, Replied } from "./flow-state.ts"
@@ -18,9 +17,10 @@ import type { Incoming } from "./incoming.ts"
 import { wholeIncoming } from "./incoming.ts"
 import { errorContent, isContent } from "./observe.ts"
 import { pump } from "./pump.ts"
-import type { Body, StreamResponseHead } from "./streams.ts"
+import type { StreamResponseHead } from "./streams.ts"
 import { asIdentity, transformed } from "./transform.ts"
 import { type Serve, upgrade } from "./upgrade.ts"
+import { collectorOf, decodedWhole } from "./whole-answer.ts"
 
 /** Makes what `flow.respond` was given while an answer was held. */
 type Replace = (replied: Replied) => Promise<Incoming>
@@ -48,9 +48,10 @@ export async function deliver(flow: FlowState, incoming: Incoming, replace: Repl
 async function deliverBody(flow: FlowState, collector: Collector, replace: Replace): Promise<void> {
   const { response, chain } = flow
   const plain = collector.rest()
-  const source = response?.transforming === true ? transformed(flow, plain) : plain
   const held = (response?.holding === true || chain.hold) && flow.llm !== undefined
+  let source = plain
   try {
+    if (response?.transforming === true) source = await transformed(flow, plain)
     if (held) await hold(flow, source, replace)
     else await stream(flow, source, true)
   } catch (thrown) {
@@ -88,22 +89,6 @@ class Collector {
     if (response.replaced !== undefined) return wholeIncoming(head, response.replaced)
     return { ...incoming, head, body: this.#body?.rest() ?? incoming.body }
   }
-}
-
-function collectorOf(flow: FlowState, body: Body): BodyCollector {
-  const { core, memory } = flow
-  return new BodyCollector(body, { bytes: core.settings.bodyLimit, memory, tooLarge: () => tooLarge(flow) })
-}
-
-async function decodedWhole(flow: FlowState, bytes: Buffer, { headers }: StreamResponseHead): Promise<Buffer> {
-  const decoded = await decodeContent(bytes, headers.get("content-encoding"), flow.core.settings.bodyLimit)
-  if (decoded !== bytes && !flow.memory.take(decoded.length)) throw tooLarge(flow)
-  return decoded
-}
-
-function tooLarge(flow: FlowState): FlowError {
-  const message = `the answer exceeds bodyLimit (${flow.core.settings.bodyLimit} bytes) or the memory limit, and an addon has to read it whole`
-  return new FlowError("upstream", "answer-too-large", message)
 }
 
 /** Sends the head: with what the flow has to say of its route, unless a head had to be sent before. */

@@ -4,6 +4,7 @@
  */
 import { FlowError } from "../errors.ts"
 import type { FlowLlm, Reply } from "../flow.ts"
+import { editAnswer } from "../llm/answer-edit.ts"
 import { Assembler, deltasOf, isContent } from "../llm/assemble.ts"
 import type { Dialect, EncodeContext, StreamDecoder, StreamEncoder, StreamEvent } from "../llm/dialect.ts"
 import { dialectFor, dialectNamed, socketDialectFor } from "../llm/index.ts"
@@ -37,6 +38,7 @@ export {
   deltasOf,
   dialectFor,
   dialectNamed,
+  editAnswer,
   eventOf,
   isContent,
   isObject,

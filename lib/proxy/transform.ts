@@ -10,19 +10,40 @@ import { isStream } from "./answer-observer.ts"
 import { ContentDecoder, codingsOf } from "./content-coding.ts"
 import { dropBodyFields } from "./flow-request.ts"
 import type { FlowState } from "./flow-state.ts"
-import { generatedIncoming, type Incoming } from "./incoming.ts"
-import type { Dialect, StreamDecoder, StreamEncoder, StreamEvent } from "./observe.ts"
+import { generatedIncoming, type Incoming, wholeIncoming } from "./incoming.ts"
+import {
+  type Delta,
+  type Dialect,
+  type EncodeContext,
+  editAnswer,
+  type StreamDecoder,
+  type StreamEncoder,
+  type StreamEvent,
+} from "./observe.ts"
+import { collectorOf } from "./whole-answer.ts"
 
-/** The same answer with the flow's transforms applied. */
-export function transformed(flow: FlowState, incoming: Incoming): Incoming {
+/**
+ * The same answer with the flow's transforms applied. An answer that is one JSON body is read to its end first: rejects
+ * where it cannot be read, for no part of it may leave unedited.
+ */
+export async function transformed(flow: FlowState, incoming: Incoming): Promise<Incoming> {
   const { response, llm } = flow
   if (response === undefined) return incoming
   let pieces: AsyncIterable<Buffer> = decoded(incoming)
   for (const fn of response.chunkTransforms) pieces = withChunks(pieces, fn)
   const dialect = flow.clientDialect
-  const streams = isStream(incoming.head, llm?.request.stream ?? true) && incoming.head.status < 400
-  if (dialect !== undefined && streams && response.deltaTransforms.length > 0)
-    pieces = withDeltas(new DeltaRewriter(flow, dialect, response.deltaTransforms), dialect.decoder(), pieces, incoming)
+  const { status } = incoming.head
+  const streams = isStream(incoming.head, llm?.request.stream ?? true)
+  const fns = response.deltaTransforms
+  // An error and a redirect tell no deltas.
+  if (dialect !== undefined && status < 300 && fns.length > 0) {
+    if (!streams) {
+      const bytes = await wholeWithDeltas(flow, dialect, fns, made(incoming, guarded(pieces)))
+      dropBodyFields(incoming.head.headers)
+      return { ...wholeIncoming(incoming.head, bytes), trailers: incoming.trailers }
+    }
+    pieces = withDeltas(new DeltaRewriter(flow, dialect, fns), dialect.decoder(), pieces, incoming)
+  }
   dropBodyFields(incoming.head.headers)
   return made(incoming, guarded(pieces))
 }
@@ -118,6 +139,45 @@ async function* withDeltas(
   yield Buffer.concat([...rest, rewriter.end()])
 }
 
+/** Rejects with what the client gets instead: an answer of status 502 in its dialect. */
+async function wholeWithDeltas(
+  flow: FlowState,
+  dialect: Dialect,
+  fns: readonly StreamTransform[],
+  { body }: Incoming,
+): Promise<Buffer> {
+  const bytes = await collectorOf(flow, body).collect()
+  flow.check()
+  let over = false
+  const edit = (delta: Delta) => (over ? [] : applied(fns, delta, () => (over = true)))
+  const edited = failsAsAddon(() => editAnswer(dialect, bytes, contextOf(flow), edit))
+  if (edited !== undefined) return edited
+  throw new FlowError("upstream", "bad-answer", `the answer is no ${dialect.name} answer, and an addon has to edit it`)
+}
+
+/** What `fns` make of a delta, one after the other. */
+function applied(fns: readonly StreamTransform[], delta: Delta, end: () => void): readonly Delta[] {
+  let present: readonly Delta[] = [delta]
+  for (const fn of fns) {
+    present = present.flatMap((one) => {
+      const result = fn(one, end)
+      if (result === undefined) return []
+      return "type" in result ? [result] : [...result]
+    })
+  }
+  return present
+}
+
+function contextOf({ core, llm }: FlowState): EncodeContext {
+  return {
+    id: uuidv7(core.clock.now()),
+    model: llm?.request.model ?? "",
+    created: Math.floor(core.clock.now() / 1000),
+    request: llm?.request,
+    passUsage: true,
+  }
+}
+
 const NOTHING = Buffer.alloc(0)
 const ENOUGH = new FlowError("addon", "enough", "an addon has ended the answer")
 
@@ -146,7 +206,7 @@ class DeltaRewriter {
     // A comment, or an error that ends the stream.
     const silent = event.json === undefined && event.deltas.length === 0 && !event.done
     if (silent || event.error !== undefined) return event.raw
-    const wanted = event.deltas.flatMap((delta) => (this.#ending ? [] : this.#apply([delta])))
+    const wanted = event.deltas.flatMap((delta) => (this.#ending ? [] : applied(this.#fns, delta, () => this.#end())))
     const same = wanted.length === event.deltas.length && wanted.every((delta, index) => delta === event.deltas[index])
     const untouched = same && !this.#anew && !this.#ending && !(event.done && this.#owesUsage)
     const encoder = this.#encoderFor()
@@ -169,41 +229,34 @@ class DeltaRewriter {
     return Buffer.from(this.#encoderFor().end())
   }
 
-  #apply(deltas: readonly StreamEvent["deltas"][number][]): readonly StreamEvent["deltas"][number][] {
-    let present = deltas
-    for (const fn of this.#fns) {
-      present = present.flatMap((delta) => {
-        const result = fn(delta, () => this.#end())
-        if (result === undefined) return []
-        return "type" in result ? [result] : [...result]
-      })
-    }
-    return present
-  }
-
   #end(): void {
     this.#ending = true
   }
 
   #encoderFor(): StreamEncoder {
-    const { core, llm } = this.#flow
-    this.#encoder ??= this.#dialect.encoder({
-      id: uuidv7(core.clock.now()),
-      model: llm?.request.model ?? "",
-      created: Math.floor(core.clock.now() / 1000),
-      request: llm?.request,
-      passUsage: true,
-    })
+    this.#encoder ??= this.#dialect.encoder(contextOf(this.#flow))
     return this.#encoder
   }
 }
 
-/** Whatever a transform throws is the addon's failure, and cuts the stream. */
+/** Whatever a transform throws is the addon's failure, and cuts a stream that has begun. */
 async function* guarded(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   try {
     yield* pieces
   } catch (thrown) {
-    if (thrown instanceof FlowError) throw thrown
-    throw new FlowError("addon", "transform-failed", `a transform failed: ${messageOf(thrown)}`, { cause: thrown })
+    throw asAddonError(thrown)
   }
+}
+
+function failsAsAddon<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (thrown) {
+    throw asAddonError(thrown)
+  }
+}
+
+function asAddonError(thrown: unknown): FlowError {
+  if (thrown instanceof FlowError) return thrown
+  return new FlowError("addon", "transform-failed", `a transform failed: ${messageOf(thrown)}`, { cause: thrown })
 }

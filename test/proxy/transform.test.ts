@@ -255,7 +255,34 @@ test("an edit of the chunk that carries usage loses no usage, asked for or not",
   assert.match(text, /"usage":\{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7\}/)
 })
 
-test("transformDeltas leaves JSON answers, errors and other flows alone, and a throw cuts", async (t) => {
+const REDACTS: DeltaTransform = (delta) =>
+  delta.type === "text" ? { ...delta, text: delta.text.replaceAll("secret", "***") } : delta
+
+test("transformDeltas edits an answer that is one JSON body in place: what was not edited keeps its bytes", async (t) => {
+  const host = await startHost(t, { addons: [deltas(REDACTS)] })
+  const body = `{ "choices" : [ {"index":0, "message":{"role":"assistant","content":"a secret","annotations":[{"url":"u"}]},
+    "logprobs":null,"finish_reason":"stop"}],  "system_fingerprint":"fp_1","usage":{"prompt_tokens":1,"completion_tokens":2} }`
+  const up = await origin(t, (_, socket) => void socket.write(answer(body, "Content-Type: application/json\r\n")))
+  const wire = await host.connect()
+  wire.write(chat(up.port))
+  assert.equal((await wire.response("POST")).text, body.replace("a secret", "a ***"))
+})
+
+test("a whole answer that a transform cannot read fails with 502 in the dialect, and never passes", async (t) => {
+  const host = await startHost(t, { addons: [deltas(REDACTS)], settings: { bodyLimit: 4_096 } })
+  const bodies = ["a secret", '{"secret":1}', `{"choices":[{"message":{"content":"secret ${"x".repeat(5_000)}"}}]}`, ""]
+  for (const body of bodies) {
+    const up = await origin(t, (_, socket) => void socket.write(answer(body, "Content-Type: application/json\r\n")))
+    const wire = await host.connect()
+    wire.write(chat(up.port))
+    const { status, text } = await wire.response("POST")
+    assert.equal(status, 502, body.slice(0, 20))
+    assert.doesNotMatch(text, /secret/)
+    assert.equal(typeof JSON.parse(text).error.message, "string")
+  }
+})
+
+test("transformDeltas leaves errors and other flows alone, and a throw cuts", async (t) => {
   const host = await startHost(t, {
     addons: [
       deltas(() => {

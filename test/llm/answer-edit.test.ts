@@ -1,0 +1,94 @@
+import { test } from "tap"
+import { type EditDelta, editAnswer } from "../../lib/llm/answer-edit.ts"
+import type { Dialect } from "../../lib/llm/dialect.ts"
+import { DIALECTS } from "../../lib/llm/index.ts"
+import { type JsonObject, parseJson } from "../../lib/llm/json.ts"
+import type { Completion, Delta } from "../../lib/llm/model.ts"
+import { contextFor } from "../helpers/dialect-fixtures.ts"
+
+/** Whole answers with what no delta tells. */
+const BODIES: Record<string, string> = {
+  "openai-chat": `{"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "reasoning_content": "why secret",
+    "reasoning": "why secret", "content": "a secret", "refusal": "no secret", "annotations": [{"url": "u"}], "audio": {"id": "x"},
+    "tool_calls": [{"id": "t", "type": "function", "function": {"name": "f", "arguments": "{\\"a\\": \\"secret\\"}"}}]},
+    "finish_reason": "tool_calls"}], "system_fingerprint": "fp", "service_tier": "x", "usage": {"prompt_tokens": 1, "completion_tokens": 2}}`,
+  "openai-completions": `{"choices": [{"index": 0, "text": "a secret", "logprobs": {"tokens": []}, "finish_reason": "stop"}]}`,
+  "openai-responses": `{"object": "response", "status": "completed", "output": [
+    {"type": "reasoning", "id": "rs_1", "encrypted_content": "e", "summary": [{"type": "summary_text", "text": "why secret"}]},
+    {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+    {"type": "message", "id": "msg_1", "content": [{"type": "output_text", "text": "a secret", "annotations": [1]},
+      {"type": "refusal", "refusal": "no secret"}]},
+    {"type": "function_call", "id": "fc_1", "call_id": "t", "name": "f", "arguments": "{\\"a\\": \\"secret\\"}"}]}`,
+  "anthropic-messages": `{"type": "message", "container": {"id": "c"}, "content": [
+    {"type": "thinking", "thinking": "why secret", "signature": "s"}, {"type": "redacted_thinking", "data": "d"},
+    {"type": "text", "text": "a secret", "citations": [{"cited_text": "x"}]},
+    {"type": "tool_use", "id": "t", "name": "f", "input": {"a": "secret"}, "caller": {"type": "direct"}}],
+    "stop_reason": "tool_use", "stop_details": {"x": 1}, "usage": {"input_tokens": 1, "output_tokens": 2, "service_tier": "y"}}`,
+  ollama: `{"model": "m", "message": {"role": "assistant", "thinking": "why secret", "content": "a secret",
+    "tool_calls": [{"function": {"name": "f", "arguments": {"a": "secret"}, "index": 0}}]}, "done": true, "total_duration": 5}`,
+  llamacpp: `[{"index": 0, "content": "a secret", "stop": true, "timings": {"x": 1}}, {"index": 1, "content": "secret too", "stop": true}]`,
+}
+
+function bodyOf(dialect: Dialect): string {
+  return BODIES[dialect.name] ?? ""
+}
+
+function edit(dialect: Dialect, body: string, fn: EditDelta): string {
+  return editAnswer(dialect, Buffer.from(body), contextFor(dialect), fn)?.toString("utf8") ?? "unreadable"
+}
+
+function completion(dialect: Dialect, text: string): Completion | undefined {
+  return dialect.parseAnswer(parseJson(text) ?? null)?.completion
+}
+
+const redacted = (text: string) => text.replaceAll("secret", "***")
+
+const redact: EditDelta = (delta) => {
+  if ("text" in delta) return [{ ...delta, text: redacted(delta.text) }]
+  return [delta.type === "toolCall" ? { ...delta, arguments: redacted(delta.arguments) } : delta]
+}
+
+for (const dialect of DIALECTS) {
+  test(`${dialect.name}: an edit of a whole answer replaces what it edits and no other byte`, async (t) => {
+    const body = bodyOf(dialect)
+    const bytes = Buffer.from(body)
+    t.equal(
+      editAnswer(dialect, bytes, contextFor(dialect), (delta) => [delta]),
+      bytes,
+      "no edit, no new bytes",
+    )
+    // An object of arguments is one value, written anew where it changed; the rest of these bodies has a space behind each colon.
+    t.equal(edit(dialect, body, redact).replaceAll('{"a":"***"}', '{"a": "***"}'), redacted(body))
+    t.equal(edit(dialect, `\uFEFF${body}`, redact).replaceAll('{"a":"***"}', '{"a": "***"}'), redacted(body))
+  })
+
+  test(`${dialect.name}: text that is held back to the end of the choice goes where it was`, async (t) => {
+    const held: Delta[] = []
+    const holds: EditDelta = (delta) => {
+      if (delta.type === "text") held.push({ ...delta, text: redacted(delta.text) })
+      if (delta.type === "finish") return [...held.splice(0), delta]
+      return delta.type === "text" ? [] : [delta]
+    }
+    const body = bodyOf(dialect)
+    t.equal(completion(dialect, edit(dialect, body, holds))?.text, "a ***")
+  })
+
+  test(`${dialect.name}: what has no place in the answer is written anew, and other members stay`, async (t) => {
+    const added: EditDelta = (delta) => {
+      if (delta.type === "toolCall") return []
+      return delta.type === "finish" ? [{ ...delta, reason: { unified: "length", raw: "length" } }] : redact(delta)
+    }
+    const text = edit(dialect, bodyOf(dialect), added)
+    t.notMatch(text, "secret")
+    t.match(completion(dialect, text), { text: "a ***", toolCalls: [], finishReason: { unified: "length" } })
+    if (dialect.name === "openai-chat") t.match(parseJson(text), { system_fingerprint: "fp", service_tier: "x" })
+  })
+}
+
+test("what is no answer is not edited, and an error stays as it came", async (t) => {
+  for (const dialect of DIALECTS)
+    for (const bad of ["", "secret", "[]", "7"]) t.equal(edit(dialect, bad, redact), "unreadable")
+  const error: JsonObject = { error: { message: "no", code: "x" } }
+  const [chat] = DIALECTS
+  if (chat) t.equal(edit(chat, JSON.stringify(error), redact), JSON.stringify(error))
+})
