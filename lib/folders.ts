@@ -8,7 +8,7 @@ import { systemCodeOf } from "./errors.ts"
 
 /**
  * Makes the folder and those above it. One that is made has exactly `mode`, those above it get it less the umask; one
- * that is there stays as it is. Throws what the system says, ENOTDIR where a file is in the way.
+ * that is there stays as it is. Throws what the system says: EEXIST or ENOTDIR where a file is in the way.
  */
 export function makeFolder(path: string, mode: number): void {
   if (made(path, mode)) chmodSync(path, mode)
@@ -28,7 +28,7 @@ function made(path: string, mode: number): boolean {
     }
     // EEXIST; a drive's root says EPERM, a file system that cannot be written EROFS, of a folder that is there as well.
     if (isFolder(path)) return false
-    throw code === "EEXIST" ? Object.assign(new Error(`ENOTDIR: not a folder: ${path}`), { code: "ENOTDIR" }) : thrown
+    throw thrown
   }
 }
 

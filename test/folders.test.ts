@@ -29,7 +29,7 @@ test("a folder that is there stays as it is, behind a link too", async (t) => {
 test("a file in the way is named", async (t) => {
   const top = t.testdir()
   writeFileSync(join(top, "file"), "")
-  t.throws(() => makeFolder(join(top, "file"), 0o700), { code: "ENOTDIR" })
+  t.throws(() => makeFolder(join(top, "file"), 0o700), { code: "EEXIST" })
   t.throws(() => makeFolder(join(top, "file", "below"), 0o700), { code: "ENOTDIR" })
 })
 

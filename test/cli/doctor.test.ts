@@ -84,7 +84,10 @@ test("hosts are asked by --connect-to and trusted by --upstream-ca, and each of 
   for (const port of [1, 2]) t.match(world.out.text, `✗ http://127.0.0.1:${port} does not answer`)
   const without = new FakeWorld({ home, cwd: home, env: { OPENAI_API_KEY: "sk-0123456789abcdef" } })
   t.equal(await main(["doctor", ...flags], without), 1)
-  t.match(without.out.text, /✗ https:\/\/llm\.test does not answer: \S+\n {2}→ name the root .* --upstream-ca FILE/)
+  t.match(
+    without.out.text,
+    /✗ https:\/\/llm\.test does not answer: \S+\n {2}→ trust its issuer with --upstream-ca FILE/,
+  )
 })
 
 test("listening for a moment tells whether one could", async (t) => {
