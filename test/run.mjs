@@ -45,6 +45,8 @@ function showTap(output) {
   const shown = lines.slice(Math.max(from, 0)).filter((line) => /^(ok|not ok|#)|# SKIP/.test(line))
   process.stdout.write(`${shown.join("\n")}\n`)
   for (const line of lines) if (/# SKIP/.test(line)) process.stdout.write(`skipped: ${line.trim()}\n`)
+  for (const line of lines)
+    if (/^ *# figures: /.test(line)) process.stdout.write(`${line.replace(/^ *# figures: /, "")}\n`)
 }
 
 /** Every failed assertion with its details, under the file and the tests that it is in. */

@@ -26,6 +26,8 @@ const EXCLUDED: Readonly<Record<string, string>> = {
   "lib/folders.ts makeFolder": "makes folders",
   "lib/loader-find.ts findAddon": "looks for files",
   "lib/loader-find.ts findNested": "looks for files",
+  "lib/output-place.ts openForAppending": "opens a file",
+  "lib/proxy/trust-store.ts TrustStore.context": "reads certificates",
   "lib/option-sources.ts readEnvFile": "reads a file",
   "lib/proxy/client-certificates.ts readClientCertificates": "reads files",
   "lib/store/sqlite.ts openSqlite": "opens a file",

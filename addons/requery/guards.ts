@@ -4,12 +4,12 @@
  */
 import type { Completion } from "llmproxy"
 import { type Demand, EMPTY_IS_FINE } from "./demand.ts"
-import { type JsonReading, readJson } from "./json-answer.ts"
+import { isWholeJson, type JsonReading, readJson } from "./json-answer.ts"
 import type { Schemas } from "./json-schema.ts"
 import { isObject } from "./json-value.ts"
 import type { Mode, RequeryOptions } from "./options.ts"
 import { MODES } from "./options.ts"
-import { endsInLoop } from "./repetition.ts"
+import { loops } from "./repetition.ts"
 import { areAlike, isQuestion } from "./similarity.ts"
 import { isThinking, spoken } from "./spoken.ts"
 import type { Watch } from "./watch.ts"
@@ -65,8 +65,11 @@ export const GUARDS: readonly Guard[] = [
     warmer: 0.3,
     nudge: "Answer briefly, and do not repeat yourself.",
     armed: () => true,
-    test: ({ ended, completion }) =>
-      ended.looped || endsInLoop(completion.text) ? "the answer goes round in circles" : undefined,
+    test: ({ ended, completion }) => {
+      const { text, finishReason } = completion
+      const hasLooped = ended.looped || loops(text, finishReason.unified === "length")
+      return hasLooped && !isWholeJson(text) ? "the answer goes round in circles" : undefined
+    },
   },
   {
     name: "empty",

@@ -45,6 +45,12 @@ function found(said: string, wanted: Wanted, finish: FinishReason): JsonReading 
   return longest
 }
 
+/** Whether an answer is JSON that a parser takes, and nothing else, in a fence or not. */
+export function isWholeJson(text: string): boolean {
+  const value = parsed(unfenced(spoken(text)))?.value
+  return isObject(value) || Array.isArray(value)
+}
+
 function isMeant(value: unknown, { keys, fits }: Wanted): boolean {
   if (keys.length === 0) return fits(value)
   return isObject(value) && Object.keys(value).some((key) => keys.includes(key))
@@ -69,6 +75,12 @@ function withoutFence(text: string): string {
   return end === trimmed.length ? trimmed : trimmed.slice(0, end).trimEnd()
 }
 
+function unfenced(text: string): string {
+  return withoutFence(text)
+    .replace(/^```(?:json)?/, "")
+    .trim()
+}
+
 function mend(text: string): JsonReading | string {
   const value = parsed(text)
   if (value !== undefined) return { ...value, mended: text }
@@ -83,9 +95,7 @@ function mend(text: string): JsonReading | string {
 
 /** A text, a number or a word in a fence, where the answer is nothing else and the schema asks for one. */
 function scalar(said: string, wanted: Wanted): JsonReading | undefined {
-  const inner = withoutFence(said)
-    .replace(/^```(?:json)?/, "")
-    .trim()
+  const inner = unfenced(said)
   const value = parsed(inner)
   return value !== undefined && isRoot(value.value, wanted) ? { ...value, mended: inner } : undefined
 }

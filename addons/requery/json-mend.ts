@@ -15,11 +15,14 @@ const WORDS: Readonly<Record<string, string>> = {
   None: "null",
 }
 const QUOTES: Readonly<Record<string, string>> = { '"': '"', "'": "'", "“": "”" }
+const ESCAPES: Readonly<Record<string, string>> = { '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t" }
 /** RFC 8259 section 6. */
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?=[\s,\]}/]|$)/y
 const WORD = /[A-Za-z_$][\w$]*/y
 const HEX = /[0-9A-Fa-f]{4}/y
 const BLANK = /\s/
+/** Characters after which a string's text is set aside: millions of small pieces cost more than their sum. */
+const PART_CHARS = 4_096
 
 /** What may come next. */
 type Due = "value" | "key" | "colon" | "comma"
@@ -234,6 +237,7 @@ class StringMender {
   at: number
   readonly #text: string
   readonly #quote: string
+  readonly #parts: string[] = []
   #made = '"'
   #hasInvalid = false
   /** It holds an escape that may be one, or the beginning of a name in a path. */
@@ -257,17 +261,23 @@ class StringMender {
       if (sign === "\\") this.#escape(this.#text.charAt(this.at + 1))
       else if (sign === this.#quote && closesString(this.#text, this.at)) {
         this.at += 1
-        return `${this.#made}"`
+        return `${this.#parts.join("")}${this.#made}"`
       } else this.#sign(sign)
+      if (this.#made.length > PART_CHARS) this.#setAside()
     }
     return undefined
+  }
+
+  #setAside(): void {
+    this.#parts.push(this.#made)
+    this.#made = ""
   }
 
   #sign(sign: string): void {
     // Two strings without a comma between them, or one with quotes in it.
     if (sign === this.#quote && /^[ \t]{0,100}["'“]/.test(this.#text.slice(this.at + 1, this.at + 102)))
       this.#hasDoubtfulQuote = true
-    this.#made += sign === '"' || sign < " " ? JSON.stringify(sign).slice(1, -1) : sign
+    this.#made += sign === '"' || sign < " " ? (ESCAPES[sign] ?? JSON.stringify(sign).slice(1, -1)) : sign
   }
 
   #escape(next: string): void {

@@ -2,42 +2,16 @@
 import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "tap"
-import { demandOf } from "../../addons/requery/demand.ts"
-import { chosenGuards, Said } from "../../addons/requery/guards.ts"
-import { Schemas } from "../../addons/requery/json-schema.ts"
-import { OPTIONS } from "../../addons/requery/options.ts"
-import { watch } from "../../addons/requery/watch.ts"
-import type { Completion } from "../../lib/flow.ts"
-import { completionFrom } from "../../lib/llm/assemble.ts"
-import { openaiChat } from "../../lib/llm/openai-chat.ts"
-import { asking, FORMS, pieces } from "../helpers/requery-rig.ts"
+import { faultsOf } from "../helpers/requery-judge.ts"
+import { asking, FORMS } from "../helpers/requery-rig.ts"
 
 /** Models seldom write more in one answer. */
 const CHARS_MAX = 40_000
 const QUESTION = "Which of these files should I show to you first?"
-const schemas = new Schemas()
-const guards = chosenGuards({ guards: OPTIONS.guards.default, mode: undefined, attempts: 3 })
-
-function completion(text: string): Completion {
-  const finish = { type: "finish", index: 0, reason: { unified: "stop", raw: "stop" } } as const
-  return completionFrom([{ type: "text", index: 0, text }, finish], {})
-}
-
 /** What the guards have against `text` as the answer to a request; also what they would have ended while it streamed. */
 function faults(text: string, body: object): string[] {
-  const request = openaiChat.parseRequest({ model: "m", messages: [], ...body }, "/v1/chat/completions")
-  const demand = request === undefined ? undefined : demandOf(request, "always")
-  if (demand === undefined) return ["the request is not looked at"]
-  const armed = guards.filter(({ guard }) => guard.armed(demand))
-  const said = new Said(completion(text), demand, schemas)
-  const found = armed.flatMap(({ guard }) => guard.test(said) ?? [])
-  const watching = watch(
-    armed.flatMap(({ guard: { name } }) => (/^empty-/.test(name) ? name.slice(6) : [])),
-    true,
-  )
-  for (const piece of pieces(text))
-    watching.transform({ type: "text", index: 0, text: piece }, () => found.push(`ended at ${piece}`))
-  return found
+  const { whole, endedAt } = faultsOf(text, body)
+  return [...whole, ...(endedAt === undefined ? [] : [`ended at ${endedAt}`])]
 }
 
 function filesIn(folder: string, wanted: RegExp, depth = 3): string[] {

@@ -105,6 +105,8 @@ class Values {
     for (const parameter of signature.getParameters()) {
       const type = this.#checker.getTypeOfSymbolAtLocation(parameter, this.#place)
       const argument = this.#argument(type, parameter.name)
+      // What may be left out is, where it cannot be made, and all behind it.
+      if (argument === undefined && isOptional(parameter)) break
       if (argument === undefined) return undefined
       made.push(argument)
     }
@@ -165,6 +167,11 @@ class Values {
     }
     return { value: object }
   }
+}
+
+function isOptional({ valueDeclaration: declared }: ts.Symbol): boolean {
+  if (declared === undefined || !ts.isParameter(declared)) return false
+  return declared.questionToken !== undefined || declared.initializer !== undefined
 }
 
 function isString({ flags }: ts.Type): boolean {

@@ -39,6 +39,17 @@ test("an answer without a word is empty; a filtered one and thoughts that were c
   t.end()
 })
 
+test("JSON that parses is never taken for a loop, in a fence or not; what is not JSON as a whole is judged", (t) => {
+  const json = JSON.stringify({ text: "I will now write the file. ".repeat(900), rows: Array(3_000).fill(null) })
+  for (const text of [json, `\`\`\`json\n${json}\n\`\`\``, `<think>Hm.</think>${json}`]) {
+    t.notOk(judged("runaway", said(text)))
+    t.notOk(judged("runaway", said(text, { finishReason: { unified: "length", raw: "length" } })))
+  }
+  t.ok(judged("runaway", said(json.slice(0, 4_000))))
+  t.ok(judged("runaway", said("I will now write the file. ".repeat(90))))
+  t.end()
+})
+
 test("a list is empty at the top level alone, by the form's key, where the form does not allow it", (t) => {
   const plan = { keys: ["plan"], json: true }
   t.match(judged("empty-plan", said('{"plan": []}', {}, plan)), /"plan" is empty/)

@@ -1,0 +1,85 @@
+/**
+ * Every guard over every set of answers in test/fixtures/answers, whole and streamed: no false alarm, and at least 95 of
+ * 100 bad ones found. The figures are printed.
+ */
+import tap, { test } from "tap"
+import { answerSets, type CorpusAnswer } from "../helpers/answer-corpus.ts"
+import { faultsOf } from "../helpers/requery-judge.ts"
+
+const FOUND_MIN = 0.95
+const TALK = {
+  messages: [
+    { role: "assistant", content: "Which of these files should I show to you first?" },
+    { role: "user", content: "Go on." },
+  ],
+}
+const JSON_REQUEST = { response_format: { type: "json_object" } }
+const ADJECTIVE = { valid: "right", bad: "bad" }
+
+interface Judged extends CorpusAnswer {
+  readonly whole: boolean
+  readonly streamed: boolean
+  readonly why: string
+}
+
+function judged(answer: CorpusAnswer): Judged {
+  const bodies = answer.asksForJson ? [TALK, JSON_REQUEST] : [TALK]
+  const faults = bodies.map((body) => faultsOf(answer.text, body, answer.finish))
+  return {
+    ...answer,
+    whole: faults.some(({ whole }) => whole.length > 0),
+    streamed: faults.some(({ streamed, endedAt }) => streamed.length > 0 || endedAt !== undefined),
+    why: faults.map(({ whole, streamed, endedAt }) => `${whole.join()} ${streamed.join()} ${endedAt}`).join("; "),
+  }
+}
+
+/** A line for each kind of text: how many, how many were found fault with, whole and streamed. */
+function figuresOf(set: string, answers: readonly Judged[]): string[] {
+  const rows = (["valid", "bad"] as const).flatMap((kind) => {
+    const ones = answers.filter((answer) => answer.kind === kind)
+    const groups = new Map<string, Judged[]>()
+    for (const one of ones) {
+      const [group = one.what] = one.what.split(":")
+      groups.set(group, [...(groups.get(group) ?? []), one])
+    }
+    return [
+      [`${ADJECTIVE[kind]} answers, all`, ones] as const,
+      ...[...groups].map(([what, some]) => [`  ${what}`, some] as const),
+    ]
+  })
+  const count = (ones: readonly Judged[], how: "whole" | "streamed") => ones.filter((one) => one[how]).length
+  return rows.map(
+    ([name, ones]) =>
+      `${set.padEnd(12)}${name.padEnd(28)}${String(ones.length).padStart(5)}   rejected whole ${String(count(ones, "whole")).padStart(4)}   streamed ${String(count(ones, "streamed")).padStart(4)}`,
+  )
+}
+
+for (const [set, answers] of answerSets()) {
+  test(`no right answer of the set ${set} is rejected, and nearly every bad one is`, async (t) => {
+    const all = answers.map(judged)
+    const wrong = all.filter(({ kind, whole, streamed }) => kind === "valid" && (whole || streamed))
+    t.strictSame(
+      wrong.map(({ name, why }) => `${name}: ${why}`),
+      [],
+    )
+    const bad = all.filter(({ kind }) => kind === "bad")
+    for (const how of ["whole", "streamed"] as const) {
+      const missed = bad.filter((one) => !one[how])
+      const found = bad.length - missed.length
+      t.ok(
+        found >= bad.length * FOUND_MIN,
+        `${how}: ${found} of ${bad.length}; not ${missed.map(({ name }) => name).join("\n")}`,
+      )
+    }
+    for (const line of figuresOf(set, all)) tap.comment(`figures: ${line}`)
+  })
+}
+
+test("the first set is as large as it has to be", async (t) => {
+  const answers = answerSets().get("packages") ?? []
+  const of = (kind: string) => answers.filter((one) => one.kind === kind).length
+  t.ok(of("valid") >= 300 && of("bad") >= 150, `${of("valid")}, ${of("bad")}`)
+  const languages = new Set(answers.flatMap(({ what }) => (what.startsWith("code: ") ? what : [])))
+  const prose = new Set(answers.flatMap(({ what }) => (what.startsWith("prose: ") ? what : [])))
+  t.ok(languages.size >= 12 && prose.size >= 8)
+})
