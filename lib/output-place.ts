@@ -24,9 +24,10 @@ export type OutputPlace =
 export async function outputPlace(path: string): Promise<OutputPlace> {
   const found = await stat(path).catch(unlessMissing)
   if (found === undefined) {
-    if ((await lstat(path).catch(unlessMissing)) !== undefined)
-      throw new Error("it is a link to a file that is not there")
-    return { kind: "file", path, mode: undefined }
+    const link = await lstat(path).catch(unlessMissing)
+    if (link === undefined) return { kind: "file", path, mode: undefined }
+    if (link.isSymbolicLink()) throw new Error("it is a link to a file that is not there")
+    return await outputPlace(path) // Another program has just made it.
   }
   if (found.isDirectory()) throw new Error("it is a folder")
   // An open file of a process (/dev/stdout) has a reader at its other end, whatever it is.
