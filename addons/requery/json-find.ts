@@ -3,7 +3,7 @@
  * and what may stand behind an opening one, and nothing else: whether a value is JSON is for JSON.parse to say, and what
  * is broken for the repair. Looks at each character once, whatever they are.
  */
-import { closesString } from "./json-mend.ts"
+import { closesString, DEPTH_MAX } from "./json-mend.ts"
 
 /** A place in the text. */
 interface Span {
@@ -47,9 +47,9 @@ export function findJson(text: string): FoundJson {
 class Finder {
   readonly #text: string
   readonly #outer: Span[] = []
-  readonly #frames: Frame[] = []
+  #frames: Frame[] = []
   /** Frames that wait for each closer: a closer that none waits for is not looked for. */
-  readonly #waiting: Record<string, number> = { "}": 0, "]": 0 }
+  #waiting: Record<string, number> = { "}": 0, "]": 0 }
   /** What ends the string that is open. */
   #quote: string | undefined
   /** The last character that was not blank, outside of strings. */
@@ -112,6 +112,11 @@ class Finder {
   }
 
   #push(sign: string, at: number): void {
+    if (this.#frames.length === DEPTH_MAX) {
+      // A flood of brackets holds no value: it begins anew behind them.
+      this.#frames = []
+      this.#waiting = { "}": 0, "]": 0 }
+    }
     const closer = sign === "{" ? "}" : "]"
     this.#frames.push({ start: at, closer, inner: [] })
     this.#waiting[closer] = (this.#waiting[closer] ?? 0) + 1

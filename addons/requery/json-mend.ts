@@ -16,6 +16,8 @@ const WORDS: Readonly<Record<string, string>> = {
 }
 const QUOTES: Readonly<Record<string, string>> = { '"': '"', "'": "'", "“": "”" }
 const ESCAPES: Readonly<Record<string, string>> = { '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t" }
+/** Brackets within brackets: what is deeper is no answer, and costs a frame each. */
+export const DEPTH_MAX = 1_000
 /** RFC 8259 section 6. */
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?=[\s,\]}/]|$)/y
 const WORD = /[A-Za-z_$][\w$]*/y
@@ -121,6 +123,7 @@ class Mender {
   #value(sign: string): void {
     const quote = QUOTES[sign]
     if (sign === "{" || sign === "[") {
+      if (this.#frames.length === DEPTH_MAX) throw this.#fault("it is too deep")
       this.#at += 1
       this.#put(sign)
       this.#frames.push({ closer: sign === "{" ? "}" : "]", keys: new Set() })

@@ -12,6 +12,8 @@ import { BLANK, isSpoken, type Kind, LINE, LoopTokens, NUMBER, PUNCTUATION, SIGN
 const WHOLE_CHARS_MAX = 65_536
 /** Tokens between two looks: what is repeated is looked at as a whole. */
 const STEP_TOKENS = 16
+/** Characters that are read before it is asked whether to go on. */
+const STEP_CHARS = 2_048
 /** Rounds below this are none of anything. */
 const ROUNDS_MIN = 5
 /** Rounds in which a number has to count up, each time by as much. */
@@ -40,7 +42,9 @@ export class LoopDetector {
 
   /** Whether the text, with this piece, has turned out to loop. */
   feed(text: string): boolean {
-    this.#tokens.feed(text)
+    // What has been found to loop is not read on.
+    for (let at = 0; at < text.length && !this.#found; at += STEP_CHARS)
+      this.#tokens.feed(text.slice(at, at + STEP_CHARS))
     return this.#found
   }
 

@@ -13,7 +13,7 @@ const RUNS = 5
 /** The most that four times the text may cost: linear is 4, quadratic 16. */
 const GROWTH_MAX = 8
 /** Less CPU time than this is the clock's and the collector's noise; a quadratic function takes far more of 62 kB. */
-const NOISE_MICROS = 10_000
+const NOISE_MICROS = 15_000
 /** Characters of a piece, for what is fed in pieces. */
 const PIECE_CHARS = 64
 

@@ -38,6 +38,11 @@ test("what a text ends in is told: nothing, a string, a value, or brackets only"
   )
 })
 
+test("a flood of brackets is no value, and what stands behind it is one", async () => {
+  const flood = "[".repeat(1_000)
+  assert.deepEqual(found(`${flood}[1]`).slice(0, 1), ["[1]"])
+})
+
 test("of a thousand values the hundred longest are looked at", async () => {
   const many = Array.from({ length: 1_000 }, (_, i) => `[${i}]`).join(" ")
   assert.equal(found(many).length, 100)

@@ -105,6 +105,7 @@ test("what can be read in two ways, or would lose something, is not mended", asy
     "",
     " ",
     '{"a": "\\',
+    `${"[".repeat(1_001)}1,]`,
   ])
     assert.throws(() => mendJson(source), Error, source)
 })
