@@ -73,7 +73,7 @@ function generateMessage(random: Random, framing: GeneratedMessage["framing"]): 
   return { lines: fieldLines(random, 12), framing, body, trailers }
 }
 
-const PATH_CHARS = "abcXYZ019-._~!$&'()*+,;=:@/?%20\"<>[]{}|\\^`\xe9"
+const PATH_CHARS = "abcXYZ019-._~!$&'()*+,;=:@/?%20\"<>[]{}|^`"
 const NAME_CHARS = "abcxyzABCXYZ0189-_.!#$%&'*+^`|~"
 const VALUE_CHARS = `${NAME_CHARS} \t()<>@,;:\\"/[]?={}\x80\xe9\xff`
 
