@@ -69,7 +69,9 @@ export async function writeWhole(path: string, content: string | Uint8Array, mod
     const place = await outputPlace(path)
     if (place.kind === "stream") throw new Error("it is no regular file")
     const wanted = Buffer.from(content)
-    if (place.mode !== undefined && (await readFile(place.path)).equals(wanted)) return
+    // One that cannot be read, or has gone meanwhile, is replaced.
+    const present = place.mode === undefined ? undefined : await readFile(place.path).catch(() => undefined)
+    if (present?.equals(wanted)) return
     const file = await beginFile(place, mode)
     try {
       await file.write(wanted)
