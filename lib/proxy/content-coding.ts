@@ -3,10 +3,9 @@
  * that an event never waits for the next. Output is pulled: a few kilobytes may hold gigabytes, and no more of them is
  * made than somebody reads.
  */
+import { PassThrough, type Transform } from "node:stream"
 import zlib from "node:zlib"
 import { FlowError } from "../errors.ts"
-
-type Transform = zlib.Gunzip | zlib.Inflate | zlib.InflateRaw | zlib.BrotliDecompress
 
 type Done = (thrown?: Error | null) => void
 
@@ -22,20 +21,49 @@ const createZstd: ZstdFactory | undefined =
     ? (zlib.createZstdDecompress as ZstdFactory)
     : undefined
 
+/**
+ * What servers say there that is no coding: the character set, the transfer encodings of mail that change nothing, the
+ * chunks that the framing has taken off. curl, undici, httpx and browsers read such a body as it is, so that their users
+ * never notice. Other unknown names may be codings.
+ */
+const NO_CODINGS: ReadonlySet<string> = new Set([
+  "identity",
+  "none",
+  "utf-8",
+  "utf8",
+  "utf_8",
+  "us-ascii",
+  "ascii",
+  "iso-8859-1",
+  "latin1",
+  "binary",
+  "7bit",
+  "8bit",
+  "chunked",
+])
+
+/** How JSON, JSON lines and server-sent events begin, or white space and a byte order mark before them. */
+const PLAIN_FIRST_BYTES: ReadonlySet<number> = new Set(Buffer.from("{[:deir \t\r\n\u{feff}").subarray(0, -2))
+
 /** Makes the decoder of a coding once its first bytes are there; undefined for a coding that is not known here. */
 function factoryFor(coding: string): ((first: Buffer) => Transform) | undefined {
-  if (coding === "gzip" || coding === "x-gzip") return () => zlib.createGunzip(SYNC)
+  if (coding === "gzip" || coding === "x-gzip") return unlessPlain(() => zlib.createGunzip(SYNC))
   if (coding === "deflate")
     return (first) =>
       ((first[0] ?? ZLIB_METHOD) & 0x0f) === ZLIB_METHOD ? zlib.createInflate(SYNC) : zlib.createInflateRaw(SYNC)
   if (coding === "br") return () => zlib.createBrotliDecompress(BROTLI)
-  return coding === "zstd" && createZstd !== undefined ? () => createZstd() : undefined
+  return coding === "zstd" && createZstd !== undefined ? unlessPlain(createZstd) : undefined
 }
 
-/** The codings of a Content-Encoding value in the order in which they are taken off; [] for identity. */
+/** For a coding whose content has a mark of its own at its beginning: an answer without that mark was never coded. */
+function unlessPlain(make: () => Transform): (first: Buffer) => Transform {
+  return (first) => (PLAIN_FIRST_BYTES.has(first[0] ?? 0) ? new PassThrough() : make())
+}
+
+/** The codings of a Content-Encoding value in the order in which they are taken off; [] where nothing is to be. */
 export function codingsOf(contentEncoding: string | undefined): string[] {
   const names = (contentEncoding ?? "").split(",").map((name) => name.trim().toLowerCase())
-  return names.filter((name) => name !== "" && name !== "identity").reverse()
+  return names.filter((name) => name !== "" && !NO_CODINGS.has(name)).reverse()
 }
 
 /** Decodes a stream. One coding, which is all that is seen in the wild; more are refused. */

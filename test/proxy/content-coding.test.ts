@@ -47,12 +47,33 @@ for (const [coding, encode] of CODINGS) {
   })
 }
 
-test("identity, nothing and an empty field leave a body as it is", async () => {
-  for (const coding of [undefined, "", "identity", " , identity"]) {
+test("identity, nothing, an empty field and what is no coding leave a body as it is", async () => {
+  const names = ["none", "None", "utf-8", "UTF-8", "utf8", "binary", "8bit", "us-ascii", "chunked", "none, utf-8"]
+  for (const coding of [undefined, "", "identity", " , identity", ...names]) {
     assert.equal(ContentDecoder.for(coding), undefined)
     assert.equal(await decodeContent(TEXT, coding, 1), TEXT)
   }
   assert.deepEqual(codingsOf("gzip, br, identity"), ["br", "gzip"])
+})
+
+test("an answer that was never coded is read, whatever mark its label promises", async () => {
+  const bom = Buffer.from("\uFEFF")
+  const plain = ['{"a":1}', "[1]", "data: a\n\n", "event: b\n", "id: 1\n", "retry: 5\n", ": c\n\n", "\n{}", `${bom}{}`]
+  const marked = typeof zstd === "function" ? ["gzip", "x-gzip", "zstd"] : ["gzip", "x-gzip"]
+  for (const coding of [...marked, "gzip, utf-8"]) {
+    for (const text of plain) {
+      const bytes = Buffer.from(text)
+      assert.deepEqual(await decodeContent(bytes, coding, 100), bytes, `${coding} ${text}`)
+      for (const [before, after] of everySplit(bytes)) {
+        const one = decoder(coding)
+        const pieces = [await collect(one.feed(before)), await collect(one.feed(after)), await collect(one.finish())]
+        assert.deepEqual(Buffer.concat(pieces), bytes, `${coding}, cut at byte ${before.length}`)
+        one.close()
+      }
+      await assert.rejects(decodeContent(bytes, coding, 1), { code: "decoded-too-large" })
+    }
+    await assert.rejects(decodeContent(Buffer.from("no coding"), coding, 100), { code: "bad-encoding" })
+  }
 })
 
 test("an unknown coding and a chain of codings are refused by name", async () => {
