@@ -56,7 +56,10 @@ export class Headers {
   /** Every value of the field, in order. */
   getAll(name: string): string[] {
     const lower = lowerCase(name)
-    return this.#lines.flatMap((_, index) => (this.#lower[index] === lower ? [this.#valueAt(index)] : []))
+    const values: string[] = []
+    for (let at = this.#lower.indexOf(lower); at >= 0; at = this.#lower.indexOf(lower, at + 1))
+      values.push(this.#valueAt(at))
+    return values
   }
 
   has(name: string): boolean {

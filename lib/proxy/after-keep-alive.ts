@@ -36,7 +36,7 @@ export function writeJsonAsEvents(flow: FlowState, head: StreamResponseHead, bod
     created: completion.created ?? Math.floor(core.clock.now() / 1000),
     request: llm.request,
   })
-  delivery.head(head, undefined, routeNote(flow))
+  delivery.head(head, undefined, () => routeNote(flow))
   const events = deltasOf(completion).map((delta) => encoder.delta(delta))
   delivery.write(Buffer.from(events.join("") + encoder.end()))
   return undefined

@@ -80,7 +80,7 @@ export class AnswerObserver {
   }
 
   /** A promise only where a Content-Encoding has to be taken off. */
-  feed(piece: Buffer): void | Promise<void> {
+  feed(piece: Buffer): Promise<void> | undefined {
     if (this.#unparsed !== undefined) return undefined
     if (this.#coding === undefined) {
       this.#decoded(piece)

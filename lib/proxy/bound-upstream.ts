@@ -28,7 +28,7 @@ export function offersConnectionScheme(headers: Headers): boolean {
 }
 
 function saysScheme(headers: Headers, field: string): boolean {
-  return headers.has(field) && headers.getAll(field).some((value) => CONNECTION_SCHEME.test(value))
+  return headers.getAll(field).some((value) => CONNECTION_SCHEME.test(value))
 }
 
 /** Those of one client connection, by target. */

@@ -45,10 +45,10 @@ export class ClientDelivery {
   }
 
   /** Sends the answer's head; where a head has been sent already, `note` is said in a comment. */
-  head(head: StreamResponseHead, length: number | undefined, note: string): void {
+  head(head: StreamResponseHead, length: number | undefined, note: () => string): void {
     this.stop()
     if (this.state === "nothing") this.client.respond(head, length)
-    else if (this.#format !== undefined) this.client.write(Buffer.from(this.#format.comment(note), "utf8"))
+    else if (this.#format !== undefined) this.client.write(Buffer.from(this.#format.comment(note()), "utf8"))
     this.state = "head"
   }
 

@@ -99,7 +99,7 @@ function sendHead(flow: FlowState, incoming: Incoming): void {
   if (routed?.name !== undefined) head.headers.set("x-llmproxy-route", shown(routed.name))
   if (routed?.reason !== undefined) head.headers.set("x-llmproxy-reason", shown(routed.reason))
   if (routed?.tokens !== undefined) head.headers.set("x-llmproxy-tokens", String(routed.tokens))
-  flow.delivery.head(head, body.length, routeNote(flow))
+  flow.delivery.head(head, body.length, () => routeNote(flow))
 }
 
 /** What a person wrote, fit for a field value. */

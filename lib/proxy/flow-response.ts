@@ -146,7 +146,7 @@ export class FlowResponseState implements FlowResponse {
   }
 
   /** From the exchange: a piece that was sent. A promise only where a Content-Encoding has to be taken off. */
-  store(piece: Buffer): void | Promise<void> {
+  store(piece: Buffer): Promise<void> | undefined {
     if (!this.#storing) this.#startStoring()
     if (this.truncated || this.#undecodable !== undefined) return undefined
     if (this.#coding !== undefined) return this.#storeDecoded(this.#coding, piece)

@@ -123,7 +123,7 @@ export class FlowState implements Flow, HookScope {
   #onFail = new Set<(reason: FlowError) => void>()
   #pauses: (() => void)[] = []
   /** One for each addon that has a hook of this flow: chains are short. */
-  readonly #views: AddonFlow[] = []
+  #views: AddonFlow[] | undefined
 
   constructor(core: ExchangeCore, client: ClientStream, chain: HookChain, parent: FlowState | undefined) {
     this.core = core
@@ -303,6 +303,7 @@ export class FlowState implements Flow, HookScope {
   // HookScope
 
   viewFor(addon: LoadedAddon): AddonFlow {
+    this.#views ??= []
     for (const view of this.#views) if (view.addon === addon) return view
     const view = new AddonFlow(this, addon)
     this.#views.push(view)

@@ -8,6 +8,7 @@
 import { FlowError, flowErrorOf } from "../errors.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
 import { nextPiece } from "./body-queue.ts"
+import type { FlowResponseState } from "./flow-response.ts"
 import type { FlowState } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 
@@ -18,7 +19,15 @@ export async function pump(flow: FlowState, incoming: Incoming, observer: Answer
   // Where nobody listens, nobody hears how it ended.
   if (flow.chain.addons.length > 0) flow.onLeave = (reason) => moving.clientLeft(reason)
   try {
-    await moving.run()
+    for (;;) {
+      const next = nextPiece(incoming.body)
+      const piece = next instanceof Promise ? await next : next
+      moving.check()
+      if (piece === undefined) break
+      const waiting = moving.pass(piece)
+      if (waiting !== undefined) await waiting
+      moving.check()
+    }
     delivery.end(incoming.trailers())
   } catch (thrown) {
     if (!moving.isWhole(thrown)) throw thrown
@@ -33,6 +42,8 @@ class Moving {
   readonly #flow: FlowState
   readonly #incoming: Incoming
   readonly #observer: AnswerObserver | undefined
+  /** Who keeps what passes, if anybody does. */
+  readonly #keeper: FlowResponseState | undefined
   /** Bytes that are to come; NaN: the head promised nothing. */
   #left: number
   /** What was written last is still being decoded. */
@@ -45,29 +56,29 @@ class Moving {
     this.#flow = flow
     this.#incoming = incoming
     this.#observer = observer
+    this.#keeper = flow.response !== undefined && flow.response.keepBytes > 0 ? flow.response : undefined
     this.#left = incoming.body.length ?? Number.NaN
   }
 
-  /** Every piece to the client. Rejects when the upstream breaks off, the client leaves, or the flow fails. */
-  async run(): Promise<void> {
-    const { delivery, response, sizes } = this.#flow
-    const { body } = this.#incoming
-    const keeps = response !== undefined && response.keepBytes > 0
-    for (;;) {
-      const next = nextPiece(body)
-      const piece = next instanceof Promise ? await next : next
-      this.#check()
-      if (piece === undefined) return
-      sizes.response += piece.length
-      this.#left -= piece.length
-      const hasRoom = delivery.write(piece)
-      const observing = this.#observer?.feed(piece)
-      const storing = keeps ? response.store(piece) : undefined
-      if (observing !== undefined) await this.#observe(observing)
-      if (storing !== undefined) await storing
-      if (!hasRoom) await this.#room()
-      this.#check()
-    }
+  /**
+   * One piece to the client. Undefined: there is nothing to wait for before the next. Rejects when the client leaves or
+   * the flow fails.
+   */
+  pass(piece: Buffer): Promise<void> | undefined {
+    const { delivery, sizes } = this.#flow
+    sizes.response += piece.length
+    this.#left -= piece.length
+    const hasRoom = delivery.write(piece)
+    const observing = this.#observer?.feed(piece)
+    const storing = this.#keeper?.store(piece)
+    if (hasRoom && observing === undefined && storing === undefined) return undefined
+    return this.#settle(hasRoom, observing, storing)
+  }
+
+  async #settle(hasRoom: boolean, observing: Promise<void> | undefined, storing: Promise<void> | undefined) {
+    if (observing !== undefined) await this.#observe(observing)
+    if (storing !== undefined) await storing
+    if (!hasRoom) await this.#room()
   }
 
   /** The client leaves: the upstream is stopped at once, and the flow fails unless all has been said. */
@@ -93,6 +104,12 @@ class Moving {
     return this.#left === 0 || this.#observer?.complete === true
   }
 
+  /** Throws once the flow has failed, or its client has gone. */
+  check(): void {
+    this.#flow.check()
+    if (this.#gone !== undefined) throw this.#gone
+  }
+
   async #observe(observing: Promise<void>): Promise<void> {
     this.#observing = true
     await observing
@@ -100,15 +117,10 @@ class Moving {
   }
 
   #room(): Promise<void> {
-    this.#check()
+    this.check()
     const gone = new Promise<never>((_, reject) => {
       this.#wake = reject
     })
     return this.#flow.orFail(Promise.race([this.#flow.delivery.ready(), gone]))
-  }
-
-  #check(): void {
-    this.#flow.check()
-    if (this.#gone !== undefined) throw this.#gone
   }
 }
