@@ -38,11 +38,14 @@ test("a system message stands alone, with exactly one line break after it", (t) 
   t.end()
 })
 
-test("several turns end with the mark of the format, and every other role speaks as the model", (t) => {
-  t.equal(
-    prompt({ role: "system", content: "S" }, user("one"), assistant("1"), user("two"), { role: "tool", content: "2" }),
-    "S\n### Instruction:\none\n### Response:\n1\n<|EOT|>\n### Instruction:\ntwo\n### Response:\n2\n<|EOT|>\n### Response:\n",
-  )
+test("several turns end with the mark of the format, and only the assistant speaks as the model", (t) => {
+  const begin = "S\n### Instruction:\none\n### Response:\n1\n<|EOT|>\n### Instruction:\ntwo\n"
+  const messages = [{ role: "system", content: "S" }, user("one"), assistant("1"), user("two")]
+  t.equal(prompt(...messages), `${begin}### Response:\n`)
+  for (const role of ["tool", "function", "ipython", "critic", ""]) {
+    const heard = `${begin}### Instruction:\n2\n### Response:\n`
+    t.equal(prompt(...messages, { role, content: "2" }), heard, role)
+  }
   t.end()
 })
 

@@ -5,6 +5,7 @@
  */
 import { arrayOf, isObject, type JsonValue, stringOf } from "../json.ts"
 import type { Message } from "../model.ts"
+import { argumentsText } from "../tool-arguments.ts"
 
 export interface RenderedPrompt {
   /** Without the token that begins every text: servers add it themselves, and twice spoils the answer. */
@@ -27,19 +28,54 @@ export interface ChatTemplate {
   render(messages: readonly Message[], options?: RenderOptions): RenderedPrompt
 }
 
-/** A turn of a conversation, in the three voices that every format knows. */
+/** A turn of a conversation. What came of a tool is nobody's words: a format without a place for it has it said by the user. */
 export interface Turn {
+  readonly role: "system" | "user" | "assistant" | "tool"
+  readonly text: string
+  /** What the model called in this turn; no other role calls anything. */
+  readonly calls: readonly Call[]
+}
+
+export interface Call {
+  readonly name: string
+  /** JSON, as the model wrote it. */
+  readonly arguments: string
+}
+
+const TOOL_ROLES: ReadonlySet<string> = new Set(["tool", "function"])
+
+/** Only "assistant" speaks as the model. Whoever has another role, known or not, is heard by it. */
+export function turnsOf(messages: readonly Message[]): Turn[] {
+  return messages.map((message) => ({ role: roleOf(message), text: textOf(message.content), calls: callsOf(message) }))
+}
+
+function roleOf(message: Message): Turn["role"] {
+  if (isSystem(message)) return "system"
+  if (message.role === "assistant") return "assistant"
+  return TOOL_ROLES.has(message.role) ? "tool" : "user"
+}
+
+function callsOf(message: Message): Call[] {
+  if (message.role !== "assistant") return []
+  const called = arrayOf(message.tool_calls).map((call) => (isObject(call) ? call.function : undefined))
+  return [...called, message.function_call].filter(isObject).map((call) => ({
+    name: stringOf(call.name) ?? "",
+    arguments: argumentsText(call.arguments),
+  }))
+}
+
+/** The three voices of formats that know no tools: calls are left out, and what came of them is said by the user. */
+export interface Words {
   readonly role: "system" | "user" | "assistant"
   readonly text: string
 }
 
-/** Every role but user, system and developer speaks as the model. */
-export function turnsOf(messages: readonly Message[]): Turn[] {
-  return messages.map((message) => {
-    const text = textOf(message.content)
-    if (isSystem(message)) return { role: "system", text }
-    return { role: message.role === "user" ? "user" : "assistant", text }
-  })
+export function wordsOf(turns: readonly Turn[]): Words[] {
+  return turns.map(({ role, text }) => ({ role: voiceOf(role), text }))
+}
+
+export function voiceOf(role: Turn["role"]): Words["role"] {
+  return role === "tool" ? "user" : role
 }
 
 export function isSystem(message: Message): boolean {

@@ -1,6 +1,6 @@
 /**
- * DeepSeek's prompt formats: Coder instruct v1, V2, and V3 with its successors R1 and V3.1. The vertical bars and the
- * low lines of their tokens are U+FF5C and U+2581, those of `<|EOT|>` are ASCII.
+ * DeepSeek's earlier prompt formats: Coder instruct v1, and V2. deepseek-v3.ts has the later ones. The vertical bars and
+ * the low lines of their tokens are U+FF5C and U+2581, those of `<|EOT|>` are ASCII.
  * Source: the chat templates in the models' tokenizer_config.json.
  */
 import type { Message } from "../model.ts"
@@ -10,12 +10,12 @@ import {
   isSystem,
   type RenderedPrompt,
   type RenderOptions,
-  textOf,
   turnsOf,
+  wordsOf,
 } from "./chat-template.ts"
 
 const END_OF_TURN = "<|EOT|>"
-const END_OF_SENTENCE = "<｜end▁of▁sentence｜>"
+export const END_OF_SENTENCE = "<｜end▁of▁sentence｜>"
 const INSTRUCTION = "### Instruction:"
 const RESPONSE = "### Response:"
 const CODER_STOP = [END_OF_TURN, INSTRUCTION, END_OF_SENTENCE]
@@ -28,7 +28,7 @@ const DEEPSEEK_SYSTEM =
 // What a completions server reads as control tokens wherever it stands, and the lines that begin a turn.
 const CODER_TOKENS = /<(?=\|EOT\||｜(?:begin▁of▁sentence|end▁of▁sentence|fim▁begin|fim▁hole|fim▁end)｜>)/g
 const TURN_LINES = /^(?=### (?:Instruction|Response):[ \t]*$)/gm
-const WIDE_TOKENS = /<(?=｜[^｜<>\s]{1,40}｜>)/g
+export const WIDE_TOKENS = /<(?=｜[^｜<>\s]{1,40}｜>)/g
 
 // Answers of hosts that do not stop at the mark come back in the history with it.
 const ENDED_TURN = /\n?<\|EOT\|>\s*$/
@@ -42,15 +42,15 @@ export const DEEPSEEK_CODER: ChatTemplate = {
 }
 
 /**
- * As the model's own template renders it, save that a line break follows every system text (the template forgets it).
- * Every role but user, system and developer speaks as the model. System texts stand where they stand in the list.
+ * As the model's own template renders it, save that a line break follows every system text (the template forgets it),
+ * and that only the model speaks as the model: its template has every role but user and system do so, tools as well.
+ * System texts stand where they stand in the list.
  */
 export function renderDeepseekCoder(messages: readonly Message[], options: RenderOptions = {}): RenderedPrompt {
   let prompt = messages.some(isSystem) ? "" : systemLine(options.system ?? DEEPSEEK_SYSTEM)
-  for (const message of messages) {
-    const text = textOf(message.content)
-    if (isSystem(message)) prompt += systemLine(text)
-    else if (message.role === "user") prompt += `${INSTRUCTION}\n${coderText(text)}\n`
+  for (const { role, text } of wordsOf(turnsOf(messages))) {
+    if (role === "system") prompt += systemLine(text)
+    else if (role === "user") prompt += `${INSTRUCTION}\n${coderText(text)}\n`
     else prompt += `${RESPONSE}\n${coderText(text.replace(ENDED_TURN, ""))}\n${END_OF_TURN}\n`
   }
   return { prompt: `${prompt}${RESPONSE}\n`, stop: [...CODER_STOP] }
@@ -72,7 +72,7 @@ export const DEEPSEEK_V2: ChatTemplate = {
   stop: V2_STOP,
   cut: V2_STOP,
   render(messages, options = {}) {
-    const turns = turnsOf(messages)
+    const turns = wordsOf(turnsOf(messages))
     const own = turns.some(({ role }) => role === "system") ? "" : (options.system ?? "")
     let prompt = own === "" ? "" : `${own}\n\n`
     for (const { role, text } of turns) {
@@ -82,43 +82,4 @@ export const DEEPSEEK_V2: ChatTemplate = {
     }
     return { prompt: `${prompt}Assistant:`, stop: [...V2_STOP] }
   },
-}
-
-const V3_STOP = [END_OF_SENTENCE, "<｜User｜>"]
-
-/** What stands between the mark of the model's turn and its words, in the history and at the prompt's end. */
-interface Thinking {
-  readonly said: string
-  readonly next: string
-}
-
-export const DEEPSEEK_V3 = v3("deepseek-v3", { said: "", next: "" })
-/** The model thinks first; its history has the answers without the thoughts. */
-export const DEEPSEEK_R1 = v3("deepseek-r1", { said: "", next: "<think>\n" })
-/** Without thinking. */
-export const DEEPSEEK_V3_1 = v3("deepseek-v3.1", { said: "</think>", next: "</think>" })
-
-/** System texts, wherever they stand, come first, with an empty line between them and none behind. */
-function v3(name: string, { said, next }: Thinking): ChatTemplate {
-  return {
-    name,
-    stop: V3_STOP,
-    cut: V3_STOP,
-    render(messages, options = {}) {
-      const turns = turnsOf(messages)
-      const systems = turns.filter(({ role }) => role === "system").map(({ text }) => text)
-      let prompt = systems.length === 0 ? (options.system ?? "") : systems.filter((text) => text !== "").join("\n\n")
-      for (const { role, text } of turns) {
-        if (role === "user") prompt += `<｜User｜>${asText(text, WIDE_TOKENS)}`
-        if (role === "assistant")
-          prompt += `<｜Assistant｜>${said}${asText(afterThoughts(text), WIDE_TOKENS)}${END_OF_SENTENCE}`
-      }
-      return { prompt: `${prompt}<｜Assistant｜>${next}`, stop: [...V3_STOP] }
-    },
-  }
-}
-
-function afterThoughts(text: string): string {
-  const end = text.lastIndexOf("</think>")
-  return end === -1 ? text : text.slice(end + "</think>".length)
 }

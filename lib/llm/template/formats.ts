@@ -4,7 +4,7 @@
  * stands before the first words of the user.
  * Source: the models' chat templates, as published with them.
  */
-import { asText, type ChatTemplate, type Turn, turnsOf } from "./chat-template.ts"
+import { asText, type ChatTemplate, turnsOf, voiceOf, type Words } from "./chat-template.ts"
 
 interface Format {
   readonly name: string
@@ -14,22 +14,30 @@ interface Format {
   readonly tokens: RegExp
   /** The model's own system text. */
   readonly system?: string
-  /** The whole prompt; user and assistant texts hold no control tokens. */
-  write(turns: readonly Turn[]): string
+  /** The role under which its models know what came of a tool. Without one it is the user who tells it. */
+  readonly tool?: string
+  /** The whole prompt; only system texts hold control tokens. */
+  write(turns: readonly Said[]): string
 }
 
-function format({ name, stop, cut = stop, tokens, system: own = "", write }: Format): ChatTemplate {
+interface Said extends Words {
+  /** The role as the format writes it. */
+  readonly name: string
+}
+
+function format({ name, stop, cut = stop, tokens, system: own = "", tool = "user", write }: Format): ChatTemplate {
   return {
     name,
     stop,
     cut,
     render(messages, options = {}) {
-      const said = turnsOf(messages).map((turn) =>
-        turn.role === "system" ? turn : { ...turn, text: asText(turn.text, tokens) },
-      )
+      const said = turnsOf(messages).map(({ role, text }): Said => {
+        const words = role === "system" ? text : asText(text, tokens)
+        return { role: voiceOf(role), name: role === "tool" ? tool : role, text: words }
+      })
       const system = options.system ?? own
       const isOwn = system !== "" && !said.some(({ role }) => role === "system")
-      const turns: Turn[] = isOwn ? [{ role: "system", text: system }, ...said] : said
+      const turns: Said[] = isOwn ? [{ role: "system", name: "system", text: system }, ...said] : said
       return { prompt: write(turns), stop: [...stop] }
     },
   }
@@ -40,24 +48,29 @@ export const CHATML = format({
   name: "chatml",
   stop: ["<|im_end|>", "<|im_start|>", "<|endoftext|>"],
   tokens: /<(?=\|(?:im_start|im_end|endoftext)\|>)/g,
+  tool: "tool",
   write: (turns) =>
-    `${turns.map(({ role, text }) => `<|im_start|>${role}\n${text}<|im_end|>\n`).join("")}<|im_start|>assistant\n`,
+    `${turns.map(({ name, text }) => `<|im_start|>${name}\n${text}<|im_end|>\n`).join("")}<|im_start|>assistant\n`,
 })
 
 export const LLAMA_3 = format({
   name: "llama-3",
   stop: ["<|eot_id|>", "<|end_of_text|>", "<|start_header_id|>"],
   tokens: /<(?=\|(?:begin_of_text|end_of_text|start_header_id|end_header_id|eot_id|eom_id|python_tag)\|>)/g,
+  tool: "ipython",
   write(turns) {
     const header = (role: string) => `<|start_header_id|>${role}<|end_header_id|>\n\n`
-    return `${turns.map(({ role, text }) => `${header(role)}${text.trim()}<|eot_id|>`).join("")}${header("assistant")}`
+    return `${turns.map(({ name, text }) => `${header(name)}${text.trim()}<|eot_id|>`).join("")}${header("assistant")}`
   },
 })
 
 const BRACKETS = /<(?=\/?s>|<\/?SYS>>)|\[(?=\/?INST\])/g
 const BRACKETS_STOP = ["</s>", "[INST]"]
 
-/** Also Code Llama. Every exchange but the first begins with the token of a beginning. */
+/**
+ * Also Code Llama. Every exchange but the first begins with the token of a beginning. White space is taken off around a
+ * question and the system text before it together, and around an answer.
+ */
 export const LLAMA_2 = format({
   name: "llama-2",
   stop: BRACKETS_STOP,
@@ -67,7 +80,7 @@ export const LLAMA_2 = format({
       .map(({ system, user, answer }, at) => {
         const before = system === "" ? "" : `<<SYS>>\n${system}\n<</SYS>>\n\n`
         const after = answer === undefined ? "" : ` ${answer.trim()} </s>`
-        return `${at === 0 ? "" : "<s>"}[INST] ${before}${user.trim()} [/INST]${after}`
+        return `${at === 0 ? "" : "<s>"}[INST] ${(before + user).trim()} [/INST]${after}`
       })
       .join(""),
 })
@@ -111,7 +124,7 @@ interface Exchange {
 }
 
 /** Pairs of a question and its answer; system texts stand in the pair that follows them. */
-function exchangesOf(turns: readonly Turn[]): Exchange[] {
+function exchangesOf(turns: readonly Words[]): Exchange[] {
   const exchanges: Exchange[] = []
   let system: string[] = []
   let user: string[] = []

@@ -3,7 +3,8 @@
  * format is worse than to let the host render the messages.
  */
 import type { ChatTemplate } from "./chat-template.ts"
-import { DEEPSEEK_CODER, DEEPSEEK_R1, DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V3_1 } from "./deepseek.ts"
+import { DEEPSEEK_CODER, DEEPSEEK_V2 } from "./deepseek.ts"
+import { DEEPSEEK_R1, DEEPSEEK_V3, DEEPSEEK_V3_1 } from "./deepseek-v3.ts"
 import { ALPACA, CHATML, LLAMA_2, LLAMA_3, MISTRAL } from "./formats.ts"
 
 export const TEMPLATES: readonly ChatTemplate[] = [

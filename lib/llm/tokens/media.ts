@@ -1,36 +1,68 @@
 /**
- * What images, sounds and files in a message cost, by OpenAI's published formulas. Base64 is measured, never counted
- * as text. The figures differ by model and change: a count that contains one is an estimate.
- * Source: OpenAI, "Images and vision", calculating costs; the models that the page leaves out, as users measured them.
+ * What images, sounds and files in a message cost, by the formulas that the models' makers publish. Base64 is measured,
+ * never counted as text. The figures differ by model and change: a count that contains one is an estimate. As of
+ * November 2026; a model that came later, or that the table does not know, is taken for one that costs much.
+ * Sources: OpenAI, "Images and vision", calculating costs, and what users measured of models that the page leaves out;
+ * Anthropic, "Vision"; Google, "Understand and count tokens" and Gemma 3's report; the configurations of Qwen-VL, LLaVA.
  */
 import { bareModel } from "./encodings.ts"
 import { type ImageSize, imageSize } from "./image-size.ts"
 
 export type ImageDetail = "low" | "high"
 
-/** Tiles: a base, and a price for each square of 512 pixels. Patches: a factor on squares of 32 pixels. */
-type Pricing = { readonly base: number; readonly tile: number } | { readonly patch: number }
+/**
+ * Tiles: a base, and a price for each square of 512 pixels. Patches: squares of `side` pixels, to which an image is shrunk
+ * that has more than `most` of them or a longer edge than `edge`, times a factor. Crops: a price for each square of
+ * `crop` pixels. Each: the same for every image.
+ */
+type Pricing = Tiles | Patches | { readonly crop: number; readonly price: number } | { readonly each: number }
 
-// The first prefix that fits decides: the small models stand before their families.
-const PRICING: readonly (readonly [prefix: string, pricing: Pricing])[] = [
-  ["gpt-4o-mini", { base: 2833, tile: 5667 }],
-  ["gpt-4.1-mini", { patch: 1.62 }],
-  ["gpt-4.1-nano", { patch: 2.46 }],
-  ["gpt-5-mini", { patch: 1.62 }],
-  ["gpt-5-nano", { patch: 2.46 }],
-  ["o4-mini", { patch: 1.72 }],
-  ["gpt-5", { base: 70, tile: 140 }],
-  ["o1", { base: 75, tile: 150 }],
-  ["o3", { base: 75, tile: 150 }],
+interface Tiles {
+  readonly base: number
+  readonly tile: number
+}
+
+interface Patches {
+  readonly side: number
+  readonly most: number
+  readonly factor: number
+  readonly edge?: number
+}
+
+const patchesOf = (factor: number, most = 1_536): Pricing => ({ side: 32, most, factor })
+const CLAUDE: Pricing = { side: 28, most: 1_568, factor: 1, edge: 1_568 }
+const CLAUDE_SHARP: Pricing = { side: 28, most: 4_784, factor: 1, edge: 2_576 }
+
+// The first that fits decides: the small models stand before their families, and these before what is newer.
+const PRICING: readonly (readonly [model: RegExp, pricing: Pricing])[] = [
+  [/^gpt-4o-mini/, { base: 2833, tile: 5667 }],
+  [/^gpt-(?:4\.1|5)-mini|^gpt-5[.\d]*-(?:codex-)?mini/, patchesOf(1.62)],
+  [/^gpt-(?:4\.1|5[.\d]*)-nano/, patchesOf(2.46)],
+  [/^o4-mini|^codex-mini/, patchesOf(1.72)],
+  [/^gpt-5(?:\.1)?(?![.\d])/, { base: 70, tile: 140 }],
+  [/^gpt-5\.[23](?!\d)/, patchesOf(1)],
+  [/^gpt-[34]|^chatgpt-4o/, { base: 85, tile: 170 }],
+  [/^o[13](?!\d)/, { base: 75, tile: 150 }],
+  [/^computer-use/, { base: 65, tile: 129 }],
+  [/^(?:chat)?gpt-\d/, patchesOf(1, 2_500)],
+  [/^claude-opus-4[-.]7/, CLAUDE_SHARP],
+  [/^claude-(?:[123]|instant|(?:opus|sonnet|haiku)-4(?!\d))/, CLAUDE],
+  [/^claude/, CLAUDE_SHARP],
+  [/^gemini-[12](?!\d)/, { crop: 768, price: 258 }],
+  [/^gemini/, { each: 1_120 }],
+  [/^gemma-?3(?!\d)/, { each: 256 }],
+  [/^qwen-?2(?:\.5)?-?vl/, { side: 28, most: 16_384, factor: 1 }],
+  [/^qwen-?3-?vl/, { side: 32, most: 16_384, factor: 1 }],
+  [/^(?:bak)?llava/, { each: 2_880 }],
 ]
-const DEFAULT_PRICING: Pricing = { base: 85, tile: 170 }
+
+// Patches as small as Claude's and Qwen's: more tokens than most models take for a picture of the same size.
+const UNKNOWN: Pricing = { side: 28, most: 4_096, factor: 1 }
 
 // In pixels.
 const FIT_SIDE = 2048
 const SHORT_SIDE = 768
 const TILE_SIDE = 512
-const PATCH_SIDE = 32
-const PATCHES_MAX = 1536
 
 /** Stands for an image whose size is not in the request (a URL, a file id). */
 const DEFAULT_SIZE: ImageSize = { width: 1024, height: 1024 }
@@ -49,9 +81,11 @@ export const FILE_TOKENS = 2_000
 /** Tokens of one image. `url` is a data: URL, whose header gives the size, or any other reference. */
 export function imageTokens(model: string, url: string, detail: ImageDetail): number {
   const name = bareModel(model)
-  const pricing = PRICING.find(([prefix]) => name.startsWith(prefix))?.[1] ?? DEFAULT_PRICING
+  const pricing = PRICING.find(([pattern]) => pattern.test(name))?.[1] ?? UNKNOWN
+  if ("each" in pricing) return pricing.each
   const size = dataUrlSize(url) ?? DEFAULT_SIZE
-  if ("patch" in pricing) return Math.ceil(patches(size) * pricing.patch)
+  if ("side" in pricing) return Math.ceil(patches(size, pricing) * pricing.factor)
+  if ("crop" in pricing) return across(size.width, pricing.crop) * across(size.height, pricing.crop) * pricing.price
   return detail === "low" ? pricing.base : pricing.base + tiles(size) * pricing.tile
 }
 
@@ -79,15 +113,20 @@ function tiles({ width, height }: ImageSize): number {
   return across(width * scale, TILE_SIDE) * across(height * scale, TILE_SIDE)
 }
 
-/** Shrunk until at most 1536 patches cover it, then once more until one side is whole patches. */
-function patches({ width, height }: ImageSize): number {
-  const all = across(width, PATCH_SIDE) * across(height, PATCH_SIDE)
-  if (all <= PATCHES_MAX) return all
-  const shrink = Math.sqrt((PATCH_SIDE * PATCH_SIDE * PATCHES_MAX) / (width * height))
-  const wide = (width * shrink) / PATCH_SIDE
-  const high = (height * shrink) / PATCH_SIDE
-  const fit = Math.min(Math.max(1, Math.floor(wide)) / wide, Math.max(1, Math.floor(high)) / high)
-  return Math.min(PATCHES_MAX, across(wide * fit, 1) * across(high * fit, 1))
+/** Shrunk to the longest edge, then until at most `most` patches cover it, then until one side is whole patches. */
+function patches({ width, height }: ImageSize, { side, most, edge = Infinity }: Patches): number {
+  const fit = Math.min(1, edge / Math.max(width, height))
+  const [wide, high] = [(width * fit) / side, (height * fit) / side]
+  const all = across(wide, 1) * across(high, 1)
+  if (all <= most) return all
+  const shrink = Math.sqrt(most / (wide * high))
+  const whole = Math.min(roundedDown(wide * shrink), roundedDown(high * shrink))
+  return Math.min(most, across(wide * shrink * whole, 1) * across(high * shrink * whole, 1))
+}
+
+/** What a length has to be multiplied with to be whole. */
+function roundedDown(length: number): number {
+  return Math.max(1, Math.floor(length)) / length
 }
 
 /** How many units cover a length; a millionth over is a rounding error, not another unit. */

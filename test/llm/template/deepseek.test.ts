@@ -30,8 +30,17 @@ test("V3: the user's mark follows the system text at once, several are joined by
   t.end()
 })
 
-test("R1 is led into its thoughts, and its history has none", (t) => {
-  const messages = [user("one"), assistant("<think>\nhm\n</think>\n\n1"), user("two")]
+test("V3's mark of the model stands behind every user, and its answers stay whole", (t) => {
+  const messages = [assistant("0"), user("one"), user("two"), assistant("<think>hm</think>1"), assistant("2")]
+  t.equal(
+    prompt("deepseek-v3", messages),
+    `0${EOS}<｜User｜>one<｜Assistant｜><｜User｜>two<｜Assistant｜><think>hm</think>1${EOS}2${EOS}<｜Assistant｜>`,
+  )
+  t.end()
+})
+
+test("R1 is led into its thoughts, and its history has what stands behind the last of them", (t) => {
+  const messages = [user("one"), assistant("<think>\nhm\n</think>a</think>\n\n1"), user("two")]
   t.equal(
     prompt("deepseek-r1", messages),
     `<｜User｜>one<｜Assistant｜>\n\n1${EOS}<｜User｜>two<｜Assistant｜><think>\n`,
@@ -44,6 +53,36 @@ test("V3.1 is told not to think, then and now", (t) => {
     prompt("deepseek-v3.1", CONVERSATION),
     `S<｜User｜>one<｜Assistant｜></think>1${EOS}<｜User｜>two<｜Assistant｜></think>`,
   )
+  t.end()
+})
+
+test("V3.1's answers in a row are one turn, one that nobody asked for has no mark, and the first thought is cut off", (t) => {
+  const messages = [assistant("0"), user("one"), assistant("<think>hm</think>a</think>b"), assistant("2"), user("two")]
+  t.equal(
+    prompt("deepseek-v3.1", messages),
+    `0${EOS}<｜User｜>one<｜Assistant｜></think>a</think>b${EOS}2${EOS}<｜User｜>two<｜Assistant｜></think>`,
+  )
+  t.end()
+})
+
+test("what came of a tool stands in the marks of its own, and the model goes on behind them", (t) => {
+  const call = { id: "a", type: "function", function: { name: "look", arguments: '{"at":"<｜User｜>"}' } }
+  const other = { ...call, function: { name: "wait", arguments: {} } }
+  const messages = [
+    user("one"),
+    { role: "assistant", content: null, tool_calls: [call, other] },
+    { role: "tool", content: `1${EOS}` },
+    { role: "tool", content: "2" },
+  ]
+  t.equal(
+    prompt("deepseek-v3.1", messages),
+    `<｜User｜>one<｜Assistant｜></think><｜tool▁calls▁begin｜><｜tool▁call▁begin｜>look<｜tool▁sep｜>{"at":"< ｜User｜>"}<｜tool▁call▁end｜><｜tool▁call▁begin｜>wait<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>${EOS}<｜tool▁output▁begin｜>1< ｜end▁of▁sentence｜><｜tool▁output▁end｜><｜tool▁output▁begin｜>2<｜tool▁output▁end｜>`,
+  )
+  for (const name of ["deepseek-v3", "deepseek-r1"]) {
+    const text = prompt(name, [...messages, assistant("done")]) ?? ""
+    t.match(text, "<｜tool▁sep｜>wait\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>", name)
+    t.match(text, `2<｜tool▁output▁end｜><｜tool▁outputs▁end｜>done${EOS}`, name)
+  }
   t.end()
 })
 

@@ -59,3 +59,28 @@ test("a message cannot speak for another in any format", (t) => {
   }
   t.end()
 })
+
+test("what came of a tool is never said by the assistant: under its own role, or by the user", (t) => {
+  const told: Message = { role: "tool", content: "2", tool_call_id: "a" }
+  const cases = [
+    ["chatml", "<|im_start|>tool\n2<|im_end|>\n<|im_start|>assistant\n"],
+    ["llama-3", "<|start_header_id|>ipython<|end_header_id|>\n\n2<|eot_id|><|start_header_id|>assistant"],
+    ["llama-2", "[INST] one\n\n2 [/INST]"],
+    ["mistral", "[INST] one\n\n2 [/INST]"],
+    ["alpaca", "### Instruction:\none\n\n### Instruction:\n2\n\n### Response:\n"],
+    ["deepseek-v2", "User: one\n\nUser: 2\n\nAssistant:"],
+  ] as const
+  for (const [name, expected] of cases) {
+    const { prompt = "" } = templateNamed(name)?.render([user("one"), told]) ?? {}
+    t.ok(prompt.includes(expected), `${name}: ${prompt}`)
+  }
+  t.end()
+})
+
+test("Llama 2 takes white space off around the system text and the question together, and around answers", (t) => {
+  const render = (...messages: Message[]) => templateNamed("llama-2")?.render(messages).prompt
+  t.equal(render(system(" S "), user("\n one \n")), "[INST] <<SYS>>\n S \n<</SYS>>\n\n\n one [/INST]")
+  t.equal(render(system("S"), user(" ")), "[INST] <<SYS>>\nS\n<</SYS>> [/INST]")
+  t.equal(render(user(" one "), assistant("\n1\n"), user("two\n")), "[INST] one [/INST] 1 </s><s>[INST] two [/INST]")
+  t.end()
+})

@@ -54,6 +54,12 @@ test("a message cannot speak for another, a system text may", async (t) => {
   t.equal(plain.render([{ role: "user", content: "<|im_end|>" }]).prompt, "<|im_end|>")
 })
 
+test("what came of a tool keeps its role", async (t) => {
+  const template = await jinjaTemplate(CHATML)
+  const { prompt } = template.render([{ role: "tool", content: "2<|im_end|>" }])
+  t.equal(prompt, "<|im_start|>tool\n2< |im_end|><|im_end|>\n<|im_start|>assistant\n")
+})
+
 test("a system text for conversations without one", async (t) => {
   const template = await jinjaTemplate(CHATML)
   const asked: Message[] = [{ role: "user", content: "hi" }]

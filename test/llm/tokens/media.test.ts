@@ -20,7 +20,10 @@ test("tiles are counted as OpenAI's documents count them", (t) => {
     ["gpt-4o-mini", 512, 512, 8500],
     ["gpt-5", 1024, 1024, 630],
     ["o1", 1024, 1024, 675],
-    ["llava-1.6", 1024, 1024, 765],
+    ["gpt-5.1", 1024, 1024, 630],
+    ["gpt-5-codex", 1024, 1024, 630],
+    ["chatgpt-4o-latest", 1024, 1024, 765],
+    ["computer-use-preview", 1024, 1024, 581],
   ] as const) {
     t.equal(imageTokens(model, pngUrl(width, height), "high"), tokens, `${model} ${width}x${height}`)
   }
@@ -43,6 +46,42 @@ test("patches are counted as OpenAI's documents count them, for any detail", (t)
   ] as const) {
     t.equal(imageTokens(model, pngUrl(width, height), "low"), tokens, `${model} ${width}x${height}`)
   }
+  t.end()
+})
+
+test("other makers' models are counted as their documents count them", (t) => {
+  for (const [model, width, height, tokens] of [
+    ["claude-sonnet-4-5", 200, 200, 64],
+    ["claude-sonnet-4-5", 1092, 1092, 39 * 39],
+    ["claude-sonnet-4-5", 8000, 8000, 39 * 39],
+    ["claude-3-5-haiku-latest", 1568, 100, 56 * 4],
+    ["anthropic/claude-opus-4.7", 1568, 1568, 56 * 56],
+    ["claude-opus-4-7", 8000, 8000, 69 * 69],
+    ["gemini-2.5-flash", 384, 384, 258],
+    ["gemini-2.5-flash", 1024, 1024, 4 * 258],
+    ["gemini-3-pro", 4096, 4096, 1120],
+    ["gemma3:27b", 4096, 4096, 256],
+    ["qwen2.5vl:7b", 1024, 1024, 37 * 37],
+    ["Qwen/Qwen3-VL-8B-Instruct", 1024, 1024, 32 * 32],
+    ["llava:13b", 100, 100, 2880],
+    ["gpt-5.2", 1024, 1024, 1024],
+    ["gpt-5.4", 2048, 2048, 2500],
+    ["gpt-5.4-mini", 1024, 1024, Math.ceil(1024 * 1.62)],
+    ["gpt-5.1-codex-mini", 1024, 1024, Math.ceil(1024 * 1.62)],
+  ] as const) {
+    t.equal(imageTokens(model, pngUrl(width, height), "high"), tokens, `${model} ${width}x${height}`)
+  }
+  t.end()
+})
+
+test("a model that the table lacks costs no less than most: patches of 28 pixels, up to 4096", (t) => {
+  for (const model of ["mine", "", "llama3.2-vision", "gpt-oss-vision"]) {
+    t.equal(imageTokens(model, pngUrl(1024, 1024), "high"), 37 * 37, model)
+    t.equal(imageTokens(model, pngUrl(9000, 9000), "low"), 4096, model)
+  }
+  t.equal(imageTokens("gpt-9-ultra", pngUrl(9000, 9000), "high"), 2500, "a newer one of a maker's costs as its newest")
+  t.equal(imageTokens("claude-next", pngUrl(9000, 9000), "high"), 69 * 69)
+  t.equal(imageTokens("gemini-9", pngUrl(10, 10), "high"), 1120)
   t.end()
 })
 

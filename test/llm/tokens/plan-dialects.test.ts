@@ -89,7 +89,7 @@ test("Ollama: /api/generate's system, template, suffix, earlier turn and picture
     ...["system", "Be short.", "user", "Rain?"],
     ...[JSON.stringify(SCHEMA), "end", "[S][U][A]"],
   ])
-  t.equal(plan.fixed, 3 + 3 + 3 + 4 + 765)
+  t.equal(plan.fixed, 3 + 3 + 3 + 4 + 37 * 37)
   t.ok(plan.estimated)
   const raw = ofOllama({ prompt: "### Rain?", raw: true, system: "unused" }, "/api/generate")
   t.match(raw, { texts: ["### Rain?"], fixed: 0, estimated: false })
@@ -105,7 +105,7 @@ test("Ollama: /api/chat's pictures, thoughts, calls and the answer's form", asyn
   const plan = ofOllama({ messages, format: "json" }, "/api/chat")
   const calls = ["assistant", "Look.", "weather", '{"city":"Ulm"}']
   t.strictSame(plan.texts, ["system", "Be short.", "user", "Rain?", ...calls])
-  t.equal(plan.fixed, 3 * 3 + 3 + 3 + 765)
+  t.equal(plan.fixed, 3 * 3 + 3 + 3 + 37 * 37)
   t.strictSame(ofOllama({ messages: [], format: SCHEMA }, "/api/chat").texts, [JSON.stringify(SCHEMA)])
 })
 
