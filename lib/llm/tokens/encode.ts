@@ -1,13 +1,13 @@
 /**
  * Counts texts with gpt-tokenizer's tables and patterns: the work of the counting thread, pure so that tests call it
- * directly. The pair merging is ours: on byte strings (a character a byte) it takes a third of the library's time, holds
- * on to no text, and knows no special tokens, so "<|endoftext|>" in a user's text is text. Tests compare the counts.
- * Loading a table takes 0.15 s and 60 MB, so never on the main thread.
+ * directly. The pair merging is ours (merge.ts): on byte strings (a character a byte) it takes a third of the library's
+ * time, holds on to no text, bears a megabyte of one letter, and knows no special tokens, so "<|endoftext|>" in a user's
+ * text is text. Tests compare the counts. Loading a table takes 0.15 s and 60 MB, so never on the main thread.
  */
 import type { TableName } from "./encodings.ts"
-import { RUN_CHARS_MAX, splitRuns } from "./runs.ts"
+import { countMerged } from "./merge.ts"
 
-/** What a text counts. Not exact: it was cut where the tokenizer would not have cut it, or only sampled. */
+/** What a text counts. Not exact: it was cut where the tokenizer would not have cut it, as vocabulary.ts does. */
 export interface Counted {
   readonly tokens: number
   readonly exact: boolean
@@ -26,9 +26,6 @@ interface Table {
 const PIECE_CHARS_MAX = 12
 const PIECES_KNOWN_MAX = 50_000
 
-// Of a text in more pieces than these (32 kB of unbroken letters), evenly spread ones are counted and scaled up.
-const RUN_PIECES_MAX = 128
-
 // The first long text takes twice its time while the engine still interprets; the table's own words come before it.
 const WARM_UP_TOKENS = 20_000
 
@@ -44,7 +41,7 @@ export async function countTexts(name: TableName, texts: readonly string[]): Pro
     tables.set(name, loading)
   }
   const table = await loading
-  return texts.map((text) => countText(table, text))
+  return texts.map((text) => ({ tokens: countPart(table, text), exact: true }))
 }
 
 async function load(name: TableName): Promise<Table> {
@@ -73,24 +70,6 @@ function bytesOf(text: string): string {
   return ASCII.test(text) ? text : Buffer.from(text).toString("latin1")
 }
 
-function countText(table: Table, text: string): Counted {
-  const parts = splitRuns(text)
-  if (parts.length === 1) return { tokens: countPart(table, text), exact: true }
-  const pieces = parts.filter((part) => part.length <= RUN_CHARS_MAX)
-  const step = Math.ceil(pieces.length / RUN_PIECES_MAX)
-  const taken = pieces.filter((_, at) => at % step === 0)
-  let tokens = taken.reduce((sum, piece) => sum + countPart(table, piece), 0)
-  if (step > 1) tokens = Math.ceil((tokens * charsOf(pieces)) / charsOf(taken))
-  for (const part of parts) {
-    if (part.length > RUN_CHARS_MAX) tokens += countPart(table, part)
-  }
-  return { tokens, exact: false }
-}
-
-function charsOf(parts: readonly string[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0)
-}
-
 function countPart(table: Table, text: string): number {
   let tokens = 0
   for (const piece of text.match(table.pattern) ?? []) tokens += countPiece(table, piece)
@@ -98,41 +77,11 @@ function countPart(table: Table, text: string): number {
 }
 
 function countPiece({ ranks, known }: Table, piece: string): number {
-  if (piece.length > PIECE_CHARS_MAX) return countBytes(ranks, bytesOf(piece))
+  if (piece.length > PIECE_CHARS_MAX) return countMerged(ranks, bytesOf(piece))
   const before = known.get(piece)
   if (before !== undefined) return before
-  const tokens = countBytes(ranks, bytesOf(piece))
+  const tokens = countMerged(ranks, bytesOf(piece))
   if (known.size >= PIECES_KNOWN_MAX) known.clear()
   known.set(piece, tokens)
   return tokens
-}
-
-function countBytes(ranks: ReadonlyMap<string, number>, bytes: string): number {
-  return ranks.has(bytes) ? 1 : mergeBytes(ranks, bytes)
-}
-
-/**
- * Byte pair encoding: joins the two neighbours whose union has the lowest rank until no union is a token. Quadratic in
- * the piece's length, which splitRuns bounds.
- */
-function mergeBytes(ranks: ReadonlyMap<string, number>, bytes: string): number {
-  const starts = Array.from({ length: bytes.length + 1 }, (_, at) => at)
-  const unionRank = (at: number): number =>
-    at + 2 < starts.length ? (ranks.get(bytes.slice(starts[at], starts[at + 2])) ?? Infinity) : Infinity
-  const unions = starts.map((at) => unionRank(at))
-  for (;;) {
-    let lowest = Infinity
-    let at = -1
-    for (let index = 0; index < starts.length; index++) {
-      const rank = unions[index] ?? Infinity
-      if (rank >= lowest) continue
-      lowest = rank
-      at = index
-    }
-    if (at === -1) return starts.length - 1
-    starts.splice(at + 1, 1)
-    unions.splice(at + 1, 1)
-    unions[at] = unionRank(at)
-    if (at > 0) unions[at - 1] = unionRank(at - 1)
-  }
 }

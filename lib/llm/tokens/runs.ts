@@ -1,11 +1,9 @@
 /**
- * Finds and cuts long runs: stretches that a pretokenizer leaves in one piece, such as a megabyte of one letter.
- * Byte pair merging is quadratic in a piece's length, so without a cut one message could hold the counting thread for
- * minutes. A text without long runs stays whole and its count exact. Also thins texts that are too long to count.
+ * Finds and cuts long runs: stretches that a pretokenizer leaves in one piece, such as a megabyte of one letter. What
+ * merges a model's own vocabulary is not ours and may take a time that grows with the square of a piece's length, so
+ * without a cut one message could hold the counting thread for minutes. A text without long runs stays whole and its
+ * count exact. Also thins texts that are too long to count.
  */
-
-// 256 characters are ten times the longest word in use; merging a piece of this length takes 0.2 ms.
-export const RUN_CHARS_MAX = 256
 
 // A text that is too long to count is represented by this many windows, at equal distances over its whole length.
 const SAMPLE_WINDOWS = 64
@@ -24,7 +22,7 @@ const IN_SPACE = 4
 const ASCII = Uint8Array.from({ length: 128 }, (_, code) => classify(code))
 
 /** The text in pieces of which none holds a run over `charsMax`; one piece when there is no such run. */
-export function splitRuns(text: string, charsMax = RUN_CHARS_MAX): string[] {
+export function splitRuns(text: string, charsMax: number): string[] {
   if (!hasLongRun(text, charsMax)) return [text]
   const pieces: string[] = []
   let start = 0

@@ -213,3 +213,29 @@ test("without a backend the counter counts in a thread of its own", async (t) =>
   t.equal((await counter.countRequest(requestOf({ messages: JARGON }))).tokens, 124, "remembered")
   t.equal(await counter.countText("twelve bytes"), 4, "estimated once closed")
 })
+
+test("a request with runs of 300 letters and more is exact, and the event loop turns while the thread merges them", async (t) => {
+  const counter = new TokenCounter()
+  t.teardown(() => counter.close())
+  await counter.warm("gpt-4o")
+  const messages = ["ab".repeat(150), "x".repeat(300), "=".repeat(1_000), "y".repeat(300_000)].map((content) => {
+    return { role: "user", content }
+  })
+  let turns = 0
+  let isCounted = false
+  const turn = (): void => {
+    turns++
+    if (!isCounted) setImmediate(turn)
+  }
+  setImmediate(turn)
+  const count = await counter.countRequest(requestOf({ model: "gpt-4o", messages }))
+  isCounted = true
+  const alone = await countTexts(
+    "o200k_base",
+    messages.map(({ content }) => content),
+  )
+  const form = 3 + messages.length * (3 + 1)
+  t.equal(count.tokens, form + alone.reduce((sum, { tokens }) => sum + tokens, 0))
+  t.equal(count.confidence, "exact")
+  t.ok(turns > 10, `${turns} turns`)
+})

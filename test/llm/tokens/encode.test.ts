@@ -3,6 +3,7 @@ import { countTokens as cl100k } from "gpt-tokenizer/encoding/cl100k_base"
 import { countTokens as o200k } from "gpt-tokenizer/encoding/o200k_base"
 import { test } from "tap"
 import { countTexts } from "../../../lib/llm/tokens/encode.ts"
+import { Random } from "../../helpers/generated-exchange.ts"
 
 const AS_TEXT = { disallowedSpecial: new Set<string>() }
 
@@ -45,23 +46,64 @@ test("special tokens in a text are text", async (t) => {
   t.same(await countTexts("cl100k_base", [""]), [{ tokens: 0, exact: true }])
 })
 
-test("a megabyte of one letter is an estimate near the count of its parts", async (t) => {
-  const [part] = await countTexts("o200k_base", ["x".repeat(200)])
-  const [whole] = await countTexts("o200k_base", ["x".repeat(1_000_000)])
-  t.equal(whole?.exact, false)
-  t.ok(Math.abs((whole?.tokens ?? 0) / ((part?.tokens ?? 0) * 5_000) - 1) < 0.05, `${whole?.tokens}`)
+const RUNS = [
+  "x",
+  "É",
+  "漢",
+  "=",
+  " ",
+  "\n",
+  "\t",
+  "\u{1f600}",
+  "\u0301",
+  "a\u0301",
+  "!\u0301",
+  "\u3000",
+  "aB",
+  "ab",
+] as const
+
+/** A run of about 300 characters: of one kind, or letters in any order. */
+function generatedRun(random: Random): string {
+  if (random.below(2) === 0) return random.pick(...RUNS).repeat(260 + random.below(80))
+  const letters = random.pick(
+    "abcdefghijklmnopqrstuvwxyz",
+    "ABCDEF0123456789abcdef",
+    "äöüß",
+    "漢字かな交じり文",
+    "-_=+/",
+  )
+  return Array.from({ length: 300 }, () => random.pick(...letters)).join("")
+}
+
+test("200 messages with runs of 300 letters are counted exactly, with either table", async (t) => {
+  const random = new Random(40)
+  const prose = (): string =>
+    random.pick("", "Look at this: ", "\n\n", " and so on. ", "漢字 ", "id=").repeat(random.below(3))
+  const texts = Array.from({ length: 200 }, () => `${prose()}${generatedRun(random)}${prose()}${generatedRun(random)}`)
+  const [newer, older] = [await countTexts("o200k_base", texts), await countTexts("cl100k_base", texts)]
+  texts.forEach((text, at) => {
+    t.strictSame(newer[at], { tokens: o200k(text, AS_TEXT), exact: true }, JSON.stringify(text))
+    t.strictSame(older[at], { tokens: cl100k(text, AS_TEXT), exact: true }, JSON.stringify(text))
+  })
 })
 
-test("text around a long run is counted whole, the run in pieces", async (t) => {
-  const prose = "The quick brown fox jumps over the lazy dog. ".repeat(200)
-  const [prosed, run, both] = await countTexts("o200k_base", [
-    prose,
-    "x".repeat(90_000),
-    `${prose}${"x".repeat(90_000)} ${prose}`,
-  ])
-  const expected = 2 * (prosed?.tokens ?? 0) + (run?.tokens ?? 0)
-  t.equal(both?.exact, false)
-  t.ok(Math.abs((both?.tokens ?? 0) / expected - 1) < 0.02, `${both?.tokens} for ${expected}`)
+test("runs of every length about the one from which on a heap merges are counted as the search counts them", async (t) => {
+  const random = new Random(41)
+  const run = Array.from({ length: 200 }, () => random.pick("a", "b", "t", "h", "e", "é", "n")).join("")
+  const texts = Array.from({ length: 120 }, (_, at) => run.slice(0, 80 + at))
+  const counts = await countTexts("o200k_base", texts)
+  t.strictSame(
+    counts.map(({ tokens }) => tokens),
+    texts.map((text) => o200k(text, AS_TEXT)),
+  )
+})
+
+test("a megabyte of one letter is counted exactly", async (t) => {
+  // Eight letters "x" are the longest token of them.
+  t.equal(o200k("x".repeat(8_000), AS_TEXT), 1_000)
+  const [whole] = await countTexts("o200k_base", ["x".repeat(1_000_000)])
+  t.strictSame(whole, { tokens: 125_000, exact: true })
 })
 
 test("more different words than are remembered are counted all the same", async (t) => {

@@ -1,6 +1,8 @@
 import fc from "fast-check"
 import { test } from "tap"
-import { RUN_CHARS_MAX, sampleText, splitRuns } from "../../../lib/llm/tokens/runs.ts"
+import { sampleText, splitRuns } from "../../../lib/llm/tokens/runs.ts"
+
+const RUN_CHARS_MAX = 256
 
 /** The longest stretch that a pretokenizer may leave in one piece. */
 function longestRun(text: string): number {
@@ -10,7 +12,7 @@ function longestRun(text: string): number {
 
 test("a megabyte of one letter becomes pieces of a bounded length, as many as that takes", (t) => {
   const text = "x".repeat(1_000_000)
-  const pieces = splitRuns(text)
+  const pieces = splitRuns(text, RUN_CHARS_MAX)
   t.equal(pieces.length, Math.ceil(text.length / RUN_CHARS_MAX))
   t.ok(pieces.every((piece) => piece.length <= RUN_CHARS_MAX))
   t.ok(pieces.join("") === text)
@@ -23,7 +25,7 @@ test("every kind of run is cut, wherever it stands", (t) => {
   for (const kind of kinds) {
     for (const before of ["", "1", "words, and more words. ".repeat(20)]) {
       const text = `${before}${kind.repeat(long)}7 and on it goes`
-      const pieces = splitRuns(text)
+      const pieces = splitRuns(text, RUN_CHARS_MAX)
       t.ok(pieces.length > 1, `${JSON.stringify(kind)} after ${before.length}`)
       t.ok(pieces.join("") === text && pieces.every((piece) => longestRun(piece) <= RUN_CHARS_MAX + 1))
       t.ok(!pieces.some((piece) => /\p{Cs}/u.test(piece)), "no pair is parted")
@@ -34,11 +36,11 @@ test("every kind of run is cut, wherever it stands", (t) => {
 
 test("a text without a long run stays whole", (t) => {
   const prose = "It's 12,345.67 of a kind: naïve — 漢字、かな。\n".repeat(500)
-  t.same(splitRuns(prose), [prose])
-  t.same(splitRuns("1".repeat(5_000)), ["1".repeat(5_000)], "digits are cut by every pretokenizer")
+  t.same(splitRuns(prose, RUN_CHARS_MAX), [prose])
+  t.same(splitRuns("1".repeat(5_000), RUN_CHARS_MAX), ["1".repeat(5_000)], "digits are cut by every pretokenizer")
   const limit = `${"x".repeat(RUN_CHARS_MAX)} `.repeat(20)
-  t.same(splitRuns(limit), [limit], "exactly the limit")
-  t.same(splitRuns(""), [""])
+  t.same(splitRuns(limit, RUN_CHARS_MAX), [limit], "exactly the limit")
+  t.same(splitRuns("", RUN_CHARS_MAX), [""])
   t.end()
 })
 
@@ -52,7 +54,7 @@ test("whatever the text, its pieces are the text, and none holds a long run", (t
   fc.assert(
     fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
       const text = parts.join("")
-      const pieces = splitRuns(text)
+      const pieces = splitRuns(text, RUN_CHARS_MAX)
       return pieces.join("") === text && pieces.every((piece) => longestRun(piece) <= 2 * RUN_CHARS_MAX)
     }),
     { numRuns: 300 },
