@@ -27,10 +27,17 @@ export function objectOf(value: unknown): JsonObject | undefined {
   return isObject(value) ? value : undefined
 }
 
+const BOM = 0xfeff
+
+/** The text behind a byte order mark, which readers of JSON may skip (RFC 8259, section 8.1). */
+export function withoutBom(text: string): string {
+  return text.charCodeAt(0) === BOM ? text.slice(1) : text
+}
+
 /** The value of a JSON text, or undefined when it is none. */
 export function parseJson(text: string): JsonValue | undefined {
   try {
-    return JSON.parse(text) as JsonValue
+    return JSON.parse(withoutBom(text)) as JsonValue
   } catch {
     return undefined
   }

@@ -3,7 +3,7 @@
  * what was changed is written in place (spans.ts). Nothing is copied up front: the original is parsed again when the
  * body leaves, which costs less than holding two trees for as long as the addons run.
  */
-import { isObject, type JsonObject, parseJson } from "./json.ts"
+import { isObject, type JsonObject, parseJson, withoutBom } from "./json.ts"
 import { deepEqual, editJson, isDeeperThan } from "./spans.ts"
 
 /** Bodies nest at most this deep. No request to a model does; addons that walk a body by recursion must not be ended by one. */
@@ -22,7 +22,8 @@ export class RequestBody {
   /** Undefined for what is no JSON object in UTF-8, or nests deeper than BODY_DEPTH_MAX. `bytes` must not change afterwards. */
   static parse(bytes: Buffer): RequestBody | undefined {
     const text = bytes.toString("utf8")
-    if (isMangled(bytes, text) || isDeeperThan(text, BODY_DEPTH_MAX)) return undefined
+    // A server that gets a byte order mark may not read on (RFC 8259, section 8.1: none is to be sent).
+    if (withoutBom(text) !== text || isMangled(bytes, text) || isDeeperThan(text, BODY_DEPTH_MAX)) return undefined
     const json = parseJson(text)
     return isObject(json) ? new RequestBody(bytes, json) : undefined
   }

@@ -10,7 +10,12 @@ import {
   type Completion,
   type Delta,
   type Dialect,
+  decoderFor,
+  type Framing,
+  type FramingScan,
+  framingScan,
   isContent,
+  isLabelledOwn,
   isObject,
   type LlmError,
   parseJson,
@@ -18,6 +23,7 @@ import {
   readError,
   type StreamDecoder,
   type StreamEvent,
+  streamFraming,
 } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
 
@@ -31,7 +37,7 @@ const ANSWER_BYTES_MAX = 33_554_432
 export interface AnswerObserverOptions {
   readonly dialect: Dialect
   readonly head: StreamResponseHead
-  /** Whether the client asked for a stream: decides where the content type does not say. */
+  /** Whether the client asked for a stream. */
   readonly stream: boolean
   /** Milliseconds since the request was whole. */
   elapsed(): number
@@ -55,6 +61,8 @@ export function isStream(head: StreamResponseHead, asked: boolean): boolean {
 export class AnswerObserver {
   #options: AnswerObserverOptions
   #coding: ContentDecoder | undefined
+  /** Until the bytes have told how they are framed; an error's are collected, whatever they are. */
+  #scan: FramingScan | undefined
   #decoder: StreamDecoder | undefined
   #assembler = new Assembler()
   #pieces = new Pieces()
@@ -64,7 +72,7 @@ export class AnswerObserver {
 
   constructor(options: AnswerObserverOptions) {
     this.#options = options
-    if (isStream(options.head, options.stream)) this.#decoder = options.dialect.decoder()
+    if (options.head.status < 400) this.#scan = framingScan(options.dialect, options.head, options.stream)
     try {
       this.#coding = ContentDecoder.for(options.head.headers.get("content-encoding"), DECODED_BYTES_MAX)
     } catch (thrown) {
@@ -76,6 +84,8 @@ export class AnswerObserver {
   get complete(): boolean {
     if (this.#unparsed !== undefined) return false
     if (this.#decoder !== undefined) return this.#assembler.done
+    const { dialect, head, stream } = this.#options
+    if (this.#scan !== undefined && isLabelledOwn(dialect, head, stream)) return false // Of a stream not even an event has ended.
     return isObject(parseJson(this.#pieces.concat().toString("utf8")))
   }
 
@@ -100,7 +110,7 @@ export class AnswerObserver {
   /** The answer has ended. `cut`: it broke off. Call once. */
   finish(cut: boolean): Observed {
     this.#coding?.close()
-    if (this.#decoder !== undefined && this.#unparsed === undefined) this.#take(() => this.#decoder?.finish() ?? [])
+    if (this.#unparsed === undefined) this.#finishStream()
     const totalMs = this.#options.elapsed()
     const timings = { firstDeltaMs: this.#firstDeltaMs, totalMs }
     const { head, dialect } = this.#options
@@ -122,6 +132,9 @@ export class AnswerObserver {
   }
 
   #decoded(piece: Buffer): void {
+    const framing = this.#scan?.feed(piece)
+    if (framing !== undefined) this.#framed(framing)
+    if (this.#unparsed !== undefined) return
     const decoder = this.#decoder
     if (decoder !== undefined) {
       this.#take(() => decoder.feed(piece))
@@ -131,6 +144,25 @@ export class AnswerObserver {
     this.#size += piece.length
     if (this.#size <= limit) this.#pieces.push(piece)
     else if (this.#options.head.status < 400) this.#giveUp(`the answer exceeds ${ANSWER_BYTES_MAX} bytes`)
+  }
+
+  /** What has come so far is read as what it is. */
+  #framed(framing: Framing): void {
+    this.#scan = undefined
+    const { dialect, head } = this.#options
+    const stream = streamFraming(framing, head.headers.get("content-type"))
+    if (stream === undefined) return
+    const decoder = decoderFor(dialect, stream)
+    this.#decoder = decoder
+    const held = this.#pieces.concat()
+    this.#pieces.clear()
+    if (held.length > 0) this.#take(() => decoder.feed(held))
+  }
+
+  #finishStream(): void {
+    if (this.#scan !== undefined) this.#framed(this.#scan.finish())
+    const decoder = this.#decoder
+    if (decoder !== undefined) this.#take(() => decoder.finish())
   }
 
   #take(decode: () => StreamEvent[]): void {

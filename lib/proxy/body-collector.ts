@@ -19,11 +19,23 @@ export class BodyCollector {
   readonly #body: Body
   readonly #limits: CollectorLimits
   readonly #pieces = new Pieces()
+  #begun: Promise<void> | undefined
   #reading: Promise<Buffer> | undefined
+  /** Bytes that the flow's memory has been asked for. */
+  #booked = 0
 
   constructor(body: Body, limits: CollectorLimits) {
     this.#body = body
     this.#limits = limits
+  }
+
+  /**
+   * Reads up to the piece of which `isEnough` is true, or to the end; once, before anything else. That piece is on its way
+   * already: it counts as held only if the whole body is asked for. Rejects as `collect` does.
+   */
+  until(isEnough: (piece: Buffer) => boolean): Promise<void> {
+    this.#begun ??= this.#take(isEnough)
+    return this.#begun
   }
 
   /** The whole body; the same for whoever asks. Rejects when there is too much of it, and as the body does. */
@@ -34,16 +46,30 @@ export class BodyCollector {
 
   /** The body, for its one reader from now on. A collection that is under way comes to its end first. */
   rest(): Body {
-    return this.#reading === undefined ? this.#body : new CollectedBody(this.#reading, this.#pieces, this.#body)
+    const reading = this.#reading ?? this.#begun
+    return reading === undefined ? this.#body : new CollectedBody(reading, this.#pieces, this.#body)
   }
 
   async #read(): Promise<Buffer> {
-    const { bytes, memory, tooLarge } = this.#limits
+    if (this.#begun !== undefined) await this.#begun
+    this.#book()
+    await this.#take(() => false)
+    return this.#pieces.concat()
+  }
+
+  async #take(isEnough: (piece: Buffer) => boolean): Promise<void> {
     for (let piece = await this.#body.read(); piece !== undefined; piece = await this.#body.read()) {
       this.#pieces.push(piece)
-      if (this.#pieces.bytes > bytes || !memory.take(piece.length)) throw tooLarge()
+      if (isEnough(piece)) return
+      this.#book()
     }
-    return this.#pieces.concat()
+  }
+
+  #book(): void {
+    const { bytes, memory, tooLarge } = this.#limits
+    const held = this.#pieces.bytes
+    if (held > bytes || !memory.take(held - this.#booked)) throw tooLarge()
+    this.#booked = held
   }
 }
 

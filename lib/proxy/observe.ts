@@ -7,15 +7,18 @@ import type { FlowLlm, Reply } from "../flow.ts"
 import { editAnswer } from "../llm/answer-edit.ts"
 import { Assembler, deltasOf, isContent } from "../llm/assemble.ts"
 import type { Dialect, EncodeContext, StreamDecoder, StreamEncoder, StreamEvent } from "../llm/dialect.ts"
+import { type Framing, FramingScan, framingLabelled, type StreamFraming, streamFraming } from "../llm/framing.ts"
 import { dialectFor, dialectNamed, socketDialectFor } from "../llm/index.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
+import { decoderFor, framingOf, reframed, writerFor } from "../llm/reframe.ts"
 import { RequestBody } from "../llm/request-body.ts"
 import { SseDecoder } from "../llm/sse.ts"
 import { sumOfUsage } from "../llm/usage-sum.ts"
 import type { SocketDialect } from "../llm/websocket-events.ts"
 import { eventOf, requestWithoutSocket } from "../llm/websocket-events.ts"
 import type { StreamFormat } from "./client-delivery.ts"
+import type { StreamResponseHead } from "./streams.ts"
 
 export type {
   Completion,
@@ -23,6 +26,7 @@ export type {
   Dialect,
   DialectName,
   EncodeContext,
+  Framing,
   JsonObject,
   JsonValue,
   LlmError,
@@ -31,22 +35,29 @@ export type {
   StreamDecoder,
   StreamEncoder,
   StreamEvent,
+  StreamFraming,
   Usage,
 }
 export {
   Assembler,
+  decoderFor,
   deltasOf,
   dialectFor,
   dialectNamed,
   editAnswer,
   eventOf,
+  FramingScan,
+  framingOf,
   isContent,
   isObject,
   parseJson,
+  reframed,
   requestWithoutSocket,
   SseDecoder,
   socketDialectFor,
+  streamFraming,
   sumOfUsage,
+  writerFor,
 }
 
 /** What a flow that speaks a dialect carries. */
@@ -123,9 +134,29 @@ export function replyContent(
   return { status, contentType: "text/plain; charset=utf-8", body: Buffer.from(reply.text ?? "") }
 }
 
-/** The meaning of an error answer's body. */
+/** Finds out how the body behind a head is framed. `asked`: for a stream; undefined where that is not known. */
+export function framingScan(
+  dialect: Dialect,
+  { headers }: StreamResponseHead,
+  asked: boolean | undefined,
+): FramingScan {
+  return new FramingScan({ label: framingLabelled(headers.get("content-type")), own: framingOf(dialect), asked })
+}
+
+/** Whether a stream was asked for and is labelled as one, in the dialect's own framing: then nothing waits for its bytes. */
+export function isLabelledOwn(dialect: Dialect, { headers }: StreamResponseHead, asked: boolean | undefined): boolean {
+  return asked !== false && framingLabelled(headers.get("content-type")) === framingOf(dialect)
+}
+
+/** The meaning of an error answer's body, also of one that came as an event. */
 export function readError(dialect: Dialect, status: number, body: Buffer): LlmError {
-  return dialect.parseError(status, body.toString("utf8"))
+  const scan = new FramingScan({ own: framingOf(dialect) })
+  scan.feed(body)
+  const framing = streamFraming(scan.finish(), undefined)
+  const decoder = framing === undefined ? undefined : decoderFor(dialect, framing)
+  const events = decoder === undefined ? [] : [...decoder.feed(body), ...decoder.finish()]
+  const failed = events.find(({ error, json }) => error !== undefined && json !== undefined)
+  return dialect.parseError(status, failed === undefined ? body.toString("utf8") : JSON.stringify(failed.json))
 }
 
 /** A JSON answer of `dialect`, or why it is none. */

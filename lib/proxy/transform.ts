@@ -6,43 +6,46 @@
 import { FlowError, messageOf } from "../errors.ts"
 import type { ChunkTransform, StreamTransform } from "../flow.ts"
 import { uuidv7 } from "../uuid.ts"
-import { isStream } from "./answer-observer.ts"
 import { ContentDecoder, codingsOf } from "./content-coding.ts"
 import { dropBodyFields } from "./flow-request.ts"
 import type { FlowState } from "./flow-state.ts"
+import { FramedBody } from "./framed-body.ts"
 import { generatedIncoming, type Incoming, wholeIncoming } from "./incoming.ts"
 import {
   type Delta,
   type Dialect,
+  decoderFor,
   type EncodeContext,
   editAnswer,
-  type StreamDecoder,
   type StreamEncoder,
   type StreamEvent,
+  type StreamFraming,
+  writerFor,
 } from "./observe.ts"
-import { collectorOf } from "./whole-answer.ts"
 
 /**
- * The same answer with the flow's transforms applied. An answer that is one JSON body is read to its end first: rejects
- * where it cannot be read, for no part of it may leave unedited.
+ * The same answer with the flow's transforms applied. What its bytes, not its label, say to be a stream is edited as it
+ * comes. An answer that is one JSON body is read to its end first: rejects where it cannot be read, for no part of it may
+ * leave unedited.
  */
 export async function transformed(flow: FlowState, incoming: Incoming): Promise<Incoming> {
-  const { response, llm } = flow
+  const { response } = flow
   if (response === undefined) return incoming
   let pieces: AsyncIterable<Buffer> = decoded(incoming)
   for (const fn of response.chunkTransforms) pieces = withChunks(pieces, fn)
   const dialect = flow.clientDialect
   const { status } = incoming.head
-  const streams = isStream(incoming.head, llm?.request.stream ?? true)
   const fns = response.deltaTransforms
   // An error and a redirect tell no deltas.
   if (dialect !== undefined && status < 300 && fns.length > 0) {
-    if (!streams) {
-      const bytes = await wholeWithDeltas(flow, dialect, fns, made(incoming, guarded(pieces)))
+    const editing: Editing = { flow, dialect, fns, body: new FramedBody(flow, dialect, incoming.head, guarded(pieces)) }
+    // Where the label is right the head does not wait for the bytes.
+    if (!editing.body.isLabelled && (await editing.body.stream()) === undefined) {
+      const bytes = await wholeWithDeltas(editing)
       dropBodyFields(incoming.head.headers)
       return { ...wholeIncoming(incoming.head, bytes), trailers: incoming.trailers }
     }
-    pieces = withDeltas(new DeltaRewriter(flow, dialect, fns), dialect.decoder(), pieces, incoming)
+    pieces = withDeltas(editing, incoming)
   }
   dropBodyFields(incoming.head.headers)
   return made(incoming, guarded(pieces))
@@ -122,13 +125,24 @@ async function* asBuffers(pieces: AsyncIterable<Buffer | string>): AsyncGenerato
   }
 }
 
-async function* withDeltas(
-  rewriter: DeltaRewriter,
-  decoder: StreamDecoder,
-  pieces: AsyncIterable<Buffer>,
-  incoming: Incoming,
-): AsyncGenerator<Buffer, void> {
-  for await (const piece of pieces) {
+/** An answer whose deltas addons edit. */
+interface Editing {
+  readonly flow: FlowState
+  readonly dialect: Dialect
+  readonly fns: readonly StreamTransform[]
+  readonly body: FramedBody
+}
+
+async function* withDeltas(editing: Editing, incoming: Incoming): AsyncGenerator<Buffer, void> {
+  const { flow, dialect, fns, body } = editing
+  const framing = await body.stream()
+  if (framing === undefined) {
+    yield await wholeWithDeltas(editing)
+    return
+  }
+  const rewriter = new DeltaRewriter(flow, dialect, fns, framing)
+  const decoder = decoderFor(dialect, framing)
+  for await (const piece of body.pieces()) {
     const out = decoder.feed(piece).map((event) => rewriter.rewrite(event))
     // At once: a client that reads slowly is no reason to let the upstream go on.
     if (rewriter.ended) incoming.abort(ENOUGH)
@@ -140,13 +154,8 @@ async function* withDeltas(
 }
 
 /** Rejects with what the client gets instead: an answer of status 502 in its dialect. */
-async function wholeWithDeltas(
-  flow: FlowState,
-  dialect: Dialect,
-  fns: readonly StreamTransform[],
-  { body }: Incoming,
-): Promise<Buffer> {
-  const bytes = await collectorOf(flow, body).collect()
+async function wholeWithDeltas({ flow, dialect, fns, body }: Editing): Promise<Buffer> {
+  const bytes = await body.whole()
   flow.check()
   let over = false
   const edit = (delta: Delta) => (over ? [] : applied(fns, delta, () => (over = true)))
@@ -185,6 +194,8 @@ class DeltaRewriter {
   #flow: FlowState
   #dialect: Dialect
   #fns: readonly StreamTransform[]
+  /** What the encoder writes, in the framing of what came. */
+  #written: (text: string) => string
   #encoder: StreamEncoder | undefined
   /** A usage was written anew: an encoder says it at the end of the stream. */
   #owesUsage = false
@@ -194,7 +205,8 @@ class DeltaRewriter {
   /** Nothing is to follow any more. */
   ended = false
 
-  constructor(flow: FlowState, dialect: Dialect, fns: readonly StreamTransform[]) {
+  constructor(flow: FlowState, dialect: Dialect, fns: readonly StreamTransform[], framing: StreamFraming) {
+    this.#written = writerFor(dialect, framing)
     this.#flow = flow
     this.#dialect = dialect
     this.#fns = fns
@@ -214,10 +226,10 @@ class DeltaRewriter {
     if (untouched) return event.raw
     this.#anew = this.#dialect.restates === true
     this.#owesUsage ||= event.done || wanted.some((delta) => delta.type === "usage")
-    const text = Buffer.from(wanted.map((delta) => encoder.delta(delta)).join(""))
+    const text = Buffer.from(this.#written(wanted.map((delta) => encoder.delta(delta)).join("")))
     if (this.#ending) {
       this.ended = true
-      return Buffer.concat([text, Buffer.from(encoder.end())])
+      return Buffer.concat([text, Buffer.from(this.#written(encoder.end()))])
     }
     return event.done ? Buffer.concat([text, this.end()]) : text
   }
@@ -226,7 +238,7 @@ class DeltaRewriter {
   end(): Buffer {
     if (!this.#owesUsage) return NOTHING
     this.#owesUsage = false
-    return Buffer.from(this.#encoderFor().end())
+    return Buffer.from(this.#written(this.#encoderFor().end()))
   }
 
   #end(): void {
