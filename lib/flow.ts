@@ -93,8 +93,10 @@ export interface FlowResponse {
   /** In `responseHeaders`: changes chunks as they pass. A generator function is told by its being one. */
   transform(fn: ChunkTransform): void
   /**
-   * In `responseHeaders` of a flow that speaks a dialect: changes, adds or drops deltas. Untouched ones leave as they came.
-   * An answer that is one JSON body is read whole first; one that cannot be read fails with 502.
+   * In `responseHeaders` of a flow that speaks a dialect: changes, adds or drops deltas. The provider's own JSON is
+   * edited: untouched events leave as they came, and what is no part of a delta stays. ARCHITECTURE.md ("Edited
+   * answers") says where an edited text is followed, and what is told as "other" alone. Several texts made of one are
+   * one text. An answer that is one JSON body is read whole first; one that cannot be read fails with 502.
    */
   transformDeltas(fn: StreamTransform): void
   /**

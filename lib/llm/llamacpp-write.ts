@@ -95,6 +95,14 @@ export class LlamaCppEncoder implements StreamEncoder {
   }
 }
 
+/** Another reason to stop, in the words that `json` has for it: flags before December 2024, a type since. */
+export function setStopType(json: JsonObject, reason: FinishReason): void {
+  const type = reason.raw === "word" ? "word" : STOP[reason.unified]
+  const flags = ["eos", "word", "limit"].filter((word) => json[`stopped_${word}`] !== undefined)
+  for (const word of flags) json[`stopped_${word}`] = word === type
+  if (flags.length === 0 || json.stop_type !== undefined) json.stop_type = type
+}
+
 /** A list of prompts is answered by a list. */
 export function writeLlamaCppAnswer(completion: Completion, context: EncodeContext): JsonValue {
   const model = completion.model ?? context.model

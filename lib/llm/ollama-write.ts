@@ -157,7 +157,7 @@ function ending(reason: FinishReason | undefined, usage: Usage | undefined): Jso
 }
 
 /** For a cut or failed answer, and an end that nobody knows, "length" is the word that says it is not whole. */
-function reasonWord(reason: FinishReason | undefined): string {
+export function reasonWord(reason: FinishReason | undefined): string {
   if (reason?.raw !== undefined && KEPT_REASONS.has(reason.raw)) return reason.raw
   if (reason === undefined) return "stop"
   const { unified } = reason

@@ -130,7 +130,7 @@ function callId(context: EncodeContext, choice: number, call: number): string {
 }
 
 /** A client that sent `functions` and no `tools` (before November 2023) reads only `function_call`. */
-function toolsWord(context: EncodeContext): ChunkShape["toolsWord"] {
+export function toolsWord(context: EncodeContext): ChunkShape["toolsWord"] {
   const body = context.request?.body
   return body?.functions !== undefined && body.tools === undefined ? "function_call" : "tool_calls"
 }

@@ -40,6 +40,7 @@ export class ChunkReader {
     const usage = readUsage(json)
     if (usage) deltas.push({ type: "usage", usage })
     if (deltas.length === 0 && !understood) deltas.push({ type: "other", raw: json })
+    else if (deltas.length > 0) deltas.push(...besideDeltas(json))
     return deltas
   }
 
@@ -73,6 +74,33 @@ export class ChunkReader {
     }
     return tracker
   }
+}
+
+/** The fields of a message that no delta tells, but those that say nothing. */
+export function unknownFields(message: JsonObject): string[] {
+  return Object.keys(message).filter((key) => !KNOWN_FIELDS.has(key) && saysSomething(message[key]))
+}
+
+/** Whether a value is more than an empty place for one. */
+export function saysSomething(value: JsonValue | undefined): boolean {
+  if (Array.isArray(value)) return value.length > 0
+  if (isObject(value)) return Object.keys(value).length > 0
+  return value !== undefined && value !== null && value !== ""
+}
+
+/** What stands beside the texts of a chunk, as a chunk of its own. */
+function besideDeltas(json: JsonObject): Delta[] {
+  const choices = arrayOf(json.choices).flatMap((value) => {
+    const choice = objectOf(value) ?? {}
+    const message = objectOf(choice.delta) ?? objectOf(choice.message) ?? {}
+    const names = unknownFields(message)
+    if (names.length === 0) return []
+    const delta = Object.fromEntries(names.map((name) => [name, message[name]]))
+    return [{ index: choice.index ?? 0, delta, finish_reason: null }]
+  })
+  if (choices.length === 0) return []
+  const { usage: _, choices: __, ...head } = json
+  return [{ type: "other", raw: { ...head, choices } }]
 }
 
 /** A choice that failed says so in `error`, whatever its finish reason is (OpenRouter). */

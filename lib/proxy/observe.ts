@@ -4,9 +4,10 @@
  */
 import { FlowError } from "../errors.ts"
 import type { FlowLlm, Reply } from "../flow.ts"
-import { editAnswer } from "../llm/answer-edit.ts"
 import { Assembler, deltasOf, isContent } from "../llm/assemble.ts"
 import type { Dialect, EncodeContext, StreamDecoder, StreamEncoder, StreamEvent } from "../llm/dialect.ts"
+import { editAnswer } from "../llm/edit/answer-edit.ts"
+import { StreamEditor } from "../llm/edit/stream-edit.ts"
 import { type Framing, FramingScan, framingLabelled, type StreamFraming, streamFraming } from "../llm/framing.ts"
 import { dialectFor, dialectNamed, socketDialectFor } from "../llm/index.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
@@ -54,6 +55,7 @@ export {
   reframed,
   requestWithoutSocket,
   SseDecoder,
+  StreamEditor,
   socketDialectFor,
   streamFraming,
   sumOfUsage,

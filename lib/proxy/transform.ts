@@ -17,10 +17,8 @@ import {
   decoderFor,
   type EncodeContext,
   editAnswer,
-  type StreamEncoder,
-  type StreamEvent,
+  StreamEditor,
   type StreamFraming,
-  writerFor,
 } from "./observe.ts"
 
 /**
@@ -140,17 +138,17 @@ async function* withDeltas(editing: Editing, incoming: Incoming): AsyncGenerator
     yield await wholeWithDeltas(editing)
     return
   }
-  const rewriter = new DeltaRewriter(flow, dialect, fns, framing)
+  const editor = editorOf(flow, dialect, fns, framing)
   const decoder = decoderFor(dialect, framing)
   for await (const piece of body.pieces()) {
-    const out = decoder.feed(piece).map((event) => rewriter.rewrite(event))
+    const out = decoder.feed(piece).map((event) => editor.rewrite(event))
     // At once: a client that reads slowly is no reason to let the upstream go on.
-    if (rewriter.ended) incoming.abort(ENOUGH)
+    if (editor.ended) incoming.abort(ENOUGH)
     if (out.length > 0) yield Buffer.concat(out)
-    if (rewriter.ended) return
+    if (editor.ended) return
   }
-  const rest = decoder.finish().map((event) => rewriter.rewrite(event))
-  yield Buffer.concat([...rest, rewriter.end()])
+  const rest = decoder.finish().map((event) => editor.rewrite(event))
+  yield Buffer.concat([...rest, editor.end()])
 }
 
 /** Rejects with what the client gets instead: an answer of status 502 in its dialect. */
@@ -187,68 +185,18 @@ function contextOf({ core, llm }: FlowState): EncodeContext {
   }
 }
 
-const NOTHING = Buffer.alloc(0)
 const ENOUGH = new FlowError("addon", "enough", "an addon has ended the answer")
 
-class DeltaRewriter {
-  #flow: FlowState
-  #dialect: Dialect
-  #fns: readonly StreamTransform[]
-  /** What the encoder writes, in the framing of what came. */
-  #written: (text: string) => string
-  #encoder: StreamEncoder | undefined
-  /** A usage was written anew: an encoder says it at the end of the stream. */
-  #owesUsage = false
-  /** An event was written anew, in a dialect whose later events repeat or number it: no more bytes as they came. */
-  #anew = false
-  #ending = false
-  /** Nothing is to follow any more. */
-  ended = false
-
-  constructor(flow: FlowState, dialect: Dialect, fns: readonly StreamTransform[], framing: StreamFraming) {
-    this.#written = writerFor(dialect, framing)
-    this.#flow = flow
-    this.#dialect = dialect
-    this.#fns = fns
-  }
-
-  /** The event's own bytes when no transform changed a delta of it, else its deltas written anew. */
-  rewrite(event: StreamEvent): Buffer {
-    if (this.ended) return NOTHING
-    // A comment, or an error that ends the stream.
-    const silent = event.json === undefined && event.deltas.length === 0 && !event.done
-    if (silent || event.error !== undefined) return event.raw
-    const wanted = event.deltas.flatMap((delta) => (this.#ending ? [] : applied(this.#fns, delta, () => this.#end())))
-    const same = wanted.length === event.deltas.length && wanted.every((delta, index) => delta === event.deltas[index])
-    const untouched = same && !this.#anew && !this.#ending && !(event.done && this.#owesUsage)
-    const encoder = this.#encoderFor()
-    encoder.adopt(event.json, untouched)
-    if (untouched) return event.raw
-    this.#anew = this.#dialect.restates === true
-    this.#owesUsage ||= event.done || wanted.some((delta) => delta.type === "usage")
-    const text = Buffer.from(this.#written(wanted.map((delta) => encoder.delta(delta)).join("")))
-    if (this.#ending) {
-      this.ended = true
-      return Buffer.concat([text, Buffer.from(this.#written(encoder.end()))])
-    }
-    return event.done ? Buffer.concat([text, this.end()]) : text
-  }
-
-  /** What is still to be said at the end of the stream. */
-  end(): Buffer {
-    if (!this.#owesUsage) return NOTHING
-    this.#owesUsage = false
-    return Buffer.from(this.#written(this.#encoderFor().end()))
-  }
-
-  #end(): void {
-    this.#ending = true
-  }
-
-  #encoderFor(): StreamEncoder {
-    this.#encoder ??= this.#dialect.encoder(contextOf(this.#flow))
-    return this.#encoder
-  }
+function editorOf(
+  flow: FlowState,
+  dialect: Dialect,
+  fns: readonly StreamTransform[],
+  framing: StreamFraming,
+): StreamEditor {
+  const editor: StreamEditor = new StreamEditor(dialect, contextOf(flow), framing, (delta) =>
+    applied(fns, delta, () => editor.stop()),
+  )
+  return editor
 }
 
 /** Whatever a transform throws is the addon's failure, and cuts a stream that has begun. */

@@ -1,10 +1,11 @@
 import { test } from "tap"
-import { type EditDelta, editAnswer } from "../../lib/llm/answer-edit.ts"
-import type { Dialect } from "../../lib/llm/dialect.ts"
-import { DIALECTS } from "../../lib/llm/index.ts"
-import { type JsonObject, parseJson } from "../../lib/llm/json.ts"
-import type { Completion, Delta } from "../../lib/llm/model.ts"
-import { contextFor } from "../helpers/dialect-fixtures.ts"
+import type { Dialect } from "../../../lib/llm/dialect.ts"
+import { editAnswer } from "../../../lib/llm/edit/answer-edit.ts"
+import type { EditDelta } from "../../../lib/llm/edit/pieces.ts"
+import { DIALECTS } from "../../../lib/llm/index.ts"
+import { type JsonObject, parseJson } from "../../../lib/llm/json.ts"
+import type { Completion, Delta } from "../../../lib/llm/model.ts"
+import { contextFor } from "../../helpers/dialect-fixtures.ts"
 
 /** Whole answers with what no delta tells. */
 const BODIES: Record<string, string> = {

@@ -1,0 +1,138 @@
+/**
+ * Edits a whole answer as a stream is edited, delta by delta, in the provider's own JSON: what a delta tells of is
+ * changed or taken out where it stands, what has no place there is added beside it, everything else keeps its bytes.
+ * Only an answer in a form that holds more than we find is written anew, and keeps its other members.
+ */
+import { completionFrom, deltasOf } from "../assemble.ts"
+import type { Dialect, EncodeContext } from "../dialect.ts"
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, parseJson } from "../json.ts"
+import type { Completion, Delta } from "../model.ts"
+import { saysSomething } from "../openai-read.ts"
+import { deepCopy } from "../spans.ts"
+import { edited } from "./event-draft.ts"
+import { type EditDelta, isPiece, keyOf, sameDelta, shareOut, textOf, unchanged } from "./pieces.ts"
+import { type Place, placesOf } from "./places.ts"
+
+const BOM = "\uFEFF"
+
+/** The edited bytes, `bytes` itself where nothing changed; undefined when `bytes` is no answer of `dialect`. */
+export function editAnswer(
+  dialect: Dialect,
+  bytes: Buffer,
+  context: EncodeContext,
+  edit: EditDelta,
+): Buffer | undefined {
+  const text = bytes.toString("utf8")
+  const source = text.startsWith(BOM) ? text.slice(1) : text
+  const json = parseJson(source)
+  const answer = json === undefined ? undefined : dialect.parseAnswer(json)
+  if (json === undefined || answer === undefined) return undefined
+  if (answer.completion === undefined) return bytes
+  const { completion } = answer
+  const told = deltasOf(completion)
+  const copy = deepCopy(json)
+  const places = placesOf(dialect.name, copy, context)
+  const inPlace = tells(places, told)
+  const given = inPlace ? inOrder(places, told) : told
+  const made = given.map((delta) => edit(delta))
+  if (unchanged(given, made)) return bytes
+  if (inPlace) {
+    const left = placeAll(places, given, made)
+    if (left.length > 0) addTo(copy, dialect.writeAnswer(completionFrom(left, headOf(completion)), context), left)
+    return Buffer.from(edited(source, json, copy))
+  }
+  const written = dialect.writeAnswer(completionFrom(made.flat(), headOf(completion)), context)
+  const merged = isObject(json) && isObject(written) ? { ...json, ...written } : written
+  return Buffer.from(edited(source, json, merged))
+}
+
+function headOf({ id, model, created }: Completion): JsonObject {
+  return { id: id ?? null, model: model ?? null, created: created ?? null }
+}
+
+/** Whether the places hold all that the answer says: an odd form may hold more. */
+function tells(places: readonly Place[], told: readonly Delta[]): boolean {
+  const all = new Map<string, string>()
+  for (const delta of told) if (isPiece(delta)) all.set(keyOf(delta), textOf(delta))
+  for (const { delta } of places) {
+    if (!isPiece(delta)) continue
+    const key = keyOf(delta)
+    const rest = all.get(key)
+    if (!rest?.startsWith(textOf(delta))) return false
+    all.set(key, rest.slice(textOf(delta).length))
+  }
+  return [...all.values()].every((rest) => rest === "")
+}
+
+/** The pieces of each choice, then its end. */
+function inOrder(places: readonly Place[], told: readonly Delta[]): Delta[] {
+  const pieces = places.map(({ delta }) => delta).filter(isPiece)
+  const order: Delta[] = []
+  for (const delta of told) {
+    if (delta.type === "finish") order.push(...pieces.filter((piece) => piece.index === delta.index), delta)
+    else if (!isPiece(delta)) order.push(delta)
+  }
+  return order
+}
+
+/** Puts what was made into its places, and returns what has none. */
+function placeAll(places: readonly Place[], given: readonly Delta[], made: readonly (readonly Delta[])[]): Delta[] {
+  const { told, before, behind } = shareOut(given, made)
+  const left: Delta[] = []
+  for (const [at, delta] of given.entries()) {
+    const after = told[at]
+    if (after !== undefined && sameDelta(after, delta)) continue
+    const place = places.find((known) => known.delta === delta || (!isPiece(delta) && matches(known.delta, delta)))
+    if (place !== undefined) place.set(after, delta)
+    else if (after !== undefined) left.push(after)
+  }
+  return [...before, ...left, ...behind].filter((delta) => delta.type !== "other")
+}
+
+function matches(place: Delta, delta: Delta): boolean {
+  return keyOf(place) === keyOf(delta)
+}
+
+/** Adds what `written` says of `left` to the answer `copy`. */
+function addTo(copy: JsonValue, written: JsonValue, left: readonly Delta[]): void {
+  const answers = Array.isArray(copy) ? copy : [copy]
+  const added = Array.isArray(written) ? written : [written]
+  for (const more of added) {
+    const index = objectOf(more)?.index
+    const answer = answers.find((one) => objectOf(one)?.index === index) ?? answers[0]
+    if (isObject(answer) && isObject(more)) addMembers(answer, more, left)
+  }
+}
+
+function addMembers(answer: JsonObject, more: JsonObject, left: readonly Delta[]): void {
+  if (left.some(({ type }) => type === "usage") && more.usage !== undefined) answer.usage ??= more.usage
+  for (const list of ["content", "output"]) {
+    const present = answer[list]
+    if (Array.isArray(present) && Array.isArray(more[list])) present.push(...arrayOf(more[list]))
+  }
+  addTexts(answer, more)
+  const message = objectOf(answer.message)
+  if (message) addTexts(message, objectOf(more.message) ?? {})
+  const choices = answer.choices
+  if (!Array.isArray(choices)) return
+  for (const added of arrayOf(more.choices).filter(isObject)) {
+    const choice = choices.map(objectOf).find((one) => (one?.index ?? 0) === added.index)
+    if (choice === undefined) choices.push(added)
+    else {
+      addTexts(choice, added)
+      addTexts(objectOf(choice.message) ?? objectOf(choice.delta) ?? {}, objectOf(added.message) ?? {})
+      if (left.some((delta) => delta.type === "finish" && delta.index === added.index))
+        choice.finish_reason = added.finish_reason
+    }
+  }
+}
+
+/** Texts where there were none, and calls behind those that are there. */
+function addTexts(holder: JsonObject, more: JsonObject): void {
+  for (const name of ["reasoning_content", "thinking", "content", "response", "text", "refusal", "function_call"]) {
+    const added = more[name]
+    if (saysSomething(added) && !Array.isArray(added) && !saysSomething(holder[name])) holder[name] = added
+  }
+  if (!Array.isArray(more.tool_calls)) return
+  holder.tool_calls = [...arrayOf(holder.tool_calls), ...more.tool_calls]
+}

@@ -1,0 +1,105 @@
+/**
+ * One event of a stream, to be edited where it stands: its JSON is found in its bytes, and what of it changes is replaced
+ * there. All else, the event's other fields and line ends included, keeps its bytes.
+ */
+import { type JsonValue, parseJson } from "../json.ts"
+import { deepCopy, editJson } from "../spans.ts"
+import { SseDecoder } from "../sse.ts"
+
+/** Only objects are edited, and an event may be any JSON. */
+const WRAP = '{"_":'
+
+interface Document {
+  readonly source: string
+  readonly json: JsonValue
+  /** A copy of `json`, to be changed. */
+  value: JsonValue
+}
+
+export class EventDraft {
+  /** Mostly one; several where a server ends its events with one line end instead of two. */
+  readonly documents: readonly Document[]
+  /** The event's name, where it has one. */
+  readonly name: string | undefined
+  readonly #raw: Buffer
+  #newName: string | undefined
+
+  /** Undefined for what holds no JSON. A line of JSON is an event as well. */
+  static of(raw: Buffer): EventDraft | undefined {
+    const line = raw.toString("utf8").trim()
+    if (line.startsWith("{") || line.startsWith("[")) return EventDraft.#with(raw, line, undefined)
+    const sse = new SseDecoder()
+    const [event] = [...sse.feed(raw), ...sse.finish()]
+    const text = event?.data ?? event?.bare
+    return text === undefined ? undefined : EventDraft.#with(raw, text, event?.event)
+  }
+
+  static #with(raw: Buffer, text: string, name: string | undefined): EventDraft | undefined {
+    const documents = documentsIn(text)
+    return documents.length === 0 ? undefined : new EventDraft(raw, documents, name)
+  }
+
+  private constructor(raw: Buffer, documents: readonly Document[], name: string | undefined) {
+    this.#raw = raw
+    this.documents = documents
+    this.name = name
+  }
+
+  /** Another name for the event, if it has one. */
+  rename(name: string): void {
+    if (this.name !== undefined && this.name !== name) this.#newName = name
+  }
+
+  /** The event with what was changed; the bytes that came where nothing was. */
+  bytes(): Buffer {
+    let rest = this.#raw
+    const pieces: Buffer[] = []
+    for (const { source, json, value } of this.documents) {
+      const text = edited(source, json, value)
+      const bytes = Buffer.from(source)
+      const at = rest.indexOf(bytes)
+      if (at === -1) return this.#laidOut()
+      if (text !== source) {
+        pieces.push(rest.subarray(0, at), Buffer.from(text))
+        rest = rest.subarray(at + bytes.length)
+      }
+    }
+    const all = pieces.length === 0 ? this.#raw : Buffer.concat([...pieces, rest])
+    return this.#newName === undefined ? all : Buffer.from(this.#renamed(all.toString("utf8"), this.#newName))
+  }
+
+  /** JSON over several lines of data has no text of its own in the bytes: the lines are written again. */
+  #laidOut(): Buffer {
+    const raw = this.#raw.toString("utf8")
+    const end = /\r\n|\r|\n/.exec(raw)?.[0] ?? "\n"
+    const texts = this.documents.map(({ source, json, value }) => edited(source, json, value))
+    if (texts.every((text, at) => text === this.documents[at]?.source) && this.#newName === undefined) return this.#raw
+    const lines = texts.flatMap((text) => text.split("\n"))
+    const bare = !/^(?:\uFEFF)?data *:/m.test(raw)
+    const others = bare ? [] : raw.split(/\r\n|\r|\n/).filter((line) => line !== "" && !/^(?:\uFEFF)?data\b/.test(line))
+    const written = [...others, ...lines.map((line) => (bare ? line : `data: ${line}`)), "", ""].join(end)
+    return Buffer.from(this.#newName === undefined ? written : this.#renamed(written, this.#newName))
+  }
+
+  #renamed(text: string, name: string): string {
+    return text.replace(/^(\uFEFF?event: ?)[^\r\n]*/m, (_, field: string) => field + name)
+  }
+}
+
+function documentsIn(text: string): Document[] {
+  const json = parseJson(text)
+  if (json !== undefined) return [documentOf(text.trim(), json)]
+  return text.split("\n").flatMap((line) => {
+    const one = parseJson(line)
+    return one === undefined ? [] : [documentOf(line.trim(), one)]
+  })
+}
+
+function documentOf(source: string, json: JsonValue): Document {
+  return { source, json, value: deepCopy(json) }
+}
+
+/** `source` with the changes from `json`, what it parses to, to `value`. */
+export function edited(source: string, json: JsonValue, value: JsonValue): string {
+  return editJson(`${WRAP}${source}}`, { _: json }, { _: value }).slice(WRAP.length, -1)
+}

@@ -1,0 +1,31 @@
+/**
+ * Where providers say a text again beside the text itself: as tokens with their probabilities, as numbers of tokens, as
+ * OpenRouter's details. An edited text must not stand there as it was.
+ */
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
+
+/** Members that hold the tokens of an answer: as texts (logprobs) or as numbers. */
+const TOKENS = ["logprobs", "completion_probabilities", "token_ids", "tokens", "context"]
+
+/** Takes the tokens of an edited text from what stands around it. */
+export function dropTokens(holder: JsonObject): void {
+  for (const name of TOKENS) {
+    const value = holder[name]
+    if (Array.isArray(value) && value.length > 0) holder[name] = []
+    else if (isObject(value) && Object.values(value).some((list) => arrayOf(list).length > 0)) holder[name] = null
+  }
+}
+
+/** OpenRouter's `reasoning_details` say the reasoning again; what is encrypted there is not ours to touch. */
+export function editDetails(message: JsonObject, before: string, after: string): void {
+  if (!Array.isArray(message.reasoning_details)) return
+  let placed = false
+  message.reasoning_details = arrayOf(message.reasoning_details).flatMap((value): JsonValue[] => {
+    const name = ["text", "summary"].find((field) => stringOf(objectOf(value)?.[field]))
+    if (name === undefined) return [value]
+    const detail = objectOf(value) ?? {}
+    if (placed || detail[name] !== before || after === "") return []
+    placed = true
+    return [{ ...detail, [name]: after }]
+  })
+}

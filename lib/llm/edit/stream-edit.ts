@@ -1,0 +1,88 @@
+/**
+ * Edits the events of one stream. What an addon's edit leaves alone passes as its own bytes; what it changes is changed
+ * in the event's own JSON, and what else the event and the stream hold stays. How depends on the dialect: events that
+ * stand for themselves (chunk-edit.ts), blocks that are opened and closed (message-edit.ts), items that are told twice
+ * (response-edit.ts).
+ */
+import type { Dialect, EncodeContext, StreamEvent } from "../dialect.ts"
+import type { StreamFraming } from "../framing.ts"
+import type { Delta } from "../model.ts"
+import { writerFor } from "../reframe.ts"
+import { AnewEditor } from "./anew-edit.ts"
+import { ChunkEditor } from "./chunk-edit.ts"
+import type { EditDelta } from "./pieces.ts"
+
+/** What an editor of events has to know. */
+export interface EditedStream {
+  readonly dialect: Dialect
+  readonly context: EncodeContext
+  /** Events that we have written, in the framing of those that come. */
+  write(text: string): Buffer
+}
+
+/** What a dialect's events become. */
+export interface EventEditor {
+  /** What leaves for `event`, whose deltas became `made`, one list for each. */
+  edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer
+  /** What makes an end of the stream here. */
+  close(): Buffer
+  /** The stream has ended: what is still to be said. */
+  finish(): Buffer
+}
+
+const NOTHING = Buffer.alloc(0)
+
+export class StreamEditor {
+  readonly #edit: EditDelta
+  readonly #events: EventEditor
+  #ending = false
+  #ended = false
+
+  constructor(dialect: Dialect, context: EncodeContext, framing: StreamFraming, edit: EditDelta) {
+    this.#edit = edit
+    const written = writerFor(dialect, framing)
+    this.#events = editorFor({ dialect, context, write: (text) => Buffer.from(written(text)) })
+  }
+
+  /** Nothing is to follow any more. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** From within an edit: what that edit returns is the last of the stream. */
+  stop(): void {
+    this.#ending = true
+  }
+
+  /** The bytes that leave for `event`: its own where nothing changed. */
+  rewrite(event: StreamEvent): Buffer {
+    if (this.#ended) return NOTHING
+    const isSilent = event.json === undefined && event.deltas.length === 0 && !event.done
+    if (isSilent || event.error !== undefined) return event.raw
+    const made = event.deltas.map((delta) => (this.#ending ? rest(delta) : this.#edit(delta)))
+    const bytes = this.#events.edit(event, made)
+    this.#ended = this.#ending
+    return this.#ending && !event.done ? Buffer.concat([bytes, this.#events.close()]) : bytes
+  }
+
+  /** What is still to be said when the stream has ended. */
+  end(): Buffer {
+    return this.#ended ? NOTHING : this.#events.finish()
+  }
+}
+
+/** Behind the end within one event: its texts are no more wanted, what stands beside them and the count are. */
+function rest(delta: Delta): readonly Delta[] {
+  return delta.type === "usage" || delta.type === "other" ? [delta] : []
+}
+
+function editorFor(stream: EditedStream): EventEditor {
+  switch (stream.dialect.name) {
+    case "anthropic-messages":
+    case "openai-responses":
+    case "openai-realtime":
+      return new AnewEditor(stream)
+    default:
+      return new ChunkEditor(stream)
+  }
+}
