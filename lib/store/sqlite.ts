@@ -15,7 +15,7 @@ import type { Schema } from "./schema.ts"
 /** The oldest SQLite that is used. */
 export const SQLITE_MIN = [3, 51, 3] as const
 /** Milliseconds that a connection waits for another program's transaction. */
-const BUSY_TIMEOUT_MS = 5_000
+export const BUSY_TIMEOUT_MS = 5_000
 /** Pages of 4 KiB after which what was written moves from the log into the file. */
 const CHECKPOINT_PAGES = 1_000
 /** Bytes that the log may keep once it was moved. */
@@ -45,7 +45,7 @@ export interface Connection {
   close(): void
 }
 
-type Connector = new (path: string, options?: { readOnly?: boolean }) => Connection
+export type Connector = new (path: string, options?: { readOnly?: boolean }) => Connection
 
 /** Where SQLite may come from; tests give others. */
 export interface SqliteSources {
@@ -54,7 +54,8 @@ export interface SqliteSources {
   load(module: "node:sqlite" | "@photostructure/sqlite"): unknown
 }
 
-const SOURCES: SqliteSources = { nodeVersion: process.versions.sqlite, load: createRequire(import.meta.url) }
+/** This program's. */
+export const SOURCES: SqliteSources = { nodeVersion: process.versions.sqlite, load: createRequire(import.meta.url) }
 
 /** The connector of the first source that will do. Throws a StartError when there is none. */
 export function findSqlite(sources: SqliteSources = SOURCES): Connector {
@@ -76,7 +77,8 @@ export function isNewEnough(version: string): boolean {
   return true
 }
 
-function connectorIn(load: () => unknown): Connector | string {
+/** What a source has, or why it has none. */
+export function connectorIn(load: () => unknown): Connector | string {
   try {
     const loaded = load()
     const found = typeof loaded === "object" && loaded !== null && "DatabaseSync" in loaded && loaded.DatabaseSync

@@ -8,10 +8,13 @@ import type { HistoryLimits } from "../addon-store.ts"
 import { messageOf } from "../errors.ts"
 import { isObject } from "../llm/json.ts"
 import type { Logger } from "../log.ts"
-import { isPassing } from "./sqlite.ts"
+import { gated, NativeGate } from "./native-gate.ts"
+import { BUSY_TIMEOUT_MS, isPassing, SOURCES } from "./sqlite.ts"
 import type { StoreJob, StoreReply, StoreRequest } from "./thread.ts"
 
 const THREAD_MARK = "llmproxy store"
+/** Milliseconds that the end of the thread, or of the process, waits for a call of SQLite's: the longest waits for a lock. */
+const LEAVE_MS_MAX = BUSY_TIMEOUT_MS + 1_000
 
 /** passing: may succeed later; lasting: will not; crash: the thread died with this job, or before its turn came. */
 export type TroubleKind = "passing" | "lasting" | "crash"
@@ -42,6 +45,9 @@ export class ThreadLink {
   readonly #options: ThreadLinkOptions
   readonly #jobs = new Map<number, Job>()
   #worker: Worker | undefined
+  /** Of the thread that runs. */
+  #gate: NativeGate | undefined
+  readonly #onExit = () => this.#gate?.shutNow(LEAVE_MS_MAX)
   #limits: HistoryLimits | undefined
   #lastId = 0
   #isEnded = false
@@ -77,7 +83,14 @@ export class ThreadLink {
     const worker = this.#worker
     this.#worker = undefined
     this.#failAll("lasting", "the program ends")
-    await worker?.terminate()
+    if (worker === undefined) return
+    worker.ref() // The process lasts until it is outside.
+    if (!(await this.#gate?.shut(LEAVE_MS_MAX))) {
+      worker.unref() // To end it now would end the process.
+      return
+    }
+    process.off("exit", this.#onExit)
+    await worker.terminate()
   }
 
   #started(): Worker {
@@ -89,12 +102,16 @@ export class ThreadLink {
   #start(): Worker {
     const { script, file } = this.#options
     const plain = script === undefined ? {} : { execArgv: [] }
+    const gate = new NativeGate()
+    const data: ThreadData = { mark: THREAD_MARK, file, gate: gate.memory }
     let worker: Worker
     try {
-      worker = new Worker(script ?? new URL(import.meta.url), { workerData: { mark: THREAD_MARK, file }, ...plain })
+      worker = new Worker(script ?? new URL(import.meta.url), { workerData: data, ...plain })
     } catch (thrown) {
       throw new StoreTrouble("passing", `the store's thread cannot be started: ${messageOf(thrown)}`)
     }
+    if (this.#gate === undefined) process.on("exit", this.#onExit)
+    this.#gate = gate
     worker.on("message", (reply: StoreReply) => this.#take(reply))
     worker.on("error", (error) => this.#crashed(worker, messageOf(error)))
     worker.on("exit", (code) => this.#crashed(worker, `exit status ${code}`))
@@ -134,13 +151,20 @@ export function troubleOf(thrown: unknown): StoreTrouble {
   return new StoreTrouble(isPassing(thrown) ? "passing" : "lasting", messageOf(thrown))
 }
 
-function fileOf(data: unknown): string | undefined {
-  if (!isObject(data) || data.mark !== THREAD_MARK) return undefined
-  return typeof data.file === "string" ? data.file : undefined
+/** What the thread is started with. */
+interface ThreadData {
+  readonly mark: typeof THREAD_MARK
+  readonly file: string
+  readonly gate: SharedArrayBuffer
 }
 
-const threadFile = isMainThread ? undefined : fileOf(workerData)
-if (threadFile !== undefined && parentPort !== null) {
+function isThreadData(data: unknown): data is ThreadData {
+  return isObject(data) && data.mark === THREAD_MARK
+}
+
+if (!isMainThread && parentPort !== null && isThreadData(workerData)) {
   const port = parentPort
-  void import("./thread.ts").then(({ serveStore }) => serveStore(port, threadFile))
+  const { file, gate } = workerData
+  const sources = gated(SOURCES, new NativeGate(gate))
+  void import("./thread.ts").then(({ serveStore }) => serveStore(port, file, { sources }))
 }
