@@ -10,7 +10,7 @@ import { parseJson } from "../llm/json.ts"
 import type { Logger } from "../log.ts"
 import { FlowQueue } from "./flow-queue.ts"
 import { RecordCalls } from "./record-calls.ts"
-import { retryDelay } from "./retry.ts"
+import { Pauses } from "./retry.ts"
 import type { StoreJob } from "./thread.ts"
 import { ThreadLink, troubleOf } from "./thread-link.ts"
 
@@ -37,6 +37,8 @@ export class StoreClient implements StoreService {
   readonly #thread: ThreadLink
   readonly #flows: FlowQueue
   readonly #calls: RecordCalls
+  /** Before the file is opened again. */
+  readonly #pauses: Pauses
   #opening: Promise<void> | undefined
   #isClosed = false
 
@@ -46,6 +48,7 @@ export class StoreClient implements StoreService {
     this.#clock = clock
     this.#thread = new ThreadLink(options)
     this.#calls = new RecordCalls(clock)
+    this.#pauses = new Pauses(clock)
     this.#flows = new FlowQueue({ store: (snapshots) => this.#store(snapshots), clock, log, limits })
     this.history = {
       open: () => {
@@ -77,6 +80,7 @@ export class StoreClient implements StoreService {
     this.#isClosed = true
     this.#flows.close()
     this.#calls.close()
+    this.#pauses.end()
     let cancel = () => {}
     const late = new Promise<void>((resolve) => {
       cancel = this.#clock.after(CLOSE_MS_MAX, resolve).cancel
@@ -109,7 +113,7 @@ export class StoreClient implements StoreService {
           return
         }
       }
-      await new Promise<void>((resolve) => this.#clock.after(retryDelay(tries), resolve))
+      await this.#pauses.before(tries)
     }
   }
 

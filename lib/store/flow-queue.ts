@@ -9,7 +9,7 @@ import type { FlowSnapshot } from "../flow.ts"
 import { isObject } from "../llm/json.ts"
 import type { Logger } from "../log.ts"
 import { asJson } from "./notes.ts"
-import { retryDelay } from "./retry.ts"
+import { Pauses } from "./retry.ts"
 import { troubleOf } from "./thread-link.ts"
 
 /** Flows that wait to be written, and the bytes that they hold. */
@@ -44,11 +44,12 @@ export class FlowQueue {
   #bytes = 0
   /** Until the queue is empty. */
   #writing: Promise<void> | undefined
-  #endPause: () => void = () => {}
+  readonly #pauses: Pauses
   #isClosed = false
 
   constructor(options: FlowQueueOptions) {
     this.#options = options
+    this.#pauses = new Pauses(options.clock)
     this.#drops = new Drops(options.log)
   }
 
@@ -79,7 +80,7 @@ export class FlowQueue {
   /** Takes nothing more, and tries what waits at once. */
   close(): void {
     this.#isClosed = true
-    this.#endPause()
+    this.#pauses.end()
   }
 
   /** Drops what still waits, and says how many were not stored in all. */
@@ -91,7 +92,7 @@ export class FlowQueue {
       this.#bytes -= bytes
       done(false)
     }
-    this.#endPause()
+    this.#pauses.end()
     this.#drops.finish()
   }
 
@@ -134,7 +135,7 @@ export class FlowQueue {
           return
         }
         this.#drops.delayed(message)
-        await this.#pause(retryDelay(tries))
+        await this.#pauses.before(tries)
       }
     }
   }
@@ -148,16 +149,6 @@ export class FlowQueue {
       this.#bytes -= bytes
       done(!failed.has(snapshot.id))
     }
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#options.clock.after(ms, resolve)
-      this.#endPause = () => {
-        timer.cancel()
-        resolve()
-      }
-    })
   }
 }
 

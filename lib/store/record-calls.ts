@@ -3,21 +3,20 @@
  * because there are many. What passes is tried again for a while, with the calls behind it waiting.
  */
 import type { Clock } from "../clock.ts"
-import { retryDelay } from "./retry.ts"
+import { Pauses } from "./retry.ts"
 import { troubleOf } from "./thread-link.ts"
 
 /** Tries of a call: some 3 seconds; an addon's hook has 5. */
 const TRIES_MAX = 6
 
 export class RecordCalls {
-  readonly #clock: Clock
+  readonly #pauses: Pauses
   /** The last call of each addon that is not done. */
   readonly #last = new Map<string, Promise<unknown>>()
-  readonly #pauses = new Set<() => void>()
   #isClosed = false
 
   constructor(clock: Clock) {
-    this.#clock = clock
+    this.#pauses = new Pauses(clock)
   }
 
   /** Runs the call in its turn; resolves and rejects as it does in the end. */
@@ -37,7 +36,7 @@ export class RecordCalls {
   /** Waits for no second try any more. */
   close(): void {
     this.#isClosed = true
-    for (const end of [...this.#pauses]) end()
+    this.#pauses.end()
   }
 
   async #tried<T>(run: () => Promise<T>): Promise<T> {
@@ -48,19 +47,7 @@ export class RecordCalls {
         const trouble = troubleOf(thrown)
         if (trouble.kind === "lasting" || tries >= TRIES_MAX || this.#isClosed) throw trouble
       }
-      await this.#pause(retryDelay(tries))
+      await this.#pauses.before(tries)
     }
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const end = () => {
-        timer.cancel()
-        this.#pauses.delete(end)
-        resolve()
-      }
-      const timer = this.#clock.after(ms, end)
-      this.#pauses.add(end)
-    })
   }
 }

@@ -297,6 +297,21 @@ test("records of addons come back as they were given", async (t) => {
   t.strictSame(await client.records("other", "ratios").entries(), [])
 })
 
+test("the end of the program ends the wait for opening the file again", async (t) => {
+  const clock = new ManualClock()
+  const script = pathToFileURL(join(await place(t), "thread.mjs"))
+  await writeFile(
+    script,
+    'import { parentPort } from "node:worker_threads"\nparentPort.on("message", () => process.exit(3))\n',
+  )
+  const { client, lines } = await clientIn(t, { script, clock })
+  const opening = client.history.open()
+  while (clock.pending === 0) await turn()
+  await client.close()
+  await opening
+  t.match(lines, [/^warn history: .*history\.db cannot be opened: the store's thread ended/])
+})
+
 test("whatever was reported stored survives the process being killed, at any moment", async (t) => {
   const folder = await place(t)
   const file = join(folder, "history.db")
