@@ -92,28 +92,26 @@ export function redacted(text: string): string {
 
 /**
  * Blanks out a "secret" that is cut in pieces: holds back what may be the beginning of one, and lets it go with the next
- * piece of its kind or at the end of the choice.
+ * piece of its kind, or before what is of another. Behind a thought that may be its signature, too.
  */
 export function redactsAcross(): EditDelta {
-  const held = new Map<string, string>()
-  const let_go = (index: number): Delta[] => {
-    const rest = (["reasoning", "text"] as const).flatMap((type): Delta[] => {
-      const text = held.get(`${type} ${index}`) ?? ""
-      held.delete(`${type} ${index}`)
-      return text === "" ? [] : [{ type, index, text: redacted(text) }]
+  const held = new Map<string, Delta & { text: string }>()
+  const letGo = (types: readonly string[], index: number | undefined): Delta[] =>
+    types.flatMap((type) => {
+      const keys = [...held.keys()].filter((key) => key.startsWith(`${type} ${index ?? ""}`))
+      const rest = keys.flatMap((key) => held.get(key) ?? [])
+      for (const key of keys) held.delete(key)
+      return rest
     })
-    return rest
-  }
   return (delta) => {
-    if (delta.type === "text" || delta.type === "reasoning") {
-      const key = `${delta.type} ${delta.index}`
-      const text = redacted((held.get(key) ?? "") + delta.text)
-      const keep = Math.min(text.length, 5)
-      held.set(key, text.slice(text.length - keep))
-      const out = text.slice(0, text.length - keep)
-      return out === "" ? [] : [{ ...delta, text: out }]
-    }
-    return "index" in delta ? [...let_go(delta.index), delta] : [delta]
+    if (delta.type !== "text" && delta.type !== "reasoning")
+      return [...letGo(delta.type === "other" ? ["reasoning"] : ["reasoning", "text"], undefined), delta]
+    const others = letGo([delta.type === "text" ? "reasoning" : "text"], delta.index)
+    const key = `${delta.type} ${delta.index}`
+    const text = redacted((held.get(key)?.text ?? "") + delta.text)
+    const out = text.slice(0, Math.max(0, text.length - 5))
+    held.set(key, { ...delta, text: text.slice(out.length) })
+    return out === "" ? others : [...others, { ...delta, text: out }]
   }
 }
 

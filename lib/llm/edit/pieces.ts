@@ -75,18 +75,23 @@ export interface Shares {
  * of its key, else to the next. What has none is left over, in its order.
  */
 export function shareOut(given: readonly Delta[], made: readonly (readonly Delta[])[]): Shares {
-  const keys = given.map(placeKey)
+  const keys = given.map(keyOf)
   const told = given.map((): Delta[] => [])
   const before: Delta[] = []
   const behind: Delta[] = []
   for (const [at, deltas] of made.entries()) {
     for (const delta of deltas) {
-      const place = placeFor(keys, placeKey(delta, delta === given[at] ? at : undefined), at)
+      const place = delta.type === "other" ? otherPlace(given, told, at) : placeFor(keys, keyOf(delta), at)
       if (place !== undefined) told[place]?.push(delta)
       else add(told.some((some) => some.length > 0) ? behind : before, delta)
     }
   }
   return { told: told.map(joined), before, behind }
+}
+
+/** What no delta of ours tells is one with nothing else, however it looks. */
+function otherPlace(given: readonly Delta[], told: readonly (readonly Delta[])[], at: number): number | undefined {
+  return given[at]?.type === "other" && told[at]?.length === 0 ? at : undefined
 }
 
 /** Appends `delta`, as one with the last of `list` where they are of one key. */
@@ -95,11 +100,6 @@ function add(list: Delta[], delta: Delta): void {
   const one = last && delta.type !== "other" && keyOf(last) === keyOf(delta) ? joined([last, delta]) : undefined
   if (one === undefined) list.push(delta)
   else list[list.length - 1] = one
-}
-
-/** What no delta of ours tells is one with itself alone, however it looks. */
-function placeKey(delta: Delta, at: number | undefined): string {
-  return delta.type === "other" ? `other ${at}` : keyOf(delta)
 }
 
 function placeFor(keys: readonly string[], key: string, at: number): number | undefined {

@@ -10,6 +10,7 @@ import type { Delta } from "../model.ts"
 import { writerFor } from "../reframe.ts"
 import { AnewEditor } from "./anew-edit.ts"
 import { ChunkEditor } from "./chunk-edit.ts"
+import { MessageEditor } from "./message-edit.ts"
 import type { EditDelta } from "./pieces.ts"
 
 /** What an editor of events has to know. */
@@ -24,6 +25,8 @@ export interface EditedStream {
 export interface EventEditor {
   /** What leaves for `event`, whose deltas became `made`, one list for each. */
   edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer
+  /** The same for an event that tells nothing, or an error. Default: `raw`. */
+  silent?(raw: Buffer): Buffer
   /** What makes an end of the stream here. */
   close(): Buffer
   /** The stream has ended: what is still to be said. */
@@ -58,7 +61,7 @@ export class StreamEditor {
   rewrite(event: StreamEvent): Buffer {
     if (this.#ended) return NOTHING
     const isSilent = event.json === undefined && event.deltas.length === 0 && !event.done
-    if (isSilent || event.error !== undefined) return event.raw
+    if (isSilent || event.error !== undefined) return this.#events.silent?.(event.raw) ?? event.raw
     const made = event.deltas.map((delta) => (this.#ending ? rest(delta) : this.#edit(delta)))
     const bytes = this.#events.edit(event, made)
     this.#ended = this.#ending
@@ -79,6 +82,7 @@ function rest(delta: Delta): readonly Delta[] {
 function editorFor(stream: EditedStream): EventEditor {
   switch (stream.dialect.name) {
     case "anthropic-messages":
+      return new MessageEditor(stream)
     case "openai-responses":
     case "openai-realtime":
       return new AnewEditor(stream)

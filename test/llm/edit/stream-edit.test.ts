@@ -29,7 +29,7 @@ function isUpper(change: string): boolean {
 }
 
 /** Dialects whose edited streams are written anew. */
-const ANEW = new Set(["anthropic-messages", "openai-responses"])
+const ANEW = new Set(["openai-responses"])
 
 for (const dialect of DIALECTS) {
   for (const { name, bytes } of fixtureStreams(dialect)) {

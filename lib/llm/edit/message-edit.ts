@@ -1,0 +1,397 @@
+/**
+ * Anthropic's edited streams. Blocks keep their events: what an addon changes is changed in them, and their numbers move
+ * where blocks come or go. A block's start waits for something to stand in it, so that a block from which all was taken
+ * is gone; its stop waits where text was held back, so that what comes late still goes into it. What has no block gets
+ * one of its own, as soon as no other is open.
+ */
+import { AnswerLimit } from "../answer-limit.ts"
+import { withCounts } from "../anthropic-read.ts"
+import { stopWord } from "../anthropic-words.ts"
+import type { StreamEncoder, StreamEvent } from "../dialect.ts"
+import { type JsonObject, numberOf, objectOf, stringOf } from "../json.ts"
+import { type Delta, NO_USAGE, type Usage } from "../model.ts"
+import { namedEvent } from "../sse-json.ts"
+import { isWholeObject } from "../tool-arguments.ts"
+import { mergeUsage } from "../usage.ts"
+import { EventDraft } from "./event-draft.ts"
+import { Block, changedStart, deltaOf, emptyBlock, keyOf, PIECES, type Raw, withUsage } from "./message-blocks.ts"
+import { isPiece, joined, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
+import type { EditedStream, EventEditor } from "./stream-edit.ts"
+import { moveUsage } from "./usage-edit.ts"
+
+export class MessageEditor implements EventEditor {
+  readonly #stream: EditedStream
+  readonly #encoder: StreamEncoder
+  readonly #limit = new AnswerLimit()
+  readonly #blocks = new Map<number, Block>()
+  /** Ended blocks from which all was taken: what comes late may bring one back. */
+  #parked: Block[] = []
+  /** The block that is open where the stream leaves. */
+  #open: Block | undefined
+  /** A block of our own that is open. */
+  #own: { readonly index: number; readonly key: string } | undefined
+  /** By how much the numbers of blocks differ, and the next free one. */
+  #shift = 0
+  #next = 0
+  /** Calls by their number: which block is theirs. */
+  #calls = 0
+  #waiting: Piece[] = []
+  #counts: JsonObject = {}
+  #told: Usage = NO_USAGE
+  #owed: Usage | undefined
+  #out: Buffer[] = []
+
+  constructor(stream: EditedStream) {
+    this.#stream = stream
+    this.#encoder = stream.dialect.encoder(stream.context)
+  }
+
+  edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer {
+    const json = objectOf(event.json)
+    if (json === undefined) return event.raw
+    const { told, before, behind } = shareOut(event.deltas, made)
+    this.#leave(before)
+    this.#take({ raw: event.raw, json }, event.deltas, told)
+    this.#leave(behind)
+    return this.#taken()
+  }
+
+  silent(raw: Buffer): Buffer {
+    for (const block of this.#blocks.values()) if (!block.taken) this.#begin(block)
+    this.#out.push(raw)
+    return this.#taken()
+  }
+
+  close(): Buffer {
+    this.#settle(true)
+    this.#out.push(this.#stream.write(this.#encoder.end()))
+    return this.#taken()
+  }
+
+  finish(): Buffer {
+    return Buffer.alloc(0)
+  }
+
+  #taken(): Buffer {
+    const bytes = Buffer.concat(this.#out)
+    this.#out = []
+    return bytes
+  }
+
+  #take(event: Raw, given: readonly Delta[], told: readonly (Delta | undefined)[]): void {
+    const { json } = event
+    const type = stringOf(json.type) ?? EventDraft.of(event.raw)?.name
+    const number = numberOf(json.index) ?? 0
+    switch (type) {
+      case "content_block_start":
+        this.#start(event, this.#block(number), given, told)
+        break
+      case "content_block_delta":
+        this.#piece(event, this.#blocks.get(number) ?? this.#block(number), given[0], told[0])
+        break
+      case "content_block_stop":
+        this.#stop(event, number, given[0], told[0])
+        break
+      case "message_start":
+      case "message_delta":
+        if (type === "message_delta") this.#settle(false)
+        this.#message(event, given, told)
+        break
+      case "message_stop":
+        this.#settle(false)
+        if (this.#owed === undefined) this.#say(event)
+        else this.#out.push(this.#stream.write(this.#encoder.end()))
+        break
+      default:
+        this.#other(event, given[0], told[0])
+    }
+  }
+
+  #block(number: number): Block {
+    const block = new Block()
+    this.#blocks.set(number, block)
+    return block
+  }
+
+  #start(event: Raw, block: Block, [given]: readonly Delta[], [told]: readonly (Delta | undefined)[]): void {
+    block.start = event
+    const content = objectOf(event.json.content_block)
+    if (given?.type === "other") {
+      block.gone = told === undefined
+      if (block.gone) {
+        block.start = undefined
+        this.#shift--
+      } else this.#begin(block, told?.type === "other" && !sameDelta(told, given) ? objectOf(told.raw) : undefined)
+      return
+    }
+    block.key = content?.type === "tool_use" ? `call ${this.#calls++}` : stringOf(content?.type)
+    block.whole = given?.type === "toolCall" && given.arguments !== ""
+    if (given === undefined) return
+    block.taken = told === undefined
+    if (told !== undefined) this.#begin(block, sameDelta(told, given) ? undefined : changedStart(event.json, told))
+  }
+
+  #piece(event: Raw, block: Block, given: Delta | undefined, told: Delta | undefined): void {
+    if (block.gone) return
+    const { json } = event
+    const delta = objectOf(json.delta) ?? {}
+    const kind = Object.keys(PIECES).find((name) => PIECES[name]?.[0] === delta.type)
+    if (block.start === undefined && block.index === undefined) block.key ??= kind === "call" ? undefined : kind
+    if (given === undefined) {
+      // It tells nothing: an empty piece.
+      if (block.start !== undefined && block.taken) return
+      this.#begin(block)
+      this.#say(event, block.index)
+    } else if (given.type === "other") {
+      if (told === undefined) return
+      if (block.start !== undefined && block.taken && block.key !== "thinking") block.later.push(this.#keep(event))
+      else {
+        this.#begin(block)
+        this.#say(event, block.index, told.type === "other" && !sameDelta(told, given) ? objectOf(told.raw) : undefined)
+      }
+    } else if (told === undefined || !isPiece(told) || textOf(told) === "") block.taken = true
+    else {
+      this.#begin(
+        block,
+        block.start && told.type === "toolCall" ? changedStart(block.start.json, told, given) : undefined,
+      )
+      const [, field = "text"] = PIECES[kind ?? "text"] ?? []
+      this.#say(
+        event,
+        block.index,
+        sameDelta(told, given) ? undefined : { ...json, delta: { ...delta, [field]: textOf(told) } },
+      )
+      this.#sayLater(block)
+    }
+  }
+
+  #stop(event: Raw, number: number, given: Delta | undefined, told: Delta | undefined): void {
+    const block = this.#blocks.get(number)
+    this.#blocks.delete(number)
+    if (block === undefined) this.#say(event, number + this.#shift)
+    else if (block.gone) return
+    else if (block.start !== undefined && block.taken) {
+      block.stop = this.#keep(event)
+      this.#parked.push(block)
+      this.#shift--
+      if (told?.type === "toolCall") this.#leave([told])
+    } else {
+      this.#begin(block)
+      // Without pieces its arguments are `{}`.
+      if (told?.type === "toolCall" && given && !sameDelta(told, given)) this.#pieceOf(told, block.index ?? 0)
+      if (block.taken) block.stop = event
+      else this.#end(block, event)
+      this.#flush(false)
+    }
+  }
+
+  #message(event: Raw, given: readonly Delta[], told: readonly (Delta | undefined)[]): void {
+    const { json } = event
+    const holder = objectOf(json.message) ?? json
+    let changed: JsonObject | undefined
+    let usage = this.#told
+    for (const [at, delta] of given.entries()) {
+      const after = told[at]
+      if (delta.type === "usage") this.#told = usage = delta.usage
+      if (after !== undefined && sameDelta(after, delta)) continue
+      if (delta.type === "finish")
+        changed = { ...json, ...changed, delta: { ...objectOf(json.delta), stop_reason: this.#word(after) } }
+      if (delta.type !== "usage") continue
+      usage = after?.type === "usage" ? after.usage : NO_USAGE
+    }
+    if (this.#owed && json.type === "message_delta") usage = mergeUsage(usage, this.#owed)
+    if (json.type === "message_delta") this.#owed = undefined
+    const counts = { ...objectOf(holder.usage) }
+    moveUsage("anthropic-messages", counts, this.#told, usage, this.#counts)
+    this.#counts = withCounts(this.#counts, objectOf(holder.usage) ?? {})
+    if (usage !== this.#told) changed = withUsage(changed ?? json, counts)
+    this.#say(event, undefined, changed)
+  }
+
+  #word(delta: Delta | undefined): string | null {
+    return delta?.type === "finish" ? stopWord(delta.reason, this.#calls > 0) : null
+  }
+
+  #other(event: Raw, given: Delta | undefined, told: Delta | undefined): void {
+    if (given !== undefined && told === undefined) return
+    const number = numberOf(event.json.index)
+    const block = number === undefined ? undefined : this.#blocks.get(number)
+    if (block?.gone) return
+    if (block) this.#begin(block)
+    const changed = told?.type === "other" && given && !sameDelta(told, given) ? objectOf(told.raw) : undefined
+    this.#say(event, block?.index, changed)
+  }
+
+  /** What has no place in its event. */
+  #leave(deltas: readonly Delta[]): void {
+    for (const delta of deltas) {
+      if (isPiece(delta)) this.#wait(delta)
+      else if (delta.type === "other") {
+        const raw = objectOf(delta.raw)
+        const type = stringOf(raw?.type)
+        if (raw && type) this.#write(type, raw)
+      } else {
+        if (delta.type === "usage") this.#owed = mergeUsage(this.#owed, delta.usage)
+        this.#encoder.delta(delta)
+      }
+    }
+    this.#flush(false)
+  }
+
+  #wait(piece: Piece): void {
+    this.#limit.hold(textOf(piece))
+    const at = this.#waiting.findLastIndex((known) => keyOf(known) === keyOf(piece))
+    const known = this.#waiting[at]
+    const isOne = known !== undefined && (piece.type === "toolCall" || at === this.#waiting.length - 1)
+    const one = isOne ? joined([known, piece]) : undefined
+    if (one && isPiece(one)) this.#waiting[at] = one
+    else this.#waiting.push(piece)
+  }
+
+  /** Writes what waits, as far as it can stand somewhere. `last`: nothing more of the message follows. */
+  #flush(last: boolean): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const [at, piece] of waiting.entries()) {
+      if (this.#place(piece, last)) continue
+      // What is behind waits as well, but for a call that is not whole.
+      this.#waiting.push(piece)
+      if (piece.type === "toolCall" && !this.#isBusy()) continue
+      this.#waiting.push(...waiting.slice(at + 1))
+      return
+    }
+  }
+
+  #isBusy(): boolean {
+    return this.#open !== undefined && this.#open.stop === undefined
+  }
+
+  #place(piece: Piece, last: boolean): boolean {
+    const key = keyOf(piece)
+    const held = [...this.#blocks.values()].find((block) => block.start !== undefined && block.key === key)
+    const block = this.#open?.key === key ? this.#open : held
+    if (block !== undefined) {
+      if (block !== this.#open && this.#isBusy()) return false
+      this.#begin(block, block.start && piece.type === "toolCall" ? changedStart(block.start.json, piece) : undefined)
+      this.#pieceOf(piece, block.index ?? 0)
+      this.#sayLater(block)
+      return true
+    }
+    if (this.#isBusy()) return false
+    const parked = this.#parked.find((block) => block.key === key)
+    if (parked !== undefined) this.#revive(parked, piece)
+    else if (this.#own?.key === key) this.#pieceOf(piece, this.#own.index)
+    else if (piece.type !== "toolCall" || last || isWholeObject(piece.arguments)) this.#openOwn(piece, key)
+    else return false
+    return true
+  }
+
+  /** A block from which all was taken gets something after all. */
+  #revive(block: Block, piece: Piece): void {
+    this.#parked = this.#parked.filter((known) => known !== block)
+    this.#shift++
+    const { start, stop } = block
+    const isWhole = block.whole && piece.type === "toolCall"
+    this.#begin(block, start && piece.type === "toolCall" ? changedStart(start.json, piece) : undefined, this.#next)
+    if (!isWhole) this.#pieceOf(piece, block.index ?? 0)
+    this.#sayLater(block)
+    block.stop = stop
+  }
+
+  #openOwn(piece: Piece, key: string): void {
+    this.#endOpen()
+    const index = this.#next++
+    this.#shift++
+    this.#write("content_block_start", {
+      type: "content_block_start",
+      index,
+      content_block: emptyBlock(piece, this.#stream.context.id),
+    })
+    this.#own = { index, key }
+    if (textOf(piece) !== "") this.#pieceOf(piece, index)
+  }
+
+  #pieceOf(piece: Piece, index: number): void {
+    this.#write("content_block_delta", { type: "content_block_delta", index, delta: deltaOf(piece) })
+  }
+
+  /** Lets a block's start go, if it waits; whatever else is open ends before it. */
+  #begin(block: Block, changed?: JsonObject, index?: number): void {
+    const { start } = block
+    block.start = undefined
+    if (start === undefined) {
+      block.index ??= this.#numberOf(block)
+      return
+    }
+    this.#endOpen()
+    block.index = index ?? (numberOf(start.json.index) ?? this.#next) + this.#shift
+    this.#next = block.index + 1
+    this.#open = block
+    this.#say(start, block.index, changed)
+  }
+
+  /** The number of a block that has no start. */
+  #numberOf(block: Block): number {
+    const [number = 0] = [...this.#blocks].find(([, known]) => known === block) ?? []
+    return number + this.#shift
+  }
+
+  #sayLater(block: Block): void {
+    for (const event of block.later.splice(0)) this.#say(event, block.index)
+  }
+
+  #end(block: Block, stop: Raw): void {
+    this.#say(stop, block.index)
+    if (this.#open === block) this.#open = undefined
+  }
+
+  #endOpen(): void {
+    if (this.#own !== undefined) this.#writeStop(this.#own.index)
+    this.#own = undefined
+    const open = this.#open
+    if (open?.stop !== undefined) this.#end(open, open.stop)
+  }
+
+  /** No block follows: what waits is written, and what is open then ends. `closing`: in any case. */
+  #settle(closing: boolean): void {
+    for (const block of this.#blocks.values()) if (!block.taken) this.#begin(block)
+    this.#flush(false)
+    if (this.#isBusy() && (closing || this.#waiting.length > 0)) {
+      this.#writeStop(this.#open?.index ?? 0)
+      this.#open = undefined
+    }
+    this.#flush(true)
+    this.#endOpen()
+    this.#parked = []
+  }
+
+  #writeStop(index: number): void {
+    this.#write("content_block_stop", { type: "content_block_stop", index })
+  }
+
+  #write(type: string, json: JsonObject): void {
+    this.#encoder.adopt(json, true)
+    this.#out.push(this.#stream.write(namedEvent(type, json)))
+  }
+
+  /** An event of the stream's own, with the number that its block has now. */
+  #say({ raw, json }: Raw, index?: number, changed?: JsonObject): void {
+    const moved = index !== undefined && json.index !== undefined && json.index !== index
+    if (!moved && changed === undefined) {
+      this.#encoder.adopt(json, true)
+      this.#out.push(raw)
+      return
+    }
+    const value = { ...(changed ?? json), ...(moved ? { index } : {}) }
+    const draft = EventDraft.of(raw)
+    const [document] = draft?.documents ?? []
+    if (document) document.value = value
+    this.#encoder.adopt(value, true)
+    this.#out.push(draft?.bytes() ?? raw)
+  }
+
+  #keep(event: Raw): Raw {
+    this.#limit.hold(event.raw.toString("latin1"))
+    return event
+  }
+}
