@@ -2,7 +2,7 @@
  * Streams in another framing than their dialect's: Ollama's lines as events, OpenAI's events as lines. The decoder of the
  * dialect reads each event in its own framing, and what is written goes back into the one that the stream has.
  */
-import type { Dialect, StreamDecoder, StreamEvent } from "./dialect.ts"
+import type { Dialect, StreamDecoder, StreamEncoder, StreamEvent } from "./dialect.ts"
 import type { StreamFraming } from "./framing.ts"
 import { isObject, type JsonValue, parseJson, stringOf } from "./json.ts"
 import type { Delta } from "./model.ts"
@@ -31,6 +31,30 @@ export function decoderFor(dialect: Dialect, framing: StreamFraming): StreamDeco
 export function writerFor(dialect: Dialect, framing: StreamFraming): (text: string) => string {
   if (framingOf(dialect) === framing) return (text) => text
   return (text) => reframed(text, framing)
+}
+
+/** Puts a stream in a foreign framing into that of its dialect, and gives it the end mark that it lacks there. */
+export class Reframer {
+  readonly #own: StreamFraming
+  readonly #encoder: StreamEncoder
+  #ended = false
+
+  /** `encoder`: of the same dialect; it is told what leaves. */
+  constructor(dialect: Dialect, encoder: StreamEncoder) {
+    this.#own = framingOf(dialect)
+    this.#encoder = encoder
+  }
+
+  event({ raw, json, done, error }: Pick<StreamEvent, "raw" | "json" | "done" | "error">): string {
+    this.#ended ||= done || error !== undefined
+    this.#encoder.adopt(json, true)
+    return reframed(raw.toString("utf8"), this.#own)
+  }
+
+  /** The stream has ended. */
+  end(): string {
+    return this.#ended ? "" : this.#encoder.end()
+  }
 }
 
 /** Whole events as JSON lines, or whole JSON lines as events. An event's name is its JSON's `type`, where it has one. */

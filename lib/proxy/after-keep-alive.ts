@@ -4,23 +4,88 @@
  */
 import { FlowError } from "../errors.ts"
 import { uuidv7 } from "../uuid.ts"
-import { isStream } from "./answer-observer.ts"
 import type { FlowState } from "./flow-state.ts"
-import { deltasOf, readAnswer, readError } from "./observe.ts"
+import { FramedBody } from "./framed-body.ts"
+import { generatedIncoming, type Incoming } from "./incoming.ts"
+import {
+  type Completion,
+  decoderFor,
+  deltasOf,
+  type EncodeContext,
+  type LlmState,
+  Reframer,
+  readAnswer,
+  readError,
+  type StreamEvent,
+} from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
 
 const OURS = "llmproxy: "
 /** The code of an error that says nothing of its kind. */
 const UNNAMED = "other"
 
-/** Whether an answer with this head can simply follow the comments. */
-export function wantsEvents(flow: FlowState, head: StreamResponseHead): boolean {
-  return head.status < 400 && isStream(head, flow.llm?.request.stream === true)
+/**
+ * The answer as what can simply follow the comments, events in the framing that the client was promised; or as its whole
+ * body, where that is no stream by its bytes. Of a status below 400.
+ */
+export async function eventsOrWhole(flow: FlowState, incoming: Incoming): Promise<Incoming | Buffer> {
+  const { llm } = flow
+  if (llm === undefined) return incoming // Nobody was kept waiting.
+  const body = new FramedBody(flow, llm.dialectOf, incoming.head, piecesOf(incoming))
+  const framing = await body.stream()
+  if (framing === undefined) return body.whole()
+  const pieces = framing === "sse" ? withoutBom(body.pieces()) : asEvents(flow, llm, body.pieces())
+  const { trailers, abort } = incoming
+  return { ...generatedIncoming(incoming.head, pieces), trailers, abort }
+}
+
+async function* piecesOf({ body }: Incoming): AsyncGenerator<Buffer, void> {
+  for (let piece = await body.read(); piece !== undefined; piece = await body.read()) yield piece
+}
+
+const BOM = Buffer.from("\uFEFF")
+
+/** It would stand behind the comments now, and spoil the first event. */
+async function* withoutBom(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+  let held: Buffer | undefined = Buffer.alloc(0)
+  for await (const piece of pieces) {
+    if (held === undefined) {
+      yield piece
+      continue
+    }
+    held = Buffer.concat([held, piece])
+    if (BOM.subarray(0, held.length).equals(held) && held.length < BOM.length) continue
+    yield held.subarray(0, BOM.length).equals(BOM) ? held.subarray(BOM.length) : held
+    held = undefined
+  }
+  if (held !== undefined && held.length > 0) yield held
+}
+
+/** JSON lines as events. */
+async function* asEvents(flow: FlowState, llm: LlmState, pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+  const decoder = decoderFor(llm.dialectOf, "lines")
+  const reframer = new Reframer(llm.dialectOf, llm.dialectOf.encoder(contextOf(flow, llm, {})))
+  const written = (events: readonly StreamEvent[]) => events.map((event) => reframer.event(event)).join("")
+  for await (const piece of pieces) {
+    const text = written(decoder.feed(piece))
+    if (text !== "") yield Buffer.from(text)
+  }
+  const rest = written(decoder.finish()) + reframer.end()
+  if (rest !== "") yield Buffer.from(rest)
+}
+
+function contextOf({ core }: FlowState, llm: LlmState, told: Partial<Completion>): EncodeContext {
+  return {
+    id: told.id ?? uuidv7(core.clock.now()),
+    model: told.model ?? llm.request.model,
+    created: told.created ?? Math.floor(core.clock.now() / 1000),
+    request: llm.request,
+  }
 }
 
 /** Writes a whole JSON answer as events; returns the error to break off with when it is none. */
 export function writeJsonAsEvents(flow: FlowState, head: StreamResponseHead, body: Buffer): FlowError | undefined {
-  const { llm, delivery, core } = flow
+  const { llm, delivery } = flow
   if (llm === undefined) return new FlowError("llmproxy", "internal", "a flow without a dialect cannot be kept alive")
   const dialect = llm.dialectOf
   const answer = head.status < 400 ? readAnswer(dialect, body) : { error: readError(dialect, head.status, body) }
@@ -30,12 +95,7 @@ export function writeJsonAsEvents(flow: FlowState, head: StreamResponseHead, bod
     return new FlowError("upstream", code ?? kind, message, { status: head.status >= 400 ? head.status : 502 })
   }
   const { completion } = answer
-  const encoder = dialect.encoder({
-    id: completion.id ?? uuidv7(core.clock.now()),
-    model: completion.model ?? llm.request.model,
-    created: completion.created ?? Math.floor(core.clock.now() / 1000),
-    request: llm.request,
-  })
+  const encoder = dialect.encoder(contextOf(flow, llm, completion))
   delivery.head(head, undefined, () => routeNote(flow))
   const events = deltasOf(completion).map((delta) => encoder.delta(delta))
   delivery.write(Buffer.from(events.join("") + encoder.end()))

@@ -2,7 +2,7 @@
  * Hands a child's answer to the parent's client: as its exact bytes where dialect and form agree, else decoded and
  * encoded again, stream or JSON, as the client asked.
  */
-import { messageOf } from "../errors.ts"
+import { FlowError, messageOf } from "../errors.ts"
 import type { RespondOptions } from "../flow.ts"
 import { Headers, type HeadersInit } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
@@ -21,10 +21,12 @@ import {
   deltasOf,
   type EncodeContext,
   errorContent,
+  framingOf,
   isObject,
   type JsonObject,
   type JsonValue,
   type LlmRequest,
+  Reframer,
   readLlmRequest,
   type StreamEncoder,
   type StreamEvent,
@@ -32,6 +34,8 @@ import {
   withMembers,
 } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
+
+const BOM = Buffer.from("\uFEFF")
 
 /** How ids of answers begin, where they have one: some clients look. */
 const ID_PREFIXES: Readonly<Record<DialectName, string>> = {
@@ -50,14 +54,16 @@ export async function incomingFromAnswer(
   answer: AnswerState,
   options: RespondOptions,
 ): Promise<Incoming> {
-  await answer.settle()
+  if (!answer.isLabelled) await answer.settle()
   // A client that speaks no dialect gets the answer in its own.
   const client = flow.clientDialect ?? answer.dialect
   if (answer.failure !== undefined) return failureIncoming(client, answer)
   if (client === undefined || answer.dialect === undefined) return stopping(answer, rawIncoming(answer))
   const request = requestOf(flow, client)
   const encoding = new AnswerEncoding(flow, client, answer, options, request)
-  return (request?.stream ?? answer.streaming) ? stopping(answer, encoding.stream()) : encoding.json()
+  return (request?.stream ?? (answer.isLabelled || answer.streaming))
+    ? stopping(answer, encoding.stream())
+    : encoding.json()
 }
 
 /** What is not wanted to its end is not made to its end. */
@@ -170,18 +176,30 @@ class AnswerEncoding {
     const changes: JsonObject = {}
     if (this.#options.model !== undefined) changes.model = this.#options.model
     if (usage !== completion.usage && isObject(json) && json.usage !== undefined) changes.usage = json.usage
-    return wholeIncoming(head, withMembers(this.#answer.json, changes))
+    return wholeIncoming(head, withMembers(withoutBom(this.#answer.json), changes))
   }
 
   stream(): Incoming {
     const headers = new Headers([["Content-Type", this.#client.streamType], ...STREAM_FIELDS])
-    const head: StreamResponseHead = { status: 200, reason: "OK", headers }
-    if (!this.#answer.streaming) return generatedIncoming(head, this.#fromJson())
-    return generatedIncoming(head, this.#same ? this.#sameBytes() : this.#encoded())
+    return generatedIncoming({ status: 200, reason: "OK", headers }, this.#events())
+  }
+
+  async *#events(): AsyncGenerator<Buffer, void> {
+    await this.#answer.settle()
+    if (!this.#answer.streaming) yield* this.#fromJson()
+    else yield* this.#same ? this.#sameBytes() : this.#encoded()
   }
 
   /** A JSON answer for a client that wants a stream. */
   async *#fromJson(): AsyncGenerator<Buffer, void> {
+    const { failure, whole } = this.#answer
+    if (failure !== undefined && whole === undefined) {
+      // Its head had promised a stream, so that the client's head has left.
+      const { status, message, error } = failure
+      const reason = error === undefined ? new FlowError("upstream", failure.kind, message) : asFlowError(error)
+      yield Buffer.from(this.#client.errorEvent({ status, message, code: reason.code }))
+      throw reason
+    }
     const completion = await this.#answer.completion()
     const encoder = this.#client.encoder(this.#context(completion.model))
     const usage = await this.#usageFor(completion)
@@ -197,6 +215,7 @@ class AnswerEncoding {
     const answer = this.#answer
     const encoder = this.#client.encoder(this.#context(undefined))
     const rename = renaming(this.#options.model)
+    const reframer = answer.framing === framingOf(this.#client) ? undefined : new Reframer(this.#client, encoder)
     let counts = this.#options.usage !== undefined
     for (let event = await answer.nextEvent(); event !== undefined; event = await answer.nextEvent()) {
       if (event.deltas.some((delta) => delta.type === "usage")) counts = false
@@ -206,11 +225,19 @@ class AnswerEncoding {
         counts = false
         encoder.delta({ type: "usage", usage: await this.#usageFor(answer.assembler.finish(false)) })
         yield Buffer.from(encoder.end())
-      } else yield renamed.raw
+      } else {
+        const bytes =
+          reframer === undefined ? withoutBom(renamed.raw) : Buffer.from(reframer.event({ ...event, ...renamed }))
+        if (bytes.length > 0) yield bytes
+      }
       if (event.error !== undefined) throw asFlowError(event.error)
     }
     // Without an end mark there is no place for it in the stream, but the hooks hear of it.
-    if (counts) await this.#usageFor(answer.assembler.finish(false))
+    const usage = counts ? await this.#usageFor(answer.assembler.finish(false)) : undefined
+    if (reframer === undefined) return
+    if (usage !== undefined) encoder.delta({ type: "usage", usage })
+    const end = Buffer.from(reframer.end())
+    if (end.length > 0) yield end
   }
 
   /** Another dialect, or a transform: every delta is written anew. */
@@ -267,6 +294,11 @@ class AnswerEncoding {
       request: this.#request,
     }
   }
+}
+
+/** Few readers of JSON skip a byte order mark, and behind comments it would spoil the first event. */
+function withoutBom(raw: Buffer): Buffer {
+  return raw.subarray(0, BOM.length).equals(BOM) ? raw.subarray(BOM.length) : raw
 }
 
 /** Newer formats tell the model one level down, with the rest of what they begin with. */

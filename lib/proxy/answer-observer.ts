@@ -51,13 +51,6 @@ export interface Observed {
   readonly unparsed: string | undefined
 }
 
-/** Whether an answer is a stream of events: by its content type, else by what the client asked for. */
-export function isStream(head: StreamResponseHead, asked: boolean): boolean {
-  const type = head.headers.get("content-type")?.toLowerCase() ?? ""
-  if (type.includes("event-stream") || type.includes("ndjson")) return true
-  return asked && !type.includes("json") && !type.includes("html") && head.status < 400
-}
-
 export class AnswerObserver {
   #options: AnswerObserverOptions
   #coding: ContentDecoder | undefined

@@ -6,7 +6,6 @@ import { FlowError, messageOf } from "../errors.ts"
 import type { Answer, AnswerFailure, DeltaTransform, Flow } from "../flow.ts"
 import { Headers } from "../headers.ts"
 import type { AddonFlow } from "./addon-flow.ts"
-import { isStream } from "./answer-observer.ts"
 import { AnswerTransform } from "./answer-transform.ts"
 import { ContentDecoder } from "./content-coding.ts"
 import type { FlowState } from "./flow-state.ts"
@@ -17,12 +16,18 @@ import {
   type Completion,
   type Delta,
   type Dialect,
+  decoderFor,
   deltasOf,
+  type FramingScan,
+  framingScan,
   isContent,
+  isLabelledOwn,
   readAnswer,
   readError,
   type StreamDecoder,
   type StreamEvent,
+  type StreamFraming,
+  streamFraming,
 } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
 
@@ -41,12 +46,19 @@ export class AnswerState implements Answer {
   failure: AnswerFailure | undefined
   /** Set once a JSON answer has been read whole. */
   whole: Completion | undefined
-  /** Whether it comes as a stream of events. Valid once there is a head. */
-  streaming = false
+  /** How its events are framed, where it is a stream by its bytes. Valid once it has settled. */
+  framing: StreamFraming | undefined
+  /** Whether its head says that a stream follows that was asked for: a client's need not wait for the bytes to say it. */
+  isLabelled = false
   readonly assembler = new Assembler()
   #inner: InnerClient
   #head: StreamResponseHead | undefined
   #coding: ContentDecoder | undefined
+  /** Why its Content-Encoding cannot be taken off; clients read what is behind such a label all the same. */
+  #undecodable: unknown
+  /** Until its bytes have told how they are framed. */
+  #scan: FramingScan | undefined
+  #framed: Promise<void> | undefined
   #decoder: StreamDecoder | undefined
   #events: StreamEvent[] = []
   #raw: Buffer[] = []
@@ -55,6 +67,8 @@ export class AnswerState implements Answer {
   #finished = false
   #concluded = false
   #ended = false
+  /** The decoder has been told of the end. */
+  #drained = false
   #transform: AnswerTransform | undefined
   #sender: AddonFlow | undefined
 
@@ -70,6 +84,10 @@ export class AnswerState implements Answer {
   /** Whether its events say something else than their bytes do. */
   get transformed(): boolean {
     return this.#transform !== undefined
+  }
+
+  get streaming(): boolean {
+    return this.framing !== undefined
   }
 
   get flow(): Flow {
@@ -108,10 +126,15 @@ export class AnswerState implements Answer {
     }
   }
 
-  /** Reads what an answer has to tell before it can be handed on: an error, or a JSON answer, whole. */
+  /** Reads what an answer has to tell before it can be handed on: what it is; an error, or a JSON answer, whole. */
   async settle(): Promise<void> {
-    if (this.streaming && this.status < 400) return
-    await this.until("delta")
+    try {
+      await this.#readHead()
+      await this.#frame()
+    } catch (thrown) {
+      this.#fail(thrown)
+    }
+    if (!this.streaming) await this.until("delta")
   }
 
   /** A stream's deltas as they come; those of a JSON answer all at once. */
@@ -143,6 +166,7 @@ export class AnswerState implements Answer {
 
   async #text(): Promise<string> {
     const limit = this.child.core.settings.bodyLimit
+    await this.#frame()
     if (!this.streaming) return (await this.#readAll(limit)).toString("utf8")
     const pieces: Buffer[] = []
     for (let size = 0; ; ) {
@@ -195,14 +219,43 @@ export class AnswerState implements Answer {
 
   async #readHead(): Promise<void> {
     if (this.#head !== undefined) return
-    this.#head = await this.#inner.responded
-    this.#coding = ContentDecoder.for(this.#head.headers.get("content-encoding"))
-    this.streaming = this.dialect !== undefined && isStream(this.#head, this.child.llm?.request.stream ?? true)
-    if (this.streaming) this.#decoder = this.dialect?.decoder()
+    const head = await this.#inner.responded
+    this.#head = head
+    const { dialect } = this
+    try {
+      this.#coding = ContentDecoder.for(head.headers.get("content-encoding"))
+    } catch (thrown) {
+      if (dialect === undefined) throw thrown
+      this.#undecodable = thrown
+    }
+    if (dialect === undefined || head.status >= 400) return
+    const { llm } = this.child
+    this.isLabelled = isLabelledOwn(dialect, head, llm?.request.stream)
+    this.#scan = framingScan(dialect, head, llm?.request.stream)
+  }
+
+  /** Reads as much as it takes to know whether it is a stream. */
+  #frame(): Promise<void> {
+    this.#framed ??= this.#scan === undefined ? Promise.resolve() : this.#find(this.#scan)
+    return this.#framed
+  }
+
+  async #find(scan: FramingScan): Promise<void> {
+    while (scan.found === undefined) {
+      const piece = await this.#nextUnread()
+      if (piece === undefined) break
+      this.#raw.push(piece)
+      this.#hold(scan.feed(piece) === undefined ? piece.length : 0)
+    }
+    const framing = scan.finish()
+    if (framing === "none" && this.#undecodable !== undefined) throw this.#undecodable
+    this.framing = streamFraming(framing, this.headers.get("content-type"))
+    if (this.framing !== undefined) this.#decoder = this.dialect && decoderFor(this.dialect, this.framing)
   }
 
   async #settle(what: "delta" | "end"): Promise<void> {
     if (this.failure !== undefined) return
+    await this.#frame()
     if (this.status >= 400) await this.#readStatusError()
     else if (this.streaming) await this.#readEvents(what)
     else if (this.whole !== undefined) return
@@ -229,8 +282,10 @@ export class AnswerState implements Answer {
 
   /** Reads one more piece of the body into events; false at the end. */
   async #pull(): Promise<boolean> {
-    if (this.#ended) return false
+    await this.#frame()
+    if (this.#drained || (this.#ended && !this.streaming)) return false
     const piece = await this.#nextOfStream()
+    this.#drained = piece === undefined
     const decoder = this.#decoder
     const decoded = (piece === undefined ? decoder?.finish() : decoder?.feed(piece)) ?? []
     this.#concluded ||= decoded.some(isConclusion)

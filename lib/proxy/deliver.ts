@@ -5,7 +5,7 @@
 import { FlowError, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
-import { ourMessage, routeNote, wantsEvents, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
+import { eventsOrWhole, ourMessage, routeNote, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { AnswerObserver } from "./answer-observer.ts"
 import type { BodyCollector } from "./body-collector.ts"
 import { BufferBody } from "./body-queue.ts"
@@ -109,12 +109,12 @@ function fieldText(text: string): string {
 
 /** `observe`: nobody has looked at this answer yet. */
 async function stream(flow: FlowState, source: Incoming, observe: boolean): Promise<void> {
-  const kept = flow.delivery.state === "kept"
-  // A client that has a head was told of no Content-Encoding.
-  const incoming = kept ? asIdentity(source) : source
-  const observer = observe ? observerFor(flow, incoming.head) : undefined
+  if (flow.delivery.state === "kept") return streamAfterComments(flow, source, observe)
+  return streamAs(flow, source, observe ? observerFor(flow, source.head) : undefined)
+}
+
+async function streamAs(flow: FlowState, incoming: Incoming, observer: AnswerObserver | undefined): Promise<void> {
   flow.observer = observer
-  if (kept && !wantsEvents(flow, incoming.head)) return deliverAsEvents(flow, incoming, observer)
   flow.phase = "response"
   sendHead(flow, incoming)
   await pump(flow, incoming, observer)
@@ -200,16 +200,20 @@ function observedBody(incoming: Incoming, observer: AnswerObserver | undefined):
   }
 }
 
-/** A head and comments have been sent, and what came is no stream: a JSON answer becomes one, an error ends it. */
-async function deliverAsEvents(
-  flow: FlowState,
-  incoming: Incoming,
-  observer: AnswerObserver | undefined,
-): Promise<void> {
-  const bytes = await collectorOf(flow, observedBody(incoming, observer)).collect()
+/** A head and comments have been sent: events can follow, a JSON answer becomes events, an error ends the stream. */
+async function streamAfterComments(flow: FlowState, source: Incoming, observe: boolean): Promise<void> {
+  // A client that has a head was told of no Content-Encoding.
+  const incoming = asIdentity(source)
+  const { head } = incoming
+  const observer = observe ? observerFor(flow, head) : undefined
+  flow.observer = observer
+  const events = head.status < 400 ? await flow.orFail(eventsOrWhole(flow, incoming)) : undefined
+  if (events !== undefined && !Buffer.isBuffer(events)) return streamAs(flow, events, observer)
+  const bytes = events ?? (await collectorOf(flow, incoming.body).collect())
+  await observer?.feed(bytes)
   flow.check()
   flow.phase = "response"
-  const failed = writeJsonAsEvents(flow, incoming.head, bytes)
+  const failed = writeJsonAsEvents(flow, head, bytes)
   if (failed === undefined) flow.delivery.end()
   if (observer !== undefined) await conclude(flow, observer, false)
   flow.check()

@@ -12,7 +12,7 @@ import { type Framing, FramingScan, framingLabelled, type StreamFraming, streamF
 import { dialectFor, dialectNamed, socketDialectFor } from "../llm/index.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
-import { decoderFor, framingOf, reframed, writerFor } from "../llm/reframe.ts"
+import { decoderFor, framingOf, Reframer, writerFor } from "../llm/reframe.ts"
 import { RequestBody } from "../llm/request-body.ts"
 import { SseDecoder } from "../llm/sse.ts"
 import { sumOfUsage } from "../llm/usage-sum.ts"
@@ -52,7 +52,7 @@ export {
   isContent,
   isObject,
   parseJson,
-  reframed,
+  Reframer,
   requestWithoutSocket,
   SseDecoder,
   StreamEditor,

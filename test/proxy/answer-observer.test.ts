@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "tap"
 import { Headers } from "../../lib/headers.ts"
 import { openaiChat } from "../../lib/llm/openai-chat.ts"
-import { AnswerObserver, isStream } from "../../lib/proxy/answer-observer.ts"
+import { AnswerObserver } from "../../lib/proxy/answer-observer.ts"
 import { contextFor, streamedAnswers } from "../helpers/dialect-fixtures.ts"
 import { chatEvent, chatJson, DONE } from "../helpers/proxy-host.ts"
 
@@ -21,21 +21,6 @@ function observer(fields: Record<string, string>, status = 200, stream = true) {
 
 const SSE = { "content-type": "text/event-stream" }
 const JSON_TYPE = { "content-type": "application/json" }
-
-test("a stream is told by its content type, else by what was asked", async () => {
-  const head = (type: string | undefined, status = 200) => ({
-    status,
-    reason: "",
-    headers: new Headers(type === undefined ? {} : { "content-type": type }),
-  })
-  assert.equal(isStream(head("text/event-stream; charset=utf-8"), false), true)
-  assert.equal(isStream(head("application/x-ndjson"), false), true)
-  assert.equal(isStream(head("application/json"), true), false)
-  assert.equal(isStream(head("text/html"), true), false)
-  assert.equal(isStream(head(undefined), true), true)
-  assert.equal(isStream(head(undefined), false), false)
-  assert.equal(isStream(head("text/plain", 500), true), false)
-})
 
 test("what cannot be read is given up with the reason, and the bytes after it are not looked at", async () => {
   const unknown = observer({ ...SSE, "content-encoding": "compress" })
