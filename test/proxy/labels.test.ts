@@ -175,7 +175,7 @@ test("JSON lines labelled as JSON are edited as they come, with the second one a
       .trim()
       .split("\n")
       .map((one) => JSON.parse(one).message.content),
-    ["*** one", "*** two", "*** three", ""],
+    ["*** one", "*** two", "*** three"],
   )
 })
 
