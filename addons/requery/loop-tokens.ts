@@ -61,7 +61,7 @@ export class LoopTokens {
     this.#kind = kind
     this.#length += 1
     this.#id = hashed(isFirst ? kind : this.#id, code)
-    if (kind === NUMBER) this.#value = (isFirst ? 0 : this.#value * 10) + Number(sign)
+    if (kind === NUMBER) this.#value = (isFirst ? 0 : this.#value * 10) + digitOf(sign, code)
     else if (isFirst) this.#value = code
   }
 }
@@ -69,6 +69,19 @@ export class LoopTokens {
 /** Whether letters are one word or some of them words: both count as such. */
 export function isSpoken(kind: number | undefined): boolean {
   return kind === WORD || kind === SIGN
+}
+
+/** Where the decimal digits of other scripts begin, ten in a row: Arabic's, Persian's, India's, Thailand's, full-width. */
+const ZEROS = [
+  0x660, 0x6f0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0, 0xf20, 0x1040, 0x17e0,
+  0xff10,
+]
+
+/** NaN for what is a number but no digit: Roman numerals, fractions. */
+function digitOf(sign: string, code: number): number {
+  if (code < 128) return Number(sign)
+  const zero = ZEROS.find((first) => code >= first && code < first + 10)
+  return zero === undefined ? Number.NaN : code - zero
 }
 
 function hashed(before: number, code: number): number {

@@ -1,11 +1,12 @@
 /**
  * Tells when a text has begun to go round in circles: its end is the same row of tokens again and again, or one in which
- * a number counts up. How many rounds that takes depends on what is repeated, and where (loop-rounds.ts). A text may
+ * a number counts up, or sentences that were all said before (loop-sentences.ts). How many rounds that takes depends on what is repeated, and where (loop-rounds.ts). A text may
  * come in pieces; each token costs a few steps.
  */
 import { Period, REMEMBERED } from "./loop-period.ts"
 import { LoopPlace } from "./loop-place.ts"
 import { isCounted, isCountedAtOpenEnd, isLoop, isLoopAtOpenEnd, type Round } from "./loop-rounds.ts"
+import { LoopSentences } from "./loop-sentences.ts"
 import { BLANK, isSpoken, type Kind, LINE, LoopTokens, NUMBER, PUNCTUATION, SIGN, WORD } from "./loop-tokens.ts"
 
 /** Characters of a whole answer that are looked at, from its end: what came before has been left behind. */
@@ -30,6 +31,7 @@ export class LoopDetector {
   readonly #same = new Period()
   /** Numbers are all the same to it. */
   readonly #counted = new Period()
+  readonly #sentences = new LoopSentences()
   readonly #kinds = new Uint8Array(REMEMBERED)
   readonly #values = new Float64Array(REMEMBERED)
   #count = 0
@@ -65,6 +67,8 @@ export class LoopDetector {
     this.#place.see(kind, value)
     this.#same.push(id)
     this.#counted.push(kind === NUMBER ? NUMBER : id)
+    if (this.#place.now !== "text") this.#sentences.reset()
+    else this.#found ||= this.#sentences.see(kind, id, kind === PUNCTUATION && SENTENCE_ENDS.has(value))
     if (this.#count % STEP_TOKENS === 0) this.#found ||= this.#loops()
   }
 

@@ -67,7 +67,7 @@ function textOf(set: string, entry: Entry): string {
 
 function bodyOf(set: string, entry: Entry): string {
   const { file, round, times = 1, count } = entry
-  if (file !== undefined) return readFileSync(join(SETS, set, file), "utf8").trimEnd()
+  if (file !== undefined) return readFileSync(join(SETS, set, file), "utf8").replace(/\n$/, "")
   if (entry.package !== undefined) return excerpt({ ...entry, package: entry.package })
   if (round === undefined) throw new Error(`${set}: an entry has no text: ${JSON.stringify(entry)}`)
   if (count === undefined) return round.repeat(times)
