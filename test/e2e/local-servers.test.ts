@@ -1,17 +1,23 @@
 /**
- * The conductor before a real local host, where its program is installed: llama.cpp's server with the model in
- * LLMPROXY_TEST_GGUF, Ollama with the one that LLMPROXY_TEST_OLLAMA_MODEL names. Scripted hosts stand for all others
- * (test/addons/conductor-hosts.test.ts).
+ * The conductor before a real local host, where its program is: llama.cpp's server, which LLMPROXY_TEST_LLAMA_SERVER names
+ * or which is on the PATH, with a tiny model that the test writes, or the one in LLMPROXY_TEST_GGUF; Ollama with the model
+ * that LLMPROXY_TEST_OLLAMA_MODEL names. Recorded and scripted hosts stand for all others (test/addons/conductor-*).
  */
 import { spawn } from "node:child_process"
+import { writeFileSync } from "node:fs"
 import { createServer } from "node:net"
-import { dirname } from "node:path"
+import { dirname, join } from "node:path"
 import tap, { type Test } from "tap"
 import { startRig } from "../helpers/conductor-rig.ts"
 import { installed } from "../helpers/installed.ts"
 import { eventsOf } from "../helpers/proxy-host.ts"
+import { tinyLlama } from "../helpers/tiny-llama.ts"
 
-const { LLMPROXY_TEST_GGUF: gguf, LLMPROXY_TEST_OLLAMA_MODEL: ollamaModel } = process.env
+const {
+  LLMPROXY_TEST_LLAMA_SERVER: llama = installed("llama-server"),
+  LLMPROXY_TEST_GGUF: gguf,
+  LLMPROXY_TEST_OLLAMA_MODEL: ollamaModel,
+} = process.env
 /** Tokens of llama.cpp's window. */
 const WINDOW = 2_048
 
@@ -41,13 +47,15 @@ function start(t: Test, program: string, args: readonly string[], env: Record<st
   t.teardown(() => void child.kill("SIGKILL"))
 }
 
-/** A short chat, streamed and not, and a prompt that fits nowhere. */
-async function checkChats(t: Test, localUrl: string, kind: string, set: Record<string, string> = {}): Promise<void> {
+/** A short chat, streamed and not, and a prompt that fits nowhere. Gives the reason of the route. */
+async function checkChats(t: Test, localUrl: string, kind: string, set: Record<string, string>): Promise<string> {
   const rig = await startRig(t, { set: { localUrl, ...set } })
+  let reason = ""
   for (const stream of [true, false]) {
     const { status, headers, text } = await rig.chat({ stream, max_tokens: 8 })
     t.equal(status, 200, `${kind}, stream ${stream}: ${text.slice(0, 300)}`)
     t.equal(headers.get("x-llmproxy-route"), "local")
+    reason = headers.get("x-llmproxy-reason") ?? ""
     if (stream) t.ok(eventsOf(text).length > 0)
     else t.match(JSON.parse(text), { object: "chat.completion", usage: { completion_tokens: Number } })
   }
@@ -55,6 +63,7 @@ async function checkChats(t: Test, localUrl: string, kind: string, set: Record<s
   const refused = await rig.chat(large, "x-llmproxy-route: local\r\n")
   t.equal(refused.status, 400)
   t.equal(JSON.parse(refused.text).error.code, "context_length_exceeded")
+  return reason
 }
 
 tap.test("a program is found on the PATH, or is not", (t) => {
@@ -65,18 +74,25 @@ tap.test("a program is found on the PATH, or is not", (t) => {
   t.end()
 })
 
-const llama = installed("llama-server")
-if (llama === undefined || gguf === undefined)
-  tap.comment("not installed: llama-server on the PATH and a model in LLMPROXY_TEST_GGUF")
+function tinyModel(t: Test): string {
+  const file = join(t.testdir({}), "tiny.gguf")
+  writeFileSync(file, tinyLlama())
+  return file
+}
+
+if (llama === undefined) tap.comment("not installed: llama-server, on the PATH or in LLMPROXY_TEST_LLAMA_SERVER")
 else
   tap.test("llama.cpp's own server: counted by it, streamed and not, and its overflow", async (t) => {
     const port = await freePort()
-    start(t, llama, ["-m", gguf, "--host", "127.0.0.1", "--port", String(port), "-c", String(WINDOW)])
+    const model = gguf ?? tinyModel(t)
+    start(t, llama, ["-m", model, "--host", "127.0.0.1", "--port", String(port), "-c", String(WINDOW), "-np", "1"])
     const url = `http://127.0.0.1:${port}`
     await answers(`${url}/health`)
-    await checkChats(t, url, "llama.cpp")
-    await checkChats(t, url, "llama.cpp", { localApi: "messages" })
-    await checkChats(t, url, "llama.cpp", { localApi: "llamacpp" })
+    for (const localApi of ["completions", "messages", "llamacpp"]) {
+      const reason = await checkChats(t, url, "llama.cpp", { localApi })
+      t.match(reason, `of ${WINDOW} tokens`, "its window is known")
+      t.match(reason, "counted by llama.cpp", localApi)
+    }
   })
 
 const ollama = installed("ollama")
