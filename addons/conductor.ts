@@ -159,7 +159,7 @@ class Conductor {
     const isForced = wish !== undefined
     const mayLeave = !flow.localOnly && this.keys.usable(flow)
     const ticket: Ticket = { count, asked: askedTokens(request), isForced, mayLeave }
-    const room = this.#local.roomBefore(ticket)
+    const room = this.#local.roomBefore(flow, ticket)
     const obstacle = obstacleFor(request, options.localApi)
     if (obstacle !== undefined) {
       const reason = `unsupported: ${obstacle.what}`

@@ -6,10 +6,10 @@ import type { AddonContext, Answer, AnswerFailure, Clock, Completion, Flow, LlmF
 import { Cooldowns } from "./cooldowns.ts"
 import { countedBy, countedWith, estimated, type Measure, type Room, roomFor } from "./decision.ts"
 import { countsWhileBusy, hostCount } from "./host-count.ts"
-import { canCount, type HostModel } from "./host-kind.ts"
+import { canCount } from "./host-kind.ts"
 import { LocalAsk, type Question } from "./local-ask.ts"
 import { LocalForms } from "./local-form.ts"
-import { type HostFacts, LocalHosts, whyFailed } from "./local-host.ts"
+import { type HostFacts, LocalHosts, type Named, whyFailed } from "./local-host.ts"
 import { localBases, type OPTIONS } from "./options.ts"
 import { Patience } from "./patience.ts"
 import { join, linesIn, type Place } from "./queue.ts"
@@ -86,18 +86,24 @@ export class LocalAttempts {
   }
 
   /** The room by what is known without asking; undefined where a host may have to say. */
-  roomBefore(ticket: Ticket): Room | undefined {
+  roomBefore({ llm: { request } }: LlmFlow, ticket: Ticket): Room | undefined {
     void this.#ratios.load()
     const bases = localBases(this.#options)
     if (ticket.isForced || this.vocabularies.isUsed) return undefined
     if (bases.some((base) => canCount(this.hosts.peek(base)?.kind))) return undefined
-    const models = bases.flatMap((base) => this.hosts.peek(base)?.models[0]?.id ?? [])
-    const ratios = [undefined, ...models].map((model) => this.#ratios.of(model, this.#options.tokenRatio))
+    const models = bases.map((base) => this.hosts.peekModel(base, this.#named(request.model)))
+    const ratios = [undefined, ...models.flatMap(({ id }) => id ?? [])].map((model) =>
+      this.#ratios.of(model, this.#options.tokenRatio),
+    )
     const smallest = ratios.reduce((low, ratio) => (ratio.value < low.value ? ratio : low))
-    const windows = bases.map((base) => widest(this.hosts.peek(base)?.models ?? []))
+    const windows = models.map(({ context }) => context)
     const isKnown = windows.every((window) => window !== undefined)
     const context = isKnown ? Math.max(...windows) : undefined
     return this.#roomOf(estimated(ticket.count.tokens, smallest), ticket, { context })
+  }
+
+  #named(model: string): Named {
+    return { wanted: mappedModel(this.#options.modelMap, model), asked: model }
   }
 
   /** Gives up the flow's place in a line. */
@@ -116,9 +122,15 @@ export class LocalAttempts {
     return misses
   }
 
-  async #try(flow: LlmFlow, base: string, ticket: Ticket, patience: Patience): Promise<Taken | Miss> {
+  async #try(
+    flow: LlmFlow,
+    base: string,
+    ticket: Ticket,
+    patience: Patience,
+    isRenewed = false,
+  ): Promise<Taken | Miss> {
     const { request } = flow.llm
-    const { modelMap, tokenRatio, cooldownMs } = this.#options
+    const { tokenRatio, cooldownMs } = this.#options
     const unknown = this.#roomOf(
       estimated(ticket.count.tokens, this.#ratios.of(undefined, tokenRatio)),
       ticket,
@@ -130,8 +142,7 @@ export class LocalAttempts {
     const rest = this.#cooldowns.restOf(base)
     if (rest !== undefined && ticket.mayLeave)
       return miss("resting", `${rest.why}; left alone for ${Math.ceil(rest.ms / 1_000)} s more`)
-    const named = { wanted: mappedModel(modelMap, request.model), asked: request.model }
-    const facts = await this.hosts.about(flow, base, named, patience)
+    const facts = await this.hosts.about(flow, base, this.#named(request.model), patience)
     if (typeof facts === "string") {
       this.#cooldowns.failed(base, facts, cooldownMs)
       return miss("failed", facts)
@@ -139,7 +150,12 @@ export class LocalAttempts {
     const measured = await this.#measure(flow, facts, ticket, patience)
     if (typeof measured === "string") return miss("failed", measured)
     const { room, question } = measured
-    if (!this.#fits(room, facts, ticket)) return miss("small", "", room)
+    if (!this.#fits(room, facts, ticket)) {
+      const renewal = isRenewed ? undefined : this.hosts.renewal(base)
+      if (renewal === undefined) return miss("small", "", room)
+      await flow.waitFor(renewal) // The window may be another one by now.
+      return this.#try(flow, base, ticket, patience, true)
+    }
     const place = join(this.#lines, base, () => this.#options.localConcurrency)
     this.#places.set(flow, place)
     await flow.waitFor(place.granted)
@@ -240,12 +256,6 @@ async function emptyForJudge(flow: Flow, answer: Answer, { mayLeave }: Ticket): 
   } catch {
     return undefined // Nothing that could be handed on: no byte has come.
   }
-}
-
-/** The largest window of a host; undefined where one of its models' is not known. */
-function widest(models: readonly HostModel[]): number | undefined {
-  const windows = models.flatMap(({ context }) => context ?? [])
-  return windows.length > 0 && windows.length === models.length ? Math.max(...windows) : undefined
 }
 
 /** Whether the next request would fare no better: not where this one was at fault. */

@@ -40,6 +40,12 @@ export interface HostFacts {
   readonly version: string | undefined
 }
 
+/** `wanted`: the model, if it is decided; `asked`: the client's name for it. */
+export interface Named {
+  readonly wanted: string | undefined
+  readonly asked: string
+}
+
 interface Known {
   readonly report: HostReport
   /** Monotonic milliseconds. */
@@ -74,7 +80,7 @@ export class LocalHosts {
   readonly #options: Pick<ConductorOptions, "localKey" | "localModel">
   readonly #clock: Clock
   readonly #known = new Map<string, Known>()
-  readonly #asking = new Set<string>()
+  readonly #asking = new Map<string, Promise<void>>()
   readonly #refusing = new Set<string>()
   readonly #uncounting = new Set<string>()
   readonly #honest = new Set<string>()
@@ -85,11 +91,11 @@ export class LocalHosts {
     this.#clock = clock
   }
 
-  /** The facts that a request needs; a text says why the host cannot be used. `wanted`: the model, if it is decided. */
+  /** The facts that a request needs; a text says why the host cannot be used. */
   about(
     flow: Flow,
     base: string,
-    { wanted, asked }: { wanted: string | undefined; asked: string },
+    { wanted, asked }: Named,
     patience = new Patience(this.#clock),
   ): Promise<HostFacts | string> {
     return patience.during(() => this.#about(flow, base, wanted ?? this.#options.localModel, asked, patience))
@@ -104,11 +110,9 @@ export class LocalHosts {
   ): Promise<HostFacts | string> {
     const known = this.#known.get(base) ?? (await this.#lookUp(flow, base, patience))
     if (typeof known === "string") return known
-    if (this.#clock.monotonic() - known.at > STALE_MS) this.#refresh(flow, base)
-    const { kind, models, template, version } = known.report
-    const named = models.find((model) => isCalled(model.id, id ?? asked))
-    // llama.cpp has one model, and answers to every name.
-    const model = named ?? (id === undefined || kind === "llama.cpp" ? preferred(models) : undefined)
+    if (this.#isOld(known)) this.#refresh(flow, base)
+    const { kind, template, version } = known.report
+    const model = chosen(known.report, id, asked)
     const isShown = kind === "Ollama" && model?.context === undefined
     const shown = isShown ? await this.#shown(flow, base, known, id ?? model?.id, patience) : undefined
     const window = model?.context ?? shown?.window
@@ -116,9 +120,27 @@ export class LocalHosts {
     return { base, kind, model: id ?? model?.id, context, holds: window !== undefined, template, version }
   }
 
+  #isOld({ at }: Known): boolean {
+    return this.#clock.monotonic() - at > STALE_MS
+  }
+
   /** What is known without asking. */
   peek(base: string): HostReport | undefined {
     return this.#known.get(base)?.report
+  }
+
+  /**
+   * The model that a request would be for, and its window, as far as they are known without asking. A window that was
+   * looked up long ago counts for none: the host may have another by now, and the request goes there to be told.
+   */
+  peekModel(base: string, { wanted, asked }: Named): { id: string | undefined; context: number | undefined } {
+    const known = this.#known.get(base)
+    const named = wanted ?? this.#options.localModel
+    const model = known === undefined ? undefined : chosen(known.report, named, asked)
+    const id = named ?? model?.id
+    if (known === undefined || this.#isOld(known)) return { id, context: undefined }
+    const shown = id === undefined ? undefined : known.shown.get(id)
+    return { id, context: model?.context ?? shown?.window ?? shown?.made }
   }
 
   /** Something has changed: the next request asks anew. */
@@ -178,10 +200,16 @@ export class LocalHosts {
   /** Alongside: the request goes on with what was known. */
   #refresh(flow: Flow, base: string): void {
     if (this.#asking.has(base)) return
-    this.#asking.add(base)
     const done = () => void this.#asking.delete(base)
     const patience = new Patience(this.#clock)
-    patience.during(() => this.#lookUp(flow, base, patience)).then(done, done) // The flow has ended: another one will ask.
+    // The flow has ended, if it fails: another one will ask.
+    const asking = patience.during(() => this.#lookUp(flow, base, patience)).then(done, done)
+    this.#asking.set(base, asking)
+  }
+
+  /** Resolves when a look-up that runs alongside has ended; undefined where none does. */
+  renewal(base: string): Promise<void> | undefined {
+    return this.#asking.get(base)
   }
 
   async #shown(
@@ -200,6 +228,13 @@ export class LocalHosts {
     }
     return shown.get(model)
   }
+}
+
+/** The model of a host that a request is for; `id`: where it is decided. */
+function chosen({ kind, models }: HostReport, id: string | undefined, asked: string): HostModel | undefined {
+  const named = models.find((model) => isCalled(model.id, id ?? asked))
+  // llama.cpp has one model, and answers to every name.
+  return named ?? (id === undefined || kind === "llama.cpp" ? preferred(models) : undefined)
 }
 
 /** Ollama's names have a tag, which people leave out. */

@@ -24,7 +24,9 @@ test("Ollama is given a window and told not to cut, and a running model's window
     shift: false,
     options: { num_ctx: 4_096, num_predict: 7, seed: 3, temperature: 0.3, stop: ["END", "<|EOT|>"] },
   })
-  const resting = await startRig(t, { local: scripted(host, { pages: { "/api/ps": { models: [] } } }), set: AUTO })
+  const made = { "/api/show": { model_info: { "llama.context_length": 16_384 } } }
+  const pages = { "/api/ps": { models: [] }, ...made }
+  const resting = await startRig(t, { local: scripted(host, { pages }), set: { ...AUTO, localModel: host.model } })
   t.match((await resting.chat()).headers.get("x-llmproxy-reason"), /of 8192 tokens/)
   t.notMatch(
     sentTo(resting.local, "/api/generate"),

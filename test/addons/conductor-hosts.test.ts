@@ -1,7 +1,7 @@
 /** Each kind of local host: what it is asked, in which form, streaming and not, and what its overflow leads to. */
 import { test } from "tap"
 import { sentTo, startRig } from "../helpers/conductor-rig.ts"
-import { HOSTS, hello, hostNamed, scripted } from "../helpers/local-hosts.ts"
+import { HOSTS, hello, hostNamed, pageOf, scripted } from "../helpers/local-hosts.ts"
 import { answer, chatJson, eventsOf, jsonAnswer } from "../helpers/proxy-host.ts"
 import { always } from "../helpers/test-proxy.ts"
 import type { WireResponse } from "../helpers/wire.ts"
@@ -123,7 +123,8 @@ test("a name that is not on the list keeps llama.cpp's window, and Ollama's tag 
   const llama = await startRig(t, { local: scripted(hostNamed("llama.cpp")), set: { ...AUTO, localModel: "mine" } })
   t.match((await llama.chat()).headers.get("x-llmproxy-reason"), "of 4096 tokens")
   const host = hostNamed("Ollama")
-  const pages = JSON.parse(JSON.stringify(host.pages).replaceAll(host.model, "qwen:latest"))
+  const page = (path: string) => JSON.parse(JSON.stringify(pageOf(host, path)).replaceAll(host.model, "qwen:latest"))
+  const pages = { "/v1/models": page("/v1/models"), "/api/ps": page("/api/ps") }
   const ollama = await startRig(t, { local: scripted(host, { pages }), set: { ...AUTO, localModel: "qwen" } })
   t.match((await ollama.chat()).headers.get("x-llmproxy-reason"), "of 4096 tokens")
 })

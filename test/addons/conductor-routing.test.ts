@@ -160,7 +160,7 @@ test("a host that stalls before the first word loses the request to the cloud", 
 
 test("an answer to a prompt that Ollama has cut without a word is not delivered", async (t) => {
   const local = scripted(hostNamed("Ollama"), {
-    pages: { "/api/version": { version: "0.9.0" }, "/api/ps": { models: [] } },
+    pages: { "/api/version": { version: "0.9.0" }, "/api/ps": { models: [] }, "/api/show": {} },
     reply: (request, socket) => void socket.write(hello(request, 500)),
   })
   const rig = await startRig(t, { local, cloud: CLOUD_ANSWER })

@@ -1,9 +1,12 @@
 /**
- * Local hosts as the conductor meets them: each kind's pages, answers, counts and overflow, streamed and not, in the
- * wire format of the version that its entry names. None was recorded from a running server: they were written after
- * each project's documentation and sources.
+ * Local hosts as the conductor meets them: each kind's pages, counts, overflow and answers, in the wire format of the
+ * version that its entry names. Where there are recordings (recorded-hosts.ts), pages, counts and overflows are their
+ * bytes, with another model's name and a larger window in them; the others were written after each project's documentation
+ * and sources. The answers are written, because tests need their words: what hosts said when they were recorded is
+ * test/addons/conductor-recorded.test.ts.
  */
 import type { Socket } from "node:net"
+import { type JsonObject, objectOf, parseJson } from "../../lib/llm/json.ts"
 import type { OriginRequest, ReplyScript } from "../../lib/testing/origin.ts"
 import {
   answer,
@@ -17,14 +20,16 @@ import {
   sseAnswer,
   textEvent,
 } from "./proxy-host.ts"
+import { type RecordedHost, type Replacements, recorded, recordedBytes, recordedPage } from "./recorded-hosts.ts"
 
 export interface HostScript {
   readonly name: string
-  /** The version and the page that the form was written after. */
+  /** The version, and the page that the form was written after where it was not recorded. */
   readonly source: string
+  readonly recorded?: { readonly host: RecordedHost; readonly replaced: Replacements }
   readonly model: string
   readonly context: number | undefined
-  /** JSON by path, for GET. */
+  /** JSON by path, for GET, where nothing was recorded. */
   readonly pages: Readonly<Record<string, object>>
   /** JSON by path, for POST beside the calls to the model; `tokens` is what it counts. */
   counts(tokens: number): Readonly<Record<string, object>>
@@ -36,6 +41,43 @@ export interface HostScript {
 
 const CODER = "deepseek-coder-6.7b-instruct"
 const list = (...models: object[]) => ({ object: "list", data: models })
+
+const OLLAMA = {
+  host: "ollama-0.17.4",
+  // The model that ran was another one.
+  replaced: [
+    ["deepseek-coder:6.7b", "another:latest"],
+    ["tiny:latest", "deepseek-coder:6.7b"],
+    // Built from its source, it called itself 0.0.0.
+    ['"version":"0.0.0"', '"version":"0.17.4"'],
+    ['"context_length":1024', '"context_length":4096'],
+    ["num_ctx                        1024", "num_ctx                        4096"],
+  ],
+} as const
+
+const LLAMA = {
+  host: "llama.cpp-b11669",
+  replaced: [
+    ["models/gemma-3-270m-q4_k_m.gguf", CODER],
+    ['"n_ctx":1024', '"n_ctx":4096'],
+    ['"eos_token":"<eos>"', '"eos_token":"<|im_end|>"'],
+  ],
+} as const
+
+const VLLM = { host: "vllm-0.32.0", replaced: [['"max_model_len":1024', '"max_model_len":4096']] } as const
+
+function recordedJson({ host, replaced }: { host: RecordedHost; replaced: Replacements }, name: string): JsonObject {
+  let text = recorded(host, name).body.toString("utf8")
+  for (const [from, to] of replaced) text = text.replaceAll(from, to)
+  return objectOf(parseJson(text)) ?? {}
+}
+
+/** The JSON of a host's page, recorded or written. */
+export function pageOf({ recorded: of, pages }: HostScript, path: string): JsonObject {
+  return of === undefined
+    ? (objectOf(parseJson(JSON.stringify(pages[path]))) ?? {})
+    : recordedJson(of, recordedPage(path) ?? "unknown")
+}
 
 export const HOSTS: readonly HostScript[] = [
   {
@@ -60,81 +102,42 @@ export const HOSTS: readonly HostScript[] = [
   },
   {
     name: "Ollama",
-    source: "0.13.0; docs/api.md",
+    source: "0.17.4",
+    recorded: OLLAMA,
     model: "deepseek-coder:6.7b",
     context: 4_096,
-    pages: {
-      "/v1/models": list({ id: "deepseek-coder:6.7b", object: "model", created: 1, owned_by: "library" }),
-      "/api/version": { version: "0.13.0" },
-      "/api/ps": {
-        models: [{ name: "deepseek-coder:6.7b", model: "deepseek-coder:6.7b", size: 1, context_length: 4_096 }],
-      },
-    },
-    counts: () => ({ "/api/show": { template: "{{ .Prompt }}", model_info: { "llama.context_length": 16_384 } } }),
+    pages: {},
+    counts: () => ({}),
     rawPath: "/api/generate",
     messagesPath: "/api/chat",
-    overflow: jsonAnswer(
-      { error: "the prompt is longer than the context length currently available to the model" },
-      "400 Bad Request",
-    ),
+    overflow: recordedBytes("ollama-0.17.4", "api-chat-overflow"),
   },
   {
     name: "llama.cpp",
-    source: "b6700; tools/server/README.md",
+    source: "b11669",
+    recorded: LLAMA,
     model: CODER,
     context: 4_096,
-    pages: {
-      "/v1/models": list({ id: CODER, object: "model", owned_by: "llamacpp", meta: { n_ctx_train: 16_384 } }),
-      "/props": {
-        default_generation_settings: { id: 0, n_ctx: 4_096 },
-        total_slots: 1,
-        chat_template:
-          "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endfor %}",
-        eos_token: "<|im_end|>",
-      },
-    },
+    pages: {},
     counts: (tokens) => ({
-      "/tokenize": { tokens: Array.from({ length: tokens }, (_, at) => at) },
-      "/v1/chat/completions/input_tokens": { object: "response.input_tokens", input_tokens: tokens },
+      "/tokenize": { ...recordedJson(LLAMA, "tokenize"), tokens: Array.from({ length: tokens }, (_, at) => at) },
+      "/v1/chat/completions/input_tokens": { ...recordedJson(LLAMA, "input-tokens"), input_tokens: tokens },
     }),
     rawPath: "/v1/completions",
     messagesPath: "/v1/chat/completions",
-    overflow: jsonAnswer(
-      {
-        error: {
-          code: 400,
-          message: "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it",
-          type: "exceed_context_size_error",
-          n_prompt_tokens: 9_000,
-          n_ctx: 4_096,
-        },
-      },
-      "400 Bad Request",
-    ),
+    overflow: recordedBytes("llama.cpp-b11669", "chat-overflow"),
   },
   {
     name: "vLLM",
-    source: "0.10.2; vllm/entrypoints/openai",
+    source: "0.32.0",
+    recorded: VLLM,
     model: CODER,
     context: 4_096,
-    pages: {
-      "/v1/models": list({ id: CODER, object: "model", owned_by: "vllm", root: CODER, max_model_len: 4_096 }),
-      "/version": { version: "0.10.2" },
-    },
-    counts: (tokens) => ({ "/tokenize": { count: tokens, max_model_len: 4_096, tokens: [] } }),
+    pages: {},
+    counts: (tokens) => ({ "/tokenize": { ...recordedJson(VLLM, "tokenize-vllm"), count: tokens } }),
     rawPath: "/v1/completions",
     messagesPath: "/v1/chat/completions",
-    overflow: jsonAnswer(
-      {
-        object: "error",
-        message:
-          "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4000 in the messages, 1000 in the completion).",
-        type: "BadRequestError",
-        param: null,
-        code: 400,
-      },
-      "400 Bad Request",
-    ),
+    overflow: recordedBytes("vllm-0.32.0", "chat-overflow"),
   },
   {
     name: "llama-cpp-python",
@@ -180,6 +183,7 @@ export function hostNamed(name: string): HostScript {
 export interface HostChanges {
   /** What the host counts a prompt to be. */
   tokens?: number
+  /** In place of the host's own. */
   pages?: Readonly<Record<string, object>>
   /** Answers calls to the model in place of "Hello". */
   reply?: (request: OriginRequest, socket: Socket) => void
@@ -189,10 +193,18 @@ export interface HostChanges {
 export function scripted(host: HostScript, { tokens = 50, pages = {}, reply }: HostChanges = {}): ReplyScript {
   const known: Record<string, object> = { ...host.pages, ...pages }
   const counts = host.counts(tokens)
+  const { recorded: of } = host
   return (request, socket) => {
-    const page = request.method === "GET" ? known[request.target] : counts[request.target]
+    const isGet = request.method === "GET"
+    const page = known[request.target] ?? (isGet ? undefined : counts[request.target])
+    const name = isGet
+      ? (recordedPage(request.target) ?? "unknown")
+      : request.target === "/api/show"
+        ? "show"
+        : undefined
     if (page !== undefined) socket.write(jsonAnswer(page))
-    else if (request.method === "GET") socket.write(answer("", "", "404 Not Found"))
+    else if (of !== undefined && name !== undefined) socket.write(recordedBytes(of.host, name, of.replaced))
+    else if (isGet) socket.write(answer("", "", "404 Not Found"))
     else if (reply !== undefined) reply(request, socket)
     else socket.write(hello(request))
   }
