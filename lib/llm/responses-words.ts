@@ -57,7 +57,7 @@ export function ending(reason: FinishReason | undefined, usage: Usage | undefine
 }
 
 /** SDKs demand all numbers, so an unknown one is 0 or follows from the others. */
-function writeResponsesUsage(usage: Usage): JsonObject {
+export function writeResponsesUsage(usage: Usage): JsonObject {
   const input = usage.inputTokens ?? 0
   const output = usage.outputTokens ?? 0
   return {

@@ -23,6 +23,8 @@ export class Block {
   stop: Raw | undefined
   /** Something that it told was taken from it. */
   taken = false
+  /** Something of it leaves otherwise, and more may come late. */
+  late = false
   /** An addon has dropped it whole. */
   gone = false
   /** Its arguments have come with its start. */

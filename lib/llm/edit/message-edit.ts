@@ -15,9 +15,10 @@ import { isWholeObject } from "../tool-arguments.ts"
 import { mergeUsage } from "../usage.ts"
 import { EventDraft } from "./event-draft.ts"
 import { Block, changedStart, deltaOf, emptyBlock, keyOf, PIECES, type Raw, withUsage } from "./message-blocks.ts"
-import { isPiece, joined, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
+import { isPiece, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
 import type { EditedStream, EventEditor } from "./stream-edit.ts"
 import { moveUsage } from "./usage-edit.ts"
+import { Waiting } from "./waiting.ts"
 
 export class MessageEditor implements EventEditor {
   readonly #stream: EditedStream
@@ -35,7 +36,7 @@ export class MessageEditor implements EventEditor {
   #next = 0
   /** Calls by their number: which block is theirs. */
   #calls = 0
-  #waiting: Piece[] = []
+  readonly #waiting = new Waiting(keyOf)
   #counts: JsonObject = {}
   #told: Usage = NO_USAGE
   #owed: Usage | undefined
@@ -151,6 +152,7 @@ export class MessageEditor implements EventEditor {
       }
     } else if (told === undefined || !isPiece(told) || textOf(told) === "") block.taken = true
     else {
+      block.late ||= !sameDelta(told, given)
       this.#begin(
         block,
         block.start && told.type === "toolCall" ? changedStart(block.start.json, told, given) : undefined,
@@ -179,7 +181,7 @@ export class MessageEditor implements EventEditor {
       this.#begin(block)
       // Without pieces its arguments are `{}`.
       if (told?.type === "toolCall" && given && !sameDelta(told, given)) this.#pieceOf(told, block.index ?? 0)
-      if (block.taken) block.stop = event
+      if (block.taken || block.late) block.stop = event
       else this.#end(block, event)
       this.#flush(false)
     }
@@ -218,6 +220,7 @@ export class MessageEditor implements EventEditor {
     const block = number === undefined ? undefined : this.#blocks.get(number)
     if (block?.gone) return
     if (block) this.#begin(block)
+    else this.#endOpen()
     const changed = told?.type === "other" && given && !sameDelta(told, given) ? objectOf(told.raw) : undefined
     this.#say(event, block?.index, changed)
   }
@@ -225,7 +228,7 @@ export class MessageEditor implements EventEditor {
   /** What has no place in its event. */
   #leave(deltas: readonly Delta[]): void {
     for (const delta of deltas) {
-      if (isPiece(delta)) this.#wait(delta)
+      if (isPiece(delta)) this.#waiting.add(delta)
       else if (delta.type === "other") {
         const raw = objectOf(delta.raw)
         const type = stringOf(raw?.type)
@@ -238,28 +241,12 @@ export class MessageEditor implements EventEditor {
     this.#flush(false)
   }
 
-  #wait(piece: Piece): void {
-    this.#limit.hold(textOf(piece))
-    const at = this.#waiting.findLastIndex((known) => keyOf(known) === keyOf(piece))
-    const known = this.#waiting[at]
-    const isOne = known !== undefined && (piece.type === "toolCall" || at === this.#waiting.length - 1)
-    const one = isOne ? joined([known, piece]) : undefined
-    if (one && isPiece(one)) this.#waiting[at] = one
-    else this.#waiting.push(piece)
-  }
-
   /** Writes what waits, as far as it can stand somewhere. `last`: nothing more of the message follows. */
   #flush(last: boolean): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const [at, piece] of waiting.entries()) {
-      if (this.#place(piece, last)) continue
-      // What is behind waits as well, but for a call that is not whole.
-      this.#waiting.push(piece)
-      if (piece.type === "toolCall" && !this.#isBusy()) continue
-      this.#waiting.push(...waiting.slice(at + 1))
-      return
-    }
+    this.#waiting.flush(
+      (piece) => this.#place(piece, last),
+      () => this.#isBusy(),
+    )
   }
 
   #isBusy(): boolean {
@@ -356,7 +343,7 @@ export class MessageEditor implements EventEditor {
   #settle(closing: boolean): void {
     for (const block of this.#blocks.values()) if (!block.taken) this.#begin(block)
     this.#flush(false)
-    if (this.#isBusy() && (closing || this.#waiting.length > 0)) {
+    if (this.#isBusy() && (closing || this.#waiting.any)) {
       this.#writeStop(this.#open?.index ?? 0)
       this.#open = undefined
     }

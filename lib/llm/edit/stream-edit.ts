@@ -12,6 +12,7 @@ import { AnewEditor } from "./anew-edit.ts"
 import { ChunkEditor } from "./chunk-edit.ts"
 import { MessageEditor } from "./message-edit.ts"
 import type { EditDelta } from "./pieces.ts"
+import { ResponseEditor } from "./response-edit.ts"
 
 /** What an editor of events has to know. */
 export interface EditedStream {
@@ -84,6 +85,7 @@ function editorFor(stream: EditedStream): EventEditor {
     case "anthropic-messages":
       return new MessageEditor(stream)
     case "openai-responses":
+      return new ResponseEditor(stream)
     case "openai-realtime":
       return new AnewEditor(stream)
     default:

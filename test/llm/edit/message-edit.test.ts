@@ -76,12 +76,12 @@ const RICH = events(
   delta(4, { type: "citations_delta", citation: { cited_text: "x", encrypted_index: "i" } }),
   text(4, " and more"),
   stop(4),
-  { type: "future_event", note: "kept" },
   start(5, { type: "tool_use", id: "t1", name: "f", input: {}, caller: { type: "direct" } }),
   delta(5, { type: "input_json_delta", partial_json: '{"a":"secret"}' }),
   stop(5),
   start(6, { type: "tool_use", id: "t2", name: "g", input: {}, caller: { type: "direct" } }),
   stop(6),
+  { type: "future_event", note: "kept" },
   END,
   LAST,
 )
@@ -118,8 +118,12 @@ test("an edit of one text changes that text, and no other byte: container, calle
 test("an edit of all that is told changes it alone, at every split of the bytes", async (t) => {
   t.equal(edit(redacts), redacted(RICH))
   const bytes = Buffer.from(RICH)
-  for (let cut = 0; cut <= bytes.length; cut += 3)
-    if (editStream(dialect, bytes, redacts, [cut]) !== redacted(RICH)) t.fail(`cut at byte ${cut}`)
+  const cuts = Array.from({ length: Math.ceil(bytes.length / 3) }, (_, at) => at * 3)
+  t.equal(
+    cuts.find((cut) => editStream(dialect, bytes, redacts, [cut]) !== redacted(RICH)),
+    undefined,
+    "no cut makes a difference",
+  )
 })
 
 test("a redactor that holds text back across events lets nothing through, and each text stays in its block", async (t) => {
