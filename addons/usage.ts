@@ -7,8 +7,11 @@
  */
 import { defineAddon, type Flow, type LlmFlow, type Usage } from "llmproxy"
 
-/** Hosts whose chunks have `usage: null` unasked. The others put it there because they were asked for usage. */
-const NULLS_UNASKED = ["deepseek.com"]
+/**
+ * Whose chunks have `usage: null` unasked, as the first of a stream in DeepSeek's documents has ("Create Chat Completion").
+ * The others put it there because they were asked for usage.
+ */
+const NULLS_UNASKED = /(?:^|\.)deepseek\.com$/
 /** One event is held up to this many characters, then passed on as it is. */
 const EVENT_CHARS_MAX = 8 * 1024 * 1024
 const EVENT_END = /\r?\n\r?\n/g
@@ -38,7 +41,7 @@ export default defineAddon({
       },
       responseHeaders(flow) {
         if (!asked.has(flow)) return
-        const nulls = !NULLS_UNASKED.some((host) => hostOf(flow).endsWith(host))
+        const nulls = !NULLS_UNASKED.test(hostOf(flow))
         flow.response?.transform(async function* (chunks: AsyncIterable<Buffer>) {
           for await (const event of events(chunks)) {
             const usage = usageChunk(event)

@@ -1,6 +1,7 @@
 import { type Test, test } from "tap"
 import type { Usage } from "../../lib/flow.ts"
 import { CHAT_PATH, CLOUD, chatBody, flowWatcher, message, startRig } from "../helpers/conductor-rig.ts"
+import { origin } from "../helpers/proxy-host.ts"
 
 function event(choices: readonly object[], more: object = {}): string {
   return `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", model: "m", choices, ...more })}\n\n`
@@ -100,5 +101,46 @@ test("nothing is touched unless it is asked for, on a known host, in a stream", 
     const { sent, left, got } = await ask(t, one)
     t.equal(left, sent, JSON.stringify(one))
     t.equal(got, [...PIECES, DONE].join(""), JSON.stringify(one))
+  }
+})
+
+// As DeepSeek's documents have a stream ("Create Chat Completion"), with everything made up: the first chunk has `usage: null`
+// unasked, the others have no such member, and the last choice comes with the usage.
+const TOLD = { completion_tokens: 9, prompt_tokens: 17, total_tokens: 26, prompt_cache_hit_tokens: 16 }
+const deepseekEvent = (delta: object, finish: string | null, more: object = {}): string =>
+  event([{ delta, finish_reason: finish, index: 0, logprobs: null }], { system_fingerprint: "fp_made_up", ...more })
+const DEEPSEEK = [
+  deepseekEvent({ content: "", role: "assistant" }, null, { usage: null }),
+  deepseekEvent({ content: "Hello", role: "assistant" }, null),
+  deepseekEvent({ content: "", role: null }, "stop", { usage: TOLD }),
+]
+
+test("DeepSeek's `usage: null` comes unasked and stays; a host that only ends in its name is another", async (t) => {
+  for (const [name, kept] of [
+    ["api.deepseek.com", DEEPSEEK],
+    ["notdeepseek.com", DEEPSEEK.map((piece) => piece.replace(',"usage":null', ""))],
+  ] as const) {
+    const asked: string[] = []
+    const up = await origin(
+      t,
+      ({ body }, socket) => {
+        asked.push(body.toString("utf8"))
+        const text = [...DEEPSEEK, USAGE, DONE].join("")
+        socket.write(
+          `HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+        )
+      },
+      name,
+    )
+    const rig = await startRig(t, {
+      scripts: ["addons/usage.ts"],
+      env: { LLMPROXY_USAGE_INJECT: "true", LLMPROXY_USAGE_HOSTS: name },
+      flags: { connectTo: [`${name}:443:127.0.0.1:${up.port}`] },
+    })
+    const wire = await rig.through(name)
+    wire.write(message("POST", CHAT_PATH, name, chatBody({ stream: true })))
+    const response = await wire.response()
+    t.match(asked[0], '"include_usage":true')
+    t.equal(response.body.toString("utf8"), [...kept, DONE].join(""), name)
   }
 })
