@@ -1,6 +1,7 @@
 /** Whose key goes where: keys never reach the local host, ours only the base upstream, and no prompt leaves without one. */
 import { test } from "tap"
 import { CHAT_PATH, CLOUD, chatBody, fieldOf, localHost, message, sentTo, startRig } from "../helpers/conductor-rig.ts"
+import { call, openSession } from "../helpers/h2-client.ts"
 import { chatJson, jsonAnswer, origin, textEvent } from "../helpers/proxy-host.ts"
 import { always } from "../helpers/test-proxy.ts"
 
@@ -151,4 +152,49 @@ test("a base upstream on this machine needs no key for what is no chat", async (
   const rig = await startRig(t, { flags: { baseUpstream: `http://127.0.0.1:${upstream.port}` } })
   t.equal((await rig.ask("POST", "/v1/embeddings", { input: "x" })).text, "ok")
   t.equal((await rig.chat(LARGE)).status, 400, "a chat is kept all the same")
+})
+
+test("cloudKey is for no page of another site, whatever it asks for, over HTTP/2 too", async (t) => {
+  const rig = await startRig(t, {
+    cloud: CLOUD_TEXT,
+    env: { OPENAI_API_KEY: "sk-cloud" },
+    flags: { baseOrigin: ["https://my.example"] },
+  })
+  const session = await openSession(t, `http://127.0.0.1:${rig.port}`)
+  for (const [fields, status] of [
+    [{ "sec-fetch-site": "cross-site" }, 403],
+    [{ "sec-fetch-site": "same-site", origin: "https://other.example" }, 403],
+    [{ "sec-fetch-site": "cross-site", origin: "https://my.example" }, 200],
+  ] as const) {
+    const before = rig.cloud.requests.length
+    const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`)
+    const chat = { ":method": "POST", ":path": CHAT_PATH, "content-type": "application/json", ...fields }
+    const statuses = [
+      (await rig.chat(LARGE, lines.join(""))).status,
+      (await rig.ask("GET", "/v1/files", undefined, lines.join(""))).status,
+      (await rig.ask("GET", "/v1/models", undefined, lines.join(""))).status,
+      (await call(session, { ":path": "/v1/files", ...fields })).status,
+      (await call(session, chat, JSON.stringify(chatBody(LARGE)))).status,
+    ]
+    t.strictSame(statuses.slice(0, 2), [status, status], lines.join())
+    t.strictSame(statuses.slice(3), [status, status], `HTTP/2, ${lines.join()}`)
+    // The cloud's list is none here, and nobody's is no page.
+    t.equal(statuses[2], status === 200 ? 502 : status)
+    const keys = rig.cloud.requests.slice(before).map((request) => fieldOf(request, "authorization"))
+    t.strictSame(keys, status === 200 ? Array(5).fill("Bearer sk-cloud") : [])
+  }
+})
+
+test("cloudKey is for nobody who comes from another machine and has not authenticated", async (t) => {
+  const proof = `Proxy-Authorization: Basic ${Buffer.from("me:word").toString("base64")}\r\n`
+  for (const [proxyAuth, fields, chat, other] of [
+    ["", "", 400, 401],
+    ["me:word", proof, 200, 200],
+  ] as const) {
+    const flags = { host: "0.0.0.0", proxyAuth }
+    const rig = await startRig(t, { cloud: CLOUD_TEXT, env: { OPENAI_API_KEY: "sk-cloud" }, flags })
+    t.equal((await rig.chat(LARGE, fields)).status, chat)
+    t.equal((await rig.ask("POST", "/v1/embeddings", { input: "x" }, fields)).status, other)
+    t.equal(rig.cloud.requests.length, chat === 200 ? 2 : 0)
+  }
 })

@@ -137,6 +137,24 @@ test("a base-URL request without a key of OpenAI's escalates with ours, and take
   t.notMatch(cloud?.head, /cookie|lm-studio/i)
 })
 
+test("our key escalates for no page of another site, and for nobody of another machine who has not authenticated", async (t) => {
+  const env = { OPENAI_API_KEY: "sk-ours", LLMPROXY_REQUERY_ATTEMPTS: "1" }
+  const start = (flags: Record<string, unknown>) =>
+    startRequery(t, { answers: ['{"plan": []}'], cloud: PLAN, env, flags })
+  const door = await start({ baseOrigin: ["https://my.example"] })
+  for (const [fields, status] of [
+    ["Sec-Fetch-Site: cross-site\r\n", 403],
+    ["Sec-Fetch-Site: same-site\r\nOrigin: https://other.example\r\n", 403],
+    ["Sec-Fetch-Site: cross-site\r\nOrigin: https://my.example\r\n", 200],
+  ] as const) {
+    t.equal((await door.say(asking(FORMS.developmentPlan), fields)).status, status, fields)
+    t.equal(door.cloud.requests.length, status === 200 ? 1 : 0)
+  }
+  const open = await start({ host: "0.0.0.0" })
+  t.equal((await open.say(asking(FORMS.developmentPlan))).status, 502)
+  t.equal(open.cloud.requests.length, 0)
+})
+
 test("an intercepted request escalates to the host that its client meant", async (t) => {
   const rig = await startRequery(t, { answers: ['{"plan": []}'], cloud: PLAN, env: { LLMPROXY_REQUERY_ATTEMPTS: "1" } })
   const wire = await rig.through()
