@@ -13,6 +13,12 @@ import { SseDecoder, type SseEvent } from "./sse.ts"
 const END_MARK = "[DONE]"
 const NO_DELTAS: readonly Delta[] = Object.freeze([])
 
+/** Takes a stream apart, however its bytes are cut. */
+export interface Splitter<T> {
+  feed(bytes: Uint8Array): T[]
+  finish(): T[]
+}
+
 /** How a dialect frames its streams. */
 export function framingOf({ streamType }: Dialect): StreamFraming {
   return streamType === "application/x-ndjson" ? "lines" : "sse"
@@ -31,6 +37,16 @@ export function decoderFor(dialect: Dialect, framing: StreamFraming): StreamDeco
 export function writerFor(dialect: Dialect, framing: StreamFraming): (text: string) => string {
   if (framingOf(dialect) === framing) return (text) => text
   return (text) => reframed(text, framing)
+}
+
+/** The texts of a stream's events: their data, or lines. Undefined for an event without any. */
+export function textsIn(framing: StreamFraming): Splitter<string | undefined> {
+  if (framing === "sse") return mapped(new SseDecoder(), ({ data }) => data)
+  return mapped(new NdjsonDecoder(), ({ text }) => text || undefined)
+}
+
+function mapped<T, U>(splitter: Splitter<T>, read: (event: T) => U): Splitter<U> {
+  return { feed: (bytes) => splitter.feed(bytes).map(read), finish: () => splitter.finish().map(read) }
 }
 
 /** Puts a stream in a foreign framing into that of its dialect, and gives it the end mark that it lacks there. */
@@ -66,11 +82,6 @@ export function reframed(text: string, to: StreamFraming): string {
 }
 
 const END_LINE = `${END_MARK}\n`
-
-interface Splitter<T> {
-  feed(bytes: Uint8Array): T[]
-  finish(): T[]
-}
 
 function splitAll<T>(splitter: Splitter<T>, bytes: Buffer): T[] {
   return [...splitter.feed(bytes), ...splitter.finish()]

@@ -12,7 +12,7 @@ import { type Framing, FramingScan, framingLabelled, type StreamFraming, streamF
 import { dialectFor, dialectNamed, socketDialectFor } from "../llm/index.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
-import { decoderFor, framingOf, Reframer, writerFor } from "../llm/reframe.ts"
+import { decoderFor, framingOf, Reframer, type Splitter, textsIn, writerFor } from "../llm/reframe.ts"
 import { RequestBody } from "../llm/request-body.ts"
 import { SseDecoder } from "../llm/sse.ts"
 import { sumOfUsage } from "../llm/usage-sum.ts"
@@ -33,6 +33,7 @@ export type {
   LlmError,
   LlmRequest,
   SocketDialect,
+  Splitter,
   StreamDecoder,
   StreamEncoder,
   StreamEvent,
@@ -59,6 +60,7 @@ export {
   socketDialectFor,
   streamFraming,
   sumOfUsage,
+  textsIn,
   writerFor,
 }
 

@@ -11,7 +11,18 @@ import { ask, checkTurn } from "./ask.ts"
 import { BufferBody } from "./body-queue.ts"
 import { FlowState } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
-import { eventOf, requestWithoutSocket, type SocketDialect, SseDecoder } from "./observe.ts"
+import {
+  eventOf,
+  type Framing,
+  type FramingScan,
+  framingScan,
+  requestWithoutSocket,
+  type SocketDialect,
+  type Splitter,
+  SseDecoder,
+  streamFraming,
+  textsIn,
+} from "./observe.ts"
 import type { Body, ClientStream, StreamRequestHead, StreamResponseHead } from "./streams.ts"
 import type { SocketMessage } from "./websocket-message.ts"
 import type { SocketLines } from "./websocket-turns.ts"
@@ -212,11 +223,14 @@ class TurnClient implements ClientStream {
   readonly #lines: SocketLines
   readonly #dialect: SocketDialect
   readonly #onRespond: () => void
-  readonly #events = new SseDecoder()
+  /** Takes a stream apart, once it is known to be one. */
+  #events: Splitter<string | undefined> | undefined
+  #scan: FramingScan | undefined
+  #type: string | undefined
   /** Messages of the server's by the piece that the exchange was given for them. */
   readonly #messages = new WeakMap<Buffer, SocketMessage>()
-  /** An answer that is no stream. */
-  #whole: Buffer[] | undefined
+  /** An answer that is no stream, or not yet known to be one. */
+  #whole: Buffer[] = []
   #status = 0
   #over = false
 
@@ -241,18 +255,41 @@ class TurnClient implements ClientStream {
 
   inform(): void {}
 
-  respond({ status, headers }: StreamResponseHead): void {
+  respond({ status, reason, headers }: StreamResponseHead): void {
     this.#status = status
-    if (headers.get("content-type")?.includes("event-stream") !== true) this.#whole = []
+    this.#type = headers.get("content-type")
+    if (status < 400) this.#scan = framingScan(this.#dialect.dialect, { status, reason, headers }, true)
     this.#onRespond()
   }
 
   write(bytes: Buffer): boolean {
     const message = this.#messages.get(bytes)
-    if (this.#whole !== undefined) this.#whole.push(bytes)
-    else if (message !== undefined) this.#lines.down.forward(message)
-    else for (const { data } of this.#events.feed(bytes)) this.#say(data)
+    if (message !== undefined) this.#lines.down.forward(message)
+    else this.#take(bytes)
     return !this.#lines.toClient.full
+  }
+
+  #take(bytes: Buffer): void {
+    if (this.#events !== undefined) {
+      this.#sayAll(this.#events.feed(bytes))
+      return
+    }
+    this.#whole.push(bytes)
+    const framing = this.#scan?.feed(bytes)
+    if (framing !== undefined) this.#framed(framing)
+  }
+
+  #framed(framing: Framing): void {
+    this.#scan = undefined
+    const stream = streamFraming(framing, this.#type)
+    if (stream === undefined) return
+    this.#events = textsIn(stream)
+    this.#sayAll(this.#events.feed(Buffer.concat(this.#whole)))
+    this.#whole = []
+  }
+
+  #sayAll(texts: readonly (string | undefined)[]): void {
+    for (const text of texts) this.#say(text)
   }
 
   ready(): Promise<void> {
@@ -261,7 +298,8 @@ class TurnClient implements ClientStream {
 
   end(): void {
     this.#over = true
-    if (this.#whole === undefined) for (const { data } of this.#events.finish()) this.#say(data)
+    if (this.#scan !== undefined) this.#framed(this.#scan.finish())
+    if (this.#events !== undefined) this.#sayAll(this.#events.finish())
     else this.#say(JSON.stringify(wholeEvent(Buffer.concat(this.#whole).toString("utf8"), this.#status)))
   }
 
