@@ -6,17 +6,13 @@
  * Off unless `usage.inject` is set, and only for hosts that are known to take the field.
  */
 import { defineAddon, type Flow, type LlmFlow, type Usage } from "llmproxy"
+import { events } from "./usage/events.ts"
 
 /**
  * Whose chunks have `usage: null` unasked, as the first of a stream in DeepSeek's documents has ("Create Chat Completion").
  * The others put it there because they were asked for usage.
  */
 const NULLS_UNASKED = /(?:^|\.)deepseek\.com$/
-/** One event is held up to this many characters, then passed on as it is. */
-const EVENT_CHARS_MAX = 8 * 1024 * 1024
-const EVENT_END = /\r?\n\r?\n/g
-/** Of the longest end of an event. */
-const END_CHARS = 4
 
 export default defineAddon({
   name: "usage",
@@ -58,31 +54,10 @@ export default defineAddon({
   },
 })
 
-/** The events of a stream as latin1 texts, which hold any bytes. The last may be unfinished. */
-async function* events(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  let held = ""
-  for await (const chunk of chunks) {
-    // Only an event whose end comes with this chunk can have ended: what is held has none, save for half a line end.
-    const from = Math.max(0, held.length - END_CHARS)
-    held += chunk.toString("latin1")
-    let start = 0
-    EVENT_END.lastIndex = from
-    for (let end = EVENT_END.exec(held); end !== null; end = EVENT_END.exec(held)) {
-      yield held.slice(start, EVENT_END.lastIndex)
-      start = EVENT_END.lastIndex
-    }
-    held = held.slice(start)
-    if (held.length <= EVENT_CHARS_MAX) continue
-    yield held
-    held = ""
-  }
-  if (held !== "") yield held
-}
-
 /** What a chunk of usage alone tells: the one that was asked for. Usage beside a choice comes unasked, and stays. */
 function usageChunk(event: string): Usage | undefined {
-  if (!event.includes('"usage"') || !event.startsWith("data:")) return undefined
-  const json = parsed(Buffer.from(event.slice(5), "latin1").toString("utf8"))
+  if (!event.includes('"usage"') || !/^(data:|\s*\{)/.test(event)) return undefined
+  const json = parsed(Buffer.from(event.replace(/^data:/, ""), "latin1").toString("utf8"))
   const { usage, choices } = objectOf(json)
   if (typeof usage !== "object" || usage === null || !Array.isArray(choices) || choices.length > 0) return undefined
   const counts = objectOf(usage)

@@ -54,7 +54,7 @@ export interface FlowRequest {
   text: string
   /** The decoded body, collected. Throws unless it was collected. */
   readonly bytes: Buffer
-  /** The body as JSON. Throws unless it was collected, and where it is no JSON. */
+  /** The body as JSON, a byte order mark before it or not. Throws unless it was collected, and where it is no JSON. */
   json(): JsonValue
   /**
    * Reads the whole body (at most `bodyLimit`) so that `text`, `bytes` and `json()` work. In `requestHeaders` or `request`.

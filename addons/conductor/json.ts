@@ -7,10 +7,10 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value)
 }
 
-/** The object that a JSON text holds; undefined for anything else. */
+/** The object that a JSON text holds, a byte order mark before it or not; undefined for anything else. */
 export function objectIn(text: string): JsonObject | undefined {
   try {
-    const value: unknown = JSON.parse(text)
+    const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ""))
     return isObject(value) ? value : undefined
   } catch {
     return undefined

@@ -6,8 +6,8 @@ import { FlowError, messageOf } from "../errors.ts"
 import type { Answer, AnswerFailure, DeltaTransform, Flow } from "../flow.ts"
 import { Headers } from "../headers.ts"
 import type { AddonFlow } from "./addon-flow.ts"
+import { AnswerBody } from "./answer-body.ts"
 import { AnswerTransform } from "./answer-transform.ts"
-import { ContentDecoder } from "./content-coding.ts"
 import type { FlowState } from "./flow-state.ts"
 import type { InnerClient } from "./inner-client.ts"
 import {
@@ -18,7 +18,9 @@ import {
   type Dialect,
   decoderFor,
   deltasOf,
+  type Framing,
   type FramingScan,
+  framingIn,
   framingScan,
   isContent,
   isLabelledOwn,
@@ -53,9 +55,7 @@ export class AnswerState implements Answer {
   readonly assembler = new Assembler()
   #inner: InnerClient
   #head: StreamResponseHead | undefined
-  #coding: ContentDecoder | undefined
-  /** Why its Content-Encoding cannot be taken off; clients read what is behind such a label all the same. */
-  #undecodable: unknown
+  #body: AnswerBody | undefined
   /** Until its bytes have told how they are framed. */
   #scan: FramingScan | undefined
   #framed: Promise<void> | undefined
@@ -63,10 +63,7 @@ export class AnswerState implements Answer {
   #events: StreamEvent[] = []
   #raw: Buffer[] = []
   #held = 0
-  #decoding: AsyncGenerator<Buffer, void> | undefined
-  #finished = false
   #concluded = false
-  #ended = false
   /** The decoder has been told of the end. */
   #drained = false
   #transform: AnswerTransform | undefined
@@ -108,7 +105,7 @@ export class AnswerState implements Answer {
 
   /** Whether its body had a Content-Encoding, which is off by now. */
   get coded(): boolean {
-    return this.#coding !== undefined
+    return this.#body?.coded === true
   }
 
   /** The decoded body of a JSON answer, once `settle` has read it. */
@@ -180,7 +177,7 @@ export class AnswerState implements Answer {
 
   abort(): void {
     this.child.clientLeft(new FlowError("addon", "unused", "the answer was not used"))
-    this.#coding?.close()
+    this.#body?.close()
   }
 
   /** The next event of a stream; undefined at its end. Rejects when it breaks off. */
@@ -191,30 +188,7 @@ export class AnswerState implements Answer {
 
   /** The next piece of the decoded body, for answers that are not read as events. */
   async nextPiece(): Promise<Buffer | undefined> {
-    return this.#raw.shift() ?? (await this.#nextUnread())
-  }
-
-  async #nextUnread(): Promise<Buffer | undefined> {
-    while (!this.#ended) {
-      const decoded = await this.#decoding?.next()
-      if (decoded !== undefined && decoded.done !== true) return decoded.value
-      this.#decoding = undefined
-      const piece = await this.#inner.output.read()
-      if (piece !== undefined && this.#coding === undefined) return piece
-      if (piece !== undefined) this.#decoding = this.#coding?.feed(piece)
-      else this.#decoding = this.#finishCoding()
-    }
-    return undefined
-  }
-
-  /** The end of the body, and what a coding still holds back. */
-  #finishCoding(): AsyncGenerator<Buffer, void> | undefined {
-    const coding = this.#finished ? undefined : this.#coding
-    this.#finished = true
-    if (coding !== undefined) return coding.finish()
-    this.#ended = true
-    this.#coding?.close()
-    return undefined
+    return this.#raw.shift() ?? (await this.#body?.next())
   }
 
   async #readHead(): Promise<void> {
@@ -222,12 +196,7 @@ export class AnswerState implements Answer {
     const head = await this.#inner.responded
     this.#head = head
     const { dialect } = this
-    try {
-      this.#coding = ContentDecoder.for(head.headers.get("content-encoding"))
-    } catch (thrown) {
-      if (dialect === undefined) throw thrown
-      this.#undecodable = thrown
-    }
+    this.#body = new AnswerBody(head, this.#inner.output)
     if (dialect === undefined || head.status >= 400) return
     const { llm } = this.child
     this.isLabelled = isLabelledOwn(dialect, head, llm?.request.stream)
@@ -242,15 +211,20 @@ export class AnswerState implements Answer {
 
   async #find(scan: FramingScan): Promise<void> {
     while (scan.found === undefined) {
-      const piece = await this.#nextUnread()
+      const piece = await this.#body?.next()
       if (piece === undefined) break
       this.#raw.push(piece)
       this.#hold(scan.feed(piece) === undefined ? piece.length : 0)
     }
     const framing = scan.finish()
-    if (framing === "none" && this.#undecodable !== undefined) throw this.#undecodable
+    this.#check(framing)
     this.framing = streamFraming(framing, this.headers.get("content-type"))
     if (this.framing !== undefined) this.#decoder = this.dialect && decoderFor(this.dialect, this.framing)
+  }
+
+  /** Behind a coding that nobody knows, bytes that can be read as nothing are the coded ones. */
+  #check(framing: Framing): void {
+    if (framing === "none" && this.#body?.undecodable !== undefined) throw this.#body.undecodable
   }
 
   async #settle(what: "delta" | "end"): Promise<void> {
@@ -283,7 +257,7 @@ export class AnswerState implements Answer {
   /** Reads one more piece of the body into events; false at the end. */
   async #pull(): Promise<boolean> {
     await this.#frame()
-    if (this.#drained || (this.#ended && !this.streaming)) return false
+    if (this.#drained || (this.#body?.ended === true && !this.streaming)) return false
     const piece = await this.#nextOfStream()
     this.#drained = piece === undefined
     const decoder = this.#decoder
@@ -304,7 +278,7 @@ export class AnswerState implements Answer {
       return await this.nextPiece()
     } catch (thrown) {
       if (!this.assembler.done) throw thrown
-      this.#ended = true
+      if (this.#body !== undefined) this.#body.ended = true
       return undefined
     }
   }
@@ -358,13 +332,15 @@ export class AnswerState implements Answer {
   async #readAll(limit: number): Promise<Buffer> {
     const pieces = this.#raw
     let size = pieces.reduce((sum, piece) => sum + piece.length, 0)
-    for (let piece = await this.#nextUnread(); piece !== undefined; piece = await this.#nextUnread()) {
+    for (let piece = await this.#body?.next(); piece !== undefined; piece = await this.#body?.next()) {
       pieces.push(piece)
       size += piece.length
       this.#hold(piece.length)
       if (size > limit) throw tooLarge(limit)
     }
-    return Buffer.concat(pieces)
+    const bytes = Buffer.concat(pieces)
+    this.#check(framingIn(bytes))
+    return bytes
   }
 
   /** The sender's time stands still while it waits for the upstream. */

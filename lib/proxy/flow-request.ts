@@ -102,7 +102,7 @@ export class FlowRequestState implements FlowRequest {
   }
 
   json(): JsonValue {
-    return JSON.parse(this.text) as JsonValue
+    return JSON.parse(this.text.replace(/^\uFEFF/, "")) as JsonValue
   }
 
   /** Puts another body in place of the present one. */

@@ -111,7 +111,7 @@ export class FlowResponseState implements FlowResponse {
   }
 
   json(): JsonValue {
-    return JSON.parse(this.text) as JsonValue
+    return JSON.parse(this.text.replace(/^\uFEFF/, "")) as JsonValue
   }
 
   keep(maxBytes: number): void {

@@ -147,6 +147,13 @@ export function framingScan(
   return new FramingScan({ label: framingLabelled(headers.get("content-type")), own: framingOf(dialect), asked })
 }
 
+/** How a whole body is framed. */
+export function framingIn(bytes: Buffer): Framing {
+  const scan = new FramingScan({ own: "sse" })
+  scan.feed(bytes)
+  return scan.finish()
+}
+
 /** Whether a stream was asked for and is labelled as one, in the dialect's own framing: then nothing waits for its bytes. */
 export function isLabelledOwn(dialect: Dialect, { headers }: StreamResponseHead, asked: boolean | undefined): boolean {
   return asked !== false && framingLabelled(headers.get("content-type")) === framingOf(dialect)
@@ -154,9 +161,7 @@ export function isLabelledOwn(dialect: Dialect, { headers }: StreamResponseHead,
 
 /** The meaning of an error answer's body, also of one that came as an event. */
 export function readError(dialect: Dialect, status: number, body: Buffer): LlmError {
-  const scan = new FramingScan({ own: framingOf(dialect) })
-  scan.feed(body)
-  const framing = streamFraming(scan.finish(), undefined)
+  const framing = streamFraming(framingIn(body), undefined)
   const decoder = framing === undefined ? undefined : decoderFor(dialect, framing)
   const events = decoder === undefined ? [] : [...decoder.feed(body), ...decoder.finish()]
   const failed = events.find(({ error, json }) => error !== undefined && json !== undefined)

@@ -30,10 +30,14 @@ interface Case {
   hosts?: string
   body?: object
   pieces?: string[]
+  /** Content-Type; default: that of events. */
+  label?: string
+  /** What is written in place of an event. */
+  framed?: (event: string) => string
 }
 
 /** Sends a chat through; what left for the host, what the client got, what whoever looks on saw. */
-async function ask(t: Test, { inject = true, hosts, body = {}, pieces = PIECES }: Case) {
+async function ask(t: Test, { inject = true, hosts, body = {}, pieces = PIECES, label, framed = (one) => one }: Case) {
   const watcher = flowWatcher()
   const rig = await startRig(t, {
     scripts: ["addons/usage.ts"],
@@ -44,9 +48,9 @@ async function ask(t: Test, { inject = true, hosts, body = {}, pieces = PIECES }
     },
     cloud: (request, socket) => {
       const asked = request.body.includes('"include_usage":true')
-      const text = [...pieces, ...(asked ? [USAGE] : []), DONE].join("")
+      const text = [...pieces, ...(asked ? [USAGE] : []), DONE].map(framed).join("")
       socket.write(
-        `HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+        `HTTP/1.1 200 OK\r\nContent-Type: ${label ?? "text/event-stream"}\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
       )
     },
   })
@@ -77,6 +81,16 @@ test("other options of a stream stay, and a client that says no gets none", asyn
   const { left, got } = await ask(t, { body: { stream_options: { include_obfuscation: false, include_usage: false } } })
   t.match(JSON.parse(left), { stream_options: { include_obfuscation: false, include_usage: true } })
   t.equal(got, [...UNASKED, DONE].join(""))
+})
+
+test("so it is for JSON lines and for events under any label", async (t) => {
+  const line = (one: string) => (one === DONE ? "" : one.replace("data: ", "").replace("\n\n", "\r\n"))
+  for (const label of ["text/event-stream", "application/json", "application/x-ndjson", "text/plain"])
+    for (const framed of [line, (one: string) => one]) {
+      const { got, usage } = await ask(t, { label, framed })
+      t.equal(got, [...UNASKED, DONE].map(framed).join(""), label)
+      t.match(usage, { inputTokens: 9, outputTokens: 4, source: "provider" }, label)
+    }
 })
 
 test("usage that comes unasked, beside the last choice, stays", async (t) => {
