@@ -30,8 +30,9 @@ const PARTS_KNOWN_MAX = 20_000
 // Of places that could begin a special token so many are looked at: a text of nothing else must not cost seconds.
 const PLACES_MAX = 50_000
 
-// A heap merges a run of this length in 2 ms; longer ones are cut, and the count is an estimate.
-const LONG_RUN_CHARS = 4_096
+// A heap merges a run of this length in 0.1 s; of one with more than 100,000 bytes the library may run out of stack. Longer
+// ones are cut, and the count is an estimate.
+const LONG_RUN_CHARS = 32_768
 
 /** The counts of one vocabulary: a conversation that comes again costs its new parts only. */
 export class Vocabulary {

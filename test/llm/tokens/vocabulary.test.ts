@@ -77,7 +77,9 @@ test("special tokens that take spaces from before them are no places to cut at",
 
 test("runs that no tokenizer bears are cut, and the count is no longer exact", async (t) => {
   const vocabulary = await vocabularyOf(byteLevel())
-  t.strictSame(vocabulary.count("ab".repeat(1_000)), { tokens: 500, exact: true })
+  for (const pairs of [150, 1_000, 16_384])
+    t.strictSame(vocabulary.count("ab".repeat(pairs)), { tokens: pairs / 2, exact: true }, `${2 * pairs} letters`)
+  t.equal(vocabulary.count("漢".repeat(32_768)).exact, true, "as many bytes as may come at once")
   const run = vocabulary.count("x".repeat(1_000_000))
   t.strictSame(run, { tokens: 1_000_000, exact: false })
 })
