@@ -5,7 +5,6 @@
 
 import type { BodyCollector } from "./body-collector.ts"
 import type { FlowState } from "./flow-state.ts"
-import { generatedIncoming } from "./incoming.ts"
 import {
   type Dialect,
   type FramingScan,
@@ -24,6 +23,8 @@ export class FramedBody {
   readonly #scan: FramingScan
   readonly #collector: BodyCollector
   readonly #pieces: AsyncGenerator<Buffer, void>
+  /** The first piece that is not white space alone. */
+  #told: Buffer | undefined
   #stream: Promise<StreamFraming | undefined> | undefined
 
   constructor(flow: FlowState, dialect: Dialect, head: StreamResponseHead, pieces: AsyncGenerator<Buffer, void>) {
@@ -32,7 +33,27 @@ export class FramedBody {
     this.#head = head
     this.#scan = framingScan(dialect, head, asked)
     this.#pieces = pieces
-    this.#collector = collectorOf(flow, generatedIncoming(head, pieces).body)
+    this.#collector = collectorOf(flow, { length: undefined, read: () => this.#read() })
+  }
+
+  /** White space that comes alone at the beginning, as it comes: servers keep clients waiting with it. Before `stream`. */
+  async *lead(): AsyncGenerator<Buffer, void> {
+    for (let piece = await this.#read(); piece !== undefined; piece = await this.#read()) {
+      if (!isSpace(piece)) {
+        this.#told = piece
+        return
+      }
+      this.#scan.feed(piece)
+      yield piece
+    }
+  }
+
+  async #read(): Promise<Buffer | undefined> {
+    const told = this.#told
+    this.#told = undefined
+    if (told !== undefined) return told
+    const next = await this.#pieces.next()
+    return next.done === true ? undefined : next.value
   }
 
   /** How its events are framed; undefined where it is no stream by its bytes. Rejects as the body does. */
@@ -61,4 +82,10 @@ export class FramedBody {
   whole(): Promise<Buffer> {
     return this.#collector.collect()
   }
+}
+
+const SPACES: ReadonlySet<number> = new Set(Buffer.from(" \t\r\n"))
+
+function isSpace(piece: Buffer): boolean {
+  return piece.every((byte) => SPACES.has(byte))
 }

@@ -133,6 +133,7 @@ interface Editing {
 
 async function* withDeltas(editing: Editing, incoming: Incoming): AsyncGenerator<Buffer, void> {
   const { flow, dialect, fns, body } = editing
+  if (body.isLabelled) yield* body.lead()
   const framing = await body.stream()
   if (framing === undefined) {
     yield await wholeWithDeltas(editing)

@@ -9,7 +9,19 @@ import type { Completion } from "../../lib/llm/model.ts"
 import { decoderFor } from "../../lib/llm/reframe.ts"
 import { ANSWER_FORMS, type AnswerForm, LABELS, labelled, SECRET_TEXT } from "../helpers/answer-forms.ts"
 import { assembled } from "../helpers/dialect-fixtures.ts"
-import { addon, CHAT, chatEvent, chunk, DONE, FINISH, gate, origin, request, startHost } from "../helpers/proxy-host.ts"
+import {
+  addon,
+  CHAT,
+  chatEvent,
+  chatJson,
+  chunk,
+  DONE,
+  FINISH,
+  gate,
+  origin,
+  request,
+  startHost,
+} from "../helpers/proxy-host.ts"
 
 const REDACTS: DeltaTransform = (delta) =>
   delta.type === "text" ? { ...delta, text: delta.text.replaceAll("secret", "***") } : delta
@@ -192,6 +204,24 @@ test("where the label is right the head of a transformed stream does not wait fo
   await wire.until("\r\n\r\n")
   arrived.open()
   assert.match((await wire.response("POST")).text, /\*\*\*/)
+})
+
+test("nor does the white space that a server keeps its client waiting with", async (t) => {
+  const host = await startHost(t, { addons: [redactor] })
+  for (const body of [chatEvent("secret") + FINISH + DONE, JSON.stringify(chatJson("secret"))]) {
+    const arrived = gate()
+    const up = await origin(t, async (_, socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+      socket.write(chunk("\r\n\n"))
+      await arrived.opened
+      socket.write(Buffer.concat([chunk(`\n${body}`), Buffer.from("0\r\n\r\n")]))
+    })
+    const wire = await host.connect()
+    wire.write(request("POST", up.port, CHAT, asking(true)))
+    await wire.until("3\r\n\r\n\n\r\n")
+    arrived.open()
+    assert.equal((await wire.response("POST")).text, `\r\n\n\n${body.replace("secret", "***")}`)
+  }
 })
 
 test("an error that comes as an event under an error's status is read", async (t) => {
