@@ -86,6 +86,11 @@ export function isContent(delta: Delta): boolean {
   }
 }
 
+/** Whether an event says that a choice, or the answer, has ended. */
+export function isConclusion({ done, error, deltas }: StreamEvent): boolean {
+  return done || error !== undefined || deltas.some(({ type }) => type === "finish")
+}
+
 /** The deltas that make `completion`: one a text, one a tool call. For a JSON answer that goes to a streaming client. */
 export function deltasOf(completion: Completion): Delta[] {
   const deltas: Delta[] = []

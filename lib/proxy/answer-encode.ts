@@ -18,8 +18,10 @@ import {
   type Delta,
   type Dialect,
   type DialectName,
+  decoderFor,
   deltasOf,
   type EncodeContext,
+  EventDraft,
   errorContent,
   framingOf,
   isObject,
@@ -161,7 +163,7 @@ class AnswerEncoding {
 
   /** Whether the client can read the answer's own bytes. */
   get #same(): boolean {
-    return this.#answer.dialect === this.#client && !this.#answer.transformed
+    return this.#answer.dialect === this.#client
   }
 
   async json(): Promise<Incoming> {
@@ -217,7 +219,7 @@ class AnswerEncoding {
     const rename = renaming(this.#options.model)
     const reframer = answer.framing === framingOf(this.#client) ? undefined : new Reframer(this.#client, encoder)
     let counts = this.#options.usage !== undefined
-    for (let event = await answer.nextEvent(); event !== undefined; event = await answer.nextEvent()) {
+    for await (const event of this.#ownEvents()) {
       if (event.deltas.some((delta) => delta.type === "usage")) counts = false
       const renamed = rename(event)
       if (counts) encoder.adopt(renamed.json, true)
@@ -240,10 +242,21 @@ class AnswerEncoding {
     if (end.length > 0) yield end
   }
 
-  /** Another dialect, or a transform: every delta is written anew. */
+  /** The events that are to reach the client: where a transform has edited them, what its bytes say. */
+  async *#ownEvents(): AsyncGenerator<StreamEvent, void> {
+    const answer = this.#answer
+    const { transformed, framing = framingOf(this.#client) } = answer
+    const decoder = transformed ? decoderFor(this.#client, framing) : undefined
+    for (let event = await answer.nextEvent(); event !== undefined; event = await answer.nextEvent()) {
+      if (decoder === undefined) yield event
+      else yield* decoder.feed(event.raw)
+    }
+    if (decoder !== undefined) yield* decoder.finish()
+  }
+
+  /** Another dialect: every delta is written anew. */
   async *#encoded(): AsyncGenerator<Buffer, void> {
     const answer = this.#answer
-    const rename = renaming(this.#options.model)
     let encoder: StreamEncoder | undefined
     for (let event = await answer.nextEvent(); event !== undefined; event = await answer.nextEvent()) {
       if (event.error !== undefined) {
@@ -255,8 +268,6 @@ class AnswerEncoding {
       }
       if (event.json === undefined && event.deltas.length === 0) continue // A comment, or the end mark.
       encoder ??= this.#client.encoder(this.#context(modelIn(event.json)))
-      // Within one dialect, id, time and fields that we do not know are the answer's own.
-      if (answer.dialect === this.#client) encoder.adopt(rename(event).json)
       const writer = encoder
       const text = event.deltas.map((delta) => (this.#leftOut(delta) ? "" : writer.delta(delta))).join("")
       if (text !== "") yield Buffer.from(text)
@@ -282,7 +293,7 @@ class AnswerEncoding {
 
   /** Usage has its place at the end; another dialect's chunks have none. */
   #leftOut(delta: Delta): boolean {
-    return delta.type === "usage" || (delta.type === "other" && this.#answer.dialect !== this.#client)
+    return delta.type === "usage" || delta.type === "other"
   }
 
   #context(model: string | undefined): EncodeContext {
@@ -324,13 +335,9 @@ function renaming(model: string | undefined): (event: StreamEvent) => { raw: Buf
   return ({ raw, json }) => {
     const name = modelIn(json)
     if (name === undefined || !isObject(json)) return { raw, json }
-    // A quote inside a text is escaped, so this finds a member and never a part of what the model wrote.
-    const member = new RegExp(`("model"\\s*:\\s*)${escapeRegExp(JSON.stringify(name))}`)
-    const text = raw.toString("utf8").replace(member, (_, key: string) => key + JSON.stringify(model))
-    return { raw: Buffer.from(text), json: withModel(json, model) }
+    const draft = EventDraft.of(raw)
+    for (const document of draft?.documents ?? [])
+      if (isObject(document.value)) document.value = withModel(document.value, model)
+    return { raw: draft?.bytes() ?? raw, json: withModel(json, model) }
   }
-}
-
-function escapeRegExp(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
 }

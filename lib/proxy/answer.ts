@@ -22,6 +22,7 @@ import {
   type FramingScan,
   framingIn,
   framingScan,
+  isConclusion,
   isContent,
   isLabelledOwn,
   readAnswer,
@@ -32,6 +33,7 @@ import {
   streamFraming,
 } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
+import { contextOf } from "./transform.ts"
 
 /** Bytes of an error body that are read for its meaning. */
 const ERROR_BYTES_MAX = 65_536
@@ -78,7 +80,7 @@ export class AnswerState implements Answer {
     if (transform !== undefined) this.#transform = new AnswerTransform(transform)
   }
 
-  /** Whether its events say something else than their bytes do. */
+  /** Whether an event's bytes may be several events, or none. */
   get transformed(): boolean {
     return this.#transform !== undefined
   }
@@ -219,7 +221,9 @@ export class AnswerState implements Answer {
     const framing = scan.finish()
     this.#check(framing)
     this.framing = streamFraming(framing, this.headers.get("content-type"))
-    if (this.framing !== undefined) this.#decoder = this.dialect && decoderFor(this.dialect, this.framing)
+    if (this.framing === undefined || this.dialect === undefined) return
+    this.#decoder = decoderFor(this.dialect, this.framing)
+    this.#transform?.streams(this.dialect, this.framing, contextOf(this.child))
   }
 
   /** Behind a coding that nobody knows, bytes that can be read as nothing are the coded ones. */
@@ -260,8 +264,7 @@ export class AnswerState implements Answer {
     if (this.#drained || (this.#body?.ended === true && !this.streaming)) return false
     const piece = await this.#nextOfStream()
     this.#drained = piece === undefined
-    const decoder = this.#decoder
-    const decoded = (piece === undefined ? decoder?.finish() : decoder?.feed(piece)) ?? []
+    const decoded = (piece === undefined ? this.#decoder?.finish() : this.#decoder?.feed(piece)) ?? []
     this.#concluded ||= decoded.some(isConclusion)
     if (piece === undefined && this.#isCut()) throw new FlowError("upstream", "cut", CUT)
     const events = this.#transform?.events(decoded, piece === undefined) ?? decoded
@@ -306,7 +309,9 @@ export class AnswerState implements Answer {
     } else if ("error" in answer) {
       this.failure = { kind: "error", message: answer.error.message, status: this.status, error: answer.error }
     } else {
-      this.whole = this.#transform?.completion(answer.completion) ?? answer.completion
+      const edited = this.#transform?.whole(dialect, bytes, contextOf(this.child))
+      if (edited !== undefined) this.#raw = [edited.bytes]
+      this.whole = edited?.completion ?? answer.completion
       const { text, reasoning, refusal, toolCalls } = this.whole
       if (text === "" && reasoning === "" && refusal === "" && toolCalls.length === 0) this.#empty()
     }
@@ -364,11 +369,6 @@ export class AnswerState implements Answer {
 }
 
 const CUT = "the upstream closed the connection before the answer had an end"
-
-/** Whether an event says that a choice, or the answer, has ended. */
-function isConclusion({ done, error, deltas }: StreamEvent): boolean {
-  return done || error !== undefined || deltas.some(({ type }) => type === "finish")
-}
 
 function tooLarge(limit: number): FlowError {
   const message = `the answer exceeds bodyLimit (${limit} bytes) or the memory limit, and is to be read whole`

@@ -4,9 +4,10 @@
  */
 import { FlowError } from "../errors.ts"
 import type { FlowLlm, Reply } from "../flow.ts"
-import { Assembler, deltasOf, isContent } from "../llm/assemble.ts"
+import { Assembler, deltasOf, isConclusion, isContent } from "../llm/assemble.ts"
 import type { Dialect, EncodeContext, StreamDecoder, StreamEncoder, StreamEvent } from "../llm/dialect.ts"
 import { editAnswer } from "../llm/edit/answer-edit.ts"
+import { EventDraft } from "../llm/edit/event-draft.ts"
 import { StreamEditor } from "../llm/edit/stream-edit.ts"
 import { type Framing, FramingScan, framingLabelled, type StreamFraming, streamFraming } from "../llm/framing.ts"
 import { dialectFor, dialectNamed, socketDialectFor } from "../llm/index.ts"
@@ -46,10 +47,12 @@ export {
   deltasOf,
   dialectFor,
   dialectNamed,
+  EventDraft,
   editAnswer,
   eventOf,
   FramingScan,
   framingOf,
+  isConclusion,
   isContent,
   isObject,
   parseJson,

@@ -176,7 +176,8 @@ function applied(fns: readonly StreamTransform[], delta: Delta, end: () => void)
   return present
 }
 
-function contextOf({ core, llm }: FlowState): EncodeContext {
+/** What is known for writing into an answer of the flow's own. */
+export function contextOf({ core, llm }: FlowState): EncodeContext {
   return {
     id: uuidv7(core.clock.now()),
     model: llm?.request.model ?? "",

@@ -1,9 +1,11 @@
 /** `flow.send` with a transform: what an addon makes of an answer is what everybody sees of it. */
 import { test } from "tap"
 import type { Answer, Delta, DeltaTransform, LlmFlow } from "../../lib/flow.ts"
+import { dialectNamed } from "../../lib/llm/index.ts"
 import { AnswerTransform } from "../../lib/proxy/answer-transform.ts"
 import {
   addon,
+  answer,
   chat,
   chatEvent,
   chatJson,
@@ -60,12 +62,36 @@ const contents = (text: string) =>
     .flatMap(({ choices }) => choices.map(({ delta }) => delta.content ?? ""))
     .join("")
 
-test("a streamed answer is written anew with what the transform made of it", async (t) => {
-  const said = sseAnswer(chatEvent("hel", { system_fingerprint: "fp" }), chatEvent("lo"), FINISH, DONE)
-  const response = await sendThrough(t, said, upper, { stream: true })
-  t.equal(contents(response.text), "HELLO")
-  t.match(eventsOf(response.text)[0], { id: "c1", model: "up", system_fingerprint: "fp", created: 7 })
-  t.ok(response.text.endsWith(DONE))
+test("a streamed answer is edited in place by what the transform made of it", async (t) => {
+  const events = [chatEvent("hel", { system_fingerprint: "fp", future: { kept: 1 } }), chatEvent("lo"), FINISH, DONE]
+  const response = await sendThrough(t, sseAnswer(...events), upper, { stream: true })
+  t.equal(response.text, events.join("").replace('"hel"', '"HEL"').replace('"lo"', '"LO"'))
+})
+
+test("a JSON answer is edited in place, and what no delta tells stays", async (t) => {
+  const body = `{"id": "c1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello",
+    "annotations": [{"url": "u"}]}, "finish_reason": "stop"}], "system_fingerprint": "fp",  "usage": {"prompt_tokens": 1, "completion_tokens": 2}}`
+  const said = answer(body, "Content-Type: application/json\r\n")
+  t.equal((await sendThrough(t, said, upper, {})).text, body.replace("hello", "HELLO"))
+})
+
+test("another model's name stands in an edited stream where the model stood, and nowhere else", async (t) => {
+  const odd = chatEvent("a", { usage_by: { model: "up" } }).replace('"model":"up","choices"', '"choices"')
+  const named = (event: string) => event.replace('"usage_by"', '"model":"up","usage_by"')
+  const up = await origin(t, (_, socket) => void socket.write(sseAnswer(named(odd), chatEvent("b"), FINISH, DONE)))
+  const sends = addon("sends", {
+    async llmRequest(flow: LlmFlow) {
+      const url = `http://127.0.0.1:${up.port}/v1/chat/completions`
+      flow.respond(await flow.send({ json: { model: "m", messages: [] } }, { url, transform: upper }), {
+        model: "mine",
+      })
+    },
+  })
+  const wire = await (await startHost(t, { addons: [sends] })).connect()
+  wire.write(chat(up.port, { stream: true }))
+  const expected = [named(odd), chatEvent("b"), FINISH].map((event) => event.replace('"model":"up"', '"model":"mine"'))
+  const text = expected.join("").replace('"a"', '"A"').replace('"b"', '"B"') + DONE
+  t.equal((await wire.response("POST")).text, text)
 })
 
 test("what is held back comes with the finish delta, also where the host sends none", async (t) => {
@@ -112,6 +138,19 @@ test("a transform that throws is the addon's failure, told before the first delt
   const said = sseAnswer(chatEvent("a"), FINISH, DONE)
   await sendThrough(t, said, throwing, { stream: true }, (sent) => void failures.push(sent.failure?.message))
   t.strictSame(failures, ["the transform of an answer failed: oops"])
+})
+
+test("an end mark that tells the end is told once", (t) => {
+  const seen: string[] = []
+  const transform = new AnswerTransform((delta) => {
+    seen.push(delta.type)
+    return delta
+  })
+  const said = '{"message":{"content":"a"},"done":false}\n{"message":{"content":""},"done":true,"done_reason":"stop"}\n'
+  const ollama = dialectNamed("ollama")
+  transform.events(ollama.decoder().feed(Buffer.from(said)), true)
+  t.strictSame(seen, ["text", "finish"])
+  t.end()
 })
 
 test("each choice that has begun and not ended gets one finish delta, before the end mark", (t) => {

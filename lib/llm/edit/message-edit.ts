@@ -49,10 +49,10 @@ export class MessageEditor implements EventEditor {
 
   edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer {
     const json = objectOf(event.json)
-    if (json === undefined) return event.raw
     const { told, before, behind } = shareOut(event.deltas, made)
     this.#leave(before)
-    this.#take({ raw: event.raw, json }, event.deltas, told)
+    if (json === undefined) this.#out.push(event.raw)
+    else this.#take({ raw: event.raw, json }, event.deltas, told)
     this.#leave(behind)
     return this.#taken()
   }

@@ -11,7 +11,6 @@ import { OutputItem } from "../responses-items.ts"
 import { deepEqual } from "../spans.ts"
 import { isWholeObject } from "../tool-arguments.ts"
 import { mergeUsage } from "../usage.ts"
-import { EventDraft } from "./event-draft.ts"
 import { isPiece, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
 import { changedPiece, endOf, keyOf, kindOf, newItem, restateOutput, setEnd, type Told } from "./response-end.ts"
 import { ARGUMENTS, partOf, type Raw, TEXTS, type Track, Tracks, textsOf } from "./response-track.ts"
@@ -43,11 +42,10 @@ export class ResponseEditor implements EventEditor {
 
   edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer {
     const json = objectOf(event.json)
-    if (json === undefined) return event.raw
-    const type = stringOf(json.type) ?? EventDraft.of(event.raw)?.name ?? ""
     const { told, before, behind } = shareOut(event.deltas, made)
     this.#leave(before)
-    this.#take(this.#writer.came({ raw: event.raw, json, type }), event.deltas, told)
+    if (json === undefined) this.#writer.pass(event.raw)
+    else this.#take(this.#writer.came(event.raw, json), event.deltas, told)
     this.#leave(behind)
     return this.#writer.take()
   }

@@ -1,6 +1,6 @@
 /** What leaves of an edited response: its events, with the numbers that they and their items have now. */
 import type { StreamEncoder } from "../dialect.ts"
-import { type JsonObject, numberOf } from "../json.ts"
+import { type JsonObject, numberOf, stringOf } from "../json.ts"
 import type { Delta } from "../model.ts"
 import { namedEvent } from "../sse-json.ts"
 import { EventDraft } from "./event-draft.ts"
@@ -24,8 +24,8 @@ export class ResponseWriter {
   }
 
   /** An event has come. */
-  came(event: Omit<Raw, "at">): Raw {
-    return { ...event, at: this.#came++ }
+  came(raw: Buffer, json: JsonObject): Raw {
+    return { raw, json, type: stringOf(json.type) ?? EventDraft.of(raw)?.name ?? "", at: this.#came++ }
   }
 
   /** All that has been written since this was asked last. */
