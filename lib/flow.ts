@@ -96,7 +96,8 @@ export interface FlowResponse {
    * In `responseHeaders` of a flow that speaks a dialect: changes, adds or drops deltas. The provider's own JSON is
    * edited: untouched events leave as they came, and what is no part of a delta stays. ARCHITECTURE.md ("Edited
    * answers") says where an edited text is followed, and what is told as "other" alone. Several texts made of one are
-   * one text. An answer that is one JSON body is read whole first; one that cannot be read fails with 502.
+   * one text. Whether it is a stream or one JSON body its bytes say, whatever its labels do. A JSON body is read whole
+   * first; an answer that cannot be read fails with 502, or is cut where its label has let the head of a stream leave.
    */
   transformDeltas(fn: StreamTransform): void
   /**

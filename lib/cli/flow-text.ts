@@ -3,6 +3,7 @@
  */
 import type { Flow, LlmFlow } from "../flow.ts"
 import type { Headers } from "../headers.ts"
+import { framingIn } from "../llm/framing.ts"
 import type { Completion, Message, ToolCall } from "../llm/model.ts"
 import { textOf } from "../llm/template/chat-template.ts"
 import { printable } from "../log.ts"
@@ -119,7 +120,9 @@ const TEXT_TYPE = /^(text\/|application\/(.*\+)?(json|xml|javascript|x-ndjson|x-
 function bodyText(bytes: Buffer, headers: Headers, redactor: Redactor): string {
   if (bytes.length === 0) return ""
   const type = headers.get("content-type") ?? ""
-  if (!TEXT_TYPE.test(type)) return `\n${INDENT}(${bytes.length} bytes of ${clean(type) || "an unknown type"})\n`
+  // An answer under a wrong label is one all the same.
+  const isText = TEXT_TYPE.test(type) || framingIn(bytes) !== "none"
+  if (!isText) return `\n${INDENT}(${bytes.length} bytes of ${clean(type) || "an unknown type"})\n`
   const cut = bytes.length > BODY_BYTES_MAX
   const text = bytes.toString("utf8", 0, BODY_BYTES_MAX).trimEnd()
   return `\n${INDENT}${shownText(redactor.body(text, type), INDENT, redactor)}\n${cut ? `${INDENT}(${bytes.length} bytes, cut here)\n` : ""}`

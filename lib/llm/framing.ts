@@ -40,6 +40,13 @@ export function streamFraming(framing: Framing, contentType: string | undefined)
   return tried === "sse" || tried === "lines" ? tried : undefined
 }
 
+/** How a whole body is framed, whatever was said of it. */
+export function framingIn(bytes: Uint8Array): Framing {
+  const scan = new FramingScan({ own: "sse" })
+  scan.feed(bytes)
+  return scan.finish()
+}
+
 export interface FramingHints {
   /** What the Content-Type says. It counts where the bytes leave it open, and nowhere else. */
   readonly label?: Exclude<Framing, "none"> | undefined

@@ -9,7 +9,14 @@ import type { Dialect, EncodeContext, StreamDecoder, StreamEncoder, StreamEvent 
 import { editAnswer } from "../llm/edit/answer-edit.ts"
 import { EventDraft } from "../llm/edit/event-draft.ts"
 import { StreamEditor } from "../llm/edit/stream-edit.ts"
-import { type Framing, FramingScan, framingLabelled, type StreamFraming, streamFraming } from "../llm/framing.ts"
+import {
+  type Framing,
+  FramingScan,
+  framingIn,
+  framingLabelled,
+  type StreamFraming,
+  streamFraming,
+} from "../llm/framing.ts"
 import { dialectFor, dialectNamed, socketDialectFor } from "../llm/index.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
@@ -51,6 +58,7 @@ export {
   editAnswer,
   eventOf,
   FramingScan,
+  framingIn,
   framingOf,
   isConclusion,
   isContent,
@@ -148,13 +156,6 @@ export function framingScan(
   asked: boolean | undefined,
 ): FramingScan {
   return new FramingScan({ label: framingLabelled(headers.get("content-type")), own: framingOf(dialect), asked })
-}
-
-/** How a whole body is framed. */
-export function framingIn(bytes: Buffer): Framing {
-  const scan = new FramingScan({ own: "sse" })
-  scan.feed(bytes)
-  return scan.finish()
 }
 
 /** Whether a stream was asked for and is labelled as one, in the dialect's own framing: then nothing waits for its bytes. */

@@ -87,6 +87,8 @@ test("a body of text is shown, another one is told of", async (t) => {
   t.match(await shown("application/problem+json; charset=utf-8", "{}"), "{}")
   t.match(await shown("image/png", "abcd"), "\n      (4 bytes of image/png)\n")
   t.match(await shown(undefined, "abcd"), "(4 bytes of an unknown type)")
+  t.match(await shown("application/octet-stream", 'data: {"a":1}\n\n'), "data: {", "an answer is told by its bytes")
+  t.match(await shown(undefined, '\uFEFF{"a":1}'), '{"a":1}')
   t.equal(await shown(undefined, ""), "      200 OK\n")
   const long = await shown("text/plain", "x".repeat(70_000))
   t.match(long, "(70000 bytes, cut here)")
