@@ -114,11 +114,11 @@ export class FramingScan {
       return
     }
     if (byte === COLON) this.#found = this.#isField() ? "sse" : this.#other()
-    else if (this.#name === "" && byte === OPEN_BRACE) {
+    else if (this.#name === "" && (byte === OPEN_BRACE || byte === OPEN_BRACKET)) {
       if (this.#place === "behind") this.#found = "lines"
+      else if (byte === OPEN_BRACKET) this.#found = "json"
       this.#place = "value"
-    } else if (this.#name === "" && byte === OPEN_BRACKET && this.#place === "start") this.#found = "json"
-    else {
+    } else {
       this.#name += String.fromCharCode(byte)
       if (this.#name.length > FIELD_CHARS_MAX || !ANY_FIELD.test(this.#name)) this.#found = this.#other()
     }
@@ -141,7 +141,7 @@ export class FramingScan {
     return this.#label ?? "json"
   }
 
-  /** Moves to the end of the first line. No JSON value has "{" or a field behind "}" and a line end. */
+  /** Moves to the end of the first line. No JSON value has "{", "[" or a field behind "}" and a line end. */
   #restOfLine(buffer: Buffer, from: number): number {
     const lineEnd = buffer.indexOf(LF, from)
     const end = lineEnd === -1 ? buffer.length : lineEnd

@@ -1,21 +1,26 @@
 /**
  * The body of an answer to a flow that an addon sent, without its coding: pulled piece by piece, each read once. Behind a
- * Content-Encoding that nobody knows the bytes come as they are, which is how clients read them; whether they mean
- * anything is for the reader to say.
+ * Content-Encoding that nobody knows, or that was never applied, the bytes come as they are; whether they mean anything is
+ * for the reader to say.
  */
+import { Pieces } from "../pieces.ts"
 import { ContentDecoder } from "./content-coding.ts"
 import type { InnerClient } from "./inner-client.ts"
+import { framingIn } from "./observe.ts"
 import type { StreamResponseHead } from "./streams.ts"
 
+/** Bytes that may give no content: then they are kept, should they turn out to be no coding's. */
+const UNTOLD_BYTES_MAX = 65_536
+
 export class AnswerBody {
-  /** Whether it had a coding, which is off by now. */
-  readonly coded: boolean
   /** Why its coding cannot be taken off. */
   readonly undecodable: unknown
   /** Nothing more will come. */
   ended = false
   readonly #output: InnerClient["output"]
-  readonly #coding: ContentDecoder | undefined
+  #coding: ContentDecoder | undefined
+  /** What came while its decoder has said nothing. */
+  #untold: Pieces | undefined
   #decoding: AsyncGenerator<Buffer, void> | undefined
   #finished = false
 
@@ -26,21 +31,49 @@ export class AnswerBody {
     } catch (thrown) {
       this.undecodable = thrown
     }
-    this.coded = this.#coding !== undefined
+    if (this.#coding !== undefined) this.#untold = new Pieces()
+  }
+
+  /** Whether it had a coding, which is off by now. */
+  get coded(): boolean {
+    return this.#coding !== undefined
   }
 
   /** The next decoded piece; undefined at the end. Rejects when the body breaks off. */
   async next(): Promise<Buffer | undefined> {
+    try {
+      return await this.#next()
+    } catch (thrown) {
+      const bytes = this.#untold?.concat()
+      if (bytes === undefined || bytes.length === 0 || framingIn(bytes) === "none") throw thrown
+      this.close()
+      this.#coding = undefined
+      this.#decoding = undefined
+      this.#untold = undefined
+      return bytes
+    }
+  }
+
+  async #next(): Promise<Buffer | undefined> {
     while (!this.ended) {
       const decoded = await this.#decoding?.next()
-      if (decoded !== undefined && decoded.done !== true) return decoded.value
+      if (decoded !== undefined && decoded.done !== true) {
+        this.#untold = undefined
+        return decoded.value
+      }
       this.#decoding = undefined
       const piece = await this.#output.read()
       if (piece !== undefined && this.#coding === undefined) return piece
+      if (piece !== undefined) this.#keep(piece)
       if (piece !== undefined) this.#decoding = this.#coding?.feed(piece)
       else this.#decoding = this.#finish()
     }
     return undefined
+  }
+
+  #keep(piece: Buffer): void {
+    this.#untold?.push(piece)
+    if ((this.#untold?.bytes ?? 0) > UNTOLD_BYTES_MAX) this.#untold = undefined
   }
 
   close(): void {

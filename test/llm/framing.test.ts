@@ -52,6 +52,7 @@ test("JSON lines are told with the second value, one value at its end, whatever 
   const cases: [string, Framing, string | undefined][] = [
     ['{"a":1}\n{"b":2}\n', "lines", "{"],
     [`${BOM}\n {"a":1} \r\n\n  {"b":{}}`, "lines", "{"],
+    ['{"a":1}\n[DONE]', "lines", "["],
     ['{"a":1}', "json", undefined],
     ['{"a":1}\r\n \n', "json", undefined],
     [`${BOM}{"a":"}\\n{"}`, "json", undefined],

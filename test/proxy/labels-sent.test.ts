@@ -89,7 +89,7 @@ test("so it is where nobody waits for its first word, and where it is read to it
   }
 })
 
-test("a Content-Encoding that is none, or that nobody knows, takes no answer away that its bytes tell", async (t) => {
+test("a Content-Encoding that is none, that nobody knows, or that was never applied takes no answer away that its bytes tell", async (t) => {
   const ask = await relay(t)
   for (const form of ANSWER_FORMS)
     for (const coding of CODINGS)
@@ -97,6 +97,16 @@ test("a Content-Encoding that is none, or that nobody knows, takes no answer awa
         const response = await ask(form, labelled(form.body, "text/plain", coding), form.path, stream)
         assert.equal(readBy(form.path, stream, response), SECRET_TEXT, `${form.title} with ${coding}`)
       }
+  for (const form of ANSWER_FORMS)
+    for (const coding of ["gzip", "deflate", "br"]) {
+      const response = await ask(
+        form,
+        labelled(form.body, undefined, `Content-Encoding: ${coding}\r\n`),
+        form.path,
+        true,
+      )
+      assert.equal(readBy(form.path, true, response), SECRET_TEXT, `${form.title} said to be ${coding}`)
+    }
   const [form] = ANSWER_FORMS
   assert.ok(form)
   const { status, text } = await ask(form, labelled("\x1f\x9d\x90", undefined, CODINGS[3]), CHAT, true)
