@@ -122,18 +122,14 @@ export class ResponseEditor implements EventEditor {
       if (told) track.nameAs(given, told)
       if (left === "" && !isWhole) return
       if (!isWhole) {
-        this.#advance(track)
-        this.#say(event, track, sameDelta(given, told ?? given) ? undefined : changedPiece(event.json, left))
+        this.#goOn(event, track, sameDelta(given, told ?? given) ? undefined : changedPiece(event.json, left))
         this.#sayLater(track)
         return
       }
       if (left !== "") this.#begin(track)
     }
     if (isWhole) this.#closing(event, track)
-    else if (track.opening.length === 0 || !track.taken) {
-      this.#advance(track)
-      this.#say(event, track)
-    }
+    else if (track.opening.length === 0 || !track.taken) this.#goOn(event, track)
   }
 
   #partEvent(event: Raw, added: boolean): void {
@@ -141,20 +137,19 @@ export class ResponseEditor implements EventEditor {
     if (track?.gone) return
     if (track !== undefined && !added) this.#closing(event, track)
     else if (track !== undefined && track.opening.length > 0) track.opening.push(this.#keep(event))
-    else {
-      if (track) this.#advance(track)
-      this.#say(event, track)
-    }
+    else this.#goOn(event, track)
   }
 
   /** An event of an item that goes on: what says earlier texts of it whole leaves before. */
-  #advance(track: Track): void {
-    this.#begin(track)
-    if (!track.ended) this.#sayClosing(track)
+  #goOn(event: Raw, track: Track | undefined, changed?: JsonObject): void {
+    if (track) this.#begin(track)
+    if (track?.ended === false) this.#sayClosing(track)
+    this.#say(event, track, changed)
   }
 
   /** What says a text whole waits where some of it was held back. */
   #closing(event: Raw, track: Track): void {
+    if (track.isEmpty && track.opening.length === 0) return
     const waits = (track.taken || track.late) && (track.opening.length > 0 || this.#open === track)
     if (waits) track.closing.push(this.#keep(event))
     else {
@@ -185,7 +180,8 @@ export class ResponseEditor implements EventEditor {
       return
     }
     this.#wholeTexts(track, item, given, told)
-    this.#closing(event, track)
+    if (track.isEmpty && track.opening.length === 0) this.#drop(track)
+    else this.#closing(event, track)
     this.#ended(track)
   }
 
@@ -225,9 +221,9 @@ export class ResponseEditor implements EventEditor {
       track.later.push(this.#keep(event))
       return
     }
-    if (track) this.#advance(track)
+    if (track) this.#begin(track)
     if (track !== this.#open && this.#open?.ended !== false) this.#endOpen()
-    this.#say(event, track, otherThan(told, given))
+    this.#goOn(event, track, otherThan(told, given))
   }
 
   #leave(deltas: readonly Delta[]): void {
@@ -343,6 +339,7 @@ export class ResponseEditor implements EventEditor {
   }
 
   #say(event: Raw, track: Track | undefined, changed?: JsonObject): void {
+    if (track) track.begun = true
     this.#writer.say(event, track && this.#indexOf(track), changed)
   }
 

@@ -51,7 +51,7 @@ export function restateOutput(response: JsonObject, tracks: Tracks, added: reado
     const item = objectOf(value)
     const track = tracks.named({ item_id: item?.id, output_index: at })
     if (!item || !track) return [{ at: at + shift, item: value }]
-    return track.gone || track.parked ? [] : [{ at: track.index ?? at, item: track.item(item) }]
+    return track.gone || track.isEmpty ? [] : [{ at: track.index ?? at, item: track.item(item) }]
   })
   const own = added.map((item) => ({ at: item.index, item: item.json }))
   response.output = [...items, ...own].toSorted((a, b) => a.at - b.at).map(({ item }) => item)

@@ -61,6 +61,8 @@ export class Track {
   /** All of one piece of it was taken; some of it, which may come late. */
   taken = false
   late = false
+  /** Some event of it has left. */
+  begun = false
   gone = false
   /** It has ended, and nothing of it has left: what comes late may bring it back. */
   parked = false
@@ -82,9 +84,9 @@ export class Track {
     return Object.keys(this.head).length > 0 || [...this.#said.values()].some(({ came, left }) => came !== left)
   }
 
-  /** All its texts, as they left. */
-  get left(): string {
-    return [...this.#said.values()].map(({ left }) => left).join("")
+  /** Whether all that it told was taken, and no event of it has left. */
+  get isEmpty(): boolean {
+    return this.taken && !this.begun && [...this.#said.values()].every(({ left }) => left === "")
   }
 
   /** What an addon calls the call from now on; `given` is what came. */

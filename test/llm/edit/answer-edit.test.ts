@@ -74,7 +74,7 @@ for (const dialect of DIALECTS) {
     t.equal(completion(dialect, edit(dialect, body, holds))?.text, "a ***")
   })
 
-  test(`${dialect.name}: what has no place in the answer is written anew, and other members stay`, async (t) => {
+  test(`${dialect.name}: what has no place in the answer is added, and other members stay`, async (t) => {
     const added: EditDelta = (delta) => {
       if (delta.type === "toolCall") return []
       return delta.type === "finish" ? [{ ...delta, reason: { unified: "length", raw: "length" } }] : redact(delta)
@@ -92,4 +92,99 @@ test("what is no answer is not edited, and an error stays as it came", async (t)
   const error: JsonObject = { error: { message: "no", code: "x" } }
   const [chat] = DIALECTS
   if (chat) t.equal(edit(chat, JSON.stringify(error), redact), JSON.stringify(error))
+})
+
+/** Answers with two calls: the body, what is left when the first is gone, and where its end and its counts stand. */
+const CALLS: Record<string, { body: string; first: string; end: [string, string]; count: [string, string][] }> = {
+  "openai-chat": {
+    body: `{"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi", "audio": {"id": "x"}, "tool_calls": [{"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{}"}}, {"id": "t2", "type": "function", "function": {"name": "g", "arguments": "{}"}, "extra_content": 1}]}, "logprobs": null, "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cost": 1}}`,
+    first: `{"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{}"}}, `,
+    end: ['"finish_reason": "tool_calls"', '"finish_reason": "length"'],
+    count: [
+      ['"completion_tokens": 2', '"completion_tokens": 7'],
+      ['"total_tokens": 3', '"total_tokens": 8'],
+    ],
+  },
+  "anthropic-messages": {
+    body: `{"type": "message", "container": {"id": "c"}, "content": [{"type": "thinking", "thinking": "hm", "signature": "S"}, {"type": "tool_use", "id": "t1", "name": "f", "input": {}}, {"type": "tool_use", "id": "t2", "name": "g", "input": {}, "caller": {"type": "direct"}}], "stop_reason": "tool_use", "stop_details": {"x": 1}, "usage": {"input_tokens": 1, "output_tokens": 2, "service_tier": "y"}}`,
+    first: `{"type": "tool_use", "id": "t1", "name": "f", "input": {}}, `,
+    end: ['"stop_reason": "tool_use"', '"stop_reason": "max_tokens"'],
+    count: [['"output_tokens": 2', '"output_tokens": 7']],
+  },
+  "openai-responses": {
+    body: `{"object": "response", "status": "completed", "incomplete_details": null, "output": [{"type": "reasoning", "id": "rs", "encrypted_content": "E", "summary": []}, {"type": "function_call", "id": "f1", "call_id": "t1", "name": "f", "arguments": "{}"}, {"type": "function_call", "id": "f2", "call_id": "t2", "name": "g", "arguments": "{}", "status": "completed"}], "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "x": 1}}`,
+    first: `{"type": "function_call", "id": "f1", "call_id": "t1", "name": "f", "arguments": "{}"}, `,
+    end: [
+      '"status": "completed", "incomplete_details": null',
+      '"status": "incomplete", "incomplete_details": {"reason":"max_output_tokens"}',
+    ],
+    count: [
+      ['"output_tokens": 2', '"output_tokens": 7'],
+      ['"total_tokens": 3', '"total_tokens": 8'],
+    ],
+  },
+  ollama: {
+    body: `{"model": "m", "message": {"role": "assistant", "content": "", "images": null, "tool_calls": [{"function": {"name": "f", "arguments": {}}}, {"id": "t2", "function": {"name": "g", "arguments": {}}}]}, "done": true, "done_reason": "stop", "prompt_eval_count": 1, "eval_count": 2, "total_duration": 5}`,
+    first: `{"function": {"name": "f", "arguments": {}}}, `,
+    end: ['"done_reason": "stop"', '"done_reason": "length"'],
+    count: [['"eval_count": 2', '"eval_count": 7']],
+  },
+}
+
+for (const dialect of DIALECTS) {
+  const form = CALLS[dialect.name]
+  if (form === undefined) continue
+  const { body, first, end, count } = form
+
+  test(`${dialect.name}: of a whole answer only the call goes that is dropped`, async (t) => {
+    const one = edit(dialect, body, (delta) => (delta.type === "toolCall" && delta.call === 0 ? [] : [delta]))
+    t.equal(one.replace("[ {", "[{"), body.replace(first, ""), "all but a space")
+    const none = edit(dialect, body, (delta) => (delta.type === "toolCall" ? [] : [delta]))
+    t.match(completion(dialect, none)?.toolCalls, [])
+    t.notMatch(none, '"t2"')
+  })
+
+  test(`${dialect.name}: a call's name, the end and the counts of a whole answer change where they stand`, async (t) => {
+    const changes: EditDelta = (delta) => {
+      if (delta.type === "toolCall") return [{ ...delta, name: `my_${delta.name}` }]
+      if (delta.type === "finish") return [{ ...delta, reason: { unified: "length", raw: undefined } }]
+      return delta.type === "usage" ? [{ ...delta, usage: { ...delta.usage, outputTokens: 7 } }] : [delta]
+    }
+    let expected = body
+      .replace('"name": "f"', '"name": "my_f"')
+      .replace('"name": "g"', '"name": "my_g"')
+      .replace(...end)
+    for (const [before, after] of count) expected = expected.replace(before, after)
+    t.equal(edit(dialect, body, changes), expected)
+  })
+
+  test(`${dialect.name}: what is added to a whole answer stands beside what was there`, async (t) => {
+    const adds: EditDelta = (delta) => {
+      if (delta.type !== "finish") return [delta]
+      const added: Delta = { type: "toolCall", index: 0, call: 9, id: "t9", name: "h", arguments: '{"b":1}' }
+      return [{ type: "text", index: 0, text: " wait" }, added, delta]
+    }
+    const text = edit(dialect, body, adds)
+    t.match(completion(dialect, text), {
+      text: dialect.name === "openai-chat" ? "hi wait" : " wait",
+      toolCalls: [{ name: "f" }, { name: "g" }, { name: "h", arguments: '{"b":1}' }],
+    })
+    for (const kept of body.match(
+      /"(?:caller|extra_content|encrypted_content|signature|images|audio|stop_details)": [^,}]*/g,
+    ) ?? [])
+      t.ok(text.includes(kept), kept)
+  })
+}
+
+test("the tokens of an edited whole answer go, in every dialect that tells them", async (t) => {
+  const named = (name: string) => DIALECTS.find((dialect) => dialect.name === name)
+  const [chat, lines] = [named("openai-chat"), named("ollama")]
+  const choice = `{"choices": [{"index": 0, "message": {"content": "a secret"}, "logprobs": {"content": [{"token": "a secret"}]}, "token_ids": [1]}]}`
+  if (chat)
+    t.equal(
+      edit(chat, choice, redact),
+      redacted(choice).replace('{"content": [{"token": "a ***"}]}', "null").replace("[1]", "[]"),
+    )
+  const line = `{"model": "m", "response": "a secret", "context": [1, 2], "done": true}`
+  if (lines) t.equal(edit(lines, line, redact), redacted(line).replace("[1, 2]", "[]"))
 })
