@@ -17,9 +17,13 @@ import {
   decoderFor,
   type EncodeContext,
   editAnswer,
+  isObject,
+  type StreamDecoder,
   StreamEditor,
+  type StreamEvent,
   type StreamFraming,
 } from "./observe.ts"
+import { tooLarge } from "./whole-answer.ts"
 
 /**
  * The same answer with the flow's transforms applied. What its bytes, not its label, say to be a stream is edited as it
@@ -36,14 +40,15 @@ export async function transformed(flow: FlowState, incoming: Incoming): Promise<
   const fns = response.deltaTransforms
   // An error and a redirect tell no deltas.
   if (dialect !== undefined && status < 300 && fns.length > 0) {
-    const editing: Editing = { flow, dialect, fns, body: new FramedBody(flow, dialect, incoming.head, guarded(pieces)) }
+    const body = new FramedBody(flow, dialect, incoming.head, guarded(pieces))
+    const editing: Editing = { flow, dialect, fns, body }
     // Where the label is right the head does not wait for the bytes.
-    if (!editing.body.isLabelled && (await editing.body.stream()) === undefined) {
-      const bytes = await wholeWithDeltas(editing)
+    const begun = body.isLabelled ? undefined : await begin(editing)
+    if (Buffer.isBuffer(begun)) {
       dropBodyFields(incoming.head.headers)
-      return { ...wholeIncoming(incoming.head, bytes), trailers: incoming.trailers }
+      return { ...wholeIncoming(incoming.head, begun), trailers: incoming.trailers }
     }
-    pieces = withDeltas(editing, incoming)
+    pieces = withDeltas(editing, begun, incoming)
   }
   dropBodyFields(incoming.head.headers)
   return made(incoming, guarded(pieces))
@@ -131,25 +136,78 @@ interface Editing {
   readonly body: FramedBody
 }
 
-async function* withDeltas(editing: Editing, incoming: Incoming): AsyncGenerator<Buffer, void> {
-  const { flow, dialect, fns, body } = editing
-  if (body.isLabelled) yield* body.lead()
+/** A stream, and the first of its events. */
+interface Begun {
+  readonly framing: StreamFraming
+  readonly decoder: StreamDecoder
+  readonly pieces: AsyncGenerator<Buffer, void>
+  readonly events: StreamEvent[]
+}
+
+/**
+ * What the answer is by its bytes: a stream, or whole and edited. Where no label has announced a stream, a text that only
+ * looks like one (a line "data: ...") must not leave as events that nobody understands: then its first event that is one
+ * of the dialect is waited for. Rejects where there is none.
+ */
+async function begin(editing: Editing): Promise<Begun | Buffer> {
+  const { flow, dialect, body } = editing
   const framing = await body.stream()
-  if (framing === undefined) {
-    yield await wholeWithDeltas(editing)
+  if (framing === undefined) return wholeWithDeltas(editing)
+  const begun: Begun = { framing, decoder: decoderFor(dialect, framing), pieces: body.pieces(), events: [] }
+  const { decoder, pieces, events } = begun
+  let held = 0
+  while (!body.isLabelled && !events.some(isOfDialect)) {
+    const next = await pieces.next()
+    if (next.done === true) {
+      events.push(...decoder.finish())
+      if (!events.some(isOfDialect)) throw badAnswer(dialect)
+      break
+    }
+    held += next.value.length
+    if (held > flow.core.settings.bodyLimit || !flow.memory.take(next.value.length)) throw tooLarge(flow)
+    events.push(...decoder.feed(next.value))
+  }
+  flow.memory.give(held)
+  return begun
+}
+
+/** Whether an event says something that its dialect has a word for. */
+function isOfDialect({ json, deltas, done, error }: StreamEvent): boolean {
+  if (done || error !== undefined) return true
+  return isObject(json) && (deltas.length === 0 || deltas.some(({ type }) => type !== "other"))
+}
+
+async function* withDeltas(
+  editing: Editing,
+  told: Begun | undefined,
+  incoming: Incoming,
+): AsyncGenerator<Buffer, void> {
+  const { flow, dialect, fns, body } = editing
+  if (told === undefined) yield* body.lead()
+  const begun = told ?? (await begin(editing))
+  if (Buffer.isBuffer(begun)) {
+    yield begun
     return
   }
+  const { decoder, framing } = begun
   const editor = editorOf(flow, dialect, fns, framing)
-  const decoder = decoderFor(dialect, framing)
-  for await (const piece of body.pieces()) {
-    const out = decoder.feed(piece).map((event) => editor.rewrite(event))
+  const edited = (events: readonly StreamEvent[]) => events.map((event) => editor.rewrite(event))
+  const first = edited(begun.events)
+  if (editor.ended) incoming.abort(ENOUGH)
+  if (first.length > 0) yield Buffer.concat(first)
+  if (editor.ended) return
+  for await (const piece of begun.pieces) {
+    const out = edited(decoder.feed(piece))
     // At once: a client that reads slowly is no reason to let the upstream go on.
     if (editor.ended) incoming.abort(ENOUGH)
     if (out.length > 0) yield Buffer.concat(out)
     if (editor.ended) return
   }
-  const rest = decoder.finish().map((event) => editor.rewrite(event))
-  yield Buffer.concat([...rest, editor.end()])
+  yield Buffer.concat([...edited(decoder.finish()), editor.end()])
+}
+
+function badAnswer({ name }: Dialect): FlowError {
+  return new FlowError("upstream", "bad-answer", `the answer is no ${name} answer, and an addon has to edit it`)
 }
 
 /** Rejects with what the client gets instead: an answer of status 502 in its dialect. */
@@ -160,7 +218,7 @@ async function wholeWithDeltas({ flow, dialect, fns, body }: Editing): Promise<B
   const edit = (delta: Delta) => (over ? [] : applied(fns, delta, () => (over = true)))
   const edited = failsAsAddon(() => editAnswer(dialect, bytes, contextOf(flow), edit))
   if (edited !== undefined) return edited
-  throw new FlowError("upstream", "bad-answer", `the answer is no ${dialect.name} answer, and an addon has to edit it`)
+  throw badAnswer(dialect)
 }
 
 /** What `fns` make of a delta, one after the other. */

@@ -21,7 +21,7 @@ export async function decodedWhole(flow: FlowState, bytes: Buffer, { headers }: 
   return decoded
 }
 
-function tooLarge(flow: FlowState): FlowError {
+export function tooLarge(flow: FlowState): FlowError {
   const message = `the answer exceeds bodyLimit (${flow.core.settings.bodyLimit} bytes) or the memory limit, and an addon has to read it whole`
   return new FlowError("upstream", "answer-too-large", message)
 }

@@ -146,6 +146,33 @@ test("what can be read neither way never passes a transform, whatever its label 
       }
 })
 
+test("a text that only looks like a stream, which no label has announced, never passes a transform", async (t) => {
+  const host = await startHost(t, { addons: [redactor], settings: { bodyLimit: 4_096 } })
+  let body = ""
+  let label: string | undefined
+  const up = await origin(t, (_, socket) => void socket.write(labelled(body, label)))
+  const bodies = [
+    "data: a secret",
+    ": a secret\n",
+    "event: party\nid: secret\n\n",
+    'data: {"text":"secret"}\n\n',
+    '{"text":"secret"}\n{"text":"secret"}\n',
+    "data: a secret\n\n".repeat(1_000),
+  ]
+  for (body of bodies)
+    for (label of LABELS)
+      for (const stream of [true, false]) {
+        if (label === "text/event-stream" && stream) continue
+        const wire = await host.connect()
+        wire.write(request("POST", up.port, CHAT, asking(stream)))
+        const { status, text } = await wire.response("POST")
+        assert.equal(status, 502, `${body} as ${label}`)
+        assert.doesNotMatch(text, /secret/)
+      }
+  await host.settled()
+  assert.equal(host.server.core.memory.used, 0)
+})
+
 test("a stream labelled as JSON or text is edited event by event, before the next one is sent", async (t) => {
   for (const type of ["application/json", "text/plain"]) {
     const host = await startHost(t, { addons: [redactor] })
