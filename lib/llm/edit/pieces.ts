@@ -1,5 +1,4 @@
 /** What editors ask of deltas: which belong together, what several are as one, and where what was made of some goes. */
-import { isObject, type JsonObject, parseJson } from "../json.ts"
 import type { Delta } from "../model.ts"
 import { deepEqual } from "../spans.ts"
 
@@ -30,13 +29,24 @@ export function keyOf(delta: Delta): string {
 }
 
 export function sameDelta(a: Delta, b: Delta): boolean {
-  return a === b || deepEqual(asJson(a), asJson(b))
+  if (a === b) return true
+  if (keyOf(a) !== keyOf(b)) return false
+  if (isText(a)) return isText(b) && a.text === b.text
+  if (a.type === "usage") return b.type === "usage" && USAGE_FIELDS.every((name) => a.usage[name] === b.usage[name])
+  if (a.type === "finish")
+    return b.type === "finish" && a.reason.unified === b.reason.unified && a.reason.raw === b.reason.raw
+  if (a.type === "other") return b.type === "other" && deepEqual(a.raw, b.raw)
+  return b.type === "toolCall" && a.id === b.id && a.name === b.name && a.arguments === b.arguments
 }
 
-function asJson(delta: Delta): JsonObject | undefined {
-  const json = parseJson(JSON.stringify(delta))
-  return isObject(json) ? json : undefined
-}
+const USAGE_FIELDS = [
+  "inputTokens",
+  "outputTokens",
+  "totalTokens",
+  "cachedTokens",
+  "reasoningTokens",
+  "source",
+] as const
 
 /** Whether what was made of deltas is what they are. */
 export function unchanged(given: readonly Delta[], made: readonly (readonly Delta[])[]): boolean {

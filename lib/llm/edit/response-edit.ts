@@ -8,7 +8,7 @@ import type { StreamEvent } from "../dialect.ts"
 import { arrayOf, type JsonObject, objectOf, stringOf } from "../json.ts"
 import type { Delta, Usage } from "../model.ts"
 import { OutputItem } from "../responses-items.ts"
-import { deepEqual } from "../spans.ts"
+import { deepCopy, deepEqual } from "../spans.ts"
 import { isWholeObject } from "../tool-arguments.ts"
 import { mergeUsage } from "../usage.ts"
 import { isPiece, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
@@ -353,7 +353,7 @@ export class ResponseEditor implements EventEditor {
     if (this.#open && this.#waiting.any) this.#open.ended = true
     this.#flush(true)
     this.#endOpen()
-    const response = structuredClone(objectOf(event.json.response) ?? {})
+    const response = deepCopy(objectOf(event.json.response) ?? {})
     if (given.some((delta) => isPiece(delta) || delta.type === "other")) this.#tellWhole(response, given, told)
     restateOutput(response, this.#tracks, this.#added, this.#shift)
     setEnd(response, given, told, this.#owed)

@@ -1,8 +1,9 @@
 /** What holds for edited streams of every dialect, over the forms in test/fixtures/llm. */
 import { test } from "tap"
-import { DIALECTS } from "../../../lib/llm/index.ts"
+import { DIALECTS, dialectNamed } from "../../../lib/llm/index.ts"
 import type { Delta } from "../../../lib/llm/model.ts"
 import { changes, editStream, fixtureStreams, told } from "../../helpers/edited-streams.ts"
+import { RECORDED_HOSTS, recorded, recordedNames } from "../../helpers/recorded-hosts.ts"
 
 /** Other objects that say the same. */
 const copies = (delta: Delta): Delta[] => [{ ...delta }]
@@ -59,4 +60,41 @@ for (const dialect of DIALECTS) {
       )
     })
   }
+}
+
+test("events that nest deeply, and what only looks like an event, pass and are edited without harm", async (t) => {
+  const deep = `${'{"a":['.repeat(20_000)}1${"]}".repeat(20_000)}`
+  for (const dialect of DIALECTS) {
+    const [first] = fixtureStreams(dialect)
+    const isLines = dialect.streamType === "application/x-ndjson"
+    const odd = [deep, `{"type":"response.future","x":${deep}}`, "7", "null", "[]", '"text"', "{}", "{not json"]
+    const before = odd.map((text) => (isLines ? `${text}\n` : `data: ${text}\n\n`)).join("")
+    const stream = before + (first?.bytes.toString("utf8") ?? "")
+    t.equal(editStream(dialect, Buffer.from(stream), copies), stream, dialect.name)
+    t.doesNotThrow(() => editStream(dialect, Buffer.from(stream), upper), dialect.name)
+  }
+})
+
+for (const host of RECORDED_HOSTS) {
+  test(`${host}: recorded streams keep all but the edited texts`, async (t) => {
+    for (const name of recordedNames(host).filter((one) =>
+      /^(chat|completion|tools|api-chat|api-generate)\S*stream$/.test(one),
+    )) {
+      const { status, body } = recorded(host, name)
+      if (status !== 200) continue
+      const dialect = dialectNamed(
+        name.startsWith("api-") ? "ollama" : name.startsWith("comp") ? "openai-completions" : "openai-chat",
+      )
+      const came = body.toString("utf8")
+      t.equal(editStream(dialect, body, copies), came, name)
+      const text = editStream(dialect, body, upper)
+      t.strictSame(
+        changes(came, text).filter((change) => !isUpper(change)),
+        [],
+        name,
+      )
+      t.equal(told(dialect, text).completion.text, told(dialect, came).completion.text.toUpperCase(), name)
+      t.strictSame(told(dialect, text).completion.usage, told(dialect, came).completion.usage, name)
+    }
+  })
 }
