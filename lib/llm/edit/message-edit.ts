@@ -69,8 +69,12 @@ export class MessageEditor implements EventEditor {
     return this.#taken()
   }
 
+  /** It ended before the message did: what waits leaves, as far as it belongs to what came. */
   finish(): Buffer {
-    return Buffer.alloc(0)
+    for (const block of this.#blocks.values()) if (!block.taken) this.#begin(block)
+    this.#flush(false)
+    this.#endOpen()
+    return this.#taken()
   }
 
   #taken(): Buffer {

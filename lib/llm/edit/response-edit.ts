@@ -63,8 +63,12 @@ export class ResponseEditor implements EventEditor {
     return this.#writer.take()
   }
 
+  /** It ended before the response did: what waits leaves, as far as it belongs to what came. */
   finish(): Buffer {
-    return Buffer.alloc(0)
+    for (const track of this.#tracks.all) if (!track.taken && !track.gone) this.#begin(track)
+    this.#flush(false)
+    this.#endOpen()
+    return this.#writer.take()
   }
 
   #take(event: Raw, given: readonly Delta[], told: Told): void {

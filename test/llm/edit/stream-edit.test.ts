@@ -36,6 +36,12 @@ for (const dialect of DIALECTS) {
 
     test(`${title}: an edit that says the same leaves every byte`, async (t) => {
       t.equal(editStream(dialect, bytes, copies), bytes.toString("utf8"))
+      const ends = Array.from({ length: 40 }, (_, at) => Math.ceil((bytes.length * at) / 40))
+      const cut = ends.find((end) => {
+        const part = bytes.subarray(0, end)
+        return editStream(dialect, part, copies) !== part.toString("utf8")
+      })
+      t.equal(cut, undefined, "nor where it breaks off")
     })
 
     test(`${title}: an edit of the texts changes them and nothing else`, async (t) => {
