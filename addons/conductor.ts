@@ -24,7 +24,7 @@ import { askedTokens } from "./conductor/local-request.ts"
 import { asksForModels, listModels } from "./conductor/models.ts"
 import { localBases, OPTIONS } from "./conductor/options.ts"
 import { badWish, failed, missed, noKey, noModel, overflow, type Refusal, unsupported } from "./conductor/refusal.ts"
-import { checkModelMap, isChat, modelIn, takeWish, type Wish, whyBound, wishFor } from "./conductor/routing.ts"
+import { checkModelMap, isChat, modelsIn, takeWish, type Wish, whyBound, wishFor } from "./conductor/routing.ts"
 
 /** Why a request stays that may be for a model that never leaves. */
 const UNREAD = "localModels has models, and which one this is for cannot be read"
@@ -110,9 +110,9 @@ class Conductor {
   bindUnread(flow: Flow): void {
     const { options } = this.#context
     if (options.localModels.length === 0 || flow.parent !== undefined) return
-    const model = modelIn(flow)
-    if (model !== undefined) this.#bindTo(flow, model)
-    else if (isChat(flow)) this.#keep(flow, UNREAD)
+    const models = modelsIn(flow)
+    for (const model of models) this.#bindTo(flow, model)
+    if (models.length === 0 && isChat(flow)) this.#keep(flow, UNREAD)
   }
 
   #bindTo(flow: Flow, model: string): void {

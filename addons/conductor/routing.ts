@@ -32,14 +32,24 @@ export function takeWish(flow: Flow): void {
 /** The paths of the dialects that name a model for a chat or a text: OpenAI's, Anthropic's, Ollama's, llama.cpp's. */
 const CHAT_PATH = /\/(chat\/completions|completions?|responses|messages|api\/chat|api\/generate)\/?($|\?)/
 
-export function isChat({ request: { method, path, headers } }: Flow): boolean {
-  return CHAT_PATH.test(path) && method === "POST" && !headers.has("upgrade")
+/** Also one that offers another protocol beside its body. */
+export function isChat({ request: { method, path } }: Flow): boolean {
+  return CHAT_PATH.test(path) && method === "POST"
 }
 
-/** The model that a request names: in its body, which has to be collected, or in its query; undefined: none can be read. */
-export function modelIn({ request }: Flow): string | undefined {
-  const inQuery = new URL(request.url).searchParams.get("model")
-  if (inQuery !== null) return inQuery
+/**
+ * The models that a request may be for; none: no model can be read. What its body names counts, which has to be collected.
+ * A query counts where no body names one, as on a WebSocket, and never for a chat: nobody would ask there for what stands
+ * in a body that could not be read.
+ */
+export function modelsIn(flow: Flow): readonly string[] {
+  const { request } = flow
+  const named = modelInBody(request)
+  if (named !== undefined) return [named]
+  return isChat(flow) ? [] : new URL(request.url).searchParams.getAll("model")
+}
+
+function modelInBody(request: Flow["request"]): string | undefined {
   try {
     const body = request.json()
     return isObject(body) && typeof body.model === "string" ? body.model : undefined

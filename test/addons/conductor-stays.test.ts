@@ -62,6 +62,31 @@ test("nor do they in another dialect, on another host, on a realtime socket, or 
   t.equal(rig.cloud.requests.length, 0)
 })
 
+test("a model in the query lets no body out: what the body names counts, and a chat's that cannot be read stays", async (t) => {
+  const rig = await startRig(t, { cloud: CLOUD_ANSWER, set: { localModels: "mine" } })
+  const coded = "Content-Encoding: foo\r\n"
+  const chat = chatBody({ model: "mine" })
+  for (const query of ["?model=x", "?model=", "?model=x&model=mine"])
+    for (const [name, path, body, fields] of [
+      ["a coding", CHAT_PATH, chat, coded],
+      ["a coding, Responses", "/v1/responses", { model: "mine", input: "x" }, coded],
+      ["no JSON", CHAT_PATH, "mine", ""],
+      ["completions", "/v1/completions", { model: "mine", prompt: "x" }, ""],
+      ["offers another protocol", CHAT_PATH, chat, `${coded}Connection: Upgrade\r\nUpgrade: h2c\r\n`],
+    ] as const) {
+      const wire = await rig.through()
+      wire.write(message("POST", path + query, CLOUD, body, KEY + fields))
+      const response = await wire.response("POST")
+      t.equal(response.status, 403, `${name} ${query}`)
+      t.match(response.text, /is to stay local \(localModels has /, `${name} ${query}`)
+    }
+  const embeddings = await rig.ask("POST", "/v1/embeddings?model=x&model=mine", { input: "x" }, KEY)
+  t.equal(embeddings.status, 403, "what is no chat and names none in its body: each of the query's counts")
+  t.equal(rig.cloud.requests.length, 0)
+  const free = await rig.ask("POST", `${CHAT_PATH}?model=mine`, chatBody({ model: "other" }), KEY)
+  t.equal(free.status, 200, "a chat's body names another")
+})
+
 test("a chat whose model cannot be read passes while localModels is not set", async (t) => {
   const rig = await startRig(t, { cloud: CLOUD_ANSWER })
   const wire = await rig.through()
