@@ -32,7 +32,6 @@ export default defineAddon({
       configure: () => requery.configure(),
       // Not waited for: what an attempt has cost is told with the answer, and may have to be counted.
       running: () => void context.tokens.warm(),
-      requestHeaders: (flow) => requery.announce(flow),
       llmRequest: (flow) => requery.remember(flow),
       responseHeaders: (flow) => requery.prepare(flow),
       llmResponse: (flow, completion) => requery.judge(flow, completion),
@@ -81,18 +80,32 @@ class Requery {
     this.#guards = chosenGuards(this.#context.options)
   }
 
-  /** Before the addon that asks local hosts decides: an empty answer is asked for again here, before the cloud is. */
-  announce(flow: Flow): void {
-    if (flow.parent !== undefined || !this.#guards.some(actsOnEmpty)) return
+  /** The child flows of the addon that asks local hosts pass here: where they go, and what with. */
+  remember(flow: LlmFlow): void {
+    const { parent } = flow
+    if (parent === undefined) return
+    this.#asked.set(parent, askedOf(flow))
+    this.#announce(parent)
+  }
+
+  /**
+   * Before a local host has answered: an empty answer is asked for again here, before the cloud is. Not said where no guard
+   * will judge the answer: it would reach the client as it is.
+   */
+  #announce(flow: Flow): void {
+    if (flow.parent !== undefined || !this.#guardsFor(flow)?.guards.some(actsOnEmpty)) return
     const { escalate, cloudKey } = this.#context.options
     // Whose key this addon does not have, the other one can ask the cloud itself.
     const mayAskCloud = !escalate || cloudFields(flow, cloudKey) !== undefined
     flow.metadata[JUDGES_EMPTY] = mayAskCloud ? "always" : "where it may not leave"
   }
 
-  /** The child flows of the addon that asks local hosts pass here: where they go, and what with. */
-  remember(flow: LlmFlow): void {
-    if (flow.parent !== undefined) this.#asked.set(flow.parent, askedOf(flow))
+  /** What the request demands and who looks at answers to it; undefined: nobody does. */
+  #guardsFor({ llm }: Flow): Pick<Plan, "demand" | "guards"> | undefined {
+    const demand = llm === undefined ? undefined : demandOf(llm.request, this.#context.options.repeats)
+    if (demand === undefined) return undefined
+    const guards = this.#guards.filter(({ guard }) => guard.armed(demand))
+    return guards.length === 0 ? undefined : { demand, guards }
   }
 
   /** The answer's head is there: it is held back, watched, or left alone. */
@@ -100,10 +113,9 @@ class Requery {
     const { response, llm } = flow
     if (llm === undefined || response === undefined || response.status >= 400) return
     if (flow.parent !== undefined || flow.routed?.name !== "local") return
-    const demand = demandOf(llm.request, this.#context.options.repeats)
-    if (demand === undefined) return
-    const guards = this.#guards.filter(({ guard }) => guard.armed(demand))
-    if (guards.length === 0) return
+    const judges = this.#guardsFor(flow)
+    if (judges === undefined) return
+    const { demand, guards } = judges
     // Who waits for JSON gets no byte before the end: until then nothing irreversible has been sent.
     const isEmpty = flow.metadata[IS_EMPTY] === true && guards.some(actsOnEmpty)
     const holds = isEmpty || guards.some(({ mode }) => mode === "hold" || (mode === "guard" && !llm.request.stream))

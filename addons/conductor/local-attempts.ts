@@ -244,15 +244,16 @@ export class LocalAttempts {
 
 /**
  * An answer that is empty, where an addon behind this one has said that it asks again then. A host that will not answer
- * is none of its business.
+ * is none of its business, nor are several answers.
  */
 async function emptyForJudge(flow: Flow, answer: Answer, { mayLeave }: Ticket): Promise<Completion | undefined> {
   const judges = flow.metadata[JUDGES_EMPTY]
   if (answer.failure?.kind !== "empty" || judges === undefined || (judges !== "always" && mayLeave)) return undefined
   try {
     const completion = await answer.completion()
-    const { unified } = completion.finishReason
-    return unified === "contentFilter" || unified === "cut" ? undefined : completion
+    const { choices, finishReason } = completion
+    const { unified } = finishReason
+    return choices.length > 1 || unified === "contentFilter" || unified === "cut" ? undefined : completion
   } catch {
     return undefined // Nothing that could be handed on: no byte has come.
   }

@@ -108,3 +108,29 @@ test("an answer with words streams on, and is not held for being empty", async (
   const { rig } = await start(t, [sseAnswer(...pieces("Some words.").map((piece) => chatEvent(piece)), FINISH, DONE)])
   t.equal(saidIn((await rig.chat({ stream: true })).text), "Some words.")
 })
+
+test("where no guard judges, an empty answer is the cloud's to mend, or refused, as without the re-query", async (t) => {
+  const two = chatJson("", {
+    choices: [0, 1].map((index) => ({ index, message: { role: "assistant", content: "" }, finish_reason: "stop" })),
+  })
+  for (const [name, body, answer] of [
+    ["store", { store: true }, EMPTY.whole],
+    ["store, streamed", { store: true, stream: true }, EMPTY.stream],
+    ["n", { n: 2 }, EMPTY.whole],
+    ["logprobs", { logprobs: true }, EMPTY.whole],
+    ["top_logprobs", { logprobs: true, top_logprobs: 2 }, EMPTY.whole],
+    ["previous_response_id", { previous_response_id: "resp_1" }, EMPTY.whole],
+    ["two choices that nobody asked for", {}, jsonAnswer(two)],
+  ] as const) {
+    const { rig, asked } = await start(t, [answer])
+    const { text, headers } = await rig.chat(body, "Authorization: Bearer sk-own\r\n")
+    t.equal(saidIn(text), "From the cloud.", name)
+    t.equal(headers.get("x-llmproxy-route"), "cloud", name)
+    t.equal(asked.length, 1, name)
+    const [judged, plain] = [await start(t, [answer]), await start(t, [answer], {}, false)]
+    const [refused, without] = [await judged.rig.chat(body), await plain.rig.chat(body)]
+    t.ok(refused.status >= 400, name)
+    t.equal(refused.status, without.status, name)
+    t.equal(judged.rig.cloud.requests.length + plain.rig.cloud.requests.length, 0)
+  }
+})
