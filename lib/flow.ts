@@ -59,7 +59,7 @@ export interface FlowRequest {
   /**
    * Reads the whole body (at most `bodyLimit`) so that `text`, `bytes` and `json()` work. In `requestHeaders` or `request`.
    * The hook's time budget stands still meanwhile. Rejects when the body is too large or breaks off; what was read
-   * leaves all the same, the rest behind it.
+   * leaves all the same, the rest behind it. Rejects, too, once the request is being sent, unless it was collected before.
    */
   collect(): Promise<void>
 }

@@ -26,6 +26,9 @@ export function dropBodyFields(headers: Headers): void {
   for (const name of BODY_FIELDS) headers.delete(name)
 }
 
+const TOO_LATE =
+  "the request's body is on its way to the upstream: await flow.request.collect() in requestHeaders or request"
+
 export class FlowRequestState implements FlowRequest {
   method: string
   scheme: "http" | "https"
@@ -45,6 +48,8 @@ export class FlowRequestState implements FlowRequest {
   #collected: Buffer | undefined
   #decoded: Buffer | undefined
   #collecting: Promise<void> | undefined
+  /** Whoever sends the request reads the body now. */
+  #isGivenAway = false
 
   constructor(client: ClientStream, memory: MemoryShare, bodyLimit: number) {
     const { method, scheme, host, port, path, version, headers } = client.head
@@ -116,12 +121,14 @@ export class FlowRequestState implements FlowRequest {
   }
 
   collect(): Promise<void> {
+    if (this.#collecting === undefined && this.#isGivenAway) return Promise.reject(new Error(TOO_LATE))
     this.#collecting ??= this.#collect()
     return this.#collecting
   }
 
   /** The body as it goes to the upstream: collected, or the rest of what streams. Called once. */
   outgoing(): Body {
+    this.#isGivenAway = true
     if (this.#collected !== undefined) {
       const whole = new BufferBody(this.#collected)
       // What came in chunks leaves in chunks, trailers behind them, unless an addon has put another body in its place.

@@ -1,5 +1,6 @@
 /** A body that an addon reads whole: nobody's time runs while it is on its way, and no byte of it is ever lost. */
-import { test } from "tap"
+import { createServer } from "node:net"
+import { type Test, test } from "tap"
 import type { Answer, Flow } from "../../lib/flow.ts"
 import {
   addon,
@@ -75,6 +76,42 @@ test("what a hook had begun to collect leaves although the hook failed, and the 
     t.equal(String(up.requests[0]?.body), "helloworld", field)
   }
 })
+
+test("a body that is on its way cannot be collected any more, and the upstream gets all of it", async (t) => {
+  for (const [field, [first, second], end] of FRAMINGS) {
+    const errors: string[] = []
+    const late = addon("late", {
+      async responseHeaders(flow: Flow) {
+        await flow.request.collect().catch((thrown: unknown) => errors.push(String(thrown)))
+      },
+    })
+    const host = await startHost(t, { addons: [late] })
+    const port = await answersHeadAtOnce(t, first + second + end)
+    const wire = await host.connect()
+    wire.write(post(port, field) + first)
+    await until(() => errors.length === 1)
+    t.match(errors, [/is on its way to the upstream: await flow\.request\.collect\(\) in requestHeaders or request/])
+    wire.write(second + end)
+    t.equal((await wire.response("POST")).text, "ok", field)
+  }
+})
+
+/** An upstream that answers a request's head with its own, and the whole of it, which ends in `whole`, with the body. */
+async function answersHeadAtOnce(t: Test, whole: string): Promise<number> {
+  const server = createServer((socket) => {
+    let text = ""
+    socket.on("error", () => {})
+    socket.on("data", (bytes) => {
+      if (text === "") socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+      text += bytes.toString("latin1")
+      if (text.endsWith(`\r\n\r\n${whole}`)) socket.write("ok")
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  t.teardown(() => server.close())
+  const address = server.address()
+  return typeof address === "object" && address !== null ? address.port : 0
+}
 
 test("a slow answer is collected whole, and the addon's text leaves in its place", async (t) => {
   const { opened, open } = gate()
