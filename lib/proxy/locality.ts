@@ -45,19 +45,17 @@ export class Locality {
       const message = `${ROUTE_FIELD}: ${JSON.stringify(odd)} is no route; write local or cloud`
       throw new FlowError("client", "invalid_route", message, { status: 400 })
     }
-    if (isHere(target) || this.#allows(target)) return
+    if (isHere(target) || (target.via === undefined && this.names(target))) return
     const { unparsed } = this.#flow
     const why = unparsed === undefined ? reason : `${reason}; ${unparsed}`
     const message = `the request is to stay local (${why}), and ${hostAndPort(target.host, target.port)} is no local host`
     throw new FlowError("client", "stays-local", message, { status: 403 })
   }
 
-  #allows(target: Target): boolean {
-    const { scheme, host, port } = target
-    const above = this.#above
+  /** Whether an addon has named it as a local host. It is asked directly: a proxy on the way would be elsewhere. */
+  names({ scheme, host, port }: Pick<Target, "scheme" | "host" | "port">): boolean {
     if (this.#origins.includes(`${scheme}://${formatAuthority(host, port, scheme)}`)) return true
-    if (above === undefined) return false
-    return above.#allows(target)
+    return this.#above?.names({ scheme, host, port }) ?? false
   }
 
   /** The client's word; undefined: it has none, or names the cloud. Only a field that says so alone is no wish to stay. */
