@@ -56,11 +56,11 @@ export function unchanged(given: readonly Delta[], made: readonly (readonly Delt
   })
 }
 
-/** Deltas of one key as one. */
+/** Deltas of one key as one. Texts are added and not joined: a long one grows piece by piece, and is not copied for each. */
 export function joined(deltas: readonly Delta[]): Delta | undefined {
   const [first] = deltas
   if (first === undefined || deltas.length === 1) return first
-  if (isText(first)) return { ...first, text: deltas.map((delta) => (isText(delta) ? delta.text : "")).join("") }
+  if (isText(first)) return { ...first, text: added(deltas.map((delta) => (isText(delta) ? delta.text : ""))) }
   if (first.type !== "toolCall") return deltas.at(-1)
   const calls = deltas.filter((delta) => delta.type === "toolCall")
   const names = calls.flatMap(({ name }) => name ?? [])
@@ -68,8 +68,12 @@ export function joined(deltas: readonly Delta[]): Delta | undefined {
     ...first,
     id: calls.find(({ id }) => id !== undefined)?.id,
     name: names.length === 0 ? undefined : names.join(""),
-    arguments: calls.map((call) => call.arguments).join(""),
+    arguments: added(calls.map((call) => call.arguments)),
   }
+}
+
+function added(texts: readonly string[]): string {
+  return texts.reduce((all, text) => all + text, "")
 }
 
 export interface Shares {
