@@ -48,7 +48,9 @@ export class Locality {
     if (isHere(target) || (target.via === undefined && this.names(target))) return
     const { unparsed } = this.#flow
     const why = unparsed === undefined ? reason : `${reason}; ${unparsed}`
-    const message = `the request is to stay local (${why}), and ${hostAndPort(target.host, target.port)} is no local host`
+    const isDetour = target.via !== undefined && (isLoopbackHost(target.host) || this.names(target))
+    const odds = isDetour ? "is asked through a proxy" : "is no local host"
+    const message = `the request is to stay local (${why}), and ${hostAndPort(target.host, target.port)} ${odds}`
     throw new FlowError("client", "stays-local", message, { status: 403 })
   }
 

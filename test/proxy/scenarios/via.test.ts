@@ -313,6 +313,32 @@ test("a proxy that says nothing is given up in time, and its connection closed",
   }
 })
 
+test("a local host that an addon has named is asked directly, and by no proxy that an addon chooses", async (t) => {
+  const origin = await startOrigin(t, always(ok("hi")))
+  const parent = await parentProxy(t)
+  let via: string | undefined
+  const proxy = await startProxy(t, {
+    mode: through(`http://127.0.0.1:${parent.port}`),
+    settings: { connectTo: [{ host: "gpu.test", port: 11434, toHost: "127.0.0.1", toPort: origin.port }] },
+    hooks: {
+      request: (flow) => {
+        flow.keepLocal("a test", ["http://gpu.test:11434"])
+        if (via !== undefined) flow.route({ via })
+      },
+    },
+  })
+  const client = await Wire.connect(proxy.port)
+  client.write("GET http://gpu.test:11434/ HTTP/1.1\r\nHost: x\r\n\r\n")
+  t.equal((await client.response()).text, "hi")
+  via = `http://127.0.0.1:${parent.port}`
+  client.write("GET http://gpu.test:11434/ HTTP/1.1\r\nHost: x\r\n\r\n")
+  const refused = await client.response()
+  t.equal(refused.status, 403)
+  t.match(refused.text, /is to stay local \(a test\), and gpu\.test:11434 is asked through a proxy/)
+  t.strictSame(parent.heads, [])
+  client.end()
+})
+
 test("a route's via counts more than the listener's, and what is no proxy is refused", async (t) => {
   const origin = await startOrigin(t, always(ok("hi")))
   const parent = await parentProxy(t)
