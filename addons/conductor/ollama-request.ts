@@ -52,10 +52,10 @@ function chatFields({
   response_format: wanted,
   reasoning_effort: effort,
 }: JsonObject) {
-  const list = objectsOf(messages)
+  const names = new Map<JsonValue | undefined, string>()
   const format = formatOf(wanted)
   return {
-    messages: list.map((message) => ollamaMessage(message, list)),
+    messages: objectsOf(messages).map((message) => ollamaMessage(message, names)),
     ...(isSet(tools) && choice !== "none" ? { tools } : {}),
     ...(format === undefined ? {} : { format }),
     ...(typeof effort === "string" ? { think: effort === "none" ? false : effort } : {}),
@@ -68,15 +68,20 @@ function formatOf(wanted: JsonValue | undefined): JsonValue | undefined {
   return isObject(wanted.json_schema) ? wanted.json_schema.schema : undefined
 }
 
-/** Images stand beside the text there, calls have objects for arguments, and a result names its function. */
-function ollamaMessage(message: JsonObject, all: readonly JsonObject[]): JsonObject {
+/**
+ * Images stand beside the text there, calls have objects for arguments, and a result names its function. `names`: the
+ * functions by the ids of their calls so far, of which some hosts use the same in each turn; this message's are added.
+ */
+function ollamaMessage(message: JsonObject, names: Map<JsonValue | undefined, string>): JsonObject {
   const { role = "user", content, tool_calls: calls, tool_call_id: id } = message
   const urls = objectsOf(content).map(({ image_url: image }) => urlOf(image))
   const images = urls.filter((url) => url !== "").map((url) => url.replace(DATA_IMAGE, ""))
-  const called = objectsOf(calls).map((call) => ({
-    function: { name: nameOf(call), arguments: argumentsOf(call) ?? {} },
-  }))
-  const name = role === "tool" ? nameOfCall(id, all) : undefined
+  const called = objectsOf(calls).map((call) => {
+    const name = nameOf(call)
+    names.set(call.id, name)
+    return { function: { name, arguments: argumentsOf(call) ?? {} } }
+  })
+  const name = role === "tool" ? names.get(id) : undefined
   return {
     role,
     content: textOf(content),
@@ -84,11 +89,6 @@ function ollamaMessage(message: JsonObject, all: readonly JsonObject[]): JsonObj
     ...(called.length === 0 ? {} : { tool_calls: called }),
     ...(name === undefined ? {} : { tool_name: name }),
   }
-}
-
-function nameOfCall(id: JsonValue | undefined, all: readonly JsonObject[]): string | undefined {
-  const call = all.flatMap(({ tool_calls: calls }) => objectsOf(calls)).findLast((one) => one.id === id)
-  return call === undefined ? undefined : nameOf(call)
 }
 
 function nameOf({ function: called }: JsonObject): string {

@@ -115,6 +115,37 @@ test("a conversation with tools, images and a format is the same one in Ollama's
   t.end()
 })
 
+test("however many results a conversation has, each call is looked at as often, and a result is its last caller's", (t) => {
+  const write = (messages: JsonObject[]) =>
+    ollamaRequest({ path: "", dialect: "openai-chat", json: { model: "m", messages } }, undefined).json.messages
+  const looksAt = (results: number) => {
+    let looks = 0
+    const call = (id: string, name: string) => ({
+      get id() {
+        looks += 1
+        return id
+      },
+      function: { name, arguments: "{}" },
+    })
+    const turns = Array.from({ length: results }, (_, i) => [
+      { role: "assistant", tool_calls: [call(`c${i}`, "f")] },
+      { role: "tool", tool_call_id: `c${i}`, content: "x" },
+    ])
+    write(turns.flat())
+    return looks
+  }
+  t.ok(looksAt(1) > 0)
+  t.equal(looksAt(400), 400 * looksAt(1))
+  const called = (name: string) => ({
+    role: "assistant",
+    tool_calls: [{ id: "0", function: { name, arguments: "{}" } }],
+  })
+  const result = { role: "tool", tool_call_id: "0", content: "x" }
+  const written = write([called("f"), result, called("g"), result])
+  t.match(written, [{}, { tool_name: "f" }, {}, { tool_name: "g" }], "hosts that count from 0 in each turn")
+  t.end()
+})
+
 test("no request makes Ollama load a model anew: the window is the running one, else the Modelfile's, else not named", async (t) => {
   const host = hostNamed("Ollama")
   for (const [name, running_, parameters, expected] of [
