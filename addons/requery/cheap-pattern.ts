@@ -1,6 +1,7 @@
 /**
- * Regular expressions that a client's schema brings, run only where they cannot take long: without a repeat over a
- * group, a text of n characters costs n steps to the power of the repeats and one, whatever it holds.
+ * Regular expressions that a client's schema brings, run only where they cannot take long. Without a repeat over a group,
+ * a text of n characters costs at most the pattern's length, written out, times the ways through its alternatives, times
+ * n + 1 to the power of the repeats and one, whatever it holds: alternatives that begin alike are all tried.
  */
 
 /** Characters of a pattern that is read, and of a number of times that it names. */
@@ -11,13 +12,15 @@ const STEPS_MAX = 10_000_000
 
 /** Undefined: the pattern is none, or may take too long on some text. The test says undefined for a text too long. */
 export function cheapPattern(pattern: string): ((text: string) => boolean | undefined) | undefined {
-  const repeats = repeatsIn(pattern)
-  if (repeats === undefined) return undefined
+  const size = sizeOf(pattern)
+  if (size === undefined) return undefined
+  const steps = size.ways * size.length
+  if (steps > STEPS_MAX) return undefined
   const expression = compiled(pattern)
   if (expression === undefined) return undefined
   // From every character on, unless it is tied to the first; each repeat may end at any.
-  const power = repeats + 1
-  return (text) => ((text.length + 1) ** power * pattern.length > STEPS_MAX ? undefined : expression.test(text))
+  const power = size.repeats + 1
+  return (text) => ((text.length + 1) ** power * steps > STEPS_MAX ? undefined : expression.test(text))
 }
 
 function compiled(pattern: string): RegExp | undefined {
@@ -28,8 +31,17 @@ function compiled(pattern: string): RegExp | undefined {
   }
 }
 
-/** How many parts may repeat a varying number of times; undefined where a group repeats, or something looks around. */
-function repeatsIn(pattern: string): number | undefined {
+interface Size {
+  /** Parts that repeat a varying number of times. */
+  readonly repeats: number
+  /** Ways through the alternatives. */
+  readonly ways: number
+  /** Parts to match, with what repeats a number of times written out. */
+  readonly length: number
+}
+
+/** Undefined where a group repeats, something looks around, or the pattern is too long. */
+function sizeOf(pattern: string): Size | undefined {
   if (pattern.length > PATTERN_CHARS_MAX) return undefined
   const plain = pattern
     .replace(/\\(?:[pP]\{[^}]*\}|u\{[^}]*\}|[^1-9k])/g, "a")
@@ -41,5 +53,27 @@ function repeatsIn(pattern: string): number | undefined {
   if (times.some(([, least = "", , most = ""]) => Math.max(least.length, most.length) > TIMES_DIGITS_MAX))
     return undefined
   const varying = times.filter(([, , comma]) => comma === ",").length
-  return varying + (plain.match(/[*+]|(?<![*+?}])\?/g)?.length ?? 0)
+  const writtenOut = times.reduce((sum, [, least, , most]) => sum + Math.max(Number(least), Number(most)), 0)
+  return {
+    repeats: varying + (plain.match(/[*+]|(?<![*+?}])\?/g)?.length ?? 0),
+    ways: waysThrough(plain),
+    length: plain.length + writtenOut,
+  }
+}
+
+/** Of alternatives one is taken, so their ways add up; what follows another is taken with each of its ways. */
+function waysThrough(plain: string): number {
+  let group = { before: 0, here: 1 }
+  const around: (typeof group)[] = []
+  for (const character of plain) {
+    if (character === "|") group = { before: group.before + group.here, here: 1 }
+    else if (character === "(") {
+      around.push(group)
+      group = { before: 0, here: 1 }
+    } else if (character === ")") {
+      const { before, here } = around.pop() ?? { before: 0, here: 1 } // Else it is no pattern, as compiling it tells.
+      group = { before, here: here * (group.before + group.here) }
+    }
+  }
+  return group.before + group.here
 }

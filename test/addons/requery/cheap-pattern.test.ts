@@ -45,3 +45,27 @@ test("the more parts repeat, the shorter a text has to be", async () => {
   assert.equal(often?.("ab"), false)
   assert.equal(often?.("a".repeat(100)), undefined)
 })
+
+test("alternatives multiply: a pattern with too many ways through them is none, or takes short texts alone", async () => {
+  for (const group of ["(a|a)", "(a|aa)", "(?:a|aa|)", "(a|(?:a|aa)a)"])
+    for (const [before, after] of [
+      ["^", "!$"],
+      ["", "b"],
+      ["x|", ""],
+    ])
+      assert.equal(cheapPattern(`${before}${group.repeat(22)}${after}`), undefined, group)
+  const few = cheapPattern("^(a|aa)(a|aa)(a|aa)(a|aa)(a|aa)(a|aa)!$")
+  assert.equal(few?.("aaaaaaaa!"), true)
+  assert.equal(few?.("a".repeat(100)), false)
+  assert.equal(few?.("a".repeat(10_000)), undefined)
+  const names = Array.from({ length: 80 }, (_, i) => `n${i}`)
+  assert.equal(cheapPattern(`^(${names.join("|")})$`)?.("n79"), true, "a list of names")
+  assert.equal(cheapPattern("^\\|[|]\\(\\)$")?.("||()"), true, "what is no alternative")
+})
+
+test("what repeats a fixed number of times costs as if it were written out", async () => {
+  const long = cheapPattern("a{999}".repeat(80))
+  assert.equal(long?.("a".repeat(50)), false)
+  assert.equal(long?.("a".repeat(5_000)), undefined)
+  assert.equal(cheapPattern("^\\d{4}-\\d{2}-\\d{2}$")?.("2026-11-29"), true)
+})
