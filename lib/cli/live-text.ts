@@ -24,6 +24,8 @@ export class LiveText {
   readonly #redactor: Redactor
   #held = ""
   #skipping: Skipping | undefined
+  /** Of what is skipped, as much as its end may have begun in. */
+  #tail = ""
 
   constructor(indent: string, redactor = FORMS_ONLY) {
     this.#indent = indent
@@ -32,7 +34,7 @@ export class LiveText {
 
   /** What can be printed now; may be empty. */
   feed(piece: string): string {
-    const text = this.#afterSkipped(this.#held + piece)
+    const text = this.#held + this.#afterSkipped(piece)
     const key = openKeyIn(text)
     const end = Math.min(key, heldFrom(text))
     const held = text.length - end
@@ -51,6 +53,7 @@ export class LiveText {
     const text = this.#held
     this.#held = ""
     this.#skipping = undefined
+    this.#tail = ""
     return this.#shown(text)
   }
 
@@ -65,10 +68,14 @@ export class LiveText {
     return this.#shown(text)
   }
 
-  #afterSkipped(text: string): string {
-    if (this.#skipping === undefined) return text
-    const end = this.#skipping === "a key" ? text.indexOf(KEY_END) : text.search(/[^\x21-\x7e]/)
-    if (end < 0) return this.#skipping === "a key" ? text.slice(-KEY_END.length) : ""
+  /** Nothing is held while something is skipped. */
+  #afterSkipped(piece: string): string {
+    if (this.#skipping === undefined) return piece
+    const text = this.#tail + piece
+    const isKey = this.#skipping === "a key"
+    const end = isKey ? text.indexOf(KEY_END) : text.search(/[^\x21-\x7e]/)
+    this.#tail = isKey && end < 0 ? text.slice(1 - KEY_END.length) : ""
+    if (end < 0) return ""
     this.#skipping = undefined
     return text.slice(end)
   }

@@ -53,3 +53,18 @@ test("of a secret that is longer than a word can be, nothing is shown", async (t
 test("a text without spaces does not wait for one", async (t) => {
   t.equal(new LiveText("").feed("你好世界abc"), "你好世界")
 })
+
+test("of a private key that is too long to be held nothing is shown, wherever the pieces are cut", async (t) => {
+  const lines = Array.from({ length: 400 }, (_, i) => `${String(i).padStart(4, "0")}${"ABCDEFGHIJ".repeat(6)}`)
+  const key = `-----BEGIN RSA PRIVATE KEY-----\n${lines.join("\n")}\n-----END RSA PRIVATE KEY-----\nafter`
+  for (const size of [1, 5, 8, 64, 1_000]) {
+    const live = new LiveText("")
+    let out = ""
+    for (let at = 0; at < key.length; at += size) out += live.feed(key.slice(at, at + size))
+    out += live.finish()
+    t.match(out, /after$/, `${size}`)
+    t.notMatch(out, /[A-J]{2}|\d{3}/, `${size}`)
+  }
+  const cut = new LiveText("")
+  t.notMatch(cut.feed(key.slice(0, 20_000)) + cut.feed(key.slice(20_000, 25_003)) + cut.finish(), /[A-J]{4}|\d{3}/)
+})
