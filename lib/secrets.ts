@@ -17,6 +17,10 @@ const DEPTH_MAX = 64
 /** What people write where a local host wants any key at all. It is no secret, and a word of many texts. */
 const PLACEHOLDER =
   /^(lm-?studio|(not|no)[-_ ]?(key[-_]?)?(needed|required|key)|sk-no-key-required|dummy|anything|placeholder|(your|my)[-_]api[-_]key|api[-_]?key)$/i
+/** Words and short numbers: many write them where a key has to stand, and they stand in any text ("undefined"). */
+const WORDS = /^(?:[A-Za-z]+(?:[-_. ][A-Za-z]+)*|\d+)$/
+/** Characters from which on they are a password that somebody has chosen, and in no other text. */
+const WORDS_CHARS_MIN = 14
 /** A parameter of a URL or of a form, as it stands there. */
 const PARAMETER = /([?&])([^=&#\s]{1,256})=([^&#\s]*)/g
 const FORM_TYPE = /^application\/x-www-form-urlencoded/i
@@ -105,7 +109,7 @@ export class Redactor {
 
   #remember(secret: string): void {
     for (const spelling of spellings(secret)) {
-      if (!isTelling(spelling)) continue
+      if (!isTelling(spelling) || isWords(spelling)) continue
       this.#learned.delete(spelling)
       this.#learned.add(spelling)
       const [oldest] = this.#learned
@@ -117,6 +121,10 @@ export class Redactor {
 /** Whether a value can be looked for: long enough, and no word that everybody writes. */
 function isTelling(secret: string): boolean {
   return secret.length >= LEARNED_CHARS_MIN && !PLACEHOLDER.test(secret)
+}
+
+function isWords(secret: string): boolean {
+  return secret.length < WORDS_CHARS_MIN && WORDS.test(secret) && !looksRandom(secret)
 }
 
 /** A value as it stands, in a URL and out of one, and in JSON. */

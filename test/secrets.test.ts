@@ -120,3 +120,33 @@ test("what looks like a credential is blanked out in messages", async (t) => {
   ]
   for (const [text, blanked] of cases) t.equal(new Redactor().text(text), blanked)
 })
+
+test("a word that stood where a key has to stand is no secret elsewhere, and a key is", (t) => {
+  const words = [
+    "undefined",
+    "changeme",
+    "function",
+    "production",
+    "ollama-local",
+    "test-key",
+    "correct horse",
+    "12345678",
+  ]
+  for (const word of words) {
+    const redactor = new Redactor()
+    redactor.learn([
+      ["authorization", `Bearer ${word}`],
+      ["x-api-key", word],
+      ["proxy-authorization", `Basic ${Buffer.from(`me:${word}`).toString("base64")}`],
+    ])
+    const text = `if (value === ${word}) return`
+    t.equal(redactor.text(text), text)
+    t.equal(redactor.field("x-api-key", word), "***", "where it stood it is blanked all the same")
+  }
+  for (const key of ["hunter2!hunter2", "kq8Zt2VbXw", "aVeryLongWordWithoutAnyDigitQxzWvbKpTr", "0123456789012345"]) {
+    const redactor = new Redactor()
+    redactor.learn([["authorization", `Bearer ${key}`]])
+    t.equal(redactor.text(`no key ${key} here`), "no key *** here", key)
+  }
+  t.end()
+})
