@@ -75,8 +75,23 @@ const PLACEHOLDER_PASSWORD = /^(?:password|pass|passwd)$/i
 /** What may be the value behind a name; a longer one is blanked to its end all the same. */
 const VALUE = /[A-Za-z0-9._~+/%!@#^*-]{12,}={0,2}/y
 
+/**
+ * Something of what every form has, in any case: most of what is shown of a flow has none of it, and is looked at once
+ * instead of a dozen times.
+ */
+const HINT = new RegExp(
+  [
+    ...FORMS.map(({ start }) => start.source),
+    "-----BEGIN|bearer|negotiate|ntlm|digest|token|apikey|basic",
+    "auth|key|secret|pass|cookie|credential|jwt|sig|pwd",
+    "[?&@]",
+  ].join("|"),
+  "i",
+)
+
 /** The text with everything that has a secret's form, or stands where one does and looks like it, blanked out. */
 export function blankForms(text: string): string {
+  if (!HINT.test(text)) return text
   let result = blankPrivateKeys(text)
   for (const form of FORMS) result = blankForm(result, form)
   result = blankLed(result, BEARER, (value) => !PLAIN_WORD.test(value))

@@ -29,6 +29,8 @@ const FORM_TYPE = /^application\/x-www-form-urlencoded/i
 export class Redactor {
   /** The values, in the order in which they were last seen. */
   readonly #learned = new Set<string>()
+  /** What secret fields held when they were seen last: most requests of a client bring the same. */
+  readonly #latest = new Map<string, string>()
   /** Those that the program was given: they are never forgotten. */
   #known: readonly string[] = []
 
@@ -40,7 +42,10 @@ export class Redactor {
   /** Remembers the values of secret fields and parameters, so that they are found wherever else they are repeated. */
   learn(headers: Iterable<readonly [string, string]>, url = ""): void {
     for (const [name, value] of headers) {
-      if (isSecretName(name, "field")) for (const secret of secretsIn(name, value)) this.#remember(secret)
+      if (!isSecretName(name, "field") || this.#latest.get(name) === value) continue
+      for (const secret of secretsIn(name, value)) this.#remember(secret)
+      if (this.#latest.size >= LEARNED_MAX) this.#latest.clear()
+      this.#latest.set(name, value)
     }
     for (const [, , name = "", value = ""] of url.matchAll(PARAMETER)) {
       if (isSecretName(name, "field")) this.#remember(value)
@@ -113,7 +118,9 @@ export class Redactor {
       this.#learned.delete(spelling)
       this.#learned.add(spelling)
       const [oldest] = this.#learned
-      if (this.#learned.size > LEARNED_MAX && oldest !== undefined) this.#learned.delete(oldest)
+      if (this.#learned.size <= LEARNED_MAX || oldest === undefined) continue
+      this.#learned.delete(oldest)
+      this.#latest.clear() // It may be one of these.
     }
   }
 }

@@ -150,3 +150,15 @@ test("a word that stood where a key has to stand is no secret elsewhere, and a k
   }
   t.end()
 })
+
+test("a secret that was forgotten for others is known again when it comes again", (t) => {
+  const redactor = new Redactor()
+  const key: readonly [string, string] = ["authorization", "Bearer plain-word-of-a-client"]
+  redactor.learn([key])
+  for (let i = 0; i < 100; i++) redactor.learn([["cookie", `sid=aB3dE5gH7jK9mN1p${i}Q`]])
+  t.equal(redactor.text("plain-word-of-a-client"), "plain-word-of-a-client")
+  redactor.learn([key])
+  redactor.learn([key])
+  t.equal(redactor.text("plain-word-of-a-client"), "***")
+  t.end()
+})

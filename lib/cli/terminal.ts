@@ -172,7 +172,8 @@ class FlowPrinter {
   /** What authenticates a flow is repeated by hosts, in errors most of all. */
   #learn({ original, request, response }: Flow): void {
     this.#redactor.learn(original.headers, original.url)
-    this.#redactor.learn(request.headers, request.url)
+    const isAsItCame = request.headers.lines() === original.headers.lines() && request.url === original.url
+    if (!isAsItCame) this.#redactor.learn(request.headers, request.url)
     if (response !== undefined) this.#redactor.learn(response.headers)
   }
 
