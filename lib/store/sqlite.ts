@@ -3,8 +3,8 @@
  * New enough means without the fault by which SQLite up to 3.51.2 could corrupt a file in WAL mode that several
  * connections write (https://sqlite.org/wal.html#walresetbug). Both are loaded with the first file that is opened.
  */
-import { chmodSync, closeSync, openSync } from "node:fs"
-import { rename } from "node:fs/promises"
+import { randomBytes } from "node:crypto"
+import { chmodSync, closeSync, openSync, renameSync, statSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname } from "node:path"
 import { Kysely, SqliteAdapter, SqliteDialect } from "kysely"
@@ -109,6 +109,8 @@ export interface OpenDatabase {
   readonly db: Kysely<Schema>
   /** For what is SQLite's alone: pragmas. */
   readonly connection: Connection
+  /** Of the file that was opened (`fileIdOf`), which may get another name. */
+  readonly fileId: string | undefined
   close(): void
   /** Closes without moving the log into the file, which cannot be trusted. */
   abandon(): void
@@ -118,6 +120,8 @@ export interface OpenDatabase {
 export function openSqlite(file: string, { readOnly = false, sources = SOURCES }: OpenOptions = {}): OpenDatabase {
   const Database = findSqlite(sources)
   if (!readOnly) makePrivate(file)
+  // Before it is opened: of a file that is replaced meanwhile, this one says too little and never too much.
+  const fileId = fileIdOf(file)
   const connection = new Database(file, { readOnly })
   try {
     checkVersion(connection)
@@ -146,7 +150,7 @@ export function openSqlite(file: string, { readOnly = false, sources = SOURCES }
     if (isOpen) connection.close()
     isOpen = false
   }
-  return { db, connection, close, abandon }
+  return { db, connection, fileId, close, abandon }
 }
 
 /** SQLite can take back what a step of a migration did to the tables, which kysely does not count on. */
@@ -286,16 +290,32 @@ function sqliteCodeOf(thrown: unknown): number | undefined {
   return systemCodeOf(thrown) === "ERR_SQLITE_ERROR" ? CODES_BY_MESSAGE.get(thrown.message) : undefined
 }
 
-/** Another program was faster. */
-function unlessGone(thrown: unknown): void {
-  if (systemCodeOf(thrown) !== "ENOENT") throw thrown
+/** Which file stands at a path, whatever its name: undefined where none does. */
+export function fileIdOf(file: string): string | undefined {
+  const found = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return found === undefined ? undefined : `${found.dev}:${found.ino}`
 }
 
-/** Gives a damaged file and its log another name, so that nothing of it is lost. Resolves to that name. */
-export async function setAside(file: string, now: number): Promise<string> {
+/**
+ * Gives a damaged file and its log another name, one that no file has, so that nothing is lost. Returns that name, or
+ * undefined when what stands at the path is not the file `id`: another program has set it aside, and may have begun anew.
+ */
+export function setAside(file: string, id: string | undefined, now: number): string | undefined {
   const stamp = new Date(now).toISOString().replace(/[-:]/g, "").slice(0, 15)
-  const other = `${file}.damaged-${stamp}`
-  await rename(file, other).catch(unlessGone)
-  for (const end of ["-wal", "-shm"]) await rename(file + end, other + end).catch(unlessGone)
+  const other = `${file}.damaged-${stamp}-${randomBytes(6).toString("hex")}`
+  // In one go: what another program does in between would fall on its new file.
+  if (id === undefined || fileIdOf(file) !== id || !renamed(file, other)) return undefined
+  for (const end of ["-wal", "-shm"]) renamed(file + end, other + end)
   return other
+}
+
+/** False: there is none, or another program was faster. */
+function renamed(from: string, to: string): boolean {
+  try {
+    renameSync(from, to)
+    return true
+  } catch (thrown) {
+    if (systemCodeOf(thrown) !== "ENOENT") throw thrown
+    return false
+  }
 }

@@ -6,7 +6,7 @@
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
 import type { JsonValue } from "../llm/json.ts"
-import { isDamage, isPassing, type SqliteSources, setAside } from "./sqlite.ts"
+import { fileIdOf, isDamage, isPassing, type SqliteSources, setAside } from "./sqlite.ts"
 import { type Retention, Writer } from "./writer.ts"
 
 /** Milliseconds between two looks at the limits when nothing is stored. */
@@ -101,7 +101,10 @@ class StoreThread {
     })
   }
 
-  /** Damage that shows with a job is what it is at the opening: the file gets another name, and the job a new one. */
+  /**
+   * Damage that shows with a job is what it is at the opening: the file gets another name, unless another program has given
+   * it one, and the job a new file.
+   */
   async #done(job: StoreJob): Promise<unknown> {
     try {
       return await this.#do(job)
@@ -110,7 +113,8 @@ class StoreThread {
       const damaged = this.#writer
       this.#writer = undefined
       damaged.abandon()
-      this.#damaged(await setAside(this.#file, this.#now()))
+      const other = setAside(this.#file, damaged.fileId, this.#now())
+      if (other !== undefined) this.#damaged(other)
       return await this.#do(job)
     }
   }
@@ -140,7 +144,12 @@ class StoreThread {
   }
 
   async #opened(): Promise<Writer> {
-    if (this.#writer !== undefined) return this.#writer
+    if (this.#writer !== undefined) {
+      if (this.#writer.fileId === fileIdOf(this.#file)) return this.#writer
+      // Another program has set the file aside, or somebody has removed it: what is stored there nobody finds.
+      this.#writer.abandon()
+      this.#writer = undefined
+    }
     const onDamage = (other: string) => this.#damaged(other)
     const writer = await Writer.open(this.#file, this.#now(), onDamage, this.#sources)
     if (this.#retention !== undefined) writer.retain(this.#retention)

@@ -11,7 +11,15 @@ import { conversationHash, dropContent, dropConversation, keepContents, keepConv
 import { type ContentColumn, type FlowRecord, learnFrom, recordOf } from "./flow-record.ts"
 import { migrate } from "./migrations.ts"
 import { CONTENT_COLUMNS, type FlowRow, type NewFlowRow, type Schema } from "./schema.ts"
-import { isDamage, type OpenDatabase, openSqlite, type SqliteSources, setAside, singleValue } from "./sqlite.ts"
+import {
+  fileIdOf,
+  isDamage,
+  type OpenDatabase,
+  openSqlite,
+  type SqliteSources,
+  setAside,
+  singleValue,
+} from "./sqlite.ts"
 
 /** Flows that one step of retention looks at, and turns that it deletes: some 10 ms. */
 const STEP_FLOWS_MAX = 50
@@ -47,16 +55,13 @@ export class Writer {
     onDamage: (other: string) => void,
     sources?: SqliteSources,
   ): Promise<Writer> {
+    const id = fileIdOf(file)
     try {
       return await Writer.at(file, sources)
     } catch (thrown) {
       if (!isDamage(thrown)) throw thrown
-      // Another program may have found it as well, and have begun a new file by now.
-      const other = await Writer.at(file, sources).catch((again) =>
-        isDamage(again) ? undefined : Promise.reject(again),
-      )
-      if (other !== undefined) return other
-      onDamage(await setAside(file, now))
+      const other = setAside(file, id, now)
+      if (other !== undefined) onDamage(other)
       return await Writer.at(file, sources)
     }
   }
@@ -120,6 +125,11 @@ export class Writer {
     return this.#prune(before)
   }
 
+  /** Which file it writes (`fileIdOf`), whatever its name is by now. */
+  get fileId(): string | undefined {
+    return this.#open.fileId
+  }
+
   /** Bytes of the file that are in use. */
   get bytes(): number {
     const { connection } = this.#open
@@ -178,7 +188,7 @@ export class Writer {
     this.#open.close()
   }
 
-  /** Closes a file that is damaged: nothing is moved into it any more. */
+  /** Closes a file that is damaged or has gone from its place: nothing is moved into it any more. */
   abandon(): void {
     this.#open.abandon()
   }

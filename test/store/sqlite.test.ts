@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
@@ -5,6 +6,7 @@ import { join } from "node:path"
 import { type Test, test } from "tap"
 import { checkMigrated, MIGRATIONS, migrate } from "../../lib/store/migrations.ts"
 import {
+  fileIdOf,
   findSqlite,
   isDamage,
   isNewEnough,
@@ -12,6 +14,7 @@ import {
   openSqlite,
   SQLITE_MIN,
   type SqliteSources,
+  setAside,
   singleValue,
 } from "../../lib/store/sqlite.ts"
 
@@ -136,4 +139,22 @@ test("what passes is told apart from what lasts", async (t) => {
     null,
   ])
     t.equal(isPassing(thrown), false, JSON.stringify(thrown))
+})
+
+test("only the file that was seen to be damaged is set aside, never the one that stands in its place by now", (t) => {
+  const folder = t.testdir({ "history.db": "damaged", "history.db-wal": "its log" })
+  const file = join(folder, "history.db")
+  const id = fileIdOf(file)
+  writeFileSync(`${file}.new`, "begun anew")
+  renameSync(file, `${file}.old`)
+  t.equal(setAside(file, id, 0), undefined, "nothing is there")
+  renameSync(`${file}.new`, file)
+  t.equal(setAside(file, id, 0), undefined, "another is there")
+  t.equal(setAside(file, undefined, 0), undefined, "none was seen")
+  t.strictSame(readdirSync(folder).sort(), ["history.db", "history.db-wal", "history.db.old"])
+  const kept = setAside(file, fileIdOf(file), 0) ?? ""
+  t.match(kept, /history\.db\.damaged-19700101T000000-[0-9a-f]{12}$/)
+  t.equal(readFileSync(kept, "utf8"), "begun anew")
+  t.equal(readFileSync(`${kept}-wal`, "utf8"), "its log")
+  t.end()
 })

@@ -1,4 +1,4 @@
-import { mkdtemp, open, rm, stat, writeFile } from "node:fs/promises"
+import { mkdtemp, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Test, test } from "tap"
@@ -12,6 +12,10 @@ async function served(t: Test, now: () => number = () => START, content?: string
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const file = join(folder, "history.db")
   if (content !== undefined) await writeFile(file, content)
+  return servedAt(t, file, now)
+}
+
+function servedAt(t: Test, file: string, now: () => number = () => START) {
   let listener = (_: StoreRequest) => {}
   const waiting = new Map<number, (reply: StoreReply) => void>()
   const warnings: string[] = []
@@ -92,17 +96,71 @@ test("limits that cannot be kept are told of", async (t) => {
   t.match(warnings[0], /keeping the history within its limits failed: no such table/)
 })
 
-test("a damaged file is told of", async (t) => {
-  const { ask, warnings, file } = await served(t, () => START, "this is no database ".repeat(300))
+test("a damaged file is told of, and keeps a name that no other has", async (t) => {
+  const noise = "this is no database ".repeat(300)
+  const { ask, warnings, file } = await served(t, () => START, noise)
   t.match(await ask({ kind: "store", snapshots: [chat()] }), { value: new Map() })
-  t.strictSame(warnings, [`${file} is damaged: it is kept as ${file}.damaged-20260101T000000, and a new one begins`])
+  const first = nameIn(warnings[0] ?? "", file)
+  t.equal(await readFile(first, "utf8"), noise)
+  await writeFile(`${file}.other`, "not this one either ".repeat(300))
+  await rename(`${file}.other`, file)
+  for (const end of ["-wal", "-shm"]) await rm(file + end, { force: true })
+  t.match(await ask({ kind: "store", snapshots: [chat()] }), { value: new Map() })
+  t.equal(warnings.length, 2, "within the same second")
+  t.not(nameIn(warnings[1] ?? "", file), first)
+  t.equal(await readFile(first, "utf8"), noise, "the first is as it was")
 })
 
 test("damage that shows once the file is open is what it is at the opening: it is set aside, and the job is done", async (t) => {
   const { ask, warnings, file } = await served(t)
   t.match(await ask({ kind: "open" }), { value: undefined })
   t.match(await ask({ kind: "store", snapshots: [chat(), chat()] }), { value: new Map() })
-  // Another program's hand: every page but the first is noise, and so is the log.
+  await damage(file)
+  t.match(await ask({ kind: "store", snapshots: [chat()] }), { value: new Map() })
+  t.equal(warnings.length, 1)
+  nameIn(warnings[0] ?? "", file)
+  const after = openSqlite(file, { readOnly: true })
+  t.teardown(after.close)
+  t.equal(singleValue(after.connection, "select count(*) from flows"), 1)
+})
+
+test("two programs that meet the same damage set it aside once, and go on in the same new file", async (t) => {
+  const { ask, warnings, file } = await served(t)
+  const other = servedAt(t, file)
+  const set = (key: string) => ({ kind: "set", ...mine, key, value: key }) as const
+  await ask({ kind: "set", ...mine, value: "x".repeat(100_000) })
+  t.match(await other.ask({ kind: "get", ...mine }), { value: /x/ })
+  await damage(file)
+  const { size } = await stat(file)
+  t.match(await ask(set("first")), { value: undefined })
+  t.match(await other.ask({ kind: "entries", ...mine, after: "" }), { value: [["first", '"first"']] })
+  t.match(await other.ask(set("second")), { value: undefined })
+  t.match(await ask({ kind: "get", ...mine, key: "second" }), { value: '"second"' })
+  const all = [...warnings, ...other.warnings]
+  t.equal(all.length, 1)
+  const kept = nameIn(all[0] ?? "", file)
+  t.equal((await stat(kept)).size, size, "the damaged one is as long as it was")
+  t.ok((await stat(`${kept}-wal`)).isFile(), "its log went along")
+})
+
+test("a file that another program has put away is left: what comes goes to the one in its place", async (t) => {
+  const { ask, warnings, file } = await served(t)
+  await ask({ kind: "set", ...mine, value: 1 })
+  for (const end of ["", "-wal", "-shm"]) await rename(file + end, `${file}.away${end}`)
+  t.match(await ask({ kind: "set", ...mine, value: 2 }), { value: undefined })
+  t.strictSame(warnings, [])
+  for (const [name, value] of [
+    [file, "2"],
+    [`${file}.away`, "1"],
+  ] as const) {
+    const { connection, close } = openSqlite(name, { readOnly: true })
+    t.equal(singleValue(connection, "select value from addon_records"), value)
+    close()
+  }
+})
+
+/** Another program's hand: every page but the first is noise, and so is the log. */
+async function damage(file: string): Promise<void> {
   const { connection, close } = openSqlite(file)
   connection.exec("pragma wal_checkpoint(truncate)")
   close()
@@ -110,12 +168,14 @@ test("damage that shows once the file is open is what it is at the opening: it i
   const handle = await open(file, "r+")
   await handle.write(Buffer.alloc(size - 4_096, 0xa5), 0, size - 4_096, 4_096)
   await handle.close()
-  t.match(await ask({ kind: "store", snapshots: [chat()] }), { value: new Map() })
-  t.strictSame(warnings, [`${file} is damaged: it is kept as ${file}.damaged-20260101T000000, and a new one begins`])
-  const after = openSqlite(file, { readOnly: true })
-  t.teardown(after.close)
-  t.equal(singleValue(after.connection, "select count(*) from flows"), 1)
-})
+}
+
+/** The name under which the damaged file was kept, by the warning. */
+function nameIn(warning: string, file: string): string {
+  const [, kept = ""] = /^(?:.* is damaged: it is kept as )(.*), and a new one begins$/.exec(warning) ?? []
+  if (!/^\.damaged-20260101T000000-[0-9a-f]{12}$/.test(kept.slice(file.length))) throw new Error(warning)
+  return kept
+}
 
 test("a job that fails for something that passes says so", async (t) => {
   const { ask, file } = await served(t)
