@@ -346,7 +346,8 @@ export interface Flow {
   route(spec: RouteSpec): void
   /**
    * Makes the flow and all that belongs to it stay local; see `localOnly`. It cannot be undone. `reason` is for people;
-   * `urls`: hosts that count as local, as a model's on another machine of the house. Throws a TypeError for what is no URL.
+   * `urls`: hosts that count as local, as a model's on another machine of the house. Throws a TypeError for what is no URL; the
+   * flow stays local all the same.
    */
   keepLocal(reason: string, urls?: readonly string[]): void
   /** Asks `url` in a child flow. The client sees nothing of it unless it is handed to `respond`. */

@@ -32,10 +32,17 @@ interface Held {
 
 /** `user:password` in a URL. */
 const URL_USER = /:\/\/([^/@]*)@/
+/** In `--mode`: a URL without credentials, and a port to listen on behind any, which make a host look like a user. */
+const REVERSE = /^reverse:/i
+const LISTEN_PORT = /^(upstream:.*)@\d+$/is
 
 /** The password of `user:password`, decoded as in a URL; a text without a colon is one itself. */
 function passwordIn(user = ""): string {
   return percentDecoded(user.slice(user.indexOf(":") + 1))
+}
+
+function userIn(text: string): string | undefined {
+  return REVERSE.test(text) ? undefined : URL_USER.exec(text.replace(LISTEN_PORT, "$1"))?.[1]
 }
 
 export class OptionStore {
@@ -124,9 +131,7 @@ export class OptionStore {
       return Object.entries(specs).flatMap(([name, spec]) => {
         const value: unknown = values[name]
         const texts = (Array.isArray(value) ? value : [value]).filter((text) => typeof text === "string")
-        return texts.flatMap((text) =>
-          spec.secret === true ? [text, passwordIn(text)] : passwordIn(URL_USER.exec(text)?.[1]),
-        )
+        return texts.flatMap((text) => (spec.secret === true ? [text, passwordIn(text)] : passwordIn(userIn(text))))
       })
     })
   }

@@ -96,3 +96,19 @@ test("a name that nobody declares is refused with a suggestion", (t) => {
   t.throws(() => bare.checkNames(), { message: 'c.yaml: no option named "other"' })
   t.end()
 })
+
+test("the passwords in options are known as secrets, and no host is taken for one", (t) => {
+  const urls = { mode: { type: "list", default: [], help: "Modes." } } as const
+  const secretsOf = (text: string) => {
+    const store = new OptionStore({ ...NO_SOURCES, set: [`mode=${text}`] })
+    store.define(undefined, urls)
+    return store.secrets().filter((secret) => secret !== "")
+  }
+  t.same(secretsOf("reverse:https://api.example.com@18082"), [])
+  t.same(secretsOf("reverse:https://api.example.com@127.0.0.1:18082"), [])
+  t.same(secretsOf("upstream:http://proxy.example.com@8080"), [])
+  t.same(secretsOf("upstream:http://me:pa%20ss@proxy.example.com:3128@8080"), ["pa ss"])
+  t.same(secretsOf("upstream:http://token-of-mine@proxy.example.com"), ["token-of-mine"])
+  t.same(secretsOf("http://me:word@h/x"), ["word"])
+  t.end()
+})

@@ -29,11 +29,13 @@ export class Locality {
     return this.#reason ?? (wish === undefined ? this.#above?.reason : `${ROUTE_FIELD}: ${wish}`)
   }
 
-  /** From now on. `urls`: of hosts that count as local beside this machine. Throws a TypeError for what is no URL. */
+  /**
+   * From now on. `urls`: of hosts that count as local beside this machine. Throws a TypeError for what is no URL; the flow
+   * stays all the same, because whoever calls this means it to.
+   */
   bind(reason: string, urls: readonly string[]): void {
-    const origins = urls.map((url) => new URL(url).origin)
     this.#reason ??= reason
-    this.#origins = [...this.#origins, ...origins]
+    this.#origins = [...this.#origins, ...urls.map(originOf)]
   }
 
   /** Throws a FlowError where the flow may not go to `target`. */
@@ -81,6 +83,11 @@ export class Locality {
     const { parent, turn } = this.#flow
     return (parent ?? turn?.socket)?.locality
   }
+}
+
+function originOf(url: string): string {
+  if (URL.canParse(url) && /^https?:\/\//i.test(url)) return new URL(url).origin
+  throw new TypeError(`flow.keepLocal: ${url} is no http or https URL; write http://${url.replace(/^.*?:?\/\//, "")}`)
 }
 
 /** A name of this machine, and nothing on the way that would lead the connection elsewhere. */

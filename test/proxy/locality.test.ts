@@ -117,13 +117,20 @@ test("what an addon keeps local stays with its children, and may go to the hosts
   t.strictSame(failures, ["stays-local", 200, "stays-local"])
 })
 
-test("what an addon keeps local is not routed elsewhere either, and no URL is said to be none", async (t) => {
+test("what an addon keeps local is not routed elsewhere either, also where it names its hosts by no URL", async (t) => {
   const up = await origin(t, (_, socket) => void socket.write(answer("there")))
   const routes = addon("routes", {
     request(flow: Flow) {
-      t.throws(() => flow.keepLocal("a test", ["no URL"]), TypeError)
-      t.equal(flow.localOnly, false)
-      flow.keepLocal("a test")
+      for (const [url, cure] of [
+        ["127.0.0.1:1234", "http://127.0.0.1:1234"],
+        ["gpu.test:1234", "http://gpu.test:1234"],
+        ["ftp://h/x", "http://h/x"],
+      ] as const)
+        t.throws(() => flow.keepLocal("a test", [url]), {
+          name: "TypeError",
+          message: `flow.keepLocal: ${url} is no http or https URL; write ${cure}`,
+        })
+      t.equal(flow.localOnly, true, "it stays all the same")
       flow.route({ url: `http://${ELSEWHERE}/` })
     },
   })
