@@ -23,7 +23,17 @@ import { obstacleFor } from "./conductor/local-form.ts"
 import { askedTokens } from "./conductor/local-request.ts"
 import { asksForModels, listModels } from "./conductor/models.ts"
 import { localBases, OPTIONS } from "./conductor/options.ts"
-import { badWish, failed, missed, noKey, noModel, overflow, type Refusal, unsupported } from "./conductor/refusal.ts"
+import {
+  badWish,
+  failed,
+  failedByAddon,
+  missed,
+  noKey,
+  noModel,
+  overflow,
+  type Refusal,
+  unsupported,
+} from "./conductor/refusal.ts"
 import { checkModelMap, isChat, modelsIn, takeWish, type Wish, whyBound, wishFor } from "./conductor/routing.ts"
 
 /** Why a request stays that may be for a model that never leaves. */
@@ -184,6 +194,8 @@ class Conductor {
       return
     }
     stopKeepAlive()
+    const stopped = taken.find(({ failure }) => failure?.kind === "addon")?.failure
+    if (stopped !== undefined) return this.#refuse(flow, stopped.message, count.tokens, failedByAddon(stopped.message))
     const reason = this.#whyMissed(taken)
     this.#toCloud(flow, reason, count.tokens, missed(taken, reason, flow.localOnly), wish)
   }

@@ -207,7 +207,9 @@ class Requery {
       if (hasWorked) costs.push(costOfPart(flow, part, tokens))
       const why = looped ? "the answer goes round in circles" : answer.failure.message
       note(flow, finding, why)
-      return { ...finding, why }
+      if (answer.failure.kind !== "addon") return { ...finding, why }
+      this.#refuse(flow, { ...finding, why }, count) // Asked again, it would be stopped again.
+      return undefined
     }
     const completion = await answer.completion()
     const said = new Said(completion, plan.demand, this.#schemas)

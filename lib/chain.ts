@@ -278,8 +278,8 @@ export function plainScope(log: Logger): HookScope {
   }
 }
 
-/** One line: which addon, which hook, what it threw, and where. */
-export function describeFailure(addon: LoadedAddon, hook: HookName, error: unknown): string {
+/** One line: which addon, which of its functions, what it threw, and where. */
+export function describeFailure(addon: LoadedAddon, hook: string, error: unknown): string {
   const place = error instanceof FlowError ? undefined : placeOf(error)
   return `addon "${addon.name}": ${hook} failed: ${messageOf(error)}${place === undefined ? "" : ` (${place})`}`
 }
@@ -313,7 +313,7 @@ function stops(hook: HookName, scope: HookScope): boolean {
   return STOPPABLE.has(hook) && scope.stopped()
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
 }
 

@@ -176,7 +176,8 @@ export interface SendOptions {
 
 /** Why an answer is of no use. `empty`: it ended cleanly without a text, a reasoning, a refusal or a tool call. */
 export interface AnswerFailure {
-  readonly kind: "connect" | "status" | "error" | "empty" | "cut"
+  /** `addon`: a hook or a transform of an addon has failed it; nothing is wrong with the host. */
+  readonly kind: "connect" | "status" | "error" | "empty" | "cut" | "addon"
   readonly message: string
   /** The response's status; 0 without one. */
   readonly status: number

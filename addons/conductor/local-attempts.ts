@@ -118,6 +118,7 @@ export class LocalAttempts {
       const result = await this.#try(flow, base, ticket, patience)
       if ("answer" in result) return result
       misses.push(result)
+      if (result.failure?.kind === "addon") break // Another host is asked for nothing that an addon has stopped.
     }
     return misses
   }
@@ -262,6 +263,7 @@ async function emptyForJudge(flow: Flow, answer: Answer, { mayLeave }: Ticket): 
 /** Whether the next request would fare no better: not where this one was at fault. */
 function isOfHost(failure: AnswerFailure | undefined): boolean {
   if (failure === undefined || isOverflow(failure)) return false
+  if (failure.kind === "addon") return false
   return (
     failure.kind === "connect" || failure.kind === "cut" || failure.status >= 500 || failure.error?.kind === "loading"
   )

@@ -258,6 +258,8 @@ export function whyFailed({ failure, flow }: Answer): string {
       return `status ${failure.status}: ${words}`
     case "error":
       return `error: ${words}`
+    case "addon":
+      return words
     case "empty":
       return "empty answer"
     case "cut":

@@ -33,6 +33,15 @@ export function failed(message: string): Refusal {
   return { status: 500, headers: FINAL, error: { code: "conductor_failed", message, type: "api_error" } }
 }
 
+/** An addon has failed the local answer: it is not for the cloud to answer then. */
+export function failedByAddon(message: string): Refusal {
+  return {
+    status: 502,
+    headers: FINAL,
+    error: { code: "addon_failed", message: `llmproxy: ${message}`, type: "api_error" },
+  }
+}
+
 export function badWish(wish: string): Refusal {
   const message = `llmproxy: x-llmproxy-route: ${JSON.stringify(wish)} is no route; write local or cloud`
   return { status: 400, error: { code: "invalid_route", message, param: "x-llmproxy-route" } }

@@ -3,9 +3,11 @@
  * time and from any place (a timer, a transform): whose answer is held, who sent a child flow, and whose time stands
  * still while we are waited for. None of that can be told from the hook that happens to run.
  */
-import type { HookBudget, LoadedAddon, ScopeView } from "../chain.ts"
+import { describeFailure, type HookBudget, isThenable, type LoadedAddon, type ScopeView } from "../chain.ts"
+import { FlowError } from "../errors.ts"
 import type {
   Answer,
+  ChunkTransform,
   ClientInfo,
   Flow,
   FlowLlm,
@@ -21,6 +23,7 @@ import type {
   RouteSpec,
   SendOptions,
   SendRequest,
+  StreamTransform,
   UpstreamInfo,
   Usage,
 } from "../flow.ts"
@@ -265,11 +268,22 @@ class AddonResponse implements FlowResponse {
   collect(): Promise<void> {
     return this.#flow.wait(this.of.collect())
   }
-  transform(fn: Parameters<FlowResponse["transform"]>[0]): void {
+  transform(fn: ChunkTransform): void {
     this.of.transform(fn)
   }
-  transformDeltas(fn: Parameters<FlowResponse["transformDeltas"]>[0]): void {
-    this.of.transformDeltas(fn)
+  transformDeltas(fn: StreamTransform): void {
+    const { addon } = this.#flow
+    this.of.transformDeltas((delta, end) => {
+      try {
+        const made = fn(delta, end)
+        if (!isThenable(made)) return made
+        made.then(undefined, () => {})
+        throw new TypeError("it is asynchronous; a stream does not wait for what a delta becomes")
+      } catch (thrown) {
+        const text = describeFailure(addon, "transformDeltas", thrown)
+        throw new FlowError("addon", "transform-failed", text, { cause: thrown })
+      }
+    })
   }
   hold(): void {
     this.of.hold(this.#flow.addon)

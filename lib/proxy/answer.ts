@@ -363,7 +363,8 @@ export class AnswerState implements Answer {
   }
 
   #fail(thrown: unknown): void {
-    const kind = this.#head === undefined ? "connect" : "cut"
+    const isAddons = thrown instanceof FlowError && thrown.source === "addon"
+    const kind = isAddons ? "addon" : this.#head === undefined ? "connect" : "cut"
     this.failure ??= { kind, message: messageOf(thrown), status: this.status, error: undefined }
   }
 }
