@@ -207,7 +207,7 @@ export class App {
     if (keyLogFile === "") return undefined
     const { log } = this.#options
     log.warn(`TLS secrets are written to ${keyLogFile} (SSLKEYLOGFILE): whoever reads it can read the traffic`)
-    return new KeyLog(keyLogFile, (message) => log.warn(message))
+    return new KeyLog(keyLogFile, (message) => log.warn(message), this.#clock)
   }
 
   /** Reads the CA now, so that a broken one stops the start. */

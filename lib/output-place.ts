@@ -5,15 +5,19 @@
  */
 import { randomBytes } from "node:crypto"
 import { constants, openSync, type Stats } from "node:fs"
-import { lstat, open, realpath, rename, rm, stat } from "node:fs/promises"
+import { type FileHandle, lstat, open, realpath, rename, rm, stat } from "node:fs/promises"
 import { Socket } from "node:net"
 import { basename, dirname, join } from "node:path"
+import { type Clock, systemClock } from "./clock.ts"
 import { messageOf, systemCodeOf } from "./errors.ts"
 
 /** What is written may hold prompts. */
 const PRIVATE_FILE = 0o600
 /** Windows has no such flag, and no FIFO that would need it. */
 const NONBLOCK = constants.O_NONBLOCK ?? 0
+/** Milliseconds until a device that took nothing is asked again, at first and at last. */
+const DEVICE_PAUSE_MS_MIN = 1
+const DEVICE_PAUSE_MS_MAX = 50
 
 export type OutputPlace =
   /** `path`: where the file itself is. `mode`: of the one that is there; undefined: none is. */
@@ -99,13 +103,75 @@ export interface OutputStream {
  * Opens what is no regular file. Nothing here blocks: a FIFO that nobody reads is refused with ENXIO, where a plain open
  * would wait for its reader in a thread that no signal ends.
  */
-export async function openStream({ path, isFifo }: Extract<OutputPlace, { kind: "stream" }>): Promise<OutputStream> {
+export async function openStream(
+  { path, isFifo }: Extract<OutputPlace, { kind: "stream" }>,
+  clock: Clock = systemClock,
+): Promise<OutputStream> {
   const flags = constants.O_WRONLY | constants.O_APPEND | NONBLOCK
   if (isFifo) return fifoStream(new Socket({ fd: openSync(path, flags), readable: false, writable: true }))
-  const handle = await open(path, flags)
-  const close = () => handle.close()
-  // Whatever the system says of the closing, nobody waits for it.
-  return { write: (text) => handle.writeFile(text), close, abandon: () => void close().catch(() => {}) }
+  return new DeviceStream(await open(path, flags), clock)
+}
+
+/** A device that takes no more for now (a terminal that is slow, or was stopped) is asked again, so that no thread waits in it. */
+class DeviceStream implements OutputStream {
+  readonly #handle: FileHandle
+  readonly #clock: Clock
+  #isAbandoned = false
+  #wake: (() => void) | undefined
+
+  constructor(handle: FileHandle, clock: Clock) {
+    this.#handle = handle
+    this.#clock = clock
+  }
+
+  async write(text: string): Promise<void> {
+    let bytes: Uint8Array = Buffer.from(text)
+    let pause = DEVICE_PAUSE_MS_MIN
+    while (bytes.length > 0) {
+      if (this.#isAbandoned) throw new Error("it was closed before all was written")
+      const written = await this.#taken(bytes)
+      bytes = bytes.subarray(written)
+      if (written > 0) pause = DEVICE_PAUSE_MS_MIN
+      else {
+        await this.#wait(pause)
+        pause = Math.min(2 * pause, DEVICE_PAUSE_MS_MAX)
+      }
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close()
+  }
+
+  abandon(): void {
+    this.#isAbandoned = true
+    this.#wake?.()
+    // Whatever the system says of the closing, nobody waits for it.
+    void this.close().catch(() => {})
+  }
+
+  async #taken(bytes: Uint8Array): Promise<number> {
+    try {
+      return (await this.#handle.write(bytes)).bytesWritten
+    } catch (thrown) {
+      if (systemCodeOf(thrown) === "EAGAIN") return 0
+      throw thrown
+    }
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isAbandoned) return resolve()
+      const alive = setInterval(() => {}, DEVICE_PAUSE_MS_MAX) // A clock's timer keeps no process alive.
+      const timer = this.#clock.after(ms, () => this.#wake?.())
+      this.#wake = () => {
+        this.#wake = undefined
+        clearInterval(alive)
+        timer.cancel()
+        resolve()
+      }
+    })
+  }
 }
 
 /** Waits for a full pipe without a thread. */

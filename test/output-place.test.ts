@@ -1,15 +1,20 @@
 /** What is written to is what was named: nothing is put in the place of a FIFO, a device or a link. */
+import { spawnSync } from "node:child_process"
 import { EventEmitter, once } from "node:events"
 import { chmod, lstat, readdir, readFile, readlink, stat, symlink } from "node:fs/promises"
 import { join } from "node:path"
 import { text as textOf } from "node:stream/consumers"
 import type { TLSSocket } from "node:tls"
+import { fileURLToPath } from "node:url"
 import { test } from "tap"
 import { writeWhole } from "../certs/files.ts"
 import { fileOutput } from "../lib/cli/output.ts"
 import { beginFile, openForAppending, openStream, outputPlace } from "../lib/output-place.ts"
-import { KeyLog } from "../lib/proxy/keylog.ts"
+import { KEYLOG_WAITING_MAX, KeyLog } from "../lib/proxy/keylog.ts"
+import { ManualClock } from "../lib/testing/manual-clock.ts"
+import { bundled } from "./helpers/bundled.ts"
 import { makeFifo, readFifo } from "./helpers/fifo.ts"
+import { interpreterWith, noInterpreter } from "./helpers/python.ts"
 
 const POSIX = process.platform === "win32" ? { skip: "Windows has no FIFO, and links need rights" } : {}
 
@@ -105,4 +110,102 @@ test("a device is written to as it is", POSIX, async (t) => {
   await stream.close()
   stream.abandon()
   t.notOk((await lstat("/dev/null")).isFile())
+})
+
+test("a device that takes no more for now is waited for, and gets all in order", POSIX, async (t) => {
+  const fifo = makeFifo(t.testdir({}))
+  const reader = readFifo(fifo)
+  const clock = new ManualClock()
+  // A FIFO stands for a terminal: it, too, says EAGAIN when it is full.
+  const stream = await openStream({ kind: "stream", path: fifo, isFifo: false }, clock)
+  const text = Array.from({ length: 50_000 }, (_, index) => `${index}\n`).join("")
+  let isWritten = false
+  const writing = stream.write(text).then(() => {
+    isWritten = true
+  })
+  while (clock.pending === 0) await new Promise(setImmediate)
+  t.notOk(isWritten, "nobody has read yet")
+  const reading = textOf(reader)
+  while (!isWritten) {
+    clock.advance(1_000)
+    await new Promise(setImmediate)
+  }
+  await writing
+  await stream.close()
+  t.ok((await reading) === text)
+})
+
+test("a device that takes nothing any more keeps nobody from leaving", POSIX, async (t) => {
+  const fifo = makeFifo(t.testdir({}))
+  const reader = readFifo(fifo)
+  t.teardown(() => reader.destroy())
+  const clock = new ManualClock()
+  const stream = await openStream({ kind: "stream", path: fifo, isFifo: false }, clock)
+  const writing = stream.write("x".repeat(200_000))
+  while (clock.pending === 0) await new Promise(setImmediate)
+  stream.abandon()
+  await t.rejects(writing, { message: "it was closed before all was written" })
+  t.equal(clock.pending, 0, "no timer is left")
+  await t.rejects(stream.write("more"), { message: "it was closed before all was written" })
+})
+
+test(
+  "a key log's FIFO that is full gets the lines later; what no longer waits is told of, and later lines come again",
+  POSIX,
+  async (t) => {
+    const fifo = makeFifo(t.testdir({}))
+    const reader = readFifo(fifo)
+    const clock = new ManualClock()
+    const told: string[] = []
+    const log = new KeyLog(fifo, (message) => told.push(message), clock)
+    const socket = new EventEmitter()
+    log.watch(socket as unknown as TLSSocket)
+    const lineOf = (index: number) => `CLIENT_RANDOM ${String(index).padStart(8, "0")} ${"a".repeat(176)}\n`
+    let sent = 0
+    const send = () => socket.emit("keylog", Buffer.from(lineOf(sent++)))
+    while (clock.pending === 0) send()
+    const full = sent
+    for (let size = 200; size + 200 <= KEYLOG_WAITING_MAX; size += 200) send()
+    t.strictSame(told, [], "so much waits")
+    const kept = sent
+    for (let count = 0; count < 10; count++) send()
+    t.strictSame(told, [`TLS secrets are missing in ${fifo} (SSLKEYLOGFILE): its reader is too slow`], "once")
+    t.ok(kept > full)
+    let text = ""
+    const read = async (until: string) => {
+      while (!text.endsWith(until)) {
+        clock.advance(1_000)
+        text += reader.read() ?? ""
+        await new Promise(setImmediate)
+      }
+    }
+    reader.on("readable", () => {})
+    await read(lineOf(kept - 1))
+    send()
+    await read(lineOf(sent - 1))
+    const whole = [...Array.from({ length: kept }, (_, index) => index), sent - 1].map(lineOf).join("")
+    t.ok(text === whole, "every line is whole and in its place")
+    log.close()
+    t.equal(clock.pending, 0)
+    reader.destroy()
+  },
+)
+
+const PTY = interpreterWith("pty")
+
+test("a terminal that reads slowly gets all", PTY === undefined ? { skip: noInterpreter("pty") } : {}, async (t) => {
+  const text = `${"x".repeat(300_000)}\n`
+  const script = await bundled(t, "test/fixtures/write-to-terminal.ts")
+  const python = [
+    "import os, pty, subprocess, sys",
+    "reader, terminal = pty.openpty()",
+    `process = subprocess.Popen([${JSON.stringify(process.execPath)}, sys.argv[1], "300000"], stdout=terminal)`,
+    "os.close(terminal)",
+    "seen = 0",
+    "while seen < 300002:", // A terminal makes two characters of a line's end.
+    "    seen += len(os.read(reader, 1024))",
+    "print(seen, process.wait())",
+  ].join("\n")
+  const { stdout, stderr } = spawnSync(PTY ?? "", ["-c", python, fileURLToPath(script)], { encoding: "utf8" })
+  t.strictSame({ stdout, stderr }, { stdout: `${text.length + 1} 0\n`, stderr: "" })
 })

@@ -30,7 +30,9 @@ const EXCLUDED: Readonly<Record<string, string>> = {
   "lib/proxy/trust-store.ts TrustStore.context": "reads certificates",
   "lib/option-sources.ts readEnvFile": "reads a file",
   "lib/proxy/client-certificates.ts readClientCertificates": "reads files",
+  "lib/store/sqlite.ts fileIdOf": "looks for a file",
   "lib/store/sqlite.ts openSqlite": "opens a file",
+  "lib/store/sqlite.ts setAside": "renames files",
 }
 
 /** Pure functions of files that also read or write something. */
