@@ -1,7 +1,8 @@
 /**
  * Regular expressions that a client's schema brings, run only where they cannot take long. Without a repeat over a group,
  * a text of n characters costs at most the pattern's length, written out, times the ways through its alternatives, times
- * n + 1 to the power of the repeats and one, whatever it holds: alternatives that begin alike are all tried.
+ * n + 1 to the power of the repeats (and one, unless it is tied to the beginning), whatever it holds: alternatives that
+ * begin alike are all tried.
  */
 
 /** Characters of a pattern that is read, and of a number of times that it names. */
@@ -10,8 +11,14 @@ const TIMES_DIGITS_MAX = 3
 /** Steps that one test may take: some tens of milliseconds. */
 const STEPS_MAX = 10_000_000
 
-/** Undefined: the pattern is none, or may take too long on some text. The test says undefined for a text too long. */
-export function cheapPattern(pattern: string): ((text: string) => boolean | undefined) | undefined {
+/**
+ * Undefined: the pattern is none, or may take too long on some text. The test says undefined for a text too long. `spend`
+ * hears before each test of the steps that it may take, and may throw.
+ */
+export function cheapPattern(
+  pattern: string,
+  spend: (steps: number) => void = () => {},
+): ((text: string) => boolean | undefined) | undefined {
   const size = sizeOf(pattern)
   if (size === undefined) return undefined
   const steps = size.ways * size.length
@@ -19,8 +26,13 @@ export function cheapPattern(pattern: string): ((text: string) => boolean | unde
   const expression = compiled(pattern)
   if (expression === undefined) return undefined
   // From every character on, unless it is tied to the first; each repeat may end at any.
-  const power = size.repeats + 1
-  return (text) => ((text.length + 1) ** power * steps > STEPS_MAX ? undefined : expression.test(text))
+  const power = size.isTied ? size.repeats : size.repeats + 1
+  return (text) => {
+    const most = (text.length + 1) ** power * steps + text.length
+    if (most > STEPS_MAX) return undefined
+    spend(most)
+    return expression.test(text)
+  }
 }
 
 function compiled(pattern: string): RegExp | undefined {
@@ -32,6 +44,8 @@ function compiled(pattern: string): RegExp | undefined {
 }
 
 interface Size {
+  /** Whether it can match at a text's beginning alone. */
+  readonly isTied: boolean
   /** Parts that repeat a varying number of times. */
   readonly repeats: number
   /** Ways through the alternatives. */
@@ -55,6 +69,7 @@ function sizeOf(pattern: string): Size | undefined {
   const varying = times.filter(([, , comma]) => comma === ",").length
   const writtenOut = times.reduce((sum, [, least, , most]) => sum + Math.max(Number(least), Number(most)), 0)
   return {
+    isTied: /^\^[^|]*$/.test(plain),
     repeats: varying + (plain.match(/[*+]|(?<![*+?}])\?/g)?.length ?? 0),
     ways: waysThrough(plain),
     length: plain.length + writtenOut,

@@ -73,3 +73,92 @@ test("what is deeper than the stack is not held against the answer, nor a schema
   assert.equal(told(tree, deep), undefined)
   assert.equal(told({ type: "string", description: "x".repeat(100_001) }, 1), undefined)
 })
+
+test("a schema with more ways through it than can be gone is not held against the answer", async () => {
+  const levels = 40
+  const chain = (keyword: string, more: object = {}) => {
+    const level = (i: number) => ({
+      [keyword]: [{ $ref: `#/$defs/d${i + 1}` }, { $ref: `#/$defs/d${i + 1}` }],
+      ...more,
+    })
+    const $defs = Object.fromEntries(Array.from({ length: levels }, (_, i) => [`d${i}`, level(i)]))
+    return { properties: { x: { $ref: "#/$defs/d0" } }, $defs: { ...$defs, [`d${levels}`]: { type: "null" } } }
+  }
+  assert.equal(told(chain("anyOf"), { x: 1 }), undefined)
+  assert.equal(told(chain("allOf"), { x: null }), undefined)
+  assert.equal(schemas.fits(chain("allOf"), { x: null }), false, "nor is it known to match")
+  assert.equal(told(chain("oneOf"), { x: 1 }), undefined)
+  const hidden = { $ref: "#/else/where/0", else: { where: [{ allOf: [{ $ref: "#" }, { $ref: "#" }] }] } }
+  assert.equal(told(hidden, 1), undefined, "a schema that never ends")
+  const branch = { properties: { a: { $ref: "#" } }, required: ["z"] }
+  let deep: object = {}
+  for (let i = 0; i < levels; i++) deep = { a: deep }
+  const doubled = { anyOf: [{ allOf: [branch] }, { allOf: [branch] }, { properties: { a: { $ref: "#" } } }] }
+  assert.equal(
+    told({ allOf: [doubled, doubled], type: "object" }, deep),
+    undefined,
+    "as many ways as the value is deep",
+  )
+  const slow = { items: { pattern: "a*a*a*b" } }
+  assert.equal(
+    told(
+      slow,
+      Array.from({ length: 2_000 }, () => "a".repeat(40)),
+    ),
+    undefined,
+    "many tests of a pattern",
+  )
+  const unique = { ...chain("allOf"), properties: { x: { $ref: "#/$defs/d30" } } }
+  const last = { $defs: { ...unique.$defs, [`d${levels}`]: { uniqueItems: true } } }
+  assert.equal(told({ ...unique, ...last }, { x: Array.from({ length: 10_000 }, (_, i) => i) }), undefined)
+})
+
+test("what is ordinary is held against the answer: references, unions that recur, long lists, each as often as it comes", async () => {
+  const expression = {
+    $defs: {
+      expression: {
+        anyOf: [
+          { type: "number" },
+          {
+            type: "object",
+            properties: { op: { enum: ["+", "-"] }, of: { type: "array", items: { $ref: "#/$defs/expression" } } },
+            required: ["op", "of"],
+          },
+        ],
+      },
+    },
+    $ref: "#/$defs/expression",
+  }
+  let value: unknown = 1
+  for (let i = 0; i < 100; i++) value = { op: "+", of: [1, value] }
+  for (let i = 0; i < 3; i++) assert.equal(schemas.fits(expression, value), true)
+  assert.match(String(told(expression, { op: "+", of: ["1"] })), /must be/)
+  const list = { items: { $ref: "#/$defs/item" }, $defs: { item: { type: "object", required: ["mail"] } } }
+  const mails = { ...list.$defs.item, properties: { mail: { pattern: "^[a-z0-9._-]+@[a-z0-9-]+\\.[a-z]{2,10}$" } } }
+  const many = Array.from({ length: 100 }, (_, i) => ({ mail: `person${i}@example.org` }))
+  assert.equal(schemas.fits({ ...list, $defs: { item: mails } }, many), true)
+  assert.equal(
+    schemas.fits(
+      list,
+      Array.from({ length: 5_000 }, () => ({ mail: "" })),
+    ),
+    true,
+  )
+})
+
+test("each pattern for names is its own", async () => {
+  const names = { patternProperties: { "^a": { type: "number" }, "^b": { type: "string" } } }
+  assert.equal(told(names, { a: 1, b: "x" }), undefined)
+  assert.match(String(told(names, { b: 1 })), /^\/b must be string/)
+})
+
+test("a schema that takes long to compile is not held against the answer; its descriptions are no part of that", async () => {
+  const wide = (count: number, more: object) => {
+    const names = Array.from({ length: count }, (_, i) => `field${i}`)
+    return { type: "object", properties: Object.fromEntries(names.map((name) => [name, { type: "string", ...more }])) }
+  }
+  assert.match(String(told(wide(200, {}), { field1: 1 })), /must be string/)
+  assert.equal(told(wide(300, {}), { field1: 1 }), undefined)
+  assert.match(String(told(wide(200, { description: "word ".repeat(50) }), { field1: 1 })), /must be string/)
+  assert.equal(told(wide(400, { description: "word ".repeat(50) }), { field1: 1 }), undefined)
+})
