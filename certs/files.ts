@@ -1,5 +1,6 @@
 /**
- * Files of the confdir: whole or not there, with the permissions they should have whatever the umask.
+ * Files of the confdir: whole or not there, with the permissions they should have whatever the umask,
+ * or those that somebody gave them since.
  * A reader never sees half a file, and two processes that write at once leave one of the two contents.
  */
 import { randomBytes } from "node:crypto"
@@ -62,9 +63,9 @@ export async function writeOnce(path: string, content: string): Promise<boolean>
 
 /**
  * Makes a file hold `content`, in one step. A file that holds it already is not touched; behind a link it is the file
- * that is replaced, not the link.
+ * that is replaced, not the link. `newMode`: of a file that was not there; another keeps what its owner gave it.
  */
-export async function writeWhole(path: string, content: string | Uint8Array, mode: number): Promise<void> {
+export async function writeWhole(path: string, content: string | Uint8Array, newMode: number): Promise<void> {
   await written(path, async () => {
     const place = await outputPlace(path)
     if (place.kind === "stream") throw new Error("it is no regular file")
@@ -72,7 +73,7 @@ export async function writeWhole(path: string, content: string | Uint8Array, mod
     // One that cannot be read, or has gone meanwhile, is replaced.
     const present = place.mode === undefined ? undefined : await readFile(place.path).catch(() => undefined)
     if (present?.equals(wanted)) return
-    const file = await beginFile(place, mode)
+    const file = await beginFile(place, newMode)
     try {
       await file.write(wanted)
     } catch (error) {

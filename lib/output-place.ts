@@ -57,11 +57,12 @@ export interface PartialFile {
   abandon(): Promise<void>
 }
 
-/** Begins a file beside `place`, under a random name and never over another file. `mode`: of a file that is new. */
+/** Begins a file beside `place`, under a random name and never over another file. `newMode`: where none is there yet. */
 export async function beginFile(
   place: Extract<OutputPlace, { kind: "file" }>,
-  mode = place.mode ?? PRIVATE_FILE,
+  newMode = PRIVATE_FILE,
 ): Promise<PartialFile> {
+  const mode = place.mode ?? newMode
   const partial = join(dirname(place.path), `.${basename(place.path)}.${randomBytes(6).toString("hex")}.tmp`)
   const handle = await open(partial, "wx", mode)
   const abandon = async () => {

@@ -125,6 +125,17 @@ test("a file that holds the content already is left alone, another is replaced w
   t.equal(readFileSync(path, "utf8"), "other")
 })
 
+test("a file that is written anew keeps the mode that somebody gave it, wider or narrower", async (t) => {
+  const path = join(t.testdir(), "bundle")
+  for (const mode of [0o600, 0o640, 0o664, 0o444]) {
+    await writeWhole(path, `first ${mode}`, 0o644)
+    chmodSync(path, mode)
+    await writeWhole(path, `second ${mode}`, 0o644)
+    t.equal(readFileSync(path, "utf8"), `second ${mode}`)
+    t.equal(modeOf(path), mode.toString(8))
+  }
+})
+
 test("a folder in the file's place is one line", async (t) => {
   const folder = t.testdir()
   mkdirSync(join(folder, "taken"))
