@@ -16,12 +16,12 @@ const CONSTANT: Readonly<Record<string, JsonValue>> = {
   frequency_penalty: 0,
   stream: true,
 }
-/** What else it sends; its earlier versions ask for JSON by a function. */
-const OTHER = ["model", "messages", "temperature", "max_tokens", "functions", "function_call"]
+/** What else it sends; its earlier versions ask for JSON by a function. `stream_options` is an addon's, which asks for usage. */
+const OTHER = ["model", "messages", "temperature", "max_tokens", "functions", "function_call", "stream_options"]
 /** Kinds of steps in its list of tasks. */
 const STEPS = ["command", "save_file", "human_intervention"]
 
-/** Whether a request has the fields that GPT Pilot sends, all of them and no other. */
+/** Whether a request has the fields that GPT Pilot sends, all of them and no other but `stream_options`. */
 export function isGptPilots(body: JsonObject): boolean {
   const names = Object.keys(body)
   return (

@@ -1,9 +1,10 @@
 /** Behind the conductor, an empty local answer is asked for again before the cloud is. */
 import type { Test } from "tap"
 import { test } from "tap"
+import { isGptPilots } from "../../addons/requery/gpt-pilot.ts"
 import { fieldOf, localHost, type Rig, startRig } from "../helpers/conductor-rig.ts"
 import { chatEvent, chatJson, DONE, FINISH, jsonAnswer, sseAnswer } from "../helpers/proxy-host.ts"
-import { pieces, reply, saidIn } from "../helpers/requery-rig.ts"
+import { PILOT, pieces, reply, saidIn } from "../helpers/requery-rig.ts"
 
 const EMPTY = { stream: sseAnswer(FINISH, DONE), whole: jsonAnswer(chatJson("")) }
 const CLOUD = jsonAnswer(chatJson("From the cloud."))
@@ -133,4 +134,25 @@ test("where no guard judges, an empty answer is the cloud's to mend, or refused,
     t.equal(refused.status, without.status, name)
     t.equal(judged.rig.cloud.requests.length + plain.rig.cloud.requests.length, 0)
   }
+})
+
+test("GPT Pilot's requests are known as its own where the usage addon has asked for usage in them", async (t) => {
+  const scripts = ["addons/usage.ts", "addons/conductor.ts", "addons/requery.ts"]
+  const question = "Which database should the application keep its notes in?"
+  for (const inject of ["false", "true"]) {
+    const { rig, asked } = await start(t, [question, "A specification."], {
+      scripts,
+      env: { LLMPROXY_USAGE_INJECT: inject },
+    })
+    const messages = [
+      { role: "user", content: "An app for notes." },
+      { role: "assistant", content: question },
+      { role: "user", content: "SQLite." },
+    ]
+    const { text } = await rig.chat({ ...PILOT, messages }, "Authorization: Bearer sk-own\r\n")
+    t.equal(saidIn(text), "A specification.", inject)
+    t.equal(asked.length, 2, inject)
+  }
+  t.ok(isGptPilots({ ...PILOT, stream_options: { include_usage: true } }))
+  t.notOk(isGptPilots({ ...PILOT, seed: 1 }))
 })
