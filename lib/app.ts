@@ -65,6 +65,9 @@ interface OpenListener extends ModeListening {
   readonly listener: Listener
 }
 
+/** Milliseconds; nothing happens then. */
+const ALIVE_MS = 60_000
+
 export class App {
   readonly store: OptionStore
   readonly values: CoreValues
@@ -162,10 +165,16 @@ export class App {
 
   /** Takes no more clients, lets open flows end within `graceMs`, then ends the addons. */
   async stop(graceMs = 0): Promise<void> {
-    if (this.#server === undefined) await this.#serving // which a program that ends at once is still loading
-    await this.#server?.stop(graceMs)
-    await this.addons.close()
-    await Promise.all([this.#kept.close(), this.#tokens?.close()])
+    // No timer of the clock keeps the process alive: it would end in the middle of this, where nothing else is left open.
+    const alive = setInterval(() => {}, ALIVE_MS)
+    try {
+      if (this.#server === undefined) await this.#serving // which a program that ends at once is still loading
+      await this.#server?.stop(graceMs)
+      await this.addons.close()
+      await Promise.all([this.#kept.close(), this.#tokens?.close()])
+    } finally {
+      clearInterval(alive)
+    }
   }
 
   /** Opens all ports, or none. */

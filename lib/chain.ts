@@ -51,6 +51,9 @@ export interface HookChainOptions {
   log?: Logger
 }
 
+/** Characters of a stack that are read: it begins with the message, which may be anything. */
+const STACK_CHARS_MAX = 16_384
+
 /** Hooks that a flow can answer in: what follows them is skipped then. Later hooks tell every addon, whatever happened. */
 const STOPPABLE: ReadonlySet<HookName> = new Set<HookName>(["requestHeaders", "request", "llmRequest"])
 
@@ -172,16 +175,16 @@ export class HookChain {
     const budget = this.#spare ?? new HookBudget(this.#options.clock, this.#options.budgetMs)
     this.#spare = undefined
     if (view !== undefined) view.budget = budget
-    let result: unknown
+    let pending: PromiseLike<unknown> | undefined
     try {
-      result = Reflect.apply(listener.call, undefined, seen(args, scope, view))
+      pending = pendingIn(Reflect.apply(listener.call, undefined, seen(args, scope, view)))
     } catch (error) {
       this.#leave(view, budget, before)
       scope.failed(listener.addon, listener.hook, error)
       return undefined
     }
-    if (isThenable(result))
-      return this.#settle(result, listener, scope, budget, () => this.#leave(view, budget, before))
+    if (pending !== undefined)
+      return this.#settle(pending, listener, scope, budget, () => this.#leave(view, budget, before))
     this.#leave(view, budget, before)
     return undefined
   }
@@ -215,7 +218,8 @@ export class HookChain {
         }
       }
       budget.start(() => fail(timeoutOf(listener, this.#options.budgetMs)))
-      result.then(
+      // Whatever has a `then` is an addon's, and may throw there: a promise of ours takes that.
+      Promise.resolve(result).then(
         () => {
           if (budget.over) return
           leave()
@@ -245,13 +249,14 @@ export class HookChain {
 
   #observeOne(listener: Listener, scope: HookScope, args: readonly unknown[]): void {
     const { addon, hook, call } = listener
-    let result: unknown
+    let pending: PromiseLike<unknown> | undefined
     try {
-      result = Reflect.apply(call, undefined, args)
+      pending = pendingIn(Reflect.apply(call, undefined, args))
     } catch (error) {
       scope.failed(addon, hook, error)
     }
-    if (isThenable(result)) result.then(undefined, (error: unknown) => this.#failedUnwatched(addon, hook, scope, error))
+    if (pending === undefined) return
+    Promise.resolve(pending).catch((error: unknown) => this.#failedUnwatched(addon, hook, scope, error))
   }
 
   /** Nobody waits, so what `failed` throws to end a run can only be said. */
@@ -280,18 +285,27 @@ export function plainScope(log: Logger): HookScope {
 
 /** One line: which addon, which of its functions, what it threw, and where. */
 export function describeFailure(addon: LoadedAddon, hook: string, error: unknown): string {
-  const place = error instanceof FlowError ? undefined : placeOf(error)
+  const place = placeOf(error)
   return `addon "${addon.name}": ${hook} failed: ${messageOf(error)}${place === undefined ? "" : ` (${place})`}`
 }
 
 /** `file:line:column` of the innermost frame of a stack that is a file of the user's. */
 export function placeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined
-  for (const line of error.stack?.split("\n") ?? []) {
+  for (const line of stackOf(error)) {
     const found = /^\s+at (?:.*\()?(?:file:\/\/)?([^()]+:\d+:\d+)\)?$/.exec(line)?.[1]
     if (found !== undefined && !found.startsWith("node:") && !found.includes("/node_modules/")) return found
   }
   return undefined
+}
+
+/** None of a FlowError, which says what is wrong without; nor of what throws when it is looked at. */
+function stackOf(error: unknown): readonly string[] {
+  try {
+    if (!(error instanceof Error) || error instanceof FlowError) return []
+    return (error.stack ?? "").slice(0, STACK_CHARS_MAX).split("\n")
+  } catch {
+    return []
+  }
 }
 
 function listenersOf(hook: HookName, addons: readonly LoadedAddon[]): readonly Listener[] | undefined {
@@ -311,6 +325,10 @@ function seen(args: readonly unknown[], scope: HookScope, view: ScopeView | unde
 
 function stops(hook: HookName, scope: HookScope): boolean {
   return STOPPABLE.has(hook) && scope.stopped()
+}
+
+function pendingIn(result: unknown): PromiseLike<unknown> | undefined {
+  return isThenable(result) ? result : undefined
 }
 
 export function isThenable(value: unknown): value is PromiseLike<unknown> {

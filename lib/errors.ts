@@ -37,9 +37,26 @@ export class StartError extends Error {
   override readonly name = "StartError"
 }
 
+/** An addon may throw a whole answer; what is said of it is for people. */
+const MESSAGE_CHARS_MAX = 4_096
+
 /** The message of anything that was thrown, for one line of a log. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown)
+  try {
+    const text = thrown instanceof Error ? String(thrown.message) : String(thrown)
+    return text.length > MESSAGE_CHARS_MAX ? `${text.slice(0, MESSAGE_CHARS_MAX)}...` : text
+  } catch {
+    return "something that cannot be written" // A proxy, or an object whose own ways of being written throw.
+  }
+}
+
+/** Whether an addon's error is one of ours; whatever was thrown may throw when it is looked at. */
+export function isFlowError(thrown: unknown): thrown is FlowError {
+  try {
+    return thrown instanceof FlowError
+  } catch {
+    return false
+  }
 }
 
 /** What was thrown, if it is a FlowError already; else one that says that we have failed, with `status`. */

@@ -14,6 +14,8 @@ import { HOOK_NAMES, type Hooks } from "../lib/hooks.ts"
 import { makeLogger } from "../lib/log.ts"
 import { ManualClock } from "../lib/testing/manual-clock.ts"
 
+/** A name that makes a thenable, which the linter takes for a mistake. */
+const THEN = "then"
 const client = { address: "127.0.0.1", port: 1 }
 
 function addon(name: string, hooks: Partial<Hooks>, more: Partial<LoadedAddon> = {}): LoadedAddon {
@@ -432,4 +434,32 @@ test("a synchronous hook that waits for nothing leaves its budget to the next on
   await ticks()
   t.equal(inner?.over, true)
   t.equal(scope.views.get("a")?.budget, undefined)
+})
+
+test("whatever an addon throws or returns is its own failure, also what throws when it is looked at", async (t) => {
+  const trap = () => {
+    throw new Error("looked at")
+  }
+  const hostile = new Proxy({}, { get: trap, has: trap, getPrototypeOf: trap })
+  const hooks: Record<string, () => unknown> = {
+    "throws what cannot be looked at": () => {
+      throw hostile
+    },
+    "returns what cannot be looked at": () => hostile,
+    "returns a thenable that throws": () => Object.fromEntries([[THEN, trap]]),
+    "throws a long text": () => {
+      throw new Error("x".repeat(5_000_000))
+    },
+  }
+  for (const hook of ["request", "llmDelta"] as const) {
+    for (const [name, odd] of Object.entries(hooks)) {
+      const lines: string[] = []
+      const scope = plainScope(makeLogger((line) => lines.push(line)))
+      await chainOf([addon("odd", { [hook]: odd })]).run(hook, scope, ...([{}, {}] as never))
+      await ticks()
+      t.match(lines[0], /^addon "odd": (request|llmDelta) failed: /, `${hook} ${name}`)
+      t.equal(lines.length, 1)
+      t.ok((lines[0]?.length ?? 0) < 5_000)
+    }
+  }
 })

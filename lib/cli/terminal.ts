@@ -19,7 +19,7 @@ import {
   toolCallText,
 } from "./flow-text.ts"
 import { countedUsage, knownUsage, NO_TOKENS, type ShownUsage } from "./flow-usage.ts"
-import { LiveText } from "./live-text.ts"
+import { LiveText, shownText } from "./live-text.ts"
 import type { Output } from "./output.ts"
 import type { Paint } from "./paint.ts"
 import { Summary } from "./summary.ts"
@@ -166,7 +166,9 @@ class FlowPrinter {
         ? ""
         : completionText(completion, paint, this.#redactor)
     const calls = completion?.toolCalls ?? []
-    return `${live.text.finish()}\n${calls.map((call) => named("", toolCallText(call, this.#redactor), paint)).join("")}`
+    const shown = (call: (typeof calls)[number]) =>
+      shownText(toolCallText(call, this.#redactor), TEXT_INDENT, this.#redactor)
+    return `${live.text.finish()}\n${calls.map((call) => named("", shown(call), paint)).join("")}`
   }
 
   /** What authenticates a flow is repeated by hosts, in errors most of all. */

@@ -14,7 +14,7 @@ import type { Upstream } from "./upstream.ts"
 /** Targets that one client connection may have authenticated itself to; beyond that the one that was idle longest goes. */
 export const BOUND_MAX = 64
 /** A scheme that is the connection's, and what may follow it. */
-const CONNECTION_SCHEME = /^(?:ntlm|negotiate)(?: |$)/i
+const CONNECTION_SCHEME = /^(?:ntlm|negotiate)(?![!#$%&'*+\-.^_`|~0-9a-z])/i
 
 /** Whether a request authenticates the connection that it is sent on, or the one to the proxy on its way. */
 export function authenticatesConnection(headers: Headers, { via }: Pick<Target, "via">): boolean {

@@ -5,7 +5,7 @@
 import type { HookChain, HookScope, LoadedAddon } from "../chain.ts"
 import { describeFailure } from "../chain.ts"
 import type { Clock } from "../clock.ts"
-import { FlowError, messageOf } from "../errors.ts"
+import { FlowError, isFlowError, messageOf } from "../errors.ts"
 import type {
   Answer,
   ClientInfo,
@@ -321,7 +321,7 @@ export class FlowState implements Flow, HookScope {
     this.core.log.error(line)
     if (addon.onError !== "block" || hook === "error" || hook === "response" || hook === "websocketEnd") return
     // What the addon asked for and could not have (a body that is too large, an upstream that is cut) is not its fault.
-    const foreign = error instanceof FlowError && error.source !== "addon"
+    const foreign = isFlowError(error) && error.source !== "addon"
     const message = `addon "${addon.name}" failed in ${hook}, and the request was stopped: ${messageOf(error)}`
     const reason = foreign ? error : new FlowError("addon", "addon-failed", message, { status: 500, cause: error })
     // Nobody waits for llmDelta, so there is no run that could end.

@@ -133,6 +133,17 @@ test("at 3 reasoning, refusal and tool calls have their names", async (t) => {
   t.equal(shown, "      reasoning  hm\n      answer     Yes.\n      refusal    No.\n                 tool call f({})\n")
 })
 
+test("at 3 a tool call behind a streamed text cannot steer the terminal", async (t) => {
+  const odd = { name: "f\u001b]0;pwned\u0007", arguments: '{"a":"\u001b[31m\u202e\u{e0041}"}' }
+  const calls = { tool_calls: [{ index: 0, id: "1", type: "function", function: odd }] }
+  const body = EVENTS_HEAD + [{ content: "Yes." }, calls].map(event).join("") + DONE
+  const { send, printed } = await printing(t, 3, (_request, socket) => void socket.end(body))
+  await send({ ...CHAT, stream: true })
+  const text = await printed()
+  t.match(text, /tool call f\\x1b\]0;pwned\\x07\(/i)
+  for (const sign of ["\u0007", "\u001b", "\u202e", "\u{e0041}"]) t.notOk(text.includes(sign))
+})
+
 test("at 3 an answer that did not stream is printed whole, an addon's own only once", async (t) => {
   const { send, printed } = await printing(t, 3, jsonReply("Hello", USAGE), [ASKS_FIRST])
   await send(CHAT)

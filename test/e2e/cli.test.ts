@@ -1,9 +1,12 @@
 /** The command as it is installed: compiled, in a process of its own, from a folder that is not the package's. */
 import { spawn } from "node:child_process"
 import { connect } from "node:net"
+import { join } from "node:path"
 import { type Test, test } from "tap"
+import { openSqlite, singleValue } from "../../lib/store/sqlite.ts"
 import { exitsWith, plainEnvironment, startCommand } from "../helpers/command-process.ts"
 import { builtCommand } from "../helpers/dist.ts"
+import { answer, origin } from "../helpers/proxy-host.ts"
 
 const COMMAND = builtCommand()
 
@@ -77,6 +80,46 @@ test("a second signal does not wait for open streams", async (t) => {
   await command.printed(/open streams get 10 s/)
   command.signal("SIGTERM")
   exitsWith(t, 0, await command.outcome)
+})
+
+test("a signal while a hook waits for ever ends it with status 0, and the flow is in the history", async (t) => {
+  const folder = t.testdir({ "waits.ts": "export default { name: 'waits', response: () => new Promise(() => {}) }" })
+  const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
+  const confdir = join(folder, "conf")
+  const set = ["history.all=true", "hookBudgetMs=4000"].flatMap((one) => ["--set", one])
+  const args = ["-p", "0", "--confdir", confdir, "-s", "./waits.ts", "-s", "history", ...set]
+  const command = startCommand(t, args, { folder, env: {} })
+  const [, port = ""] = await command.printed(/listening on http:\/\/127\.0\.0\.1:(\d+)/)
+  const client = connect(Number(port), "127.0.0.1")
+  client.on("error", () => {})
+  client.write(`GET http://127.0.0.1:${up.port}/x HTTP/1.1\r\nHost: x\r\n\r\n`)
+  await new Promise((resolve) => client.once("data", resolve))
+  client.destroy()
+  command.signal("SIGTERM")
+  exitsWith(t, 0, await command.outcome)
+  const open = openSqlite(join(confdir, "history.db"), { readOnly: true })
+  t.equal(singleValue(open.connection, "select count(*) from flows"), 1)
+  open.close()
+})
+
+test("output that nobody reads does not keep a proxy that was told to end", async (t) => {
+  const folder = t.testdir()
+  const child = spawn(process.execPath, [COMMAND, "-p", "0", "-v"], { cwd: folder, env: plainEnvironment(folder) })
+  t.teardown(() => child.kill("SIGKILL"))
+  let said = ""
+  const url = await new Promise<string>((resolve) => {
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text
+      const found = /listening on (\S+)/.exec(said)?.[1]
+      if (found !== undefined) resolve(found)
+    })
+  })
+  child.stdout.pause()
+  // A line each, more than a pipe holds.
+  for (let i = 0; i < 40; i++) await fetch(`${url}/${"x".repeat(7_000)}`)
+  const ended = new Promise((resolve) => child.once("exit", resolve))
+  child.kill("SIGTERM")
+  t.equal(await ended, 0)
 })
 
 test("a reader that goes away does not end the proxy", async (t) => {
