@@ -46,6 +46,11 @@ export class NativeGate {
     return (await value) !== "timed-out"
   }
 
+  /** The other side, once the thread has ended: wherever it died, it is inside no more. */
+  ended(): void {
+    this.#leave()
+  }
+
   #enter(): void {
     // Said before it is asked: whoever shuts the gate meanwhile sees one of the two.
     Atomics.store(this.#cells, INSIDE, 1)

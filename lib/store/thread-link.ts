@@ -114,7 +114,10 @@ export class ThreadLink {
     this.#gate = gate
     worker.on("message", (reply: StoreReply) => this.#take(reply))
     worker.on("error", (error) => this.#crashed(worker, messageOf(error)))
-    worker.on("exit", (code) => this.#crashed(worker, `exit status ${code}`))
+    worker.on("exit", (code) => {
+      gate.ended()
+      this.#crashed(worker, `exit status ${code}`)
+    })
     if (this.#limits !== undefined) worker.postMessage({ id: 0, job: { kind: "retain", retention: this.#limits } })
     return worker
   }
@@ -135,6 +138,9 @@ export class ThreadLink {
   #crashed(worker: Worker, why: string): void {
     if (worker !== this.#worker) return
     this.#worker = undefined
+    // It may have died inside: the end of the process would wait for it.
+    this.#gate = undefined
+    process.off("exit", this.#onExit)
     this.#failAll("crash", `the store's thread ended (${why})`)
   }
 

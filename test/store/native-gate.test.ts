@@ -35,6 +35,16 @@ test("who is inside is waited for, and never goes in again", async (t) => {
   t.strictSame(heard, ["outside"])
 })
 
+test("a thread that has ended inside is outside", async (t) => {
+  const { gate, worker } = await visitor(t)
+  t.notOk(gate.shutNow(0))
+  const waiting = gate.shut(60_000)
+  await worker.terminate()
+  gate.ended()
+  t.ok(await waiting, "who waits is told")
+  t.ok(gate.shutNow(0))
+})
+
 test("a gate that nobody shuts is passed at every call, nested ones too", (t) => {
   const gate = new NativeGate()
   t.equal(
