@@ -4,12 +4,10 @@ import { makeLogger } from "../../lib/log.ts"
 import { ThreadLink } from "../../lib/store/thread-link.ts"
 import { bundled } from "../helpers/bundled.ts"
 
-const log = makeLogger(() => {})
-
 test("a thread that died inside is waited for by nobody, neither now nor when the process ends", async (t) => {
   const script = await bundled(t, "test/fixtures/store/dies-inside.ts")
   const before = process.listenerCount("exit")
-  const link = new ThreadLink({ file: "history.db", log, script })
+  const link = new ThreadLink({ file: "history.db", log: makeLogger(() => {}), script })
   for (const round of ["the first", "the one in its place"]) {
     const asked = link.ask({ kind: "open" })
     t.equal(process.listenerCount("exit"), before + 1, `${round} is waited for as long as it runs`)
@@ -23,8 +21,13 @@ test("a thread that died inside is waited for by nobody, neither now nor when th
 test("a thread that dies inside while its end is waited for has ended", async (t) => {
   const script = await bundled(t, "test/fixtures/store/dies-inside.ts")
   const before = process.listenerCount("exit")
-  const link = new ThreadLink({ file: "later.db", log, script })
+  let enter = (): void => {}
+  const inside = new Promise<void>((resolve) => {
+    enter = resolve
+  })
+  const link = new ThreadLink({ file: "later.db", log: makeLogger(() => enter()), script })
   const asked = t.rejects(link.ask({ kind: "open" }), { message: "the program ends" })
+  await inside
   await link.end()
   await asked
   t.equal(process.listenerCount("exit"), before)
