@@ -34,7 +34,17 @@ import {
   type Refusal,
   unsupported,
 } from "./conductor/refusal.ts"
-import { checkModelMap, isChat, modelsIn, takeWish, type Wish, whyBound, wishFor } from "./conductor/routing.ts"
+import {
+  checkModelMap,
+  hasBody,
+  isChat,
+  isUnreadJson,
+  modelsIn,
+  takeWish,
+  type Wish,
+  whyBound,
+  wishFor,
+} from "./conductor/routing.ts"
 
 /** Why a request stays that may be for a model that never leaves. */
 const UNREAD = "localModels has models, and which one this is for cannot be read"
@@ -66,8 +76,12 @@ export default defineAddon({
         return listModels(flow, { bases: localBases(options), key: options.localKey }, conductor.keys)
       },
       request(flow) {
-        conductor.bindUnread(flow)
-        conductor.keys.admit(flow)
+        const admit = () => {
+          conductor.bindUnread(flow)
+          conductor.keys.admit(flow)
+        }
+        const reading = conductor.readModel(flow)
+        return reading === undefined ? admit() : reading.then(admit)
       },
       llmRequest(flow) {
         conductor.bind(flow)
@@ -116,13 +130,27 @@ class Conductor {
     if (flow.parent === undefined) this.#bindTo(flow, flow.llm.request.model)
   }
 
+  /** Reads a body that is in no dialect (embeddings, counts, images) and may name such a model. Never rejects. */
+  readModel(flow: Flow): Promise<void> | undefined {
+    if (!this.#mayStay(flow) || !this.#mayNameModel(flow)) return undefined
+    return flow.request.collect().catch(() => {}) // What cannot be read is kept below.
+  }
+
   /** The same before a body is understood, and where none is, as on a WebSocket: it may be for such a model. */
   bindUnread(flow: Flow): void {
-    const { options } = this.#context
-    if (options.localModels.length === 0 || flow.parent !== undefined) return
+    if (!this.#mayStay(flow)) return
     const models = modelsIn(flow)
     for (const model of models) this.#bindTo(flow, model)
-    if (models.length === 0 && isChat(flow)) this.#keep(flow, UNREAD)
+    const isUnread = isChat(flow) || (this.#mayNameModel(flow) && isUnreadJson(flow))
+    if (models.length === 0 && isUnread) this.#keep(flow, UNREAD)
+  }
+
+  #mayStay(flow: Flow): boolean {
+    return this.#context.options.localModels.length > 0 && flow.parent === undefined
+  }
+
+  #mayNameModel(flow: Flow): boolean {
+    return hasBody(flow) && (flow.baseUrl || this.#context.options.hosts.includes(flow.request.host))
   }
 
   #bindTo(flow: Flow, model: string): void {

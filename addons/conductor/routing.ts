@@ -49,12 +49,39 @@ export function modelsIn(flow: Flow): readonly string[] {
   return isChat(flow) ? [] : new URL(request.url).searchParams.getAll("model")
 }
 
+export function hasBody({ request: { method } }: Flow): boolean {
+  return method === "POST" || method === "PUT" || method === "PATCH"
+}
+
+/** Whether a body that is said to be JSON could not be read, so that nobody knows what it names. */
+export function isUnreadJson({ request }: Flow): boolean {
+  return /json/i.test(request.headers.get("content-type") ?? "") && bodyOf(request) === undefined
+}
+
 function modelInBody(request: Flow["request"]): string | undefined {
+  const body = bodyOf(request)
+  if (body === undefined) return modelInForm(request)
+  return isObject(body) && typeof body.model === "string" ? body.model : undefined
+}
+
+/** Undefined: not collected, not decoded, or no JSON. */
+function bodyOf(request: Flow["request"]): unknown {
   try {
-    const body = request.json()
-    return isObject(body) && typeof body.model === "string" ? body.model : undefined
+    return request.json()
   } catch {
-    return undefined // not collected, not decoded, or no JSON
+    return undefined
+  }
+}
+
+/** The field of a form, as speech and images are sent (RFC 7578). */
+const FORM_MODEL = /\bname="?model"?[^\r\n]{0,200}\r\n(?:[^\r\n]{1,200}\r\n){0,4}\r\n([^\r\n]{1,200})\r\n/i
+
+function modelInForm(request: Flow["request"]): string | undefined {
+  if (!/^multipart\/form-data/i.test(request.headers.get("content-type") ?? "")) return undefined
+  try {
+    return FORM_MODEL.exec(request.text)?.[1]
+  } catch {
+    return undefined // not collected, or not decoded
   }
 }
 

@@ -87,6 +87,42 @@ test("a model in the query lets no body out: what the body names counts, and a c
   t.equal(free.status, 200, "a chat's body names another")
 })
 
+test("nor do they on paths that are no dialect's: counts, embeddings, images, speech, odd spellings, forms", async (t) => {
+  const rig = await startRig(t, { cloud: CLOUD_ANSWER, set: { localModels: "mine" } })
+  const json = { model: "mine", input: "secret" }
+  const form = (model: string) =>
+    `--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n${model}\r\n--b--\r\n`
+  const typed = "Content-Type: application/json\r\n"
+  const multipart = "Content-Type: multipart/form-data; boundary=b\r\n"
+  for (const [method, path, body, fields] of [
+    ["POST", "/v1/messages/count_tokens", json, ""],
+    ["POST", "/v1/embeddings", json, ""],
+    ["POST", "/v1/images/generations", json, ""],
+    ["POST", "/v1/audio/speech", json, ""],
+    ["POST", "/v1/threads/runs", json, ""],
+    ["POST", "/v1/audio/transcriptions", form("mine"), multipart],
+    ["POST", "/v1/embeddings", json, `${typed}Content-Encoding: zstd\r\n`],
+    ["PUT", CHAT_PATH, chatBody({ model: "mine" }), ""],
+    ["POST", "/V1/Chat/Completions", chatBody({ model: "mine" }), ""],
+    ["POST", "/v1/chat%2Fcompletions", chatBody({ model: "mine" }), ""],
+    ["POST", `${CHAT_PATH};x`, chatBody({ model: "mine" }), ""],
+  ] as const) {
+    const wire = await rig.through()
+    wire.write(message(method, path, CLOUD, body, KEY + fields))
+    const through = await wire.response("POST")
+    t.equal(through.status, 403, `${method} ${path}`)
+    t.match(through.text, /is to stay local \(localModels has /, path)
+    t.equal((await rig.ask(method, path, body, KEY + fields)).status, 403, `${path} at the door`)
+  }
+  t.equal(rig.cloud.requests.length, 0)
+  for (const [path, body, fields] of [
+    ["/v1/embeddings", { ...json, model: "other" }, ""],
+    ["/v1/files", { purpose: "x" }, ""],
+    ["/v1/audio/transcriptions", form("other"), multipart],
+  ] as const)
+    t.equal((await rig.ask("POST", path, body, KEY + fields)).status, 200, `${path} of another`)
+})
+
 test("a chat whose model cannot be read passes while localModels is not set", async (t) => {
   const rig = await startRig(t, { cloud: CLOUD_ANSWER })
   const wire = await rig.through()
