@@ -21,6 +21,7 @@ export default defineAddon({
     return {
       /** An answer of a model is whole. `flow` is the request and what became of it, `completion` what the model said. */
       llmResponse(flow, completion) {
+        if (flow.parent !== undefined) return // What another addon asked: its answer comes again as the client's.
         answers += 1
         // Usage is always there; its numbers are undefined where nobody has counted.
         const { inputTokens = "?", outputTokens = "?" } = completion.usage

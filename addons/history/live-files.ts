@@ -23,6 +23,8 @@ import type { OPTIONS } from "./options.ts"
 const QUEUE_MAX = 1_024
 /** Milliseconds that the end waits for what is not written, as to a FIFO whose reader has stopped reading. */
 const FINISH_MS_MAX = 1_000
+/** How an answer ends that is an example to learn from; the logs have the others as well. */
+const GOOD_ENDINGS: ReadonlySet<string> = new Set(["stop", "toolCalls"])
 /** The name of the route that keeps a request on this machine, as the conductor says it. */
 const LOCAL = "local"
 
@@ -63,7 +65,8 @@ export class LiveFiles {
     if ((!json && !logFile) || snapshot.parentId !== undefined || completion === undefined) return
     if (completion.finishReason.unified === "cut" || completion.text === "") return
     redactor.learn(snapshot.request.headers, snapshot.request.url)
-    if (json) this.#later(json, () => this.#record(json, snapshot, isLocal))
+    const isExample = GOOD_ENDINGS.has(completion.finishReason.unified)
+    if (json && isExample) this.#later(json, () => this.#record(json, snapshot, isLocal))
     if (logFile) this.#later(logFile, () => this.#log(logFile, logEntry(snapshot, redactor)))
   }
 

@@ -49,6 +49,22 @@ test("only whole answers to clients are written: no attempts, no errors, nothing
   t.strictSame(warnings, [])
 })
 
+test("an answer that has not ended well is no record to learn from, and stands in the log", async (t) => {
+  const folder = t.testdir({})
+  const [json, openaiOutputLog] = [join(folder, "h.json"), join(folder, "cloud.log")]
+  const { live } = files({ json, openaiOutputLog })
+  for (const unified of ["length", "contentFilter", "error", "other", "stop", "toolCalls"] as const) {
+    const answer = completion(`ends by ${unified}`)
+    const choice = answer.choices[0]
+    if (choice !== undefined) choice.finishReason = { unified, raw: undefined }
+    live.write({ ...chat(), llm: { dialect: "openai-chat", model: "m", completion: answer, error: undefined } })
+  }
+  await live.finish()
+  t.match(await records(json), [{ output: "ends by stop" }, { output: "ends by toolCalls" }])
+  const log = await readFile(openaiOutputLog, "utf8")
+  t.equal(log.split("ends by ").length - 1, 6)
+})
+
 test("an instruction is every text of the request, joined by one space", async (t) => {
   const json = join(t.testdir({}), "h.json")
   const { live } = files({ json })
