@@ -363,7 +363,8 @@ export class AnswerState implements Answer {
   }
 
   #fail(thrown: unknown): void {
-    const isAddons = thrown instanceof FlowError && thrown.source === "addon"
+    // What the sender's own transform throws is the sender's way to stop it, and fails no flow.
+    const isAddons = this.child.error?.source === "addon" && thrown === this.child.error
     const kind = isAddons ? "addon" : this.#head === undefined ? "connect" : "cut"
     this.failure ??= { kind, message: messageOf(thrown), status: this.status, error: undefined }
   }
