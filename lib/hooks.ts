@@ -75,7 +75,8 @@ export interface Hooks {
   /** A piece of an answer, after its bytes were written on. Not fired for the deltas that `transformDeltas` drops. */
   llmDelta(flow: LlmFlow, delta: Delta): Result
   /**
-   * The answer is whole. At most once per flow, before `response`; a stream that broke off has the finish reason "cut".
+   * The answer is whole. At most once per flow, before `response`; a stream that broke off, or ended
+   * with neither a finish reason nor its dialect's end mark, has the finish reason "cut".
    * Of an answer that is held, the addons that hold it are told first; the others of the one that the client gets.
    */
   llmResponse(flow: LlmFlow, completion: Completion): Result

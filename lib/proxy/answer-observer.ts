@@ -14,6 +14,7 @@ import {
   type Framing,
   type FramingScan,
   framingScan,
+  isConclusion,
   isContent,
   isLabelledOwn,
   isObject,
@@ -62,6 +63,7 @@ export class AnswerObserver {
   #size = 0
   #unparsed: string | undefined
   #firstDeltaMs: number | undefined
+  #concluded = false
 
   constructor(options: AnswerObserverOptions) {
     this.#options = options
@@ -100,10 +102,14 @@ export class AnswerObserver {
     }
   }
 
-  /** The answer has ended. `cut`: it broke off. Call once. */
-  finish(cut: boolean): Observed {
+  /**
+   * The answer has ended. `broken`: it broke off. Call once. A stream that says nowhere that it, or a choice of it, has
+   * ended is cut as well, whatever its HTTP framing says: hosts and gateways that fail often end it cleanly.
+   */
+  finish(broken: boolean): Observed {
     this.#coding?.close()
     if (this.#unparsed === undefined) this.#finishStream()
+    const cut = broken || (this.#unparsed === undefined && this.#decoder !== undefined && !this.#concluded)
     const totalMs = this.#options.elapsed()
     const timings = { firstDeltaMs: this.#firstDeltaMs, totalMs }
     const { head, dialect } = this.#options
@@ -168,6 +174,7 @@ export class AnswerObserver {
 
   #event(event: StreamEvent): void {
     this.#assembler.push(event)
+    this.#concluded ||= isConclusion(event)
     for (const delta of event.deltas) {
       if (this.#firstDeltaMs === undefined && isContent(delta)) this.#firstDeltaMs = this.#options.elapsed()
       this.#options.onDelta(delta)

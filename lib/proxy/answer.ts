@@ -66,6 +66,8 @@ export class AnswerState implements Answer {
   #raw: Buffer[] = []
   #held = 0
   #concluded = false
+  /** An event that says something has come, be it in part. */
+  #begun = false
   /** The decoder has been told of the end. */
   #drained = false
   #transform: AnswerTransform | undefined
@@ -266,6 +268,7 @@ export class AnswerState implements Answer {
     this.#drained = piece === undefined
     const decoded = (piece === undefined ? this.#decoder?.finish() : this.#decoder?.feed(piece)) ?? []
     this.#concluded ||= decoded.some(isConclusion)
+    this.#begun ||= decoded.some(({ json }) => json !== undefined || piece === undefined)
     if (piece === undefined && this.#isCut()) throw new FlowError("upstream", "cut", CUT)
     const events = this.#transform?.events(decoded, piece === undefined) ?? decoded
     for (const event of events) {
@@ -286,10 +289,9 @@ export class AnswerState implements Answer {
     }
   }
 
-  /** A body that only the connection's end ends may have been cut: then the answer itself has to say that it is whole. */
+  /** The stream itself has to say that it is whole: hosts that fail end it cleanly, too. One without an event is empty. */
   #isCut(): boolean {
-    if (this.#concluded || !this.assembler.hasContent) return false
-    return !this.headers.has("content-length") && !this.headers.has("transfer-encoding")
+    return !this.#concluded && this.#begun
   }
 
   /** Books what is read before anybody wants it. The parent holds it: the child may have ended long ago. */
@@ -370,7 +372,7 @@ export class AnswerState implements Answer {
   }
 }
 
-const CUT = "the upstream closed the connection before the answer had an end"
+const CUT = "the answer ended before its dialect's end: it has neither a finish reason nor an end mark"
 
 function tooLarge(limit: number): FlowError {
   const message = `the answer exceeds bodyLimit (${limit} bytes) or the memory limit, and is to be read whole`
