@@ -24,7 +24,11 @@ export function editStream(dialect: Dialect, bytes: Buffer, edit: StoppingEdit, 
   const take = (events: readonly StreamEvent[]) => out.push(...events.map((event) => editor.rewrite(event)))
   const ends = [...cuts, bytes.length]
   for (const [at, end] of ends.entries()) take(decoder.feed(bytes.subarray(ends[at - 1] ?? 0, end)))
-  take(decoder.finish())
+  // The editor refuses an end that is not whole; what was made before it is what is compared here.
+  for (const event of decoder.finish()) {
+    const isWhole = event.json !== undefined || event.done || event.error !== undefined
+    out.push(isWhole ? editor.rewrite(event) : event.raw)
+  }
   return Buffer.concat([...out, editor.end()]).toString("utf8")
 }
 

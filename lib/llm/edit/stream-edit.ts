@@ -4,6 +4,7 @@
  * stand for themselves (chunk-edit.ts), blocks that are opened and closed (message-edit.ts), items that are told twice
  * (response-edit.ts).
  */
+import { FlowError } from "../../errors.ts"
 import type { Dialect, EncodeContext, StreamEvent } from "../dialect.ts"
 import type { StreamFraming } from "../framing.ts"
 import type { Delta } from "../model.ts"
@@ -13,6 +14,7 @@ import { ChunkEditor } from "./chunk-edit.ts"
 import { MessageEditor } from "./message-edit.ts"
 import type { EditDelta } from "./pieces.ts"
 import { ResponseEditor } from "./response-edit.ts"
+import { unreadIn } from "./unread.ts"
 
 /** What an editor of events has to know. */
 export interface EditedStream {
@@ -39,11 +41,16 @@ const NOTHING = Buffer.alloc(0)
 export class StreamEditor {
   readonly #edit: EditDelta
   readonly #events: EventEditor
+  readonly #dialect: Dialect
+  readonly #framing: StreamFraming
+  #first = true
   #ending = false
   #ended = false
 
   constructor(dialect: Dialect, context: EncodeContext, framing: StreamFraming, edit: EditDelta) {
     this.#edit = edit
+    this.#dialect = dialect
+    this.#framing = framing
     const written = writerFor(dialect, framing)
     this.#events = editorFor({ dialect, context, write: (text) => Buffer.from(written(text)) })
   }
@@ -58,9 +65,13 @@ export class StreamEditor {
     this.#ending = true
   }
 
-  /** The bytes that leave for `event`: its own where nothing changed. */
+  /** The bytes that leave for `event`: its own where nothing changed. Throws a FlowError for one that cannot be read. */
   rewrite(event: StreamEvent): Buffer {
     if (this.#ended) return NOTHING
+    const why = unreadIn(this.#dialect, this.#framing, event, this.#first)
+    this.#first = false
+    if (why !== undefined)
+      throw new FlowError("upstream", "unreadable-event", `the stream holds ${why}, and an addon has to edit it`)
     const isSilent = event.json === undefined && event.deltas.length === 0 && !event.done
     if (isSilent || event.error !== undefined) return this.#events.silent?.(event.raw) ?? event.raw
     const made = event.deltas.map((delta) => (this.#ending ? rest(delta) : this.#edit(delta)))
