@@ -10,6 +10,7 @@
  */
 import { FlowError } from "../errors.ts"
 import type { FlowState } from "./flow-state.ts"
+import { insistsOnMessages } from "./insist.ts"
 import { eventOf, type JsonObject, type SocketDialect } from "./observe.ts"
 import type { Serve } from "./upgrade.ts"
 import type { SocketOutlet } from "./websocket-ends.ts"
@@ -24,6 +25,9 @@ import { Turn } from "./websocket-turn.ts"
 export const TURNS_MAX = 64
 /** The code of the error for such a server. */
 export const TOO_MANY_TURNS = "too-many-turns"
+
+/** The code of the error for a message that cannot be read, where an addon insists on it. */
+export const NO_EVENT = "unreadable-message"
 
 /** Where a turn's messages go. */
 export interface SocketLines {
@@ -61,7 +65,7 @@ export class SocketTurns {
   /** A message of the client: passed on, or taken by a turn. */
   async fromClient(message: SocketMessage): Promise<void> {
     await this.#decided
-    const event = message.type === "text" ? eventOf(message.text) : undefined
+    const event = this.#eventIn(message)
     if (event === undefined || !this.#dialect.asks(event)) {
       this.#lines.up.forward(message)
       return
@@ -75,7 +79,7 @@ export class SocketTurns {
 
   /** A message of the server: passed on, or given to the turn that waits for it. */
   async fromServer(message: SocketMessage): Promise<void> {
-    const event = message.type === "text" ? eventOf(message.text) : undefined
+    const event = this.#eventIn(message)
     const lane = event === undefined ? undefined : this.#dialect.lane(event)
     let turn = this.#waiting.find((one) => lane === undefined || one.lane === lane)
     const part = event === undefined ? "foreign" : this.#dialect.part(event, turn?.begun === true)
@@ -87,6 +91,15 @@ export class SocketTurns {
     }
     if (part === "ends") this.#forget(turn)
     await turn.give(message, part === "ends")
+  }
+
+  /** Undefined for what is no event; an addon that insists on reading stops it, because the other side may take it for one. */
+  #eventIn(message: SocketMessage): JsonObject | undefined {
+    const event = message.type === "text" ? eventOf(message.text) : undefined
+    if (event !== undefined || !insistsOnMessages(this.#flow.chain, true)) return event
+    const source = message.from === "client" ? "client" : "upstream"
+    const text = `a WebSocket message of the ${message.from} is no JSON object in text, and an addon has to read it`
+    throw new FlowError(source, NO_EVENT, text)
   }
 
   /** A message of the server was too large to be read: whose it was nobody knows. */

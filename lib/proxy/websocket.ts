@@ -18,7 +18,7 @@ import { BrokenSocket, SocketOutlet, SocketSource } from "./websocket-ends.ts"
 import { SocketMessage } from "./websocket-message.ts"
 import { SocketPipe, unreadable } from "./websocket-pipe.ts"
 import { type SocketTerms, WebSocketState } from "./websocket-state.ts"
-import { SocketTurns, TOO_MANY_TURNS } from "./websocket-turns.ts"
+import { NO_EVENT, SocketTurns, TOO_MANY_TURNS } from "./websocket-turns.ts"
 
 /** The close code for a failure of ours or of an addon's (RFC 6455, 7.4.1). */
 const INTERNAL_ERROR = 1011
@@ -26,6 +26,7 @@ const INTERNAL_ERROR = 1011
 const CLOSE_CODES: ReadonlyMap<string, number> = new Map([
   ["message-too-large", 1009],
   [TOO_MANY_TURNS, 1013],
+  [NO_EVENT, 1007],
 ])
 
 export interface WebSocketPlan {

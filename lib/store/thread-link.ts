@@ -47,7 +47,6 @@ export class ThreadLink {
   #worker: Worker | undefined
   /** Of the thread that runs. */
   #gate: NativeGate | undefined
-  readonly #onExit = () => this.#gate?.shutNow(LEAVE_MS_MAX)
   #limits: HistoryLimits | undefined
   #lastId = 0
   #isEnded = false
@@ -89,7 +88,7 @@ export class ThreadLink {
       worker.unref() // To end it now would end the process.
       return
     }
-    process.off("exit", this.#onExit)
+    forget(this.#gate)
     await worker.terminate()
   }
 
@@ -110,8 +109,8 @@ export class ThreadLink {
     } catch (thrown) {
       throw new StoreTrouble("passing", `the store's thread cannot be started: ${messageOf(thrown)}`)
     }
-    if (this.#gate === undefined) process.on("exit", this.#onExit)
     this.#gate = gate
+    waitAtExit(gate)
     worker.on("message", (reply: StoreReply) => this.#take(reply))
     worker.on("error", (error) => this.#crashed(worker, messageOf(error)))
     worker.on("exit", (code) => {
@@ -139,8 +138,8 @@ export class ThreadLink {
     if (worker !== this.#worker) return
     this.#worker = undefined
     // It may have died inside: the end of the process would wait for it.
+    forget(this.#gate)
     this.#gate = undefined
-    process.off("exit", this.#onExit)
     this.#failAll("crash", `the store's thread ended (${why})`)
   }
 
@@ -149,6 +148,22 @@ export class ThreadLink {
     this.#jobs.clear()
     for (const job of jobs) job.reject(new StoreTrouble(kind, why))
   }
+}
+
+/** Those of threads that run: the end of the process waits for each, with one listener for all. */
+const gates = new Set<NativeGate>()
+
+function waitAtExit(gate: NativeGate): void {
+  if (gates.size === 0) process.on("exit", leaveAll)
+  gates.add(gate)
+}
+
+function forget(gate: NativeGate | undefined): void {
+  if (gate !== undefined && gates.delete(gate) && gates.size === 0) process.off("exit", leaveAll)
+}
+
+function leaveAll(): void {
+  for (const gate of gates) gate.shutNow(LEAVE_MS_MAX)
 }
 
 /** What was thrown, as trouble. */

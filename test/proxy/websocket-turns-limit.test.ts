@@ -14,6 +14,8 @@ function ask(input: string): string {
   return JSON.stringify({ type: "response.create", model: "m", input })
 }
 
+const NO_TURN = JSON.stringify({ type: "session.update" })
+
 function told(id: string): string {
   return JSON.stringify({ type: "response.completed", response: { id, model: "m", status: "completed", output: [] } })
 }
@@ -50,17 +52,53 @@ test("what a client asks beyond the limit waits for a turn to end, is read then,
   const client = await host.client({}, RESPONSES)
   const inputs = Array.from({ length: TURNS_MAX }, (_, index) => `${index}`)
   for (const input of [...inputs, "bad", "bad again", "good"]) client.socket.send(ask(input))
-  client.socket.send("no turn")
+  client.socket.send(NO_TURN)
   await until(() => asked.length === TURNS_MAX)
   await turns()
   t.equal(seen.length, TURNS_MAX, "the others wait")
   t.strictSame(asked, inputs.map(ask))
   server?.send(told("first"))
   await until(() => asked.length === TURNS_MAX + 2)
-  t.strictSame(asked.slice(TURNS_MAX), [ask("good"), "no turn"])
+  t.strictSame(asked.slice(TURNS_MAX), [ask("good"), NO_TURN])
   t.equal(seen.length, TURNS_MAX + 3, "every one of them was read")
   client.socket.close()
   await client.closed
+  await host.proxy.settled()
+})
+
+test("what is no event passes no guard that insists on reading, and any other", async (t) => {
+  const odd = [Buffer.from(ask("bad")), `[${ask("bad")}]`, ask("bad").replace("}", ',"x":NaN}'), "bad"]
+  for (const message of odd) {
+    for (const onError of ["block", "continue"] as const) {
+      const asked: string[] = []
+      const serve = (socket: WebSocket) => void socket.on("message", (data) => asked.push(String(data)))
+      const reads = addon("reads", { llmRequest: () => {} }, { onError })
+      const host = await startSocketHost(t, { addons: [reads], serve })
+      const client = await host.client({}, RESPONSES)
+      client.socket.send(message)
+      if (onError === "continue") {
+        await until(() => asked.length === 1)
+        t.equal(asked[0], String(message))
+        client.socket.close()
+      }
+      const { code } = await client.closed
+      t.equal(code, onError === "block" ? 1007 : 1005, `${onError} ${message}`)
+      t.equal(asked.length, onError === "block" ? 0 : 1)
+      await host.proxy.settled()
+    }
+  }
+})
+
+test("what the server says that is no event passes no guard that insists on reading", async (t) => {
+  const serve = (socket: WebSocket) => void socket.on("message", () => socket.send(Buffer.from("secret")))
+  const reads = addon("reads", { llmResponse: () => {} }, { onError: "block" })
+  const host = await startSocketHost(t, { addons: [reads], serve })
+  const client = await host.client({}, RESPONSES)
+  const got: string[] = []
+  client.socket.on("message", (data) => got.push(String(data)))
+  client.socket.send(ask("x"))
+  t.equal((await client.closed).code, 1007)
+  t.notMatch(got.join(), "secret")
   await host.proxy.settled()
 })
 
