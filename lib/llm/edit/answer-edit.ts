@@ -12,6 +12,7 @@ import { deepCopy } from "../spans.ts"
 import { edited } from "./event-draft.ts"
 import { type EditDelta, isPiece, keyOf, sameDelta, shareOut, textOf, unchanged } from "./pieces.ts"
 import { type Place, placesOf } from "./places.ts"
+import { kindOf, restateText } from "./response-end.ts"
 
 const BOM = "\uFEFF"
 
@@ -27,7 +28,7 @@ export function editAnswer(
   const json = parseJson(source)
   const answer = json === undefined ? undefined : dialect.parseAnswer(json)
   if (json === undefined || answer === undefined) return undefined
-  if (answer.completion === undefined) return bytes
+  if (answer.completion === undefined) return withoutTexts(source, json) ?? bytes
   const { completion } = answer
   const told = deltasOf(completion)
   const copy = deepCopy(json)
@@ -39,11 +40,20 @@ export function editAnswer(
   if (inPlace) {
     const left = placeAll(places, given, made)
     if (left.length > 0) addTo(copy, dialect.writeAnswer(completionFrom(left, headOf(completion)), context), left)
+    if (isObject(copy)) restateText(copy)
     return Buffer.from(edited(source, json, copy))
   }
   const written = dialect.writeAnswer(completionFrom(made.flat(), headOf(completion)), context)
   const merged = isObject(json) && isObject(written) ? { ...json, ...written } : written
   return Buffer.from(edited(source, json, merged))
+}
+
+/** A response that has failed holds what it had said until then, which tells nothing. Undefined: this one does not. */
+function withoutTexts(source: string, json: JsonValue): Buffer | undefined {
+  if (!isObject(json) || !Array.isArray(json.output)) return undefined
+  const copy: JsonObject = { ...json, output: json.output.filter((item) => kindOf(objectOf(item)) === "other") }
+  restateText(copy)
+  return Buffer.from(edited(source, json, copy))
 }
 
 function headOf({ id, model, created }: Completion): JsonObject {

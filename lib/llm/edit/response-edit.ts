@@ -18,7 +18,7 @@ import { ResponseWriter } from "./response-writer.ts"
 import type { EditedStream, EventEditor } from "./stream-edit.ts"
 import { Waiting } from "./waiting.ts"
 
-const ENDS = new Set(["response.completed", "response.incomplete", "response.cancelled"])
+const ENDS = new Set(["completed", "incomplete", "cancelled", "failed"].map((how) => `response.${how}`))
 const PARTS = /\.(?:content_part|reasoning_summary_part)\.(added|done)$/
 
 export class ResponseEditor implements EventEditor {
@@ -48,6 +48,10 @@ export class ResponseEditor implements EventEditor {
     else this.#take(this.#writer.came(event.raw, json), event.deltas, told)
     this.#leave(behind)
     return this.#writer.take()
+  }
+
+  failed(event: StreamEvent): Buffer {
+    return objectOf(event.json)?.response ? this.edit(event, []) : this.silent(event.raw)
   }
 
   silent(raw: Buffer): Buffer {
@@ -362,12 +366,8 @@ export class ResponseEditor implements EventEditor {
     restateOutput(response, this.#tracks, this.#added, this.#shift)
     setEnd(response, given, told, this.#owed)
     this.#owed = undefined
-    const isSame = deepEqual(response, objectOf(event.json.response))
-    this.#writer.say(
-      event,
-      undefined,
-      isSame ? undefined : { ...event.json, type: endOf(event.type, response), response },
-    )
+    if (deepEqual(response, objectOf(event.json.response))) this.#writer.say(event, undefined, undefined)
+    else this.#writer.say(event, undefined, { ...event.json, type: endOf(event.type, response), response })
   }
 
   /** Items that nothing but the end tells. */

@@ -50,14 +50,19 @@ export function restateOutput(response: JsonObject, tracks: Tracks, added: reado
   const items = response.output.flatMap((value, at) => {
     const item = objectOf(value)
     const track = tracks.named({ item_id: item?.id, output_index: at })
-    if (!item || !track) return [{ at: at + shift, item: value }]
+    // One that has failed says its items again without telling any of them: only those whose texts have left stay.
+    const isUntold = response.status === "failed" && kindOf(item) !== "other"
+    if (!item || !track) return isUntold ? [] : [{ at: at + shift, item: value }]
     return track.gone || track.isEmpty ? [] : [{ at: track.index ?? at, item: track.item(item) }]
   })
   const own = added.map((item) => ({ at: item.index, item: item.json }))
   response.output = [...items, ...own].toSorted((a, b) => a.at - b.at).map(({ item }) => item)
-  const isChanged = own.length > 0 || tracks.all.some(({ changed }) => changed)
-  if (typeof response.output_text === "string" && isChanged)
-    response.output_text = arrayOf(response.output).map(textOfItem).join("")
+  if (own.length > 0 || tracks.all.some(({ changed }) => changed)) restateText(response)
+}
+
+/** Some servers say all texts once more, as SDKs do. */
+export function restateText(response: JsonObject): void {
+  if (typeof response.output_text === "string") response.output_text = arrayOf(response.output).map(textOfItem).join("")
 }
 
 /** What an item says to whom reads texts alone. */

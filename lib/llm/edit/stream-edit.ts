@@ -30,6 +30,8 @@ export interface EventEditor {
   edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer
   /** The same for an event that tells nothing, or an error. Default: `raw`. */
   silent?(raw: Buffer): Buffer
+  /** The same for an error that may repeat what was said before it. Default: `silent`. */
+  failed?(event: StreamEvent): Buffer
   /** What makes an end of the stream here. */
   close(): Buffer
   /** The stream has ended: what is still to be said. */
@@ -73,6 +75,7 @@ export class StreamEditor {
     if (why !== undefined)
       throw new FlowError("upstream", "unreadable-event", `the stream holds ${why}, and an addon has to edit it`)
     const isSilent = event.json === undefined && event.deltas.length === 0 && !event.done
+    if (event.error !== undefined && this.#events.failed !== undefined) return this.#events.failed(event)
     if (isSilent || event.error !== undefined) return this.#events.silent?.(event.raw) ?? event.raw
     const made = event.deltas.map((delta) => (this.#ending ? rest(delta) : this.#edit(delta)))
     const bytes = this.#events.edit(event, made)

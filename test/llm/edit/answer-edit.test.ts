@@ -2,10 +2,11 @@ import { test } from "tap"
 import type { Dialect } from "../../../lib/llm/dialect.ts"
 import { editAnswer } from "../../../lib/llm/edit/answer-edit.ts"
 import type { EditDelta } from "../../../lib/llm/edit/pieces.ts"
-import { DIALECTS } from "../../../lib/llm/index.ts"
+import { DIALECTS, dialectNamed } from "../../../lib/llm/index.ts"
 import { type JsonObject, parseJson } from "../../../lib/llm/json.ts"
 import type { Completion, Delta } from "../../../lib/llm/model.ts"
 import { contextFor } from "../../helpers/dialect-fixtures.ts"
+import { redacts } from "../../helpers/edited-streams.ts"
 
 /** Whole answers with what no delta tells. */
 const BODIES: Record<string, string> = {
@@ -187,4 +188,34 @@ test("the tokens of an edited whole answer go, in every dialect that tells them"
     )
   const line = `{"model": "m", "response": "a secret", "context": [1, 2], "done": true}`
   if (lines) t.equal(edit(lines, line, redact), redacted(line).replace("[1, 2]", "[]"))
+})
+
+test("Responses: the texts said once more at the top follow their edit, and a failed answer says none", (t) => {
+  const dialect = dialectNamed("openai-responses")
+  const message = {
+    type: "message",
+    id: "m",
+    role: "assistant",
+    content: [{ type: "output_text", text: "a secret", annotations: [] }],
+  }
+  const answer = {
+    id: "r",
+    object: "response",
+    model: "m",
+    status: "completed",
+    output: [message],
+    output_text: "a secret",
+  }
+  const out = (json: object) =>
+    String(editAnswer(dialect, Buffer.from(JSON.stringify(json)), contextFor(dialect), redacts))
+  t.match(JSON.parse(out(answer)), { output_text: "a ***", output: [{ content: [{ text: "a ***" }] }] })
+  const search = { type: "web_search_call", id: "w", status: "completed" }
+  const failed = {
+    ...answer,
+    status: "failed",
+    error: { code: "server_error", message: "broke" },
+    output: [message, search],
+  }
+  t.strictSame(JSON.parse(out(failed)), { ...failed, output: [search], output_text: "" })
+  t.end()
 })

@@ -323,3 +323,33 @@ test("encrypted reasoning that an addon drops is nowhere", async (t) => {
   const text = editStream(dialect, Buffer.from(stream), (told) => (told.type === "other" ? [] : [told]))
   t.equal(text, stream.replaceAll(',"encrypted_content":"ENC"', ""))
 })
+
+test("a response that fails says nothing again that was edited, or that nobody was told", (t) => {
+  const unseen = { ...MESSAGE, id: "msg_9", content: [{ ...PART, text: "an unseen secret" }] }
+  const failed = {
+    ...HEAD,
+    status: "failed",
+    error: { code: "server_error", message: "broke" },
+    output: [MESSAGE, SEARCH, unseen],
+    output_text: "a secret and morean unseen secret",
+  }
+  const stream = events(
+    { type: "response.created", response: HEAD },
+    { type: "response.output_item.added", output_index: 0, item: { ...MESSAGE, status: "in_progress", content: [] } },
+    {
+      type: "response.output_text.delta",
+      output_index: 0,
+      item_id: "msg_1",
+      content_index: 0,
+      delta: "a secret and more",
+    },
+    { type: "response.failed", response: failed },
+  )
+  const out = editStream(dialect, Buffer.from(stream), redacts)
+  t.notMatch(out, "secret")
+  const last = linesOf(out).findLast((line) => line !== "")
+  t.match(JSON.stringify(last), "server_error")
+  t.match(JSON.stringify(last), "web_search_call")
+  t.match(JSON.stringify(last), "and more")
+  t.end()
+})
