@@ -43,7 +43,7 @@ export async function transformed(flow: FlowState, incoming: Incoming): Promise<
     const body = new FramedBody(flow, dialect, incoming.head, guarded(pieces))
     const editing: Editing = { flow, dialect, fns, body }
     // Where the label is right the head does not wait for the bytes.
-    const begun = body.isLabelled ? undefined : await begin(editing)
+    const begun = body.isLabelled ? undefined : await flow.orFail(begin(editing))
     if (Buffer.isBuffer(begun)) {
       dropBodyFields(incoming.head.headers)
       return { ...wholeIncoming(incoming.head, begun), trailers: incoming.trailers }
@@ -51,7 +51,9 @@ export async function transformed(flow: FlowState, incoming: Incoming): Promise<
     pieces = withDeltas(editing, begun, incoming)
   }
   dropBodyFields(incoming.head.headers)
-  return made(incoming, guarded(pieces))
+  const result = made(incoming, guarded(pieces))
+  // A transform may wait for what never comes; its flow does not outlive its client for that.
+  return { ...result, body: { length: result.body.length, read: () => flow.orFail(result.body.read()) } }
 }
 
 /** The same answer without its Content-Encoding: for a client that was told of none. */

@@ -388,3 +388,34 @@ test("a transform ends an answer: what it made last is sent with the end mark, a
   assert.equal(seen.flow().llm?.completion?.finishReason.unified, "length")
   await until(() => up.open === 0)
 })
+
+test("a transform that waits for what never comes ends with its client, and the flow has one end", async (t) => {
+  const stuck = async function* (pieces: AsyncIterable<Buffer>) {
+    for await (const piece of pieces) {
+      yield piece
+      await new Promise(() => {})
+    }
+  }
+  const before = async function* () {
+    await new Promise(() => {})
+    yield ""
+  }
+  for (const [fn, waits] of [
+    [stuck, "data: "],
+    [before, undefined],
+  ] as const) {
+    const seen = recorder(["response", "error"])
+    const host = await startHost(t, { addons: [chunks(fn), deltas((delta) => delta), seen.addon] })
+    const up = await origin(
+      t,
+      (_, socket) => void socket.write(sseAnswer(chatEvent("a"), chatEvent("b"), FINISH, DONE)),
+    )
+    const wire = await host.connect()
+    wire.write(chat(up.port, { stream: true }))
+    if (waits !== undefined) await wire.until(waits)
+    else await until(() => up.requests.length === 1)
+    wire.socket.destroy()
+    await host.settled()
+    t.strictSame(seen.events.filter((event) => event === "response" || event === "error").length, 1)
+  }
+})
