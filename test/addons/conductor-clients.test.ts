@@ -65,8 +65,15 @@ test("GPT Pilot reads a local answer, however the host frames its stream", async
   const pieces = [PLAN.slice(0, 10), PLAN.slice(10), "\n<|EOT|>"].map((text) => textEvent(text))
   const frames = [
     sseAnswer(...pieces, "data: [DONE]\n\n"),
-    sseAnswer(": ping\n\n", ...pieces.map((event) => event.replace("data: ", "data:").replaceAll("\n", "\r\n"))),
-    sseAnswer(pieces.join(""), 'data: {"choices":[]}\n\n', 'data: {"choices":[{"index":0}]}\n\n'),
+    sseAnswer(
+      ": ping\n\n",
+      ...[...pieces, "data: [DONE]\n\n"].map((event) => event.replace("data: ", "data:").replaceAll("\n", "\r\n")),
+    ),
+    sseAnswer(
+      pieces.join(""),
+      'data: {"choices":[]}\n\n',
+      'data: {"choices":[{"index":0,"finish_reason":"stop"}]}\n\n',
+    ),
     jsonAnswer({ choices: [{ index: 0, text: `${PLAN}\n<|EOT|>`, finish_reason: "stop" }] }),
   ]
   for (const [at, frame] of frames.entries()) {
