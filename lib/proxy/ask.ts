@@ -248,7 +248,7 @@ function targetOf(flow: FlowState): Target {
     (sameHost && original.port === request.port ? connection.connectTo : undefined)
   // To the upstream's proxy "localhost" would be itself: a model that an addon asks on this machine is asked directly.
   const isOurs = (flow.parent !== undefined || routeSpec?.url !== undefined) && isLoopbackHost(host)
-  const isDirectly = isOurs || flow.locality.names({ scheme: request.scheme, host, port: request.port })
+  const isDirectly = isOurs || (connection.via !== undefined && flow.locality.names(request))
   const via = routeSpec?.via ?? (isDirectly ? undefined : connection.via)
   const isDirect = connectTo === undefined && head.upgrade === undefined
   const protocol = protocolOf(flow)

@@ -57,9 +57,11 @@ export class Locality {
   }
 
   /** Whether an addon has named it as a local host. It is asked directly: a proxy on the way would be elsewhere. */
-  names({ scheme, host, port }: Pick<Target, "scheme" | "host" | "port">): boolean {
-    if (this.#origins.includes(`${scheme}://${formatAuthority(host, port, scheme)}`)) return true
-    return this.#above?.names({ scheme, host, port }) ?? false
+  names(target: Pick<Target, "scheme" | "host" | "port">): boolean {
+    const { scheme, host, port } = target
+    const origins = this.#origins
+    if (origins.length > 0 && origins.includes(`${scheme}://${formatAuthority(host, port, scheme)}`)) return true
+    return this.#above?.names(target) ?? false
   }
 
   /** The client's word; undefined: it has none, or names the cloud. Only a field that says so alone is no wish to stay. */
