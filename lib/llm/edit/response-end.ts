@@ -62,7 +62,8 @@ export function restateOutput(response: JsonObject, tracks: Tracks, added: reado
 
 /** Some servers say all texts once more, as SDKs do. */
 export function restateText(response: JsonObject): void {
-  if (typeof response.output_text === "string") response.output_text = arrayOf(response.output).map(textOfItem).join("")
+  if (typeof response.output_text === "string" && Array.isArray(response.output))
+    response.output_text = arrayOf(response.output).map(textOfItem).join("")
 }
 
 /** What an item says to whom reads texts alone. */

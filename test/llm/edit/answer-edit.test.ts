@@ -219,3 +219,11 @@ test("Responses: the texts said once more at the top follow their edit, and a fa
   t.strictSame(JSON.parse(out(failed)), { ...failed, output: [search], output_text: "" })
   t.end()
 })
+
+test("a member of another dialect that is only named like Responses' texts stays as it is", (t) => {
+  const body = { choices: [{ index: 0, message: { role: "assistant", content: "a secret" } }], output_text: "kept" }
+  const dialect = dialectNamed("openai-chat")
+  const out = editAnswer(dialect, Buffer.from(JSON.stringify(body)), contextFor(dialect), redacts)
+  t.match(JSON.parse(String(out)), { output_text: "kept", choices: [{ message: { content: "a ***" } }] })
+  t.end()
+})
