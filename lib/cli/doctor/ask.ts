@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../clock.ts"
 import { messageOf, systemCodeOf } from "../../errors.ts"
+import { parseJson } from "../../llm/json.ts"
 import { isRecord } from "../../option-value.ts"
 
 /** Milliseconds for one request, its body included. */
@@ -62,7 +63,7 @@ export function makeAsk(clock: Clock, fetchIt: Fetch = fetch): Ask {
         signal: abort.signal,
       })
       const text = await readText(response)
-      return { kind: "answer", status: response.status, text, json: parsed(text), ms: clock.monotonic() - start }
+      return { kind: "answer", status: response.status, text, json: parseJson(text), ms: clock.monotonic() - start }
     } catch (thrown) {
       if (abort.signal.aborted) return { kind: "late", why: `no answer within ${ASK_MS / 1_000} s` }
       const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : thrown
@@ -83,14 +84,6 @@ async function readText(response: Answer): Promise<string> {
     pieces.push(piece)
   }
   return Buffer.concat(pieces).toString("utf8")
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text.replace(/^\uFEFF/, ""))
-  } catch {
-    return undefined
-  }
 }
 
 /** `fieldOf(json, "error", "message")`, or undefined where the path leads nowhere. */

@@ -5,7 +5,7 @@
  */
 import { completionFrom, deltasOf } from "../assemble.ts"
 import type { Dialect, EncodeContext } from "../dialect.ts"
-import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, parseJson } from "../json.ts"
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, parseJson, withoutBom } from "../json.ts"
 import type { Completion, Delta } from "../model.ts"
 import { saysSomething } from "../openai-read.ts"
 import { deepCopy } from "../spans.ts"
@@ -13,8 +13,6 @@ import { edited } from "./event-draft.ts"
 import { type EditDelta, isPiece, keyOf, sameDelta, shareOut, textOf, unchanged } from "./pieces.ts"
 import { type Place, placesOf } from "./places.ts"
 import { kindOf, restateText } from "./response-end.ts"
-
-const BOM = "\uFEFF"
 
 /** The edited bytes, `bytes` itself where nothing changed; undefined when `bytes` is no answer of `dialect`. */
 export function editAnswer(
@@ -24,7 +22,7 @@ export function editAnswer(
   edit: EditDelta,
 ): Buffer | undefined {
   const text = bytes.toString("utf8")
-  const source = text.startsWith(BOM) ? text.slice(1) : text
+  const source = withoutBom(text)
   const json = parseJson(source)
   const answer = json === undefined ? undefined : dialect.parseAnswer(json)
   if (json === undefined || answer === undefined) return undefined

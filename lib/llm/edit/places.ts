@@ -7,7 +7,7 @@ import { stopWord } from "../anthropic-words.ts"
 import type { EncodeContext } from "../dialect.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "../json.ts"
 import { setStopType } from "../llamacpp-write.ts"
-import type { Delta, DialectName, FinishReason } from "../model.ts"
+import { type Delta, type DialectName, type FinishReason, NO_USAGE } from "../model.ts"
 import { reasonWord } from "../ollama-write.ts"
 import { toolsWord } from "../openai-chat.ts"
 import { choiceFinish, unknownFields } from "../openai-read.ts"
@@ -269,10 +269,10 @@ class Places {
   #usage(holders: readonly (JsonObject | undefined)[]): void {
     const present = holders.filter((holder) => holder !== undefined)
     this.all.push({
-      delta: { type: "usage", usage: NONE },
+      delta: { type: "usage", usage: NO_USAGE },
       set: (after, before) => {
         if (before.type !== "usage") return
-        const usage = after?.type === "usage" ? after.usage : NONE
+        const usage = after?.type === "usage" ? after.usage : NO_USAGE
         for (const holder of present) moveUsage(this.#dialect, holder, before.usage, usage)
       },
     })
@@ -291,15 +291,6 @@ class Places {
     })
   }
 }
-
-const NONE = {
-  inputTokens: undefined,
-  outputTokens: undefined,
-  totalTokens: undefined,
-  cachedTokens: undefined,
-  reasoningTokens: undefined,
-  source: "none",
-} as const
 
 function isSet(holder: JsonObject | undefined, name: string): holder is JsonObject {
   return holder !== undefined && holder[name] !== undefined && holder[name] !== null

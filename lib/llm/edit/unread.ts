@@ -8,7 +8,7 @@ import { anthropicMessages } from "../anthropic-messages.ts"
 import { isContent } from "../assemble.ts"
 import type { Dialect, StreamEvent } from "../dialect.ts"
 import type { StreamFraming } from "../framing.ts"
-import { isObject, parseJson } from "../json.ts"
+import { isObject, parseJson, withoutBom } from "../json.ts"
 import { llamacpp } from "../llamacpp.ts"
 import { ollama } from "../ollama.ts"
 import { openaiChat } from "../openai-chat.ts"
@@ -16,7 +16,6 @@ import { openaiResponses } from "../openai-responses.ts"
 import { decoderFor } from "../reframe.ts"
 
 const END_MARK = "[DONE]"
-const BOM = "\uFEFF"
 /** The fields of SSE, a comment's empty name, and llama.cpp's `error`. */
 const FIELDS: ReadonlySet<string> = new Set(["", "data", "event", "id", "retry", "error"])
 
@@ -32,7 +31,7 @@ export function unreadIn(
   const { raw, error, json, deltas } = event
   if (error !== undefined || raw.length === 0) return undefined
   const text = raw.toString("utf8")
-  const source = first && text.startsWith(BOM) ? text.slice(1) : text
+  const source = first ? withoutBom(text) : text
   const isRead = framing === "lines" ? isReadable(source) : areReadable(source)
   // Not a word of it: the client may read this.
   if (!isRead) return "an event that is no JSON"
