@@ -7,9 +7,15 @@ import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { ROOT, type TextFunction, textFunctions } from "./text-functions.ts"
 
-/** Characters. The small ones are only there so that a quadratic function ends the test instead of holding it up. */
-const LADDER = [4_000, 16_000, 62_500, 250_000, 1_000_000]
+/**
+ * Characters. The small ones are only there so that a quadratic function ends the test instead of holding it up; the
+ * last one is only measured where the one before it cost too much.
+ */
+const LADDER = [4_000, 16_000, 62_500, 250_000, 1_000_000, 4_000_000]
+const LAST_ALWAYS = 1_000_000
 const RUNS = 5
+/** Together no more than this: what takes so long is no noise. */
+const RUNS_MICROS = 2_000_000
 /** The most that four times the text may cost: linear is 4, quadratic 16. */
 const GROWTH_MAX = 8
 /** Less CPU time than this is the clock's and the collector's noise; a quadratic function takes far more of 62 kB. */
@@ -38,13 +44,16 @@ export interface Growth {
   readonly faults: readonly string[]
 }
 
-/** One text at each length of the ladder. */
-function ladderOf([before, unit, behind]: Pattern): readonly string[] {
-  return LADDER.map((length) => {
-    const middle = unit.repeat(Math.ceil(length / unit.length)).slice(0, length)
+/** The text of a length; each is made once. */
+function textsOf([before, unit, behind]: Pattern): (length: number) => string {
+  const texts = new Map<number, string>()
+  return (length) => {
+    const middle = () => unit.repeat(Math.ceil(length / unit.length)).slice(0, length)
     // Flat, as a text that was read is: a rope costs its first reader extra.
-    return Buffer.from(before + middle + behind, "utf16le").toString("utf16le")
-  })
+    const text = texts.get(length) ?? Buffer.from(before + middle() + behind, "utf16le").toString("utf16le")
+    texts.set(length, text)
+    return text
+  }
 }
 
 /** One call's work. What a function throws at is judged by its own tests. */
@@ -90,21 +99,33 @@ function microsOf(work: Work, text: string): number {
 
 function least(work: Work, text: string, enough: number): number {
   let micros = Number.POSITIVE_INFINITY
-  for (let run = 0; run < RUNS && micros > enough; run++) {
+  let together = 0
+  for (let run = 0; run < RUNS && micros > enough && together < RUNS_MICROS; run++) {
     if (run > 0) globalThis.gc?.()
-    micros = Math.min(micros, microsOf(work, text))
+    const one = microsOf(work, text)
+    micros = Math.min(micros, one)
+    together += one
   }
   return micros
 }
 
-/** Where a text costs too much more than a quarter of it; undefined: nowhere. */
-function excess(work: Work, ladder: readonly string[]): string | undefined {
+/**
+ * Where a text costs too much more than a quarter of it; undefined: nowhere. One step alone proves nothing: a text that
+ * leaves a cache, or the first one that needs a collection, costs more than its length. A quadratic function's next step
+ * is as steep.
+ */
+function excess(work: Work, textOf: (length: number) => string): string | undefined {
   let before = NOISE_MICROS
-  for (const text of ladder) {
-    const isLast = text === ladder.at(-1)
-    // The smaller text's least of five; the larger one is run again only while it looks as if it grew too much.
-    const micros = least(work, text, isLast ? before * GROWTH_MAX : NOISE_MICROS)
-    if (micros > before * GROWTH_MAX) return `${text.length} characters take ${micros} us, a quarter of it ${before} us`
+  let steep: string | undefined
+  for (const length of LADDER) {
+    if (length > LAST_ALWAYS && steep === undefined) return undefined
+    // The smaller text's least of five; a larger one is run again only while it looks as if it grew too much.
+    const enough = length < LAST_ALWAYS ? NOISE_MICROS : before * GROWTH_MAX
+    const micros = least(work, textOf(length), enough)
+    const told = `${length} characters take ${micros} us, a quarter of it ${before} us`
+    if (micros <= before * GROWTH_MAX) steep = undefined
+    else if (steep === undefined) steep = told
+    else return `${steep}; ${told}`
     before = Math.max(micros, NOISE_MICROS)
   }
   return undefined
@@ -129,9 +150,9 @@ async function measure(excluded: ReadonlySet<string>, pure: ReadonlySet<string>)
   }
   for (const name of excluded) works.delete(name)
   for (const pattern of PATTERNS) {
-    const ladder = ladderOf(pattern)
+    const textOf = textsOf(pattern)
     for (const [name, work] of works) {
-      const fault = excess(work, ladder)
+      const fault = excess(work, textOf)
       if (fault !== undefined) faults.push(`${name}: of ${JSON.stringify(pattern)} ${fault}`)
     }
   }
