@@ -8,7 +8,7 @@ import type { Logger } from "../log.ts"
 import { resolveOptions } from "../options.ts"
 import { Redactor } from "../secrets.ts"
 import type { CommandLine } from "./command.ts"
-import { collectAlone } from "./garbage.ts"
+import { collectShortLived } from "./garbage.ts"
 import { outputLogger } from "./log-output.ts"
 import { nodeWarning } from "./node-version.ts"
 import type { Output } from "./output.ts"
@@ -43,7 +43,7 @@ export async function prepare(
   world: World,
   { out, err, defaults }: PrepareOptions,
 ): Promise<Prepared> {
-  collectAlone()
+  collectShortLived()
   const read = await sourcesOf(line, world)
   const sources = { ...read.sources, flags: { ...defaults, ...read.sources.flags } }
   const values = resolveOptions(undefined, CORE_OPTIONS, sources)

@@ -8,11 +8,11 @@ const set = rest.filter((one) => one.startsWith("--set=")).map((one) => one.slic
 const scripts = rest.filter((one) => !one.startsWith("--set="))
 const from = (file: string) => import(pathToFileURL(resolve("dist/lib", file)).href)
 const { App } = await from("app.js")
-const { collectAlone } = await from("cli/garbage.js")
+const { collectShortLived } = await from("cli/garbage.js")
 const { NO_SOURCES } = await from("option-sources.js")
 const { makeLogger } = await from("log.js")
 
-collectAlone() // as the command does
+collectShortLived() // as the command does
 const app = new App({
   sources: {
     ...NO_SOURCES,
