@@ -320,7 +320,8 @@ function listenersOf(hook: HookName, addons: readonly LoadedAddon[]): readonly L
 /** A hook's arguments for one addon. */
 function seen(args: readonly unknown[], scope: HookScope, view: ScopeView | undefined): readonly unknown[] {
   if (view === undefined || args[0] !== scope) return args
-  return args.length === 1 ? [view] : [view, ...args.slice(1)]
+  // No hook has more than two arguments; a delta's are on the path of every event.
+  return args.length === 1 ? [view] : [view, args[1]]
 }
 
 function stops(hook: HookName, scope: HookScope): boolean {

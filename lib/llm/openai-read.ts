@@ -32,15 +32,17 @@ export class ChunkReader {
   read(json: JsonValue): Delta[] {
     if (!isObject(json)) return [{ type: "other", raw: json }]
     const deltas: Delta[] = []
-    let understood = false
+    let understood = 0
+    let choices = 0
     for (const value of arrayOf(json.choices)) {
       const choice = objectOf(value)
-      if (choice && this.#readChoice(choice, deltas)) understood = true
+      choices++
+      if (choice && this.#readChoice(choice, deltas)) understood++
     }
     const usage = readUsage(json)
     if (usage) deltas.push({ type: "usage", usage })
-    if (deltas.length === 0 && !understood) deltas.push({ type: "other", raw: json })
-    else if (deltas.length > 0) deltas.push(...besideDeltas(json))
+    if (deltas.length === 0 && understood === 0) deltas.push({ type: "other", raw: json })
+    else if (deltas.length > 0 && understood < choices) deltas.push(...besideDeltas(json))
     return deltas
   }
 
@@ -140,9 +142,11 @@ export function readUsage(json: JsonObject): Usage | undefined {
 }
 
 function choiceUsage(json: JsonObject): JsonObject | undefined {
-  return arrayOf(json.choices)
-    .map((choice) => objectOf(objectOf(choice)?.usage))
-    .find((usage) => usage !== undefined)
+  for (const choice of arrayOf(json.choices)) {
+    const usage = objectOf(objectOf(choice)?.usage)
+    if (usage !== undefined) return usage
+  }
+  return undefined
 }
 
 function usageOfTimings(timings: JsonObject | undefined): Usage | undefined {

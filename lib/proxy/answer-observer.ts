@@ -136,7 +136,7 @@ export class AnswerObserver {
     if (this.#unparsed !== undefined) return
     const decoder = this.#decoder
     if (decoder !== undefined) {
-      this.#take(() => decoder.feed(piece))
+      this.#take(decoder, piece)
       return
     }
     const limit = this.#options.head.status >= 400 ? ERROR_BYTES_MAX : ANSWER_BYTES_MAX
@@ -155,18 +155,20 @@ export class AnswerObserver {
     this.#decoder = decoder
     const held = this.#pieces.concat()
     this.#pieces.clear()
-    if (held.length > 0) this.#take(() => decoder.feed(held))
+    if (held.length > 0) this.#take(decoder, held)
   }
 
   #finishStream(): void {
     if (this.#scan !== undefined) this.#framed(this.#scan.finish())
     const decoder = this.#decoder
-    if (decoder !== undefined) this.#take(() => decoder.finish())
+    if (decoder !== undefined) this.#take(decoder, undefined)
   }
 
-  #take(decode: () => StreamEvent[]): void {
+  /** `piece`: undefined at the end. */
+  #take(decoder: StreamDecoder, piece: Buffer | undefined): void {
     try {
-      for (const event of decode()) this.#event(event)
+      const events = piece === undefined ? decoder.finish() : decoder.feed(piece)
+      for (const event of events) this.#event(event)
     } catch (thrown) {
       this.#giveUp(messageOf(thrown))
     }
