@@ -328,8 +328,9 @@ export interface Flow {
   /**
    * Whether the flow has to stay local: its client has said so (`x-llmproxy-route` with anything but `cloud`), an addon
    * has (`keepLocal`), or it is part of a flow that has to, as children and turns are. It then fails with `stays-local`
-   * (403) where it would go to an upstream that is neither this machine nor named by `keepLocal`; a field that names no
-   * route fails it anywhere, with `invalid_route` (400).
+   * (403) where it would go to an upstream that is neither this machine nor named by `keepLocal`, or on a connection that
+   * `serverConnect`, a --connect-to rule or a name has led to another; a field that names no route fails it anywhere, with
+   * `invalid_route` (400). Where a named host is, its name says.
    */
   readonly localOnly: boolean
   readonly routed: Routed | undefined
@@ -346,7 +347,8 @@ export interface Flow {
   /** Sends the flow elsewhere, or (without `url`) only says where it goes and why. */
   route(spec: RouteSpec): void
   /**
-   * Makes the flow and all that belongs to it stay local; see `localOnly`. It cannot be undone. `reason` is for people;
+   * Makes the flow and all that belongs to it stay local from now on; see `localOnly`. It cannot be undone. A WebSocket that
+   * leads elsewhere ends at its next message to the server. `reason` is for people;
    * `urls`: hosts that count as local, as a model's on another machine of the house. Throws a TypeError for what is no URL; the
    * flow stays local all the same.
    */

@@ -1,7 +1,7 @@
 /**
  * The way to the upstream: where the request goes, on which connection, and when it may be sent a second time.
  */
-import { FlowError } from "../errors.ts"
+import { FlowError, flowErrorOf } from "../errors.ts"
 import type { RouteSpec } from "../flow.ts"
 import { isSecretName } from "../secret-names.ts"
 import { formatAuthority, normalHost, parseAuthority } from "./authority.ts"
@@ -33,10 +33,10 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   flow.locality.check(target)
   const sender = new RequestSender(flow, target)
   let bound = boundTo(flow, target)
-  let alone = bound && (await openAlone(flow, bound))
+  let alone = bound && (await openAlone(flow, target, bound))
   while (bound !== undefined && alone === undefined) {
     bound = boundTo(flow, target) // That connection has ended while the request waited for it, and is no more.
-    alone = bound && (await openAlone(flow, bound))
+    alone = bound && (await openAlone(flow, target, bound))
   }
   let stream = alone ?? reuse(flow, target) ?? (await open(flow, target, undefined))
   let head: StreamResponseHead
@@ -81,7 +81,7 @@ function maySendAgain(stream: ServerStream, sender: RequestSender, thrown: unkno
 /** A stream on a connection that waits for one, if there is any: then there is nothing to wait for. */
 function reuse(flow: FlowState, target: Target): ServerStream | undefined {
   const stream = flow.core.upstream.reuse(target)
-  return stream && taken(flow, stream)
+  return stream && taken(flow, target, stream)
 }
 
 /** `failed`: the stream on whose connection it is not to be. */
@@ -89,7 +89,7 @@ async function open(flow: FlowState, target: Target, failed: ServerStream | unde
   // A signal is made only where somebody may have to wait: reading `flow.signal` creates it.
   const signal = () => flow.signal
   const again = failed === undefined ? {} : { fresh: true, avoid: failed.info.id }
-  return taken(flow, await claimed(flow, flow.core.upstream.open(target, { ...again, signal })))
+  return taken(flow, target, await claimed(flow, flow.core.upstream.open(target, { ...again, signal })))
 }
 
 /** What `opening` gives, for a flow that lives: one that fails does not wait for the dial, nor uses what comes of it. */
@@ -120,12 +120,12 @@ function boundTo(flow: FlowState, target: Target): BoundUpstream | undefined {
 }
 
 /** Undefined: it has ended. */
-async function openAlone(flow: FlowState, bound: BoundUpstream): Promise<ServerStream | undefined> {
+async function openAlone(flow: FlowState, target: Target, bound: BoundUpstream): Promise<ServerStream | undefined> {
   const stream = await claimed(
     flow,
     bound.open(() => flow.signal),
   )
-  return stream && taken(flow, stream)
+  return stream && taken(flow, target, stream)
 }
 
 /** To a client that knows of this proxy: here a connection's authentication stays the client's (RFC 4559 section 6). */
@@ -135,17 +135,18 @@ function tellOfSessions({ parent, delivery }: FlowState, { headers }: StreamResp
   headers.append("Proxy-Support", "Session-Based-Authentication")
 }
 
-/** The stream is the flow's from here on. */
-function taken(flow: FlowState, stream: ServerStream): ServerStream {
+/** The stream is the flow's from here on. Throws a FlowError where its connection leads elsewhere than it may. */
+function taken(flow: FlowState, target: Target, stream: ServerStream): ServerStream {
+  try {
+    flow.locality.arrived(target, stream.info)
+  } catch (thrown) {
+    stream.abort(flowErrorOf(thrown))
+    throw thrown
+  }
   const { host, port, address, tls } = stream.info
   flow.server = { host, port, address, tls, reused: stream.reused }
   flow.onFail((reason) => stream.abort(reason))
   return stream
-}
-
-/** Throws a FlowError where a turn has to stay local, and its connection leads elsewhere. */
-export function checkTurn(turn: FlowState, socket: FlowState): void {
-  turn.locality.check(targetOf(socket))
 }
 
 /** Puts the route that addons chose into the request. */

@@ -213,6 +213,7 @@ function infoOf(target: Target, tcp: Socket, tls: TLSSocket | undefined): Server
     id: ++lastId,
     host: target.host,
     port: target.port,
+    connectTo: target.connectTo,
     address: canonicalAddress(tcp.remoteAddress ?? ""),
     tls:
       tls === undefined

@@ -1,12 +1,15 @@
 /**
  * Whether a flow has to stay on this machine, and what that means for where it goes. The client says so with a field, an
  * addon with `flow.keepLocal`; children, turns and whatever is asked again for it stay, too. It is checked where a request
- * leaves, whatever it is and whether anybody has understood it: a promise must not depend on that.
+ * leaves, whatever it is and whether anybody has understood it: a promise must not depend on that. Once before anything is
+ * dialled, and again with the connection in hand, before a byte goes out on it: a hook, a name or whoever dialled a
+ * connection that is used again may have led it to another machine than the one that was asked for.
  */
 import { FlowError } from "../errors.ts"
 import { formatAuthority, hostAndPort } from "./authority.ts"
 import type { FlowState } from "./flow-state.ts"
 import { isLoopbackHost } from "./self.ts"
+import type { ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
 
 /** In a request: `local` or `cloud`. */
@@ -18,6 +21,9 @@ export class Locality {
   readonly #flow: FlowState
   #reason: string | undefined
   #origins: readonly string[] = []
+  /** What the flow asked for, and the connection that it was given. */
+  #target: Target | undefined
+  #peer: ServerInfo | undefined
 
   constructor(flow: FlowState) {
     this.#flow = flow
@@ -40,6 +46,24 @@ export class Locality {
 
   /** Throws a FlowError where the flow may not go to `target`. */
   check(target: Target): void {
+    this.#judge(target, target.connectTo, undefined)
+  }
+
+  /** The flow's connection is there, and nothing was sent on it. Throws a FlowError where it leads elsewhere. */
+  arrived(target: Target, peer: ServerInfo): void {
+    this.#target = target
+    this.#peer = peer
+    this.#judge(target, peer.connectTo, peer.address)
+  }
+
+  /** Of what is said on a connection, be it another flow's. Throws a FlowError where that leads elsewhere. */
+  checkOn(other: Locality): void {
+    if (other.#target !== undefined && other.#peer !== undefined)
+      this.#judge(other.#target, other.#peer.connectTo, other.#peer.address)
+  }
+
+  /** `connectTo`: what is dialled instead of the target's host; `address`: where that has led, once it is known. */
+  #judge(target: Target, connectTo: Target["connectTo"], address: string | undefined): void {
     const { reason } = this
     if (reason === undefined) return
     const odd = this.#oddWish
@@ -47,13 +71,27 @@ export class Locality {
       const message = `${ROUTE_FIELD}: ${JSON.stringify(odd)} is no route; write local or cloud`
       throw new FlowError("client", "invalid_route", message, { status: 400 })
     }
-    if (isHere(target) || (target.via === undefined && this.names(target))) return
+    const astray = this.#astray(target, connectTo, address)
+    if (astray === undefined) return
     const { unparsed } = this.#flow
     const why = unparsed === undefined ? reason : `${reason}; ${unparsed}`
-    const isDetour = target.via !== undefined && (isLoopbackHost(target.host) || this.names(target))
-    const odds = isDetour ? "is asked through a proxy" : "is no local host"
-    const message = `the request is to stay local (${why}), and ${hostAndPort(target.host, target.port)} ${odds}`
+    const message = `the request is to stay local (${why}), and ${hostAndPort(target.host, target.port)} ${astray}`
     throw new FlowError("client", "stays-local", message, { status: 403 })
+  }
+
+  /** Why it is not this machine, nor a host that was named; undefined: it is. */
+  #astray(target: Target, connectTo: Target["connectTo"], address: string | undefined): string | undefined {
+    const { scheme, host, via } = target
+    if (!isLoopbackHost(host) && !this.names(target)) return "is no local host"
+    if (via !== undefined) return "is asked through a proxy"
+    const dialled = connectTo ?? target
+    // Another port of a host is the same machine.
+    if (dialled.host !== host && !isLoopbackHost(dialled.host) && !this.names({ scheme, ...dialled }))
+      return `is connected to ${hostAndPort(dialled.host, dialled.port)}, which is no local host`
+    // Of a host that was named it is not known where it should be; "localhost" can only be here.
+    if (address !== undefined && isLoopbackHost(dialled.host) && !isLoopbackHost(address))
+      return `is at ${address === "" ? "an address that is not known" : address}, which is not this machine`
+    return undefined
   }
 
   /** Whether an addon has named it as a local host. It is asked directly: a proxy on the way would be elsewhere. */
@@ -90,9 +128,4 @@ export class Locality {
 function originOf(url: string): string {
   if (URL.canParse(url) && /^https?:\/\//i.test(url)) return new URL(url).origin
   throw new TypeError(`flow.keepLocal: ${url} is no http or https URL; write http://${url.replace(/^.*?:?\/\//, "")}`)
-}
-
-/** A name of this machine, and nothing on the way that would lead the connection elsewhere. */
-function isHere({ host, connectTo, via }: Target): boolean {
-  return isLoopbackHost(host) && via === undefined && (connectTo === undefined || isLoopbackHost(connectTo.host))
 }

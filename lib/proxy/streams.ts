@@ -116,6 +116,8 @@ export interface ServerInfo {
   readonly id: number
   readonly host: string
   readonly port: number
+  /** What was dialled instead of host and port, whoever wanted it. */
+  readonly connectTo: { readonly host: string; readonly port: number } | undefined
   /** The address that the socket is connected to. */
   readonly address: string
   readonly tls: { readonly version: string; readonly cipher: string; readonly alpn: string | undefined } | undefined

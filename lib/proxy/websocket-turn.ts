@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream"
 import { FlowError } from "../errors.ts"
 import { Headers } from "../headers.ts"
 import { TEXT } from "../websocket/frame.ts"
-import { ask, checkTurn } from "./ask.ts"
+import { ask } from "./ask.ts"
 import { BufferBody } from "./body-queue.ts"
 import { FlowState } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
@@ -140,7 +140,7 @@ export class Turn {
       flow.request.replace(requestWithoutSocket(flow.request.bytes))
       return ask(flow)
     }
-    checkTurn(flow, socket)
+    flow.locality.checkOn(socket.locality)
     flow.phase = "upstream"
     flow.server = socket.server === undefined ? undefined : { ...socket.server, reused: true }
     this.asked = true

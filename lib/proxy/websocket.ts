@@ -98,6 +98,7 @@ class SocketRelay {
       try {
         await flow.chain.run("websocketStart", flow, flow)
         flow.check()
+        flow.locality.checkOn(flow.locality)
         await flow.orFail(Promise.all([this.#runPipe(this.#up, "client"), this.#runPipe(this.#down, "server")]))
         await flow.orFail(this.#closed())
       } catch (thrown) {
@@ -163,6 +164,7 @@ class SocketRelay {
       flow.check()
       if (message.changed) websocket.recount(message)
     }
+    if (message.from === "client" && !message.dropped) flow.locality.checkOn(flow.locality)
     const pipe = message.from === "client" ? this.#up : this.#down
     if (this.#turns === undefined || message.dropped) pipe.forward(message)
     else if (message.from === "client") await this.#turns.fromClient(message)
@@ -175,6 +177,7 @@ class SocketRelay {
     const { chain, core, request } = this.#flow
     const limit = core.settings.bodyLimit
     if (insistsOnMessages(chain, this.#turns !== undefined)) throw unreadable(from, limit)
+    if (from === "client") this.#flow.locality.checkOn(this.#flow.locality)
     if (from === "server") this.#turns?.missed()
     core.log.warn(
       `${request.method} ${request.host}: a WebSocket message of the ${from} is passed on unread: too large`,
@@ -186,6 +189,7 @@ class SocketRelay {
     const outlet = to === "client" ? this.#toClient : this.#toServer
     if (this.#over || websocket.closeCode !== undefined || outlet.closing)
       throw new Error("flow.websocket.send: the connection is closing")
+    if (to === "server") this.#flow.locality.checkOn(this.#flow.locality)
     const bytes = Buffer.from(data)
     if (outlet.queued + bytes.length > core.settings.bodyLimit)
       throw new Error(`flow.websocket.send: the ${to} has not read what was sent before (bodyLimit)`)

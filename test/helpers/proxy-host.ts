@@ -8,6 +8,7 @@ import { type Clock, systemClock } from "../../lib/clock.ts"
 import type { Flow } from "../../lib/flow.ts"
 import { HOOK_NAMES, type Hooks } from "../../lib/hooks.ts"
 import { makeLogger } from "../../lib/log.ts"
+import type { Lookup } from "../../lib/proxy/dial.ts"
 import { ProxyServer } from "../../lib/proxy/server.ts"
 import { DEFAULT_SETTINGS, type ProxySettings } from "../../lib/proxy/settings.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
@@ -20,6 +21,8 @@ export interface ProxyHostOptions {
   addons?: readonly LoadedAddon[]
   /** Default: one that is turned by hand. */
   runOn?: Clock
+  /** Resolves names. */
+  lookup?: Lookup
 }
 
 export interface ProxyHost {
@@ -47,6 +50,7 @@ export async function startHost(t: Test, options: ProxyHostOptions = {}): Promis
     log,
     chain: () => chain,
     leaf: (name) => certificates.contextFor(name),
+    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
   })
   const { port } = await server.listen("127.0.0.1", 0)
   t.teardown(() => server.stop(0))

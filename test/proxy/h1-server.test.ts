@@ -8,7 +8,14 @@ import { everySplit } from "../../lib/testing/every-split.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { duplexPair } from "../helpers/duplex-pair.ts"
 
-const INFO = { id: 1, host: "2001:db8::1", port: 443, address: "2001:db8::1", tls: undefined }
+const INFO = {
+  id: 1,
+  host: "2001:db8::1",
+  port: 443,
+  connectTo: undefined,
+  address: "2001:db8::1",
+  tls: undefined,
+}
 
 function connection() {
   const [near, far] = duplexPair()
