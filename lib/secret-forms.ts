@@ -7,6 +7,10 @@ import { isSecretName } from "./secret-names.ts"
 
 export const REDACTED = "***"
 
+/** What is written for a secret of so many characters. */
+export type Fill = (chars: number) => string
+export const STARS: Fill = () => REDACTED
+
 /** A secret with a beginning of its own. */
 interface Form {
   readonly start: RegExp
@@ -90,36 +94,38 @@ const HINT = new RegExp(
 )
 
 /** The text with everything that has a secret's form, or stands where one does and looks like it, blanked out. */
-export function blankForms(text: string): string {
+export function blankForms(text: string, fill = STARS): string {
   if (!HINT.test(text)) return text
-  let result = blankPrivateKeys(text)
-  for (const form of FORMS) result = blankForm(result, form)
-  result = blankLed(result, BEARER, (value) => !PLAIN_WORD.test(value))
-  result = blankLed(result, TOKEN, looksRandom)
-  result = blankLed(result, BASIC, isUserAndPassword)
-  result = blankNamed(blankParameters(result))
-  return result.replace(USER_INFO, blankUserInfo)
+  let result = blankPrivateKeys(text, fill)
+  for (const form of FORMS) result = blankForm(result, form, fill)
+  result = blankLed(result, BEARER, fill, (value) => !PLAIN_WORD.test(value))
+  result = blankLed(result, TOKEN, fill, looksRandom)
+  result = blankLed(result, BASIC, fill, isUserAndPassword)
+  result = blankNamed(blankParameters(result, fill), fill)
+  return result.replace(USER_INFO, (...found: string[]) => blankUserInfo(found, fill))
 }
 
 /** A URL, or any text with URLs, without the values of secret parameters. */
-export function blankParameters(text: string): string {
+export function blankParameters(text: string, fill = STARS): string {
   return text.replace(PARAMETER, (whole: string, lead: string, name: string) =>
-    isSecretName(name, "field") ? `${lead}${name}=${REDACTED}` : whole,
+    isSecretName(name, "field") ? `${lead}${name}=${fill(whole.length - lead.length - name.length - 1)}` : whole,
   )
 }
 
 /** Puts together what is kept of a text and what stands for its secrets. */
-class Blanked {
+export class Blanked {
   readonly #text: string
+  readonly #fill: Fill
   readonly #parts: string[] = []
   #from = 0
 
-  constructor(text: string) {
+  constructor(text: string, fill: Fill) {
     this.#text = text
+    this.#fill = fill
   }
 
   blank(start: number, end: number): void {
-    this.#parts.push(this.#text.slice(this.#from, start), REDACTED)
+    this.#parts.push(this.#text.slice(this.#from, start), this.#fill(end - start))
     this.#from = end
   }
 
@@ -129,8 +135,8 @@ class Blanked {
 }
 
 /** A PEM file's private key, to its last line, or to the end where that is missing. */
-function blankPrivateKeys(text: string): string {
-  const blanked = new Blanked(text)
+function blankPrivateKeys(text: string, fill: Fill): string {
+  const blanked = new Blanked(text, fill)
   let from = 0
   for (const { index } of text.matchAll(KEY_BEGIN)) {
     if (index < from) continue
@@ -142,8 +148,8 @@ function blankPrivateKeys(text: string): string {
   return blanked.toString()
 }
 
-function blankForm(text: string, { start, whole, kept, isSecret, run }: Form): string {
-  const blanked = new Blanked(text)
+function blankForm(text: string, { start, whole, kept, isSecret, run }: Form, fill: Fill): string {
+  const blanked = new Blanked(text, fill)
   start.lastIndex = 0
   for (let found = start.exec(text); found !== null; found = start.exec(text)) {
     const { index } = found
@@ -176,9 +182,9 @@ function isBeginning(text: string, at: number): boolean {
   )
 }
 
-function blankLed(text: string, form: RegExp, isSecret: (value: string) => boolean): string {
+function blankLed(text: string, form: RegExp, fill: Fill, isSecret: (value: string) => boolean): string {
   return text.replace(form, (whole: string, lead: string, value: string, at: number) =>
-    text[at + whole.length] !== "(" && isSecret(value) ? lead + REDACTED : whole,
+    text[at + whole.length] !== "(" && isSecret(value) ? lead + fill(value.length) : whole,
   )
 }
 
@@ -193,8 +199,8 @@ const OPENING = /[>=]?\s{0,4}\\{0,4}["'`]?/y
 const NAME_HINT = /auth|key|token|secret|pass|cookie|credential|jwt|sig|pwd/i
 
 /** `name = value`, `"name": "value"`, `name=value`, in source code, JSON, shells and connection strings. */
-function blankNamed(text: string): string {
-  const blanked = new Blanked(text)
+function blankNamed(text: string, fill: Fill): string {
+  const blanked = new Blanked(text, fill)
   SIGN.lastIndex = 0
   for (let found = SIGN.exec(text); found !== null; found = SIGN.exec(text)) {
     const name = nameBefore(text, found.index)
@@ -237,10 +243,10 @@ function isWordChar(code: number): boolean {
   return (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122)
 }
 
-function blankUserInfo(whole: string, slashes: string, user: string, colon = "", password = ""): string {
-  if (colon === "") return looksRandom(user) ? `${slashes}${REDACTED}@` : whole
+function blankUserInfo([whole = "", slashes = "", user = "", colon = "", password = ""]: string[], fill: Fill): string {
+  if (colon === "") return looksRandom(user) ? `${slashes}${fill(user.length)}@` : whole
   const isWord = password.startsWith("$") || (PLACEHOLDER_USER.test(user) && PLACEHOLDER_PASSWORD.test(password))
-  return isWord ? whole : `${slashes}${user}:${REDACTED}@`
+  return isWord ? whole : `${slashes}${user}:${fill(password.length)}@`
 }
 
 /** RFC 7617: a name, a colon, a password. */

@@ -4,8 +4,11 @@
  * is secret-names.ts, which forms secret-forms.ts. Pure; who writes what it returns does not matter here.
  */
 import type { JsonValue } from "./llm/json.ts"
-import { blankForms, looksRandom, REDACTED } from "./secret-forms.ts"
+import { blankForms, type Fill, looksRandom, REDACTED, STARS } from "./secret-forms.ts"
+import { blankMembers, isSecretMember } from "./secret-members.ts"
 import { isSecretName } from "./secret-names.ts"
+import { blankPieces } from "./secret-pieces.ts"
+import { mask, unmasked } from "./secret-views.ts"
 
 /** Values that were secrets somewhere, the latest of them. */
 const LEARNED_MAX = 64
@@ -23,6 +26,8 @@ const WORDS = /^(?:[A-Za-z]+(?:[-_. ][A-Za-z]+)*|\d+)$/
 const WORDS_CHARS_MIN = 14
 /** A parameter of a URL or of a form, as it stands there. */
 const PARAMETER = /([?&])([^=&#\s]{1,256})=([^&#\s]*)/g
+/** A field whose value is a URL that the other side will use, with what it authenticates by. */
+const LOCATION = "location"
 const FORM_TYPE = /^application\/x-www-form-urlencoded/i
 
 /** One for everything that a program shows or keeps: it remembers the secrets that it has seen. */
@@ -42,28 +47,23 @@ export class Redactor {
   /** Remembers the values of secret fields and parameters, so that they are found wherever else they are repeated. */
   learn(headers: Iterable<readonly [string, string]>, url = ""): void {
     for (const [name, value] of headers) {
+      if (name.length === LOCATION.length && name.toLowerCase() === LOCATION) this.#learnParameters(value)
       if (!isSecretName(name, "field") || this.#latest.get(name) === value) continue
       for (const secret of secretsIn(name, value)) this.#remember(secret)
       if (this.#latest.size >= LEARNED_MAX) this.#latest.clear()
       this.#latest.set(name, value)
     }
-    for (const [, , name = "", value = ""] of url.matchAll(PARAMETER)) {
-      if (isSecretName(name, "field")) this.#remember(value)
-    }
+    this.#learnParameters(url)
   }
 
   /** A text with everything that looks like a secret, or is known as one, blanked out. */
   text(text: string): string {
-    let result = text
-    for (const secrets of [this.#known, this.#learned]) {
-      for (const secret of secrets) if (result.includes(secret)) result = result.replaceAll(secret, REDACTED)
-    }
-    return blankForms(result)
+    return this.#text(text, STARS)
   }
 
   /** A URL, or any text, with the values of secret parameters blanked out, whatever they look like. */
   url(url: string): string {
-    return this.text(blankParametersOf(url))
+    return this.text(blankParametersOf(url, STARS))
   }
 
   /** A field's value; the whole of it where the name is a secret's. */
@@ -81,7 +81,16 @@ export class Redactor {
    * like secrets lose their values, whatever these look like.
    */
   body(text: string, type = ""): string {
-    return this.text(FORM_TYPE.test(type) ? blankParametersOf(`&${text}`).slice(1) : blankMembers(text))
+    return this.#body(text, type, STARS)
+  }
+
+  /**
+   * The text of a body as it came, at most its first `chars` characters: a secret may stand in it in pieces, one an event,
+   * and be cut where the text that is shown ends. What `text` has beyond that is what tells.
+   */
+  wire(text: string, type = "", chars = text.length): string {
+    const pieces = blankPieces(text, (joined) => this.#body(joined, "", mask), mask)
+    return unmasked(this.#body(pieces, type, mask).slice(0, chars))
   }
 
   /** A copy of a JSON value: secret names' values and everything secret in its texts is blanked out. */
@@ -101,6 +110,20 @@ export class Redactor {
     return copy
   }
 
+  #text(text: string, fill: Fill): string {
+    let result = text
+    for (const secrets of [this.#known, this.#learned]) {
+      for (const secret of secrets)
+        if (result.includes(secret)) result = result.replaceAll(secret, () => fill(secret.length))
+    }
+    return blankForms(result, fill)
+  }
+
+  #body(text: string, type: string, fill: Fill): string {
+    const named = FORM_TYPE.test(type) ? blankParametersOf(`&${text}`, fill).slice(1) : blankMembers(text, fill)
+    return this.#text(named, fill)
+  }
+
   #member(key: string, value: JsonValue, depth: number): JsonValue {
     if (isSecretMember(key)) {
       // A schema that describes a password is none, and neither is a count of tokens.
@@ -110,6 +133,12 @@ export class Redactor {
     // Arguments of a tool are JSON in a text.
     if (key === "arguments" && typeof value === "string") return this.body(value)
     return this.json(value, depth)
+  }
+
+  #learnParameters(url: string): void {
+    for (const [, , name = "", value = ""] of url.matchAll(PARAMETER)) {
+      if (isSecretName(name, "field")) this.#remember(value)
+    }
   }
 
   #remember(secret: string): void {
@@ -163,62 +192,8 @@ function randomPart(part: string): string[] {
   return looksRandom(value) ? [value] : []
 }
 
-function blankParametersOf(text: string): string {
+function blankParametersOf(text: string, fill: Fill): string {
   return text.replace(PARAMETER, (whole: string, lead: string, name: string, value: string) =>
-    value !== "" && isSecretName(name, "field") ? `${lead}${name}=${REDACTED}` : whole,
+    value !== "" && isSecretName(name, "field") ? `${lead}${name}=${fill(value.length)}` : whole,
   )
-}
-
-/** A member that is called like a field (with hyphens) stands in a map of fields. */
-function isSecretMember(name: string): boolean {
-  return isSecretName(name, name.includes("-") ? "field" : "json")
-}
-
-/** Blanks out what follows secret names in JSON text, which may be cut, stand in events, or be no JSON at all. */
-function blankMembers(text: string): string {
-  let result = ""
-  let from = 0
-  for (let open = text.indexOf('"'); open >= 0; open = text.indexOf('"', open)) {
-    const close = closeOf(text, open)
-    const value = valueBehind(text, close + 1)
-    const isSecret = value !== undefined && isSecretMember(text.slice(open + 1, close))
-    open = close + 1
-    for (let at = isSecret ? value : -1; at >= 0; at = nextInList(text, open)) {
-      open = closeOf(text, at) + 1
-      if (open - at <= 2) continue
-      result += text.slice(from, at + 1) + REDACTED
-      from = open - 1
-    }
-  }
-  return from === 0 ? text : result + text.slice(from)
-}
-
-/** Where the string that opens at `open` closes, or the end of the text. */
-function closeOf(text: string, open: number): number {
-  for (let at = text.indexOf('"', open + 1); at >= 0; at = text.indexOf('"', at + 1)) {
-    let escapes = 0
-    while (text[at - 1 - escapes] === "\\") escapes++
-    if (escapes % 2 === 0) return at
-  }
-  return text.length
-}
-
-/** Where the string begins that is the value of the name before `at`, or the first of a list that is. */
-function valueBehind(text: string, at: number): number | undefined {
-  const [opening] = stickyAt(/\s{0,64}:\s{0,64}(?:\[\s{0,64})?(?=")/y, text, at)
-  return opening === undefined ? undefined : at + opening.length
-}
-
-/** Where the next string of a list begins; below 0: there is none. */
-function nextInList(text: string, at: number): number {
-  const [comma] = stickyAt(/\s{0,64},\s{0,64}(?=")/y, text, at)
-  if (comma === undefined) return -1
-  const next = at + comma.length
-  // What has a colon behind it is the next member's name.
-  return stickyAt(/\s{0,64}:/y, text, closeOf(text, next) + 1).length > 0 ? -1 : next
-}
-
-function stickyAt(form: RegExp, text: string, at: number): readonly string[] {
-  form.lastIndex = at
-  return form.exec(text) ?? []
 }

@@ -12,8 +12,10 @@ import { clean } from "./flow-line.ts"
 import { shownText } from "./live-text.ts"
 import type { Paint } from "./paint.ts"
 
-/** Bytes of a body that are printed, and kept for it. */
+/** Bytes of a body that are printed. */
 export const BODY_BYTES_MAX = 65_536
+/** Bytes that are kept for it: what follows tells whether a secret is cut where printing ends, be it one of many events. */
+export const KEPT_BYTES_MAX = BODY_BYTES_MAX + 16_384
 /** Characters of a message that an excerpt shows. */
 const EXCERPT_CHARS_MAX = 200
 
@@ -124,6 +126,7 @@ function bodyText(bytes: Buffer, headers: Headers, redactor: Redactor): string {
   const isText = TEXT_TYPE.test(type) || framingIn(bytes) !== "none"
   if (!isText) return `\n${INDENT}(${bytes.length} bytes of ${clean(type) || "an unknown type"})\n`
   const cut = bytes.length > BODY_BYTES_MAX
-  const text = bytes.toString("utf8", 0, BODY_BYTES_MAX).trimEnd()
-  return `\n${INDENT}${shownText(redactor.body(text, type), INDENT, redactor)}\n${cut ? `${INDENT}(${bytes.length} bytes, cut here)\n` : ""}`
+  const chars = bytes.toString("utf8", 0, BODY_BYTES_MAX).length
+  const text = redactor.wire(bytes.toString("utf8", 0, KEPT_BYTES_MAX), type, chars).trimEnd()
+  return `\n${INDENT}${shownText(text, INDENT, redactor)}\n${cut ? `${INDENT}(${bytes.length} bytes, cut here)\n` : ""}`
 }

@@ -8,6 +8,8 @@ import { Redactor } from "../secrets.ts"
 
 /** A word longer than this is printed before it is whole. */
 const WORD_CHARS_MAX = 512
+/** Characters at its end that wait all the same: a secret that began earlier would be known as one. */
+const WORD_TAIL_CHARS = 256
 /** Characters before a word in which a name that makes it a secret is looked for. */
 const LEAD_CHARS_MAX = 120
 /** A private key longer than this is not waited for, and not shown. */
@@ -41,8 +43,9 @@ export class LiveText {
     if (key < text.length && held > KEY_CHARS_MAX) return this.#skip("a key", text)
     if (key === text.length && held > WORD_CHARS_MAX) {
       if (this.#redactor.text(text.slice(end)) !== text.slice(end)) return this.#skip("a word", text)
-      this.#held = ""
-      return this.#shown(text)
+      const tail = text.length - WORD_TAIL_CHARS
+      this.#held = text.slice(tail)
+      return this.#shown(text.slice(0, tail))
     }
     this.#held = text.slice(end)
     return this.#shown(text.slice(0, end))

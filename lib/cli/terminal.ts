@@ -8,9 +8,9 @@ import type { Hooks } from "../hooks.ts"
 import { Redactor } from "../secrets.ts"
 import { CHILD_LEAD, flowLine, placeOf } from "./flow-line.ts"
 import {
-  BODY_BYTES_MAX,
   completionText,
   excerptText,
+  KEPT_BYTES_MAX,
   messagesText,
   named,
   requestText,
@@ -60,7 +60,7 @@ function hooksOf(detail: number, printer: FlowPrinter): Partial<Hooks> {
   }
   if (detail === 4) {
     hooks.request = (flow) => printer.requested(flow)
-    hooks.responseHeaders = (flow) => flow.response?.keep(BODY_BYTES_MAX)
+    hooks.responseHeaders = (flow) => flow.response?.keep(KEPT_BYTES_MAX)
   }
   return hooks
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { test } from "tap"
 import { LiveText } from "../../lib/cli/live-text.ts"
+import { leaks, secretForms } from "../helpers/secret-forms.ts"
 
 const key = () => randomBytes(20).toString("hex")
 
@@ -47,6 +48,17 @@ test("of a secret that is longer than a word can be, nothing is shown", async (t
   for (const size of [1, 40, 700]) {
     const shown = fed(text.match(new RegExp(`[^]{1,${size}}`, "g")) ?? [])
     t.equal(shown, "token *** end", `pieces of ${size}`)
+  }
+})
+
+test("a secret at the end of a word that is too long to wait for is not shown, wherever it is cut", async (t) => {
+  for (const form of secretForms().filter(({ place }) => place === "answer-text" || place === "request-text")) {
+    const said = `${"/x".repeat(300)}/${form.text.slice("see ".length)}`
+    for (let cut = 590; cut <= said.length; cut++) {
+      const shown = fed([said.slice(0, cut), said.slice(cut)])
+      if (leaks(shown, form)) t.fail(`${form.name} cut at ${cut}: ${shown.slice(590)}`)
+      if (!shown.endsWith(" and go on")) t.fail(`${form.name}: what follows is missing`)
+    }
   }
 })
 

@@ -24,7 +24,10 @@ test("whole words leave at once", async (t) => {
 })
 
 test("a word without an end does not wait for ever", async (t) => {
-  t.equal(new LiveText("").feed("x".repeat(600)).length, 600)
+  const live = new LiveText("")
+  t.equal(live.feed("x".repeat(600)).length, 344)
+  t.equal(live.feed("x".repeat(600)).length, 600)
+  t.equal(live.finish().length, 256)
 })
 
 test("lines are indented and cannot steer the terminal", async (t) => {
