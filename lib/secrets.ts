@@ -7,6 +7,7 @@ import type { JsonValue } from "./llm/json.ts"
 import { blankForms, type Fill, looksRandom, REDACTED, STARS } from "./secret-forms.ts"
 import { blankMembers, isSecretMember } from "./secret-members.ts"
 import { isSecretName } from "./secret-names.ts"
+import { blankParts } from "./secret-parts.ts"
 import { blankPieces } from "./secret-pieces.ts"
 import { mask, unmasked } from "./secret-views.ts"
 
@@ -16,6 +17,8 @@ const LEARNED_MAX = 64
 const LEARNED_CHARS_MIN = 8
 /** Below this depth a JSON value is left out: nothing that a person wrote is nested so far. */
 const DEPTH_MAX = 64
+/** JSON in a string of JSON, so many times. */
+const LEVELS_MAX = 3
 
 /** What people write where a local host wants any key at all. It is no secret, and a word of many texts. */
 const PLACEHOLDER =
@@ -77,8 +80,8 @@ export class Redactor {
   }
 
   /**
-   * The text of a body, whole or cut: members of JSON (in events and lines, too) and parameters of a form that are named
-   * like secrets lose their values, whatever these look like.
+   * The text of a body, whole or cut: members of JSON (in events and lines, too), parameters and parts of a form that are
+   * named like secrets lose their values, whatever these look like.
    */
   body(text: string, type = ""): string {
     return this.#body(text, type, STARS)
@@ -89,8 +92,7 @@ export class Redactor {
    * and be cut where the text that is shown ends. What `text` has beyond that is what tells.
    */
   wire(text: string, type = "", chars = text.length): string {
-    const pieces = blankPieces(text, (joined) => this.#body(joined, "", mask), mask)
-    return unmasked(this.#body(pieces, type, mask).slice(0, chars))
+    return unmasked(this.#masked(text, type).slice(0, chars))
   }
 
   /** A copy of a JSON value: secret names' values and everything secret in its texts is blanked out. */
@@ -119,8 +121,16 @@ export class Redactor {
     return blankForms(result, fill)
   }
 
+  /** Strings of JSON may be JSON again, as arguments are. */
+  #masked(text: string, type = "", level = 0): string {
+    const hasPieces = level <= LEVELS_MAX && (level === 0 || text.includes('"'))
+    const pieces = hasPieces ? blankPieces(text, (joined) => this.#masked(joined, "", level + 1), mask) : text
+    return this.#body(pieces, type, mask)
+  }
+
   #body(text: string, type: string, fill: Fill): string {
-    const named = FORM_TYPE.test(type) ? blankParametersOf(`&${text}`, fill).slice(1) : blankMembers(text, fill)
+    const parts = blankParts(text, fill)
+    const named = FORM_TYPE.test(type) ? blankParametersOf(`&${parts}`, fill).slice(1) : blankMembers(parts, fill)
     return this.#text(named, fill)
   }
 

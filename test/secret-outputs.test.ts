@@ -64,6 +64,12 @@ const TALKS: AddonDefinition = {
   },
 }
 
+function partsOf([name, value]: SecretForm["field"]): string {
+  const part = (name: string, value: string) =>
+    `--x\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
+  return `${part("purpose", "to be seen")}${part(name, `first line\n${value}`)}--x--\r\n`
+}
+
 /** Sends one request for each form and gives all that it was answered with in our words. */
 async function sendAll(rig: Rig, isStreamed: boolean): Promise<string> {
   let words = ""
@@ -76,9 +82,11 @@ async function sendAll(rig: Rig, isStreamed: boolean): Promise<string> {
     const more = place === "json-field" ? members : {}
     const json = chatBody({ ...more, messages: [{ role: "user", content }], stream: isStreamed })
     const isForm = place === "form-field"
-    const type = isForm ? "application/x-www-form-urlencoded" : "application/json"
-    const body = isForm ? `a=1&${parameter}` : JSON.stringify(json)
-    const path = isForm ? "/v1/form" : `/v1/chat/completions${query}`
+    const isParts = place === "part-field"
+    // As its client labels it, in part: what is shown of a body goes by its bytes.
+    const type = isForm ? "application/x-www-form-urlencoded" : isParts ? "text/plain" : "application/json"
+    const body = isForm ? `a=1&${parameter}` : isParts ? partsOf(field) : JSON.stringify(json)
+    const path = isForm || isParts ? "/v1/form" : `/v1/chat/completions${query}`
     const refused = place === "request-text" ? [`${fields}X-Refuse: yes\r\n`] : []
     for (const some of [fields, ...refused]) {
       const wire = await rig.door()
@@ -139,6 +147,7 @@ test("none of the forms is seen in any output, at any detail", async (t) => {
     if (detail === 1) t.match(ran.terminal, /cloud: because of \{.*and go on/)
     if (detail === 2) t.match(ran.terminal, "first see ")
     if (detail === 3) t.match(ran.terminal, /answer +\n +see .*and go on/)
+    if (detail === 4) t.match(ran.terminal, "to be seen")
     if (detail === 4) t.match(ran.terminal, '"content":"first\\nsee ')
     t.match(ran.log, /cannot work with \{.*and go on/)
     t.match(ran.kept, "and go on")

@@ -10,6 +10,7 @@ export type Place =
   | "query"
   | "json-field"
   | "form-field"
+  | "part-field"
   | "request-text"
   | "response-field"
   | "error-text"
