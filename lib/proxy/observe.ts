@@ -25,7 +25,7 @@ import { RequestBody } from "../llm/request-body.ts"
 import { SseDecoder } from "../llm/sse.ts"
 import { sumOfUsage } from "../llm/usage-sum.ts"
 import type { SocketDialect } from "../llm/websocket-events.ts"
-import { eventOf, requestWithoutSocket } from "../llm/websocket-events.ts"
+import { eventOf, requestWithoutSocket, responseIdOf } from "../llm/websocket-events.ts"
 import type { StreamFormat } from "./client-delivery.ts"
 import type { StreamResponseHead } from "./streams.ts"
 
@@ -66,6 +66,7 @@ export {
   parseJson,
   Reframer,
   requestWithoutSocket,
+  responseIdOf,
   SseDecoder,
   StreamEditor,
   socketDialectFor,

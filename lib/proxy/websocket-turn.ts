@@ -60,6 +60,8 @@ export class Turn {
   asked = false
   /** It has begun to answer. */
   begun = false
+  /** The id of the answer, once it has begun, if it has one. */
+  answerId: string | undefined
   readonly #options: TurnOptions
   readonly #client: TurnClient
   /** Takes back that the turn fails with its connection. */

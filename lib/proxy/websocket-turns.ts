@@ -11,7 +11,7 @@
 import { FlowError } from "../errors.ts"
 import type { FlowState } from "./flow-state.ts"
 import { insistsOnMessages } from "./insist.ts"
-import { eventOf, type JsonObject, type SocketDialect } from "./observe.ts"
+import { eventOf, type JsonObject, responseIdOf, type SocketDialect } from "./observe.ts"
 import type { Serve } from "./upgrade.ts"
 import type { SocketOutlet } from "./websocket-ends.ts"
 import type { SocketMessage } from "./websocket-message.ts"
@@ -80,17 +80,49 @@ export class SocketTurns {
   /** A message of the server: passed on, or given to the turn that waits for it. */
   async fromServer(message: SocketMessage): Promise<void> {
     const event = this.#eventIn(message)
-    const lane = event === undefined ? undefined : this.#dialect.lane(event)
-    let turn = this.#waiting.find((one) => lane === undefined || one.lane === lane)
+    let turn = event === undefined ? undefined : this.#turnOf(event)
     const part = event === undefined ? "foreign" : this.#dialect.part(event, turn?.begun === true)
-    // Realtime servers answer by themselves when somebody has stopped speaking.
-    if (part === "begins" && (turn === undefined || turn.begun)) turn = this.#unasked(event)
-    if (turn === undefined || part === "foreign") {
+    if (event === undefined || part === "foreign") {
+      this.#lines.down.forward(message)
+      return
+    }
+    if (part === "begins") turn = this.#beginning(event, turn)
+    if (turn === undefined) {
       this.#lines.down.forward(message)
       return
     }
     if (part === "ends") this.#forget(turn)
     await turn.give(message, part === "ends")
+  }
+
+  /** Whose answer an event is a part of: the one that it names, else the one that began last, else who has waited longest. */
+  #turnOf(event: JsonObject): Turn | undefined {
+    const lane = this.#dialect.lane(event)
+    const id = this.#waiting.length > 1 ? responseIdOf(event) : undefined
+    let present: Turn | undefined
+    let next: Turn | undefined
+    for (const turn of this.#waiting) {
+      if (lane !== undefined && turn.lane !== lane) continue
+      if (id !== undefined && turn.answerId === id) return turn
+      if (turn.begun) present = turn
+      else next ??= turn
+    }
+    return present ?? next
+  }
+
+  /**
+   * The turn whose answer begins: `turn` if that has not begun, or is told of it twice; else the one that waits behind it.
+   * Servers also answer unasked: Realtime's when somebody has stopped speaking, Responses' when input was added to an answer.
+   * Undefined: for a client that has left no turn begins, as nothing would end it.
+   */
+  #beginning(event: JsonObject, turn: Turn | undefined): Turn | undefined {
+    const id = responseIdOf(event)
+    if (turn?.begun === true && id !== undefined && turn.answerId === id) return turn
+    const lane = this.#dialect.lane(event)
+    const asked = this.#waiting.find((one) => !one.begun && (lane === undefined || one.lane === lane))
+    const begun = asked ?? (this.#over ? undefined : this.#unasked(event))
+    if (begun !== undefined) begun.answerId = id
+    return begun
   }
 
   /** Undefined for what is no event; an addon that insists on reading stops it, because the other side may take it for one. */
@@ -140,13 +172,13 @@ export class SocketTurns {
     return !this.#over
   }
 
-  #unasked(event: JsonObject | undefined): Turn {
+  #unasked(event: JsonObject): Turn {
     if (this.#running.size >= TURNS_MAX) {
       const message = `the server began more than ${TURNS_MAX} turns on one WebSocket before the first of them had ended`
       throw new FlowError("upstream", TOO_MANY_TURNS, message)
     }
-    const body = { type: "response.create", response: event?.response }
-    return this.#begin(undefined, Buffer.from(JSON.stringify(body)), undefined)
+    const body = Buffer.from(JSON.stringify(this.#dialect.wouldAsk(event)))
+    return this.#begin(undefined, body, this.#dialect.lane(event))
   }
 
   #begin(message: SocketMessage | undefined, body: Buffer, lane: string | undefined): Turn {

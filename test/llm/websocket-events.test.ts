@@ -3,7 +3,13 @@
  */
 import { test } from "tap"
 import { dialectNamed, socketDialectFor } from "../../lib/llm/index.ts"
-import { eventOf, realtimeSocket, requestWithoutSocket, responsesSocket } from "../../lib/llm/websocket-events.ts"
+import {
+  eventOf,
+  realtimeSocket,
+  requestWithoutSocket,
+  responseIdOf,
+  responsesSocket,
+} from "../../lib/llm/websocket-events.ts"
 
 test("a conversation's dialect is told by its path", async (t) => {
   t.equal(socketDialectFor("/v1/responses"), responsesSocket)
@@ -15,7 +21,7 @@ test("a conversation's dialect is told by its path", async (t) => {
 
 test("what belongs to a turn, and what ends it", async (t) => {
   const parts = (types: readonly string[]) => types.map((type) => responsesSocket.part({ type }, false))
-  t.same(parts(["response.created", "response.output_text.delta"]), ["belongs", "belongs"])
+  t.same(parts(["response.created", "response.output_text.delta"]), ["begins", "belongs"])
   t.same(parts(["response.completed", "response.failed", "response.incomplete", "error"]), [
     "ends",
     "ends",
@@ -23,6 +29,8 @@ test("what belongs to a turn, and what ends it", async (t) => {
     "ends",
   ])
   t.same(parts(["codex.rate_limits", "session.created"]), ["foreign", "foreign"])
+  const added = ["steer.accepted", "steer.pending", "steer.failed", "inject.created", "inject.failed"]
+  t.same(new Set(parts(added.map((what) => `response.${what}`))), new Set(["foreign"]))
   t.equal(responsesSocket.part({}, true), "foreign")
   t.equal(realtimeSocket.part({}, true), "foreign")
   t.equal(realtimeSocket.part({ type: "error" }, false), "ends")
@@ -34,6 +42,26 @@ test("what belongs to a turn, and what ends it", async (t) => {
   t.notOk(responsesSocket.asks({ type: "response.cancel" }))
   t.equal(responsesSocket.lane({ stream_id: "s1" }), "s1")
   t.equal(realtimeSocket.lane({ stream_id: "s1" }), undefined)
+})
+
+test("what a server begins by itself has the parameters that it tells", async (t) => {
+  const response = { id: "r", object: "response", status: "in_progress", output: [], error: null, usage: null }
+  const told = { model: "m", previous_response_id: "before", instructions: "brief", temperature: 1.5 }
+  const body = responsesSocket.wouldAsk({ type: "response.created", response: { ...response, ...told } })
+  t.same(body, { ...told, type: "response.create", input: [] })
+  const request = responsesSocket.dialect.parseRequest(body, "/v1/responses")
+  t.match(request, { model: "m", system: "brief", temperature: 1.5, messages: [], stream: true })
+  for (const odd of [undefined, null, "r", {}]) {
+    const bare = responsesSocket.wouldAsk({ type: "response.created", ...(odd === undefined ? {} : { response: odd }) })
+    t.equal(responsesSocket.dialect.parseRequest(bare, "/v1/responses")?.model, "")
+  }
+  t.same(realtimeSocket.wouldAsk({ response }), { type: "response.create", response })
+})
+
+test("an event names its response by its id or by the response itself", async (t) => {
+  t.equal(responseIdOf({ response_id: "a" }), "a")
+  t.equal(responseIdOf({ response: { id: "b" } }), "b")
+  t.equal(responseIdOf({ item_id: "c" }), undefined)
 })
 
 test("a turn's request streams without saying so, and says so where it goes over HTTP", async (t) => {
