@@ -7,6 +7,18 @@ import { type JsonObject, numberOf, objectOf, stringOf } from "./json.ts"
 
 export type ItemKind = "message" | "reasoning" | "call" | "other"
 
+const KINDS: ReadonlyMap<string, ItemKind> = new Map([
+  ["message", "message"],
+  ["reasoning", "reasoning"],
+  ["function_call", "call"],
+  ["custom_tool_call", "call"],
+])
+
+/** What an item tells of. */
+export function kindOf(item: JsonObject | undefined): ItemKind {
+  return KINDS.get(stringOf(item?.type) ?? "") ?? "other"
+}
+
 export interface Item {
   readonly number: number
   readonly kind: ItemKind

@@ -7,7 +7,7 @@ import { arrayOf, type JsonObject, type JsonValue, numberOf, objectOf, stringOf 
 import type { Delta, FinishReason } from "./model.ts"
 import { readErrorJson } from "./openai-errors.ts"
 import { TOOL_CALLS_MAX, tooManyCalls } from "./openai-tool-calls.ts"
-import { type Item, ItemCorrelation, type ItemKind } from "./responses-correlate.ts"
+import { type Item, ItemCorrelation, kindOf } from "./responses-correlate.ts"
 import { type EventMeaning, IN_STREAM_STATUS } from "./sse-json.ts"
 import { readCounts } from "./usage.ts"
 
@@ -39,13 +39,6 @@ const TEXTS: ReadonlyMap<string, readonly [TextType, string]> = new Map([
 const ARGUMENTS: ReadonlyMap<string, string> = new Map([
   ["response.function_call_arguments", "arguments"],
   ["response.custom_tool_call_input", "input"],
-])
-
-const ITEM_KINDS: ReadonlyMap<string, ItemKind> = new Map([
-  ["message", "message"],
-  ["reasoning", "reasoning"],
-  ["function_call", "call"],
-  ["custom_tool_call", "call"],
 ])
 
 interface Call {
@@ -121,7 +114,7 @@ export class ResponsesReader {
   /** An event that begins or ends an item, `{item}` of a whole response included. */
   #item(json: JsonObject, done: boolean, raw: JsonValue): Delta[] {
     const item = objectOf(json.item) ?? {}
-    const kind = ITEM_KINDS.get(stringOf(item.type) ?? "") ?? "other"
+    const kind = kindOf(item)
     const known = this.#items.find(json, kind, !done)
     known.ended ||= done
     switch (kind) {

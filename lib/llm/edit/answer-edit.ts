@@ -8,11 +8,12 @@ import type { Dialect, EncodeContext } from "../dialect.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, parseJson, withoutBom } from "../json.ts"
 import type { Completion, Delta } from "../model.ts"
 import { saysSomething } from "../openai-read.ts"
+import { kindOf } from "../responses-correlate.ts"
 import { deepCopy } from "../spans.ts"
 import { edited } from "./event-draft.ts"
 import { type EditDelta, isPiece, keyOf, sameDelta, shareOut, textOf, unchanged } from "./pieces.ts"
 import { type Place, placesOf } from "./places.ts"
-import { kindOf, restateText } from "./response-end.ts"
+import { restateText } from "./response-end.ts"
 
 /** The edited bytes, `bytes` itself where nothing changed; undefined when `bytes` is no answer of `dialect`. */
 export function editAnswer(

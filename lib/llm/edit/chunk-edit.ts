@@ -43,6 +43,7 @@ interface Call {
 }
 
 export class ChunkEditor implements EventEditor {
+  readonly finds = true
   readonly #leave: EditedStream["write"]
   readonly #dialect: Dialect
   readonly #context: EncodeContext

@@ -27,8 +27,9 @@ export class Block {
   late = false
   /** An addon has dropped it whole. */
   gone = false
-  /** Its arguments have come with its start. */
+  /** Its arguments have come with its start; they have left with it, and may be said again. */
   whole = false
+  repeats = ""
 }
 
 export const PIECES: Readonly<Record<string, readonly [type: string, field: string]>> = {

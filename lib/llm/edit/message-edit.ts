@@ -133,6 +133,7 @@ export class MessageEditor implements EventEditor {
     block.whole = given?.type === "toolCall" && given.arguments !== ""
     if (given === undefined) return
     block.taken = told === undefined
+    if (block.whole && told && isPiece(told) && sameDelta(told, given)) block.repeats = textOf(told)
     if (told !== undefined) this.#begin(block, sameDelta(told, given) ? undefined : changedStart(event.json, told))
   }
 
@@ -143,8 +144,9 @@ export class MessageEditor implements EventEditor {
     const kind = Object.keys(PIECES).find((name) => PIECES[name]?.[0] === delta.type)
     if (block.start === undefined && block.index === undefined) block.key ??= kind === "call" ? undefined : kind
     if (given === undefined) {
-      // It tells nothing: an empty piece.
+      // It tells nothing: an empty piece, or one of arguments that came whole.
       if (block.start !== undefined && block.taken) return
+      if (!block.repeats.includes(stringOf(delta.partial_json) ?? "")) return
       this.#begin(block)
       this.#say(event, block.index)
     } else if (given.type === "other") {

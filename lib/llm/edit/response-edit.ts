@@ -5,20 +5,22 @@
  */
 import { AnswerLimit } from "../answer-limit.ts"
 import type { StreamEvent } from "../dialect.ts"
-import { arrayOf, type JsonObject, objectOf, stringOf } from "../json.ts"
+import { arrayOf, isObject, type JsonObject, objectOf, stringOf } from "../json.ts"
 import type { Delta, Usage } from "../model.ts"
+import { kindOf } from "../responses-correlate.ts"
 import { OutputItem } from "../responses-items.ts"
 import { deepCopy, deepEqual } from "../spans.ts"
 import { isWholeObject } from "../tool-arguments.ts"
 import { mergeUsage } from "../usage.ts"
 import { isPiece, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
-import { changedPiece, endOf, keyOf, kindOf, newItem, restateOutput, setEnd, type Told } from "./response-end.ts"
-import { ARGUMENTS, partOf, type Raw, TEXTS, type Track, Tracks, textsOf } from "./response-track.ts"
+import { changedPiece, endOf, keyOf, newItem, otherThan, restateOutput, setEnd, type Told } from "./response-end.ts"
+import { ARGUMENTS, partOf, type Raw, TEXTS, Track, Tracks, textsOf } from "./response-track.ts"
 import { ResponseWriter } from "./response-writer.ts"
 import type { EditedStream, EventEditor } from "./stream-edit.ts"
 import { Waiting } from "./waiting.ts"
 
 const ENDS = new Set(["completed", "incomplete", "cancelled", "failed"].map((how) => `response.${how}`))
+const REPEATS = new Set(["response.created", "response.queued", "response.in_progress", "error"])
 const PARTS = /\.(?:content_part|reasoning_summary_part)\.(added|done)$/
 
 export class ResponseEditor implements EventEditor {
@@ -81,6 +83,7 @@ export class ResponseEditor implements EventEditor {
     const base = type.slice(0, dot)
     const text = TEXTS.get(base)?.[0]
     if (ENDS.has(type)) this.#end(event, given, told)
+    else if (REPEATS.has(type) && isObject(json.response)) this.#repeat(event, deepCopy(json.response), [])
     else if (type === "response.output_item.added") this.#begun(event, given[0], told[0])
     else if (type === "response.output_item.done") this.#done(event, given, told)
     else if (text) {
@@ -141,7 +144,7 @@ export class ResponseEditor implements EventEditor {
   }
 
   #partEvent(event: Raw, added: boolean): void {
-    const track = this.#tracks.named(event.json)
+    const track = this.#tracks.withPart(event.json)
     if (track?.gone) return
     if (track !== undefined && !added) this.#closing(event, track)
     else if (track !== undefined && track.opening.length > 0) track.opening.push(this.#keep(event))
@@ -162,7 +165,7 @@ export class ResponseEditor implements EventEditor {
     if (waits) track.closing.push(this.#keep(event))
     else {
       this.#begin(track)
-      this.#say(event, track, track.restated(event))
+      this.#say(event, track)
     }
   }
 
@@ -286,7 +289,8 @@ export class ResponseEditor implements EventEditor {
     track.add(piece.type, textOf(piece))
     const template = track.templates.get(piece.type)
     this.#begin(track)
-    if (template) this.#writer.say(template, this.#indexOf(track), changedPiece(template.json, textOf(piece)), true)
+    if (template)
+      this.#writer.say(template, track.indexAt(this.#shift), changedPiece(template.json, textOf(piece)), true)
     this.#sayLater(track)
   }
 
@@ -321,10 +325,10 @@ export class ResponseEditor implements EventEditor {
     const [first, ...parts] = opening
     if (first === undefined) return
     this.#endOpen()
-    track.index ??= track.source === undefined ? this.#next : track.source + this.#shift
+    track.index = track.indexAt(this.#shift) ?? this.#next
     this.#next = track.index + 1
     this.#open = track
-    this.#say(first, track, changed ?? track.restated(first))
+    this.#say(first, track, changed)
     for (const event of parts) this.#say(event, track)
   }
 
@@ -342,17 +346,13 @@ export class ResponseEditor implements EventEditor {
     if (open.ended) this.#open = undefined
   }
 
-  #indexOf(track: Track): number | undefined {
-    return track.index ?? (track.source === undefined ? undefined : track.source + this.#shift)
-  }
-
   #say(event: Raw, track: Track | undefined, changed?: JsonObject): void {
     if (track) track.begun = true
-    this.#writer.say(event, track && this.#indexOf(track), changed)
+    this.#writer.say(event, track?.indexAt(this.#shift), changed ?? (track ?? new Track(undefined)).restated(event))
   }
 
   #sayClosing(track: Track): void {
-    for (const event of track.closing.splice(0)) this.#say(event, track, track.restated(event))
+    for (const event of track.closing.splice(0)) this.#say(event, track)
   }
 
   #end(event: Raw, given: readonly Delta[], told: Told): void {
@@ -363,11 +363,17 @@ export class ResponseEditor implements EventEditor {
     this.#endOpen()
     const response = deepCopy(objectOf(event.json.response) ?? {})
     if (given.some((delta) => isPiece(delta) || delta.type === "other")) this.#tellWhole(response, given, told)
-    restateOutput(response, this.#tracks, this.#added, this.#shift)
     setEnd(response, given, told, this.#owed)
     this.#owed = undefined
-    if (deepEqual(response, objectOf(event.json.response))) this.#writer.say(event, undefined, undefined)
-    else this.#writer.say(event, undefined, { ...event.json, type: endOf(event.type, response), response })
+    this.#repeat(event, response, this.#added)
+  }
+
+  /** An event that says the response, with what of it has left and the items that were `added`. */
+  #repeat(event: Raw, response: JsonObject, added: readonly OutputItem[]): void {
+    restateOutput(response, this.#tracks, added, this.#shift)
+    const isSame = deepEqual(response, objectOf(event.json.response))
+    const type = ENDS.has(event.type) ? endOf(event.type, response) : event.type
+    this.#writer.say(event, undefined, isSame ? undefined : { ...event.json, type, response })
   }
 
   /** Items that nothing but the end tells. */
@@ -391,9 +397,4 @@ export class ResponseEditor implements EventEditor {
     this.#limit.hold(event.raw.toString("latin1"))
     return event
   }
-}
-
-/** Another event than the one that came, in its place. */
-function otherThan(told: Delta | undefined, given: Delta | undefined): JsonObject | undefined {
-  return told?.type === "other" && given !== undefined && !sameDelta(told, given) ? objectOf(told.raw) : undefined
 }

@@ -2,28 +2,18 @@
 import type { EncodeContext } from "../dialect.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
 import { type Delta, NO_USAGE, type Usage } from "../model.ts"
-import type { ItemKind } from "../responses-correlate.ts"
+import { saysSomething } from "../openai-read.ts"
+import { kindOf } from "../responses-correlate.ts"
 import type { OutputItem } from "../responses-items.ts"
 import { callItem, messageItem, reasoningItem, toolTypes, writeResponsesUsage } from "../responses-words.ts"
 import { mergeUsage } from "../usage.ts"
 import { type Piece, sameDelta } from "./pieces.ts"
 import { setResponseEnd } from "./places.ts"
-import type { Tracks } from "./response-track.ts"
+import type { Track, Tracks } from "./response-track.ts"
 import { moveUsage } from "./usage-edit.ts"
 
 /** For each delta that was told, what is to be told in its place. */
 export type Told = readonly (Delta | undefined)[]
-
-const KINDS: ReadonlyMap<string, ItemKind> = new Map([
-  ["message", "message"],
-  ["reasoning", "reasoning"],
-  ["function_call", "call"],
-  ["custom_tool_call", "call"],
-])
-
-export function kindOf(item: JsonObject | undefined): ItemKind {
-  return KINDS.get(stringOf(item?.type) ?? "") ?? "other"
-}
 
 /** Which item a piece belongs to. */
 export function keyOf(piece: Piece): string {
@@ -44,26 +34,36 @@ export function changedPiece(json: JsonObject, text: string): JsonObject {
   return { ...json, delta: text, ...(Array.isArray(json.logprobs) ? { logprobs: [] } : {}) }
 }
 
-/** Makes the response's last word say what left: the items with their texts, those that were `added` among them. */
+/**
+ * Makes a response say what left: the items with their texts, those that were `added` among them. An item with texts of
+ * which nothing has left stays away, as nobody was told of it.
+ */
 export function restateOutput(response: JsonObject, tracks: Tracks, added: readonly OutputItem[], shift: number): void {
-  if (!Array.isArray(response.output)) return
+  if (!Array.isArray(response.output)) {
+    if (saysSomething(response.output)) response.output = undefined
+    restateText(response, tracks.texts)
+    return
+  }
+  const met = new Set<Track>()
   const items = response.output.flatMap((value, at) => {
     const item = objectOf(value)
-    const track = tracks.named({ item_id: item?.id, output_index: at })
-    // One that has failed says its items again without telling any of them: only those whose texts have left stay.
-    const isUntold = response.status === "failed" && kindOf(item) !== "other"
-    if (!item || !track) return isUntold ? [] : [{ at: at + shift, item: value }]
+    const track = item && tracks.saying(item, at, met)
+    if (!item || !track) return kindOf(item) === "other" ? [{ at: at + shift, item: value }] : []
+    met.add(track)
     return track.gone || track.isEmpty ? [] : [{ at: track.index ?? at, item: track.item(item) }]
   })
   const own = added.map((item) => ({ at: item.index, item: item.json }))
   response.output = [...items, ...own].toSorted((a, b) => a.at - b.at).map(({ item }) => item)
-  if (own.length > 0 || tracks.all.some(({ changed }) => changed)) restateText(response)
+  restateText(response)
 }
 
 /** Some servers say all texts once more, as SDKs do. */
-export function restateText(response: JsonObject): void {
-  if (typeof response.output_text === "string" && Array.isArray(response.output))
-    response.output_text = arrayOf(response.output).map(textOfItem).join("")
+export function restateText(response: JsonObject, said = textOfOutput(response)): void {
+  if (typeof response.output_text === "string" && said !== undefined) response.output_text = said
+}
+
+function textOfOutput({ output }: JsonObject): string | undefined {
+  return Array.isArray(output) ? output.map(textOfItem).join("") : undefined
 }
 
 /** What an item says to whom reads texts alone. */
@@ -94,4 +94,9 @@ export function setEnd(response: JsonObject, given: readonly Delta[], told: Told
 /** The type of the last event, for how the response ended. */
 export function endOf(type: string, { status }: JsonObject): string {
   return status === "completed" || status === "incomplete" ? `response.${status}` : type
+}
+
+/** Another event than the one that came, in its place. */
+export function otherThan(told: Delta | undefined, given: Delta | undefined): JsonObject | undefined {
+  return told?.type === "other" && given !== undefined && !sameDelta(told, given) ? objectOf(told.raw) : undefined
 }

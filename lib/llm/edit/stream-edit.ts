@@ -15,6 +15,7 @@ import { MessageEditor } from "./message-edit.ts"
 import type { EditDelta } from "./pieces.ts"
 import { ResponseEditor } from "./response-edit.ts"
 import { unreadIn } from "./unread.ts"
+import { withoutUntold } from "./untold.ts"
 
 /** What an editor of events has to know. */
 export interface EditedStream {
@@ -32,6 +33,8 @@ export interface EventEditor {
   silent?(raw: Buffer): Buffer
   /** The same for an error that may repeat what was said before it. Default: `silent`. */
   failed?(event: StreamEvent): Buffer
+  /** It looks itself for what no delta tells. Default: in what stands beside its events and their errors it does not. */
+  readonly finds?: boolean
   /** What makes an end of the stream here. */
   close(): Buffer
   /** The stream has ended: what is still to be said. */
@@ -68,13 +71,15 @@ export class StreamEditor {
   }
 
   /** The bytes that leave for `event`: its own where nothing changed. Throws a FlowError for one that cannot be read. */
-  rewrite(event: StreamEvent): Buffer {
+  rewrite(came: StreamEvent): Buffer {
     if (this.#ended) return NOTHING
-    const why = unreadIn(this.#dialect, this.#framing, event, this.#first)
+    const why = unreadIn(this.#dialect, this.#framing, came, this.#first)
     this.#first = false
     if (why !== undefined)
       throw new FlowError("upstream", "unreadable-event", `the stream holds ${why}, and an addon has to edit it`)
-    const isSilent = event.json === undefined && event.deltas.length === 0 && !event.done
+    const isSilent = came.json === undefined && came.deltas.length === 0 && !came.done
+    const isAlone = isSilent || came.error !== undefined || !this.#events.finds
+    const event = isAlone ? withoutUntold(this.#dialect.name, came) : came
     if (event.error !== undefined && this.#events.failed !== undefined) return this.#events.failed(event)
     if (isSilent || event.error !== undefined) return this.#events.silent?.(event.raw) ?? event.raw
     const made = event.deltas.map((delta) => (this.#ending ? rest(delta) : this.#edit(delta)))
