@@ -59,11 +59,12 @@ export default defineAddon({
     const { options, tokens } = context
     const conductor = new Conductor(context)
     return {
-      configure() {
+      async configure() {
         localBases(options) // Throws where one is none, at start as well as when an option changes.
         checkModelMap(options.modelMap)
         conductor.forget()
-        return conductor.useVocabularies()
+        await conductor.checkTemplate()
+        await conductor.useVocabularies()
       },
       running() {
         void tokens.warm() // Not waited for: the first request may, a start may not.
@@ -109,6 +110,11 @@ class Conductor {
   forget(): void {
     this.#local.hosts.forget()
     this.#local.forms.forget()
+  }
+
+  /** Rejects where `template` can be right on no host. */
+  checkTemplate(): Promise<void> {
+    return this.#local.forms.check()
   }
 
   /** Rejects where one of the files that `tokenizer` names cannot be used: at start as well as when it changes. */

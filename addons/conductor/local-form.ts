@@ -3,7 +3,6 @@
  * `localApi: auto` takes a raw prompt only where the format is certain to be right and to be of use; every other model
  * is best known to the host that serves it. local-request.ts writes the form.
  */
-import { readFile } from "node:fs/promises"
 import {
   type ChatTemplate,
   DEEPSEEK_CODER,
@@ -16,6 +15,7 @@ import type { HostFacts } from "./local-host.ts"
 import { type Obstacle, obstacleIn } from "./local-request.ts"
 import { fitsOllama } from "./ollama-request.ts"
 import type { ConductorOptions } from "./options.ts"
+import { templateFromFile } from "./template-file.ts"
 
 export interface LocalForm {
   readonly api: "completions" | "chat" | "messages"
@@ -45,6 +45,12 @@ export class LocalForms {
   /** A file may have changed. */
   forget(): void {
     this.#made.clear()
+  }
+
+  /** Rejects with an Error that names the option where `template` is wrong whatever the host is. */
+  async check(): Promise<void> {
+    const { template } = this.#options
+    if (template !== undefined && template !== "host") await this.#named(template)
   }
 
   /** Rejects with an Error where a template cannot be read. */
@@ -84,27 +90,26 @@ export class LocalForms {
       if (byModel !== undefined || own === undefined || localApi === "auto") return byModel
       return this.#make(own.source, () => jinjaTemplate(own.source, eosOf(own.eosToken)))
     }
-    if (wanted !== "host") return templateNamed(wanted) ?? this.#make(wanted, () => fromFile(wanted))
+    if (wanted !== "host") return this.#named(wanted)
     if (own === undefined) throw new Error("conductor.template host: this host does not tell its template")
     return this.#make(own.source, () => jinjaTemplate(own.source, eosOf(own.eosToken)))
   }
 
+  #named(template: string): ChatTemplate | Promise<ChatTemplate> {
+    return templateNamed(template) ?? this.#make(template, () => templateFromFile(template))
+  }
+
   #make(key: string, make: () => Promise<ChatTemplate>): Promise<ChatTemplate> {
-    const made = this.#made.get(key) ?? make()
+    const before = this.#made.get(key)
+    if (before !== undefined) return before
+    const made = make()
     this.#made.set(key, made)
+    // A file that is mended serves the next chat.
+    made.catch(() => this.#made.get(key) === made && this.#made.delete(key))
     return made
   }
 }
 
 function eosOf(eosToken: string | undefined): { eosToken?: string } {
   return eosToken === undefined ? {} : { eosToken }
-}
-
-async function fromFile(path: string): Promise<ChatTemplate> {
-  try {
-    return await jinjaTemplate(await readFile(path, "utf8"), { name: path })
-  } catch (thrown) {
-    const why = thrown instanceof Error ? thrown.message : String(thrown)
-    throw new Error(`conductor.template ${path}: ${why}; name a prompt format or the path of a .jinja file`)
-  }
 }
