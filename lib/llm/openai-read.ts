@@ -61,7 +61,7 @@ export class ChunkReader {
 
   #readMessage(index: number, message: JsonObject, deltas: Delta[]): void {
     // vLLM and OpenRouter send the same text under both names.
-    pushText(deltas, "reasoning", index, message.reasoning_content ?? message.reasoning)
+    pushText(deltas, "reasoning", index, message.reasoning_content || message.reasoning)
     readContent(index, message.content, deltas)
     pushText(deltas, "refusal", index, message.refusal)
     if (message.tool_calls) deltas.push(...this.#tracker(index).readCalls(message.tool_calls))

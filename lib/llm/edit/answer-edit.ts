@@ -9,11 +9,12 @@ import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, parseJson
 import type { Completion, Delta } from "../model.ts"
 import { saysSomething } from "../openai-read.ts"
 import { kindOf } from "../responses-correlate.ts"
-import { deepCopy } from "../spans.ts"
+import { deepCopy, deepEqual } from "../spans.ts"
 import { edited } from "./event-draft.ts"
 import { type EditDelta, isPiece, keyOf, sameDelta, shareOut, textOf, unchanged } from "./pieces.ts"
-import { type Place, placesOf } from "./places.ts"
+import { type Place, placesOf, REQUEST_WORDS } from "./places.ts"
 import { restateText } from "./response-end.ts"
+import { dropUntoldIn, holdsMore, Read } from "./untold.ts"
 
 /** The edited bytes, `bytes` itself where nothing changed; undefined when `bytes` is no answer of `dialect`. */
 export function editAnswer(
@@ -27,15 +28,20 @@ export function editAnswer(
   const json = parseJson(source)
   const answer = json === undefined ? undefined : dialect.parseAnswer(json)
   if (json === undefined || answer === undefined) return undefined
-  if (answer.completion === undefined) return withoutTexts(source, json) ?? bytes
+  if (answer.completion === undefined) return withoutTexts(source, json, bytes)
   const { completion } = answer
   const told = deltasOf(completion)
   const copy = deepCopy(json)
-  const places = placesOf(dialect.name, copy, context)
+  const read = new Read()
+  const places = placesOf(dialect.name, copy, context, read)
   const inPlace = tells(places, told)
   const given = inPlace ? inOrder(places, told) : told
   const made = given.map((delta) => edit(delta))
-  if (unchanged(given, made)) return bytes
+  const isSame = unchanged(given, made)
+  if (isSame && !inPlace && !holdsMore(json, told)) return bytes
+  dropUntoldIn(copy, inPlace ? read : new Read())
+  if (isObject(copy)) restateText(copy)
+  if (isSame && inPlace && deepEqual(copy, json)) return bytes
   if (inPlace) {
     const left = placeAll(places, given, made)
     if (left.length > 0) addTo(copy, dialect.writeAnswer(completionFrom(left, headOf(completion)), context), left)
@@ -43,16 +49,20 @@ export function editAnswer(
     return Buffer.from(edited(source, json, copy))
   }
   const written = dialect.writeAnswer(completionFrom(made.flat(), headOf(completion)), context)
-  const merged = isObject(json) && isObject(written) ? { ...json, ...written } : written
+  const merged = isObject(copy) && isObject(written) ? { ...copy, ...written } : written
   return Buffer.from(edited(source, json, merged))
 }
 
-/** A response that has failed holds what it had said until then, which tells nothing. Undefined: this one does not. */
-function withoutTexts(source: string, json: JsonValue): Buffer | undefined {
-  if (!isObject(json) || !Array.isArray(json.output)) return undefined
-  const copy: JsonObject = { ...json, output: json.output.filter((item) => kindOf(objectOf(item)) === "other") }
-  restateText(copy)
-  return Buffer.from(edited(source, json, copy))
+/** An error tells nothing: a response that has failed holds what it had said until then, others may do so elsewhere. */
+function withoutTexts(source: string, json: JsonValue, bytes: Buffer): Buffer {
+  if (!isObject(json)) return bytes
+  const copy = deepCopy(json)
+  if (Array.isArray(copy.output)) {
+    copy.output = copy.output.filter((item) => kindOf(objectOf(item)) === "other")
+    restateText(copy)
+  }
+  dropUntoldIn(copy, new Read().add(copy, "output", ...REQUEST_WORDS))
+  return deepEqual(copy, json) ? bytes : Buffer.from(edited(source, json, copy))
 }
 
 function headOf({ id, model, created }: Completion): JsonObject {

@@ -7,11 +7,13 @@ import type { Dialect, EncodeContext, StreamEncoder, StreamEvent } from "../dial
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "../json.ts"
 import { type Delta, NO_USAGE, type Usage } from "../model.ts"
 import { saysSomething } from "../openai-read.ts"
+import { deepEqual } from "../spans.ts"
 import { mergeUsage } from "../usage.ts"
 import { EventDraft } from "./event-draft.ts"
 import { type CallDelta, isPiece, keyOf, sameDelta, shareOut, textOf, unchanged } from "./pieces.ts"
 import { type Place, placesOf } from "./places.ts"
 import type { EditedStream, EventEditor } from "./stream-edit.ts"
+import { dropUntoldIn, holdsMore, Read } from "./untold.ts"
 import { moveUsage } from "./usage-edit.ts"
 
 /** What every event says, and what says nothing without a text. */
@@ -68,17 +70,24 @@ export class ChunkEditor implements EventEditor {
     // Calls are numbered in the order in which they leave.
     for (const delta of made.flat()) if (delta.type === "toolCall") this.#callOf(delta)
     const same = unchanged(event.deltas, made)
-    if (same && !event.deltas.some((delta) => this.#differs(delta)) && !(event.done && this.#owed)) {
-      for (const delta of event.deltas) if (delta.type === "toolCall") this.#named(delta, delta)
-      this.#adopt(event.json, true)
-      return event.raw
-    }
+    const stays = same && !event.deltas.some((delta) => this.#differs(delta)) && !(event.done && this.#owed)
+    if (stays && !isSeveral(event.raw) && !holdsMore(event.json, event.deltas)) return this.#asItCame(event, event.raw)
     if (event.json === undefined && event.done) return this.finish()
     const draft = EventDraft.of(event.raw)
-    const places = draft?.documents.flatMap(({ value }) => placesOf(this.#dialect.name, value, this.#context))
+    const read = new Read()
+    const places = draft?.documents.flatMap(({ value }) => placesOf(this.#dialect.name, value, this.#context, read))
     const own = places && paired(places, event.deltas)
-    if (!draft || !own) return this.#anew(event.json, made.flat())
-    return this.#inPlace(event, draft, own, made)
+    const others = event.deltas.flatMap((delta) => (delta.type === "other" ? [delta.raw] : []))
+    for (const { json, value } of draft?.documents ?? [])
+      if (!others.some((raw) => deepEqual(raw, json))) dropUntoldIn(value, own ? read : new Read())
+    if (!draft || !own) return this.#anew(draft?.documents[0]?.value, made.flat())
+    return stays ? this.#asItCame(event, draft.bytes()) : this.#inPlace(event, draft, own, made)
+  }
+
+  #asItCame({ deltas, json }: StreamEvent, bytes: Buffer): Buffer {
+    for (const delta of deltas) if (delta.type === "toolCall") this.#named(delta, delta)
+    this.#adopt(json, true)
+    return bytes
   }
 
   close(): Buffer {
@@ -210,6 +219,11 @@ export class ChunkEditor implements EventEditor {
     if (isFirst || json.done === true || json.stop === true) return true
     return saysMore({ ...json, choices: undefined }) || choices.some(saysMore)
   }
+}
+
+/** Whether an event may hold several documents, or one over several lines. */
+function isSeveral(raw: Buffer): boolean {
+  return raw.includes("\ndata") || raw.includes("\rdata")
 }
 
 /** Whether there is anything but what every event has. */

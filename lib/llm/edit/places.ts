@@ -12,11 +12,13 @@ import { reasonWord } from "../ollama-write.ts"
 import { toolsWord } from "../openai-chat.ts"
 import { choiceFinish, unknownFields } from "../openai-read.ts"
 import { finishWord } from "../openai-write.ts"
+import { kindOf } from "../responses-correlate.ts"
 import { responseFinish } from "../responses-read.ts"
 import { ending } from "../responses-words.ts"
 import { argumentsObject, argumentsText } from "../tool-arguments.ts"
 import type { TextType } from "./pieces.ts"
-import { dropTokens, editDetails } from "./repeats.ts"
+import { detailsOf, dropTokens, editDetails } from "./repeats.ts"
+import { Read } from "./untold.ts"
 import { moveUsage } from "./usage-edit.ts"
 
 export interface Place {
@@ -41,12 +43,14 @@ interface CallForm {
 interface TextPlace {
   readonly index?: number
   readonly around?: JsonObject
+  /** Says the same under the name `text`. */
+  readonly again?: JsonObject | undefined
   remove?(): void
 }
 
-/** The places of `json`, in the order in which they are told. */
-export function placesOf(dialect: DialectName, json: JsonValue, context: EncodeContext): Place[] {
-  const places = new Places(dialect, context)
+/** The places of `json`, in the order in which they are told. `read` gets what is told in them or beside them. */
+export function placesOf(dialect: DialectName, json: JsonValue, context: EncodeContext, read = new Read()): Place[] {
+  const places = new Places(dialect, context, read)
   if (dialect === "llamacpp") {
     for (const answer of Array.isArray(json) ? json : [json]) if (isObject(answer)) places.llamacpp(answer)
     return places.all
@@ -73,15 +77,20 @@ export function placesOf(dialect: DialectName, json: JsonValue, context: EncodeC
   return places.all
 }
 
+/** Of a response: what the client asked for, and the texts that its items say. */
+export const REQUEST_WORDS: readonly string[] = ["text", "reasoning", "input", "output_text"]
+
 class Places {
   readonly all: Place[] = []
   readonly #dialect: DialectName
   readonly #context: EncodeContext
+  readonly #read: Read
   readonly #calls = new Map<number, number>()
 
-  constructor(dialect: DialectName, context: EncodeContext) {
+  constructor(dialect: DialectName, context: EncodeContext, read: Read) {
     this.#dialect = dialect
     this.#context = context
+    this.#read = read
   }
 
   chunk(body: JsonObject): void {
@@ -103,6 +112,7 @@ class Places {
       if (block.type === "text") this.#text("text", block, "text", { remove })
       if (block.type === "thinking") this.#text("reasoning", block, "thinking", { remove })
       if (block.type === "tool_use") this.#call({ entry: block, inner: block, field: "input", remove })
+      else if (block.type !== "text" && block.type !== "thinking") this.#read.addWhole(block)
     }
     this.#finish(0, (reason) => {
       const called = blocks.some((block) => objectOf(block)?.type === "tool_use")
@@ -113,6 +123,7 @@ class Places {
 
   response(body: JsonObject): void {
     const items = arrayOf(body.output)
+    this.#read.add(body, ...REQUEST_WORDS)
     for (const item of items) if (isObject(item)) this.#item(item, removal(items, item))
     this.#finish(0, (reason) => setResponseEnd(body, reason))
     this.#usage([objectOf(body.usage)])
@@ -168,7 +179,8 @@ class Places {
 
   #content(message: JsonObject, index: number, choice: JsonObject): void {
     const where = { index, around: choice }
-    this.#text("text", message, "content", where)
+    const again = message.content === choice.text ? choice : undefined
+    this.#text("text", message, "content", { ...where, again })
     for (const part of arrayOf(message.content)) {
       if (!isObject(part)) continue
       this.#text("text", part, "text", where)
@@ -179,10 +191,13 @@ class Places {
 
   /** The same text may stand under two names. */
   #reasoning(message: JsonObject, index: number, choice: JsonObject): void {
-    const names = ["reasoning_content", "reasoning"].filter((name) => stringOf(message[name]))
-    const [first] = names
+    const [first, second] = ["reasoning_content", "reasoning"].filter((name) => stringOf(message[name]))
     const before = first === undefined ? undefined : stringOf(message[first])
-    if (before === undefined) return
+    if (first === undefined || before === undefined) return
+    const names = second !== undefined && message[second] === before ? [first, second] : [first]
+    this.#read.add(message, ...names)
+    for (const [detail, name] of detailsOf(message))
+      if (before.includes(stringOf(detail[name]) ?? "")) this.#read.add(detail, name)
     this.all.push({
       delta: { type: "reasoning", index, text: before },
       set: (after) => {
@@ -200,6 +215,7 @@ class Places {
       const idField = item.call_id === undefined ? "id" : "call_id"
       this.#call({ entry: item, inner: item, field, idField, remove })
     }
+    if (kindOf(item) === "other") this.#read.addWhole(item)
     const parts = [...arrayOf(item.content), ...arrayOf(item.summary)].filter(isObject)
     for (const part of parts) {
       if (item.type === "reasoning") this.#text("reasoning", part, "text")
@@ -209,13 +225,16 @@ class Places {
   }
 
   #text(type: TextType, holder: JsonObject, name: string, where: TextPlace = {}): void {
-    const { index = 0, around = holder, remove } = where
+    const { index = 0, around = holder, again, remove } = where
     const text = stringOf(holder[name])
     if (!text) return
+    this.#read.add(holder, name)
+    if (again) this.#read.add(again, "text")
     this.all.push({
       delta: { type, index, text },
       set: (after) => {
         holder[name] = after && "text" in after ? after.text : ""
+        if (again) again.text = holder[name]
         dropTokens(around)
         if (holder[name] === "") remove?.()
       },
@@ -240,6 +259,7 @@ class Places {
     const call = this.#calls.get(index) ?? 0
     this.#calls.set(index, call + 1)
     const value = inner[field]
+    this.#read.add(entry).add(inner, field)
     const id = stringOf(entry[idField]) || undefined
     const name = stringOf(inner.name) || undefined
     this.all.push({
@@ -281,6 +301,7 @@ class Places {
   /** What no delta of ours tells, beside what some do. */
   #other(choices: readonly JsonObject[]): void {
     const messages = choices.map((choice) => objectOf(choice.delta) ?? objectOf(choice.message) ?? {})
+    for (const message of messages) this.#read.add(message, ...unknownFields(message))
     if (!messages.some((message) => unknownFields(message).length > 0)) return
     this.all.push({
       delta: { type: "other", raw: null },

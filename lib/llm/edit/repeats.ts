@@ -16,14 +16,27 @@ export function dropTokens(holder: JsonObject): void {
   }
 }
 
+/** Members of OpenRouter's `reasoning_details` that say text, with what holds them. */
+export function detailsOf(message: JsonObject): [detail: JsonObject, name: string][] {
+  return arrayOf(message.reasoning_details).flatMap((value) => {
+    const detail = objectOf(value)
+    const name = detail && detailName(detail)
+    return detail === undefined || name === undefined ? [] : [[detail, name]]
+  })
+}
+
+function detailName(detail: JsonObject): string | undefined {
+  return ["text", "summary"].find((field) => stringOf(detail[field]))
+}
+
 /** OpenRouter's `reasoning_details` say the reasoning again; what is encrypted there is not ours to touch. */
 export function editDetails(message: JsonObject, before: string, after: string): void {
   if (!Array.isArray(message.reasoning_details)) return
   let placed = false
   message.reasoning_details = arrayOf(message.reasoning_details).flatMap((value): JsonValue[] => {
-    const name = ["text", "summary"].find((field) => stringOf(objectOf(value)?.[field]))
-    if (name === undefined) return [value]
     const detail = objectOf(value) ?? {}
+    const name = detailName(detail)
+    if (name === undefined) return [value]
     if (placed || detail[name] !== before || after === "") return []
     placed = true
     return [{ ...detail, [name]: after }]

@@ -70,7 +70,9 @@ function textOfOutput({ output }: JsonObject): string | undefined {
 function textOfItem(item: JsonValue): string {
   const json = objectOf(item)
   const parts = json?.type === "message" ? arrayOf(json.content).map(objectOf) : []
-  return parts.map((part) => (part?.type === "output_text" ? (stringOf(part.text) ?? "") : "")).join("")
+  return parts
+    .map((part) => (part?.type === "output_text" || part?.type === "text" ? (stringOf(part.text) ?? "") : ""))
+    .join("")
 }
 
 /** Writes the end and the usage that are to be told. `owed`: a usage that had no place before. */

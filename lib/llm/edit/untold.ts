@@ -21,7 +21,6 @@ const TEXTS: ReadonlySet<string> = new Set([
   "reasoning_content",
   "refusal",
   "summary",
-  "output_text",
   "arguments",
   "input",
   "partial_json",
@@ -123,38 +122,55 @@ function withoutCalls(value: JsonValue | undefined, read: Read): JsonValue | und
 
 /** Whether more may stand in `json` than `deltas` tell. Counts alone: what is told has come from one of these places. */
 export function holdsMore(json: JsonValue | undefined, deltas: readonly Delta[]): boolean {
+  if (Array.isArray(json)) return json.length > 0
   if (!isObject(json) || deltas.some((delta) => delta.type === "other" && delta.raw === json)) return false
-  let told = 0
-  for (const delta of deltas) if (isPiece(delta)) told += textOf(delta).length
-  return charsIn(json, 0) > told
+  const count = { chars: 0, calls: 0 }
+  countIn(json, count, 0)
+  for (const delta of deltas) {
+    if (isPiece(delta)) count.chars -= textOf(delta).length
+    if (delta.type === "toolCall") count.calls--
+  }
+  return count.chars > 0 || count.calls > 0
 }
 
-function charsIn(json: JsonObject, depth: number): number {
-  let chars = 0
+interface Count {
+  chars: number
+  calls: number
+}
+
+function countIn(json: JsonObject, count: Count, depth: number): void {
   for (const name in json) {
     const value = json[name]
     if (value === undefined || value === null || value === "") continue
-    if (CALLS.has(name) && !Array.isArray(value)) chars += Number.POSITIVE_INFINITY
-    if (TEXTS.has(name)) chars += typeof value === "string" ? value.length : charsWithin(value, name, depth)
-    else if (HOLDERS.has(name) || CALLS.has(name)) chars += charsWithin(value, name, depth)
+    if (TEXTS.has(name) && typeof value === "string") count.chars += value.length
+    else if (TEXTS.has(name) || HOLDERS.has(name) || CALLS.has(name)) countWithin(value, name, count, depth)
   }
-  return chars
 }
 
-function charsWithin(value: JsonValue, name: string, depth: number): number {
-  if (typeof value !== "object" || value === null) return 0
-  if (depth > DEPTH_MAX) return Number.POSITIVE_INFINITY
-  if (!Array.isArray(value)) {
-    if (ARGUMENTS.has(name)) return Object.keys(value).length > 0 ? Number.POSITIVE_INFINITY : 0
-    return charsIn(value, depth + 1)
-  }
-  let chars = 0
-  for (const one of value) {
-    if (isObject(one)) chars += isCall(one) ? Number.POSITIVE_INFINITY : charsIn(one, depth + 1)
-    else if (Array.isArray(one)) chars = Number.POSITIVE_INFINITY
-    else if (typeof one === "string" && TEXTS.has(name)) chars += one.length
-  }
-  return chars
+function countWithin(value: JsonValue, name: string, count: Count, depth: number): void {
+  if (typeof value !== "object" || value === null) return
+  if (depth > DEPTH_MAX) count.chars = Number.POSITIVE_INFINITY
+  else if (Array.isArray(value)) {
+    for (const one of value) {
+      if (isObject(one)) countEntry(one, name, count, depth)
+      else if (Array.isArray(one)) count.chars = Number.POSITIVE_INFINITY
+      else if (typeof one === "string" && TEXTS.has(name)) count.chars += one.length
+    }
+  } else if (ARGUMENTS.has(name) ? Object.keys(value).length > 0 : CALLS.has(name))
+    count.chars = Number.POSITIVE_INFINITY
+  else if (!ARGUMENTS.has(name)) countIn(value, count, depth + 1)
+}
+
+function countEntry(entry: JsonObject, name: string, count: Count, depth: number): void {
+  if (CALLS.has(name)) count.calls++
+  else if (isCall(entry)) count.chars = Number.POSITIVE_INFINITY
+  countIn(entry, count, depth + 1)
+}
+
+/** Empties what is not `read` in a document that is an answer or a list of them. */
+export function dropUntoldIn(document: JsonValue, read: Read): boolean {
+  const answers = Array.isArray(document) ? document : [document]
+  return answers.filter((answer) => isObject(answer) && dropUntold(answer, read)).length > 0
 }
 
 /** An event of blocks or items, or one that tells nothing, without what stands beside what it tells. */
