@@ -58,7 +58,7 @@ export interface FlowRequest {
   json(): JsonValue
   /**
    * Reads the whole body (at most `bodyLimit`) so that `text`, `bytes` and `json()` work. In `requestHeaders` or `request`.
-   * The hook's time budget stands still meanwhile. Rejects when the body is too large or breaks off; what was read
+   * While it is awaited, the hook's time budget stands still. Rejects when the body is too large or breaks off; what was read
    * leaves all the same, the rest behind it. Rejects, too, once the request is being sent, unless it was collected before.
    */
   collect(): Promise<void>
@@ -186,7 +186,7 @@ export interface AnswerFailure {
 
 /**
  * What `flow.send` resolves to. Hand it to `flow.respond`, or read it; an answer that is neither is aborted with its parent.
- * While a hook waits for it, here or in `flow.send`, its time budget stands still.
+ * While a hook awaits it, here or in `flow.send`, its time budget stands still.
  */
 export interface Answer {
   readonly flow: Flow
@@ -366,11 +366,14 @@ export interface Flow {
    * being kept alive until there are some.
    */
   keepAlive(note?: string): () => void
-  /** What `promise` becomes. The hook's time budget stands still; rejects when the flow is killed or the client leaves. */
+  /**
+   * What `promise` becomes. While it is awaited, the hook's time budget stands still; rejects when the flow is killed or the
+   * client leaves.
+   */
   waitFor<T>(promise: PromiseLike<T>): Promise<T>
   /** Ends the flow now, both sides. */
   kill(reason?: string): void
-  /** Resolves on `resume()`, rejects when the flow is killed or the client leaves. */
+  /** Resolves on `resume()`, rejects when the flow is killed or the client leaves. To be awaited: by itself it stops nothing. */
   pause(): Promise<void>
   resume(): void
   snapshot(): FlowSnapshot

@@ -1,7 +1,9 @@
 /**
  * The time that one running hook may take. It counts only while the hook itself works: whatever of ours it awaits (a
  * body, an answer, flow.send(), flow.pause()) stops it, because there the hook waits for a client, an upstream or a
- * person. chain.ts starts and ends it.
+ * person. What it only begins stops nothing: the promise that it gets tells when somebody begins to await it. Whether that
+ * is the hook or a part of it that it does not await itself nobody can tell, but the stop ends with what is awaited.
+ * chain.ts starts and ends it.
  */
 import type { Clock, Timer } from "./clock.ts"
 
@@ -74,5 +76,58 @@ export class HookBudget {
     const onExpiry = this.#onExpiry
     this.end()
     onExpiry?.()
+  }
+}
+
+/**
+ * What `promise` becomes, for an addon. From when it is first awaited (or given a handler, in any way) until then, the time
+ * of the hook that runs stands still.
+ */
+export class Awaited<T> extends Promise<T> {
+  readonly #budgetNow: () => HookBudget | undefined
+  #budget: HookBudget | undefined
+  #state: "begun" | "awaited" | "settled" = "begun"
+
+  /** `budgetNow`: of the hook that runs when it is awaited, which may be a later one. */
+  constructor(promise: Promise<T>, budgetNow: () => HookBudget | undefined) {
+    let settle = () => {}
+    super((resolve, reject) => {
+      promise.then(
+        (value) => {
+          settle()
+          resolve(value)
+        },
+        (error: unknown) => {
+          settle()
+          reject(error)
+        },
+      )
+    })
+    settle = () => this.#settle()
+    this.#budgetNow = budgetNow
+  }
+
+  /** What is made of it is a plain promise. */
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise
+  }
+
+  /** `await` calls this, too, since this is no plain promise. */
+  // biome-ignore lint/suspicious/noThenProperty: it is a promise.
+  override then<Result = T, Failure = never>(
+    onFulfilled?: ((value: T) => Result | PromiseLike<Result>) | null,
+    onRejected?: ((reason: unknown) => Failure | PromiseLike<Failure>) | null,
+  ): Promise<Result | Failure> {
+    if (this.#state === "begun") {
+      this.#state = "awaited"
+      this.#budget = this.#budgetNow()
+      this.#budget?.pause()
+    }
+    return super.then(onFulfilled, onRejected)
+  }
+
+  #settle(): void {
+    this.#state = "settled"
+    this.#budget?.resume()
   }
 }

@@ -2,6 +2,9 @@
  * Every hook, in firing order: the program's table of contents. Names are mitmproxy's in camelCase; the llm ones are ours.
  * Each turn of a conversation with a model over WebSocket is a flow of its own (`flow.turn`), with all of a flow's hooks.
  * All may be async but `llmDelta`'s return value is ignored. A hook that nobody listens to costs nothing.
+ *
+ * An async hook has `hookBudgetMs` for its own work. Its time stands still while it awaits what a flow brings (`send`, what
+ * that answers, `collect`, `pause`, `waitFor`), not while that is only under way: what is begun and not awaited stops nothing.
  */
 
 import type { FlowError } from "./errors.ts"

@@ -139,22 +139,32 @@ export class AnswerState implements Answer {
   }
 
   /** A stream's deltas as they come; those of a JSON answer all at once. */
-  async *deltas(): AsyncGenerator<Delta, void> {
-    await this.#wait(this.settle())
+  deltas(): AsyncGenerator<Delta, void> {
+    const deltas = this.#deltas()
+    const next = deltas.next.bind(deltas)
+    deltas.next = () => this.#wait(next())
+    return deltas
+  }
+
+  async *#deltas(): AsyncGenerator<Delta, void> {
+    await this.settle()
     const { failure } = this
     if (failure !== undefined && failure.kind !== "empty" && (!this.streaming || this.status >= 400))
       throw this.#failed(failure)
     if (this.whole !== undefined) yield* deltasOf(this.whole)
-    const next = () => this.#wait(this.nextEvent())
-    for (let event = await next(); event !== undefined; event = await next()) {
+    for (let event = await this.nextEvent(); event !== undefined; event = await this.nextEvent()) {
       if (event.error !== undefined) throw asFlowError(event.error)
       yield* event.deltas
     }
   }
 
   /** Reads on to the end. What was read stays there: the answer can still be handed to a client. */
-  async completion(): Promise<Completion> {
-    await this.#wait(this.until("end"))
+  completion(): Promise<Completion> {
+    return this.#wait(this.#completion())
+  }
+
+  async #completion(): Promise<Completion> {
+    await this.until("end")
     // An empty answer is whole, unless no byte of it has come.
     const isWhole = this.failure?.kind === "empty" && (this.streaming || this.whole !== undefined)
     if (this.failure !== undefined && !isWhole) throw this.#failed(this.failure)
