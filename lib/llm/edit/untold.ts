@@ -184,7 +184,8 @@ export function withoutUntold(dialect: DialectName, event: StreamEvent): StreamE
   for (const { value } of draft?.documents ?? []) {
     if (!isObject(value)) continue
     const type = stringOf(value.type) ?? draft?.name ?? ""
-    dropped = dropUntold(value, readIn(dialect, type, value, deltas)) || dropped
+    const read = json === undefined ? new Read() : readIn(dialect, type, value, deltas)
+    dropped = dropUntold(value, read) || dropped
   }
   if (draft === undefined || !dropped) return event
   return { ...event, raw: draft.bytes(), json: json === undefined ? undefined : draft.documents[0]?.value }

@@ -310,6 +310,21 @@ const MESSAGES: Readonly<Record<string, JsonObject[]>> = {
   }),
 }
 
+for (const piece of [
+  { type: "input_json_delta", partial_json: SECRET },
+  { type: "text_delta", text: SECRET },
+])
+  hides(
+    "anthropic-messages",
+    `two events of ${piece.type} without a line between them`,
+    `${events(starts())}data: ${JSON.stringify(fills(piece))}\ndata: ${JSON.stringify(fills(piece))}\n\n`,
+  )
+hides(
+  "openai-responses",
+  "two events without a line between them",
+  `${events(HEAD)}data: ${JSON.stringify(says(SECRET))}\ndata: ${JSON.stringify(done(message(SECRET)))}\n\n`,
+)
+
 for (const [what, one] of Object.entries(BLOCKS)) {
   hides("anthropic-messages", `${what} in the start of the message`, events(starts(one), END, STOP))
   hides(
