@@ -49,14 +49,24 @@ test("a line of JSON lines that is none breaks off as well, whole or not", async
     assert.throws(() => edited("ollama", line + bad), { code: "unreadable-event" })
 })
 
+const FOREIGN: readonly Delta[] = [
+  { type: "text", index: 0, text: "ZEBRA" },
+  { type: "toolCall", index: 0, call: 0, id: "t", name: "f", arguments: '{"a":"ZEBRA"}' },
+]
+
 test("events of another dialect break off, in every dialect's stream", async () => {
   const kin: ReadonlySet<string> = new Set(["openai-chat openai-completions", "openai-completions openai-chat"])
   for (const own of DIALECTS) {
     for (const other of DIALECTS) {
       if (own === other || own.streamType !== other.streamType || kin.has(`${own.name} ${other.name}`)) continue
       const context = { id: "i", model: "m", created: 1, request: undefined }
-      const text = other.encoder(context).delta({ type: "text", index: 0, text: "ZEBRA" })
-      assert.throws(() => edited(own.name, text), /another dialect/, `${other.name} in ${own.name}`)
+      for (const delta of FOREIGN) {
+        // llama.cpp has no calls.
+        const text = other.encoder(context).delta(delta)
+        const nameless = text.replace(/"type":"(?:response|content_block)[^"]*",?/, "")
+        for (const one of text === "" ? [] : [text, nameless])
+          assert.throws(() => edited(own.name, one), /another dialect/, `${other.name} in ${own.name}: ${one}`)
+      }
     }
   }
 })
@@ -64,6 +74,19 @@ test("events of another dialect break off, in every dialect's stream", async () 
 test("comments, end marks, empty data and unknown objects pass as they came", async () => {
   const more = ': c\n\ndata:\n\nevent: x\ndata: {"type":"new","y":1}\n\nid: 7\nretry: 5\n\ndata: [DONE]\n\n'
   assert.equal(edited("openai-chat", `\uFEFF${CHAT}${more}`), `\uFEFF${CHAT}${more}`)
+})
+
+test("what was parsed with its event is looked through for lines that were not", async () => {
+  const event = 'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}'
+  for (const lines of [
+    `ZEBRA\n${event}\n\n`,
+    `${event}\nZEBRA\n\n`,
+    `${event}\rZEBRA\r\r`,
+    `${event}\ndata: ZEBRA\n\n`,
+  ])
+    assert.throws(() => edited("openai-chat", lines), { code: "unreadable-event" }, lines)
+  for (const end of ["\n\n", "\r\n\r\n", "\r\r", "\nid: 7\n\n", ""])
+    assert.equal(edited("openai-chat", event + end), event + end)
 })
 
 test("whatever is whole in our fixtures is readable", async () => {
