@@ -3,13 +3,10 @@
  * these texts are data sets, too: what is found by its surroundings must look random besides. Pure, and linear: no
  * search looks farther than a named number of characters from where it began, or at the same characters again.
  */
+import { percentDecoded } from "./percent.ts"
+import { Blanked, type Fill, STARS } from "./secret-fill.ts"
 import { isSecretName } from "./secret-names.ts"
-
-export const REDACTED = "***"
-
-/** What is written for a secret of so many characters. */
-export type Fill = (chars: number) => string
-export const STARS: Fill = () => REDACTED
+import { blankViewed, PERCENT } from "./secret-views.ts"
 
 /** A secret with a beginning of its own. */
 interface Form {
@@ -67,10 +64,17 @@ const BEARER = /\b((?:bearer|negotiate|ntlm)(?:\s|%20){1,8})([A-Za-z0-9._~+/-]{8
 const PLAIN_WORD = /^[A-Za-z]?[a-z]+[.]?$/
 const TOKEN = /\b((?:digest|token|apikey)\s{1,8})([A-Za-z0-9._~+/-]{12,}={0,2})/gi
 const BASIC = /\b(basic(?:\s|%20){1,8})([A-Za-z0-9+/]{8,}={0,2})/gi
-/** A parameter of a URL. */
-const PARAMETER = /([?&])([A-Za-z0-9_.~-]{1,64})=([A-Za-z0-9%._~+/:-][^&\s"'`#<>\\(){}[\]|]*)/g
-/** `://user:password@` and `://token@`. */
-const USER_INFO = /(:\/\/)([^\s/:@"'`<>{}$\\]{0,256})(?:(:)([^\s/@"'`<>{}\\]{1,1024}))?@(?=[A-Za-z0-9[])/g
+/** A parameter of a URL in a text. */
+const PARAMETER = {
+  lead: /([?&])([A-Za-z0-9_.~%-]{1,64})=/g,
+  value: /[A-Za-z0-9%._~+/:-][^&\s"'`#<>\\(){}[\]|]*/y,
+}
+/** A URL in a parameter of a URL, so many times. */
+const ENCODED_TIMES_MAX = 4
+
+/** `://user:password@` and `://token@`; before SimpleX's servers stands what everybody may know: `smp://fingerprint@`. */
+const USER_INFO =
+  /((?:\b(?:smp|xftp))?:\/\/)([^\s/:@"'`<>{}$\\]{0,256})(?:(:)([^\s/@"'`<>{}\\]{1,1024}))?@(?=[A-Za-z0-9[])/g
 
 /** What a manual writes there. */
 const PLACEHOLDER_USER = /^(?:user|username|name)$/i
@@ -93,45 +97,47 @@ const HINT = new RegExp(
   "i",
 )
 
-/** The text with everything that has a secret's form, or stands where one does and looks like it, blanked out. */
+/**
+ * The text with everything that has a secret's form, or stands where one does and looks like it, blanked out; in
+ * percent-encoding, too.
+ */
 export function blankForms(text: string, fill = STARS): string {
+  return blankViewed(text, PERCENT, blankPlain, fill)
+}
+
+function blankPlain(text: string, fill: Fill): string {
   if (!HINT.test(text)) return text
   let result = blankPrivateKeys(text, fill)
   for (const form of FORMS) result = blankForm(result, form, fill)
   result = blankLed(result, BEARER, fill, (value) => !PLAIN_WORD.test(value))
   result = blankLed(result, TOKEN, fill, looksRandom)
   result = blankLed(result, BASIC, fill, isUserAndPassword)
-  result = blankNamed(blankParameters(result, fill), fill)
+  result = blankNamed(blankParameters(result, PARAMETER, fill), fill)
   return result.replace(USER_INFO, (...found: string[]) => blankUserInfo(found, fill))
 }
 
-/** A URL, or any text with URLs, without the values of secret parameters. */
-export function blankParameters(text: string, fill = STARS): string {
-  return text.replace(PARAMETER, (whole: string, lead: string, name: string) =>
-    isSecretName(name, "field") ? `${lead}${name}=${fill(whole.length - lead.length - name.length - 1)}` : whole,
-  )
+/**
+ * The text without the values of secret parameters. `lead` finds a name (its second group) with the sign behind it,
+ * `value` what belongs to it from there on. A value that is no secret is looked at again: it may be a URL.
+ */
+export function blankParameters(text: string, { lead, value }: typeof PARAMETER, fill: Fill): string {
+  const blanked = new Blanked(text, fill)
+  lead.lastIndex = 0
+  for (let found = lead.exec(text); found !== null; found = lead.exec(text)) {
+    if (!isSecretParameter(found[2] ?? "")) continue
+    const start = lead.lastIndex
+    const end = start + stickyAt(value, text, start).length
+    if (end > start) blanked.blank(start, end)
+    lead.lastIndex = end
+  }
+  return blanked.toString()
 }
 
-/** Puts together what is kept of a text and what stands for its secrets. */
-export class Blanked {
-  readonly #text: string
-  readonly #fill: Fill
-  readonly #parts: string[] = []
-  #from = 0
-
-  constructor(text: string, fill: Fill) {
-    this.#text = text
-    this.#fill = fill
-  }
-
-  blank(start: number, end: number): void {
-    this.#parts.push(this.#text.slice(this.#from, start), this.#fill(end - start))
-    this.#from = end
-  }
-
-  toString(): string {
-    return this.#from === 0 ? this.#text : this.#parts.join("") + this.#text.slice(this.#from)
-  }
+/** Whether the value of a parameter is a secret, whose name may be percent-encoded, more than once. */
+export function isSecretParameter(name: string): boolean {
+  let read = name
+  for (let times = 0; times < ENCODED_TIMES_MAX && read.includes("%"); times++) read = percentDecoded(read)
+  return isSecretName(read, "field")
 }
 
 /** A PEM file's private key, to its last line, or to the end where that is missing. */
@@ -244,7 +250,7 @@ function isWordChar(code: number): boolean {
 }
 
 function blankUserInfo([whole = "", slashes = "", user = "", colon = "", password = ""]: string[], fill: Fill): string {
-  if (colon === "") return looksRandom(user) ? `${slashes}${fill(user.length)}@` : whole
+  if (colon === "") return slashes === "://" && looksRandom(user) ? `${slashes}${fill(user.length)}@` : whole
   const isWord = password.startsWith("$") || (PLACEHOLDER_USER.test(user) && PLACEHOLDER_PASSWORD.test(password))
   return isWord ? whole : `${slashes}${user}:${fill(password.length)}@`
 }

@@ -2,7 +2,7 @@
  * Members of JSON that are named like secrets, in its text: that may be cut, stand in events, or be no JSON at all. Pure,
  * and linear.
  */
-import { Blanked, type Fill } from "./secret-forms.ts"
+import { Blanked, type Fill } from "./secret-fill.ts"
 import { isSecretName } from "./secret-names.ts"
 
 /** A member that is called like a field (with hyphens) stands in a map of fields. */

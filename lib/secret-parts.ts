@@ -3,7 +3,7 @@
  * something else, or stand in a part of another one. Pure, and linear.
  */
 import { percentDecoded } from "./percent.ts"
-import { Blanked, type Fill } from "./secret-forms.ts"
+import { Blanked, type Fill } from "./secret-fill.ts"
 import { isSecretName } from "./secret-names.ts"
 
 /** The field that says what a part is; what follows are its parameters. */

@@ -4,7 +4,7 @@
  * covered piece by piece. Knows no dialect: a place is the names on the way to it, and the numbers that values give
  * themselves ("index": 1), so that the texts of two choices stay two. Pure, and linear.
  */
-import type { Fill } from "./secret-forms.ts"
+import type { Fill } from "./secret-fill.ts"
 import { closeOf, stickyAt } from "./secret-members.ts"
 import { covered, isMasked, JSON_ESCAPES, maskedRanges, type Range, viewOf } from "./secret-views.ts"
 

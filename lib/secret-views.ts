@@ -2,7 +2,7 @@
  * A text that stands in another one in escapes, and the way back: what is a secret in the text as it is read is covered
  * in the text as it is written. That works because a mask is as long as what it covers, so that places stay places. Pure.
  */
-import { Blanked, type Fill, REDACTED } from "./secret-forms.ts"
+import { Blanked, type Fill, REDACTED } from "./secret-fill.ts"
 
 /** No character (Unicode, section 23.7): what a mask is made of. */
 const MASK = "\uFFFF"
@@ -36,6 +36,16 @@ export const JSON_ESCAPES: Escapes = {
     written.length > 2
       ? String.fromCharCode(Number.parseInt(written.slice(2), 16))
       : (LETTERS[written[1] ?? ""] ?? written[1] ?? ""),
+}
+
+const readPercent = (written: string) => String.fromCharCode(Number.parseInt(written.slice(-2), 16))
+
+/** Of ASCII in a URL (RFC 3986, section 2.1). */
+export const PERCENT: Escapes = { form: /%[0-7][0-9A-Fa-f]/g, read: readPercent }
+/** Of a query and a form: a plus sign is a space there (WHATWG URL, section 5.1). */
+export const FORM_ESCAPES: Escapes = {
+  form: /\+|%[0-7][0-9A-Fa-f]/g,
+  read: (written) => (written === "+" ? " " : readPercent(written)),
 }
 
 /** The text as it is read. */
@@ -72,4 +82,21 @@ export function covered(text: string, ranges: Iterable<Range>, fill: Fill): stri
   const blanked = new Blanked(text, fill)
   for (const [start, end] of ranges) blanked.blank(start, end)
   return blanked.toString()
+}
+
+/** URLs in parameters of URLs, so many times. */
+const LEVELS_MAX = 3
+
+/** `text` without what `blank` finds in it, in its view, in the view's own view. */
+export function blankViewed(
+  text: string,
+  escapes: Escapes,
+  blank: (text: string, fill: Fill) => string,
+  fill: Fill,
+  level = 0,
+): string {
+  escapes.form.lastIndex = 0
+  if (level === LEVELS_MAX || !escapes.form.test(text)) return blank(text, fill)
+  const masked = blankViewed(viewOf(text, escapes), escapes, blank, mask, level + 1)
+  return blank(isMasked(masked) ? covered(text, maskedRanges(text, escapes, masked), fill) : text, fill)
 }

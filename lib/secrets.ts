@@ -4,12 +4,13 @@
  * is secret-names.ts, which forms secret-forms.ts. Pure; who writes what it returns does not matter here.
  */
 import type { JsonValue } from "./llm/json.ts"
-import { blankForms, type Fill, looksRandom, REDACTED, STARS } from "./secret-forms.ts"
+import { type Fill, REDACTED, STARS } from "./secret-fill.ts"
+import { blankForms, blankParameters, isSecretParameter, looksRandom } from "./secret-forms.ts"
 import { blankMembers, isSecretMember } from "./secret-members.ts"
 import { isSecretName } from "./secret-names.ts"
 import { blankParts } from "./secret-parts.ts"
 import { blankPieces } from "./secret-pieces.ts"
-import { mask, unmasked } from "./secret-views.ts"
+import { blankViewed, FORM_ESCAPES, mask, PERCENT, unmasked } from "./secret-views.ts"
 
 /** Values that were secrets somewhere, the latest of them. */
 const LEARNED_MAX = 64
@@ -28,7 +29,8 @@ const WORDS = /^(?:[A-Za-z]+(?:[-_. ][A-Za-z]+)*|\d+)$/
 /** Characters from which on they are a password that somebody has chosen, and in no other text. */
 const WORDS_CHARS_MIN = 14
 /** A parameter of a URL or of a form, as it stands there. */
-const PARAMETER = /([?&])([^=&#\s]{1,256})=([^&#\s]*)/g
+const PARAMETER = { lead: /([?&])([^=&#\s]{1,256})=/g, value: /[^&#\s]*/y }
+const LEARNED_PARAMETER = /[?&]([^=&#\s]{1,256})=([^&#\s]*)/g
 /** A field whose value is a URL that the other side will use, with what it authenticates by. */
 const LOCATION = "location"
 const FORM_TYPE = /^application\/x-www-form-urlencoded/i
@@ -44,7 +46,9 @@ export class Redactor {
 
   /** Takes values of the program's own (its keys, its passwords) in the place of those that it was given before. */
   know(secrets: Iterable<string>): void {
-    this.#known = [...new Set([...secrets].flatMap(spellings))].filter(isTelling)
+    this.#known = [...new Set([...secrets].flatMap((secret) => [...spellings(secret), ...inBase64(secret)]))].filter(
+      isTelling,
+    )
   }
 
   /** Remembers the values of secret fields and parameters, so that they are found wherever else they are repeated. */
@@ -66,7 +70,7 @@ export class Redactor {
 
   /** A URL, or any text, with the values of secret parameters blanked out, whatever they look like. */
   url(url: string): string {
-    return this.text(blankParametersOf(url, STARS))
+    return this.#query(url, STARS)
   }
 
   /** A field's value; the whole of it where the name is a secret's. */
@@ -113,12 +117,26 @@ export class Redactor {
   }
 
   #text(text: string, fill: Fill): string {
+    const values = (one: string, fill: Fill) => this.#values(one, fill)
+    return blankForms(blankViewed(text, PERCENT, values, fill), fill)
+  }
+
+  /** What is known by its value. */
+  #values(text: string, fill: Fill): string {
     let result = text
     for (const secrets of [this.#known, this.#learned]) {
       for (const secret of secrets)
         if (result.includes(secret)) result = result.replaceAll(secret, () => fill(secret.length))
     }
-    return blankForms(result, fill)
+    return result
+  }
+
+  /** A text whose parameters are encoded as those of a form are. */
+  #query(text: string, fill: Fill): string {
+    // A parameter's value may be JSON.
+    const named = (one: string, fill: Fill) => blankMembers(blankParameters(one, PARAMETER, fill), fill)
+    const blank = (one: string, fill: Fill) => blankForms(this.#values(named(one, fill), fill), fill)
+    return blankViewed(text, FORM_ESCAPES, blank, fill)
   }
 
   /** Strings of JSON may be JSON again, as arguments are. */
@@ -130,8 +148,7 @@ export class Redactor {
 
   #body(text: string, type: string, fill: Fill): string {
     const parts = blankParts(text, fill)
-    const named = FORM_TYPE.test(type) ? blankParametersOf(`&${parts}`, fill).slice(1) : blankMembers(parts, fill)
-    return this.#text(named, fill)
+    return FORM_TYPE.test(type) ? this.#query(`&${parts}`, fill).slice(1) : this.#text(blankMembers(parts, fill), fill)
   }
 
   #member(key: string, value: JsonValue, depth: number): JsonValue {
@@ -146,8 +163,8 @@ export class Redactor {
   }
 
   #learnParameters(url: string): void {
-    for (const [, , name = "", value = ""] of url.matchAll(PARAMETER)) {
-      if (isSecretName(name, "field")) this.#remember(value)
+    for (const [, name = "", value = ""] of url.matchAll(LEARNED_PARAMETER)) {
+      if (isSecretParameter(name)) this.#remember(value)
     }
   }
 
@@ -185,6 +202,20 @@ function spellings(secret: string): string[] {
   return [...all]
 }
 
+/**
+ * A value as it stands in the base64 of a user and a password (RFC 7617), whoever the user is: which characters it has
+ * there depends on how many bytes stand before it, modulo three.
+ */
+function inBase64(secret: string): string[] {
+  const bytes = Buffer.from(secret)
+  return [0, 1, 2].flatMap((before) => {
+    const text = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64")
+    // The first character may hold bits of what stands before, the last one of what follows.
+    const own = text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6))
+    return [own, own.replaceAll("+", "-").replaceAll("/", "_")]
+  })
+}
+
 /** The secrets of a field: the value without its scheme; a cookie's values, each; the parts of a signature. */
 function secretsIn(name: string, value: string): string[] {
   if (/cookie/i.test(name)) return value.split(";").flatMap(randomPart) // "dark" and "production" are in many texts.
@@ -200,10 +231,4 @@ function secretsIn(name: string, value: string): string[] {
 function randomPart(part: string): string[] {
   const value = part.slice(part.indexOf("=") + 1).trim()
   return looksRandom(value) ? [value] : []
-}
-
-function blankParametersOf(text: string, fill: Fill): string {
-  return text.replace(PARAMETER, (whole: string, lead: string, name: string, value: string) =>
-    value !== "" && isSecretName(name, "field") ? `${lead}${name}=${fill(value.length)}` : whole,
-  )
 }

@@ -90,17 +90,23 @@ function openKeyIn(text: string): number {
   return begin < 0 || text.includes(KEY_END, begin) ? text.length : begin
 }
 
+/** Names before names that are looked for: what ends like a name may be a secret that has one itself ("Basic bWU6a2V5= "). */
+const LEADS_MAX = 4
+
 /** Where the last word begins, or the name before it that makes it a secret. */
 function heldFrom(text: string): number {
-  const word = wordBegin(text, text.length)
-  const before = text.slice(Math.max(0, word - LEAD_CHARS_MAX), word)
-  const [lead = ""] = LEAD.exec(before) ?? []
-  return word - lead.length
+  let begin = wordBegin(text, text.length)
+  for (let leads = 0; leads < LEADS_MAX; leads++) {
+    const [lead = ""] = LEAD.exec(text.slice(Math.max(0, begin - LEAD_CHARS_MAX), begin)) ?? []
+    if (lead === "") break
+    begin = wordBegin(text, begin - lead.length)
+  }
+  return begin
 }
 
 /** `Bearer `, `api_key = `, `"password": `, and a word that may get its sign in the next piece. Runs on a few characters. */
 const LEAD =
-  /(?:\b(?:bearer|basic|digest|negotiate|ntlm)[ \t]{1,8}|[\w.-]{0,64}(?:key|token|secret|passw\w{1,8}|pwd|authorization|cookie|credentials?|signature|sig|jwt)\w{0,16}[\\"'`\]]{0,6}[ \t]{0,4}(?:[:=][=>]?[ \t]{0,4})?[\\"'`]{0,6})$/i
+  /(?:\b(?:bearer|basic|digest|negotiate|ntlm)[ \t]{1,8}|[\w.%-]{0,64}(?:key|token|secret|passw\w{1,8}|pwd|authorization|cookie|credentials?|signature|sig|jwt)\w{0,16}[\\"'`\]]{0,6}[ \t]{0,4}(?:(?:[:=]|%3[AaDd])[=>]?[ \t]{0,4})?[\\"'`]{0,6})$/i
 
 /** A text without spaces may be Chinese: what is no ASCII is no part of a secret. */
 function wordBegin(text: string, end: number): number {

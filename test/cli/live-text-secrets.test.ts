@@ -51,6 +51,21 @@ test("of a secret that is longer than a word can be, nothing is shown", async (t
   }
 })
 
+test("a secret that ends like a name waits with what stands before it", async (t) => {
+  const letters = randomBytes(40 * 4_000)
+    .toString("base64")
+    .replace(/[^A-Za-z0-9]/g, "")
+  const passwords = letters.match(/.{40}/g) ?? []
+  const pairs = passwords.map((password) => Buffer.from(`me:${password}`).toString("base64"))
+  const named = pairs.filter((pair) => /(?:key|sig|pwd|jwt)\w{0,16}==/i.test(pair))
+  t.ok(named.length > 0)
+  for (const pair of named.slice(0, 10)) {
+    const text = `see Authorization: Basic ${pair} and go on`
+    for (let cut = 0; cut <= text.length; cut++)
+      t.equal(fed([text.slice(0, cut), text.slice(cut)]), "see Authorization: Basic *** and go on", `cut at ${cut}`)
+  }
+})
+
 test("a secret at the end of a word that is too long to wait for is not shown, wherever it is cut", async (t) => {
   for (const form of secretForms().filter(({ place }) => place === "answer-text" || place === "request-text")) {
     const said = `${"/x".repeat(300)}/${form.text.slice("see ".length)}`
