@@ -90,7 +90,7 @@ function openKeyIn(text: string): number {
   return begin < 0 || text.includes(KEY_END, begin) ? text.length : begin
 }
 
-/** Names before names that are looked for: what ends like a name may be a secret that has one itself ("Basic bWU6a2V5= "). */
+/** Names before names that are looked for: what ends like a name may be a secret itself, behind "Basic". */
 const LEADS_MAX = 4
 
 /** Where the last word begins, or the name before it that makes it a secret. */
