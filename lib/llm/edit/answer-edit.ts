@@ -12,7 +12,7 @@ import { kindOf } from "../responses-correlate.ts"
 import { deepCopy, deepEqual } from "../spans.ts"
 import { edited } from "./event-draft.ts"
 import { type EditDelta, isPiece, keyOf, sameDelta, shareOut, textOf, unchanged } from "./pieces.ts"
-import { type Place, placesOf, REQUEST_WORDS } from "./places.ts"
+import { type Place, placesOf, requestWords } from "./places.ts"
 import { restateText } from "./response-end.ts"
 import { dropUntoldIn, holdsMore, Read } from "./untold.ts"
 
@@ -61,7 +61,7 @@ function withoutTexts(source: string, json: JsonValue, bytes: Buffer): Buffer {
     copy.output = copy.output.filter((item) => kindOf(objectOf(item)) === "other")
     restateText(copy)
   }
-  dropUntoldIn(copy, new Read().add(copy, "output", ...REQUEST_WORDS))
+  dropUntoldIn(copy, new Read().add(copy, "output", ...requestWords(copy)))
   return deepEqual(copy, json) ? bytes : Buffer.from(edited(source, json, copy))
 }
 

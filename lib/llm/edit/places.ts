@@ -77,8 +77,11 @@ export function placesOf(dialect: DialectName, json: JsonValue, context: EncodeC
   return places.all
 }
 
-/** Of a response: what the client asked for, and the texts that its items say. */
-export const REQUEST_WORDS: readonly string[] = ["text", "reasoning", "input", "output_text"]
+/** Members of a response that say what the client asked for, and the texts that its items say. A text is no setting. */
+export function requestWords(response: JsonObject): string[] {
+  const settings = ["text", "reasoning"].filter((name) => typeof response[name] !== "string")
+  return ["input", "output_text", ...settings]
+}
 
 class Places {
   readonly all: Place[] = []
@@ -123,7 +126,7 @@ class Places {
 
   response(body: JsonObject): void {
     const items = arrayOf(body.output)
-    this.#read.add(body, ...REQUEST_WORDS)
+    this.#read.add(body, ...requestWords(body))
     for (const item of items) if (isObject(item)) this.#item(item, removal(items, item))
     this.#finish(0, (reason) => setResponseEnd(body, reason))
     this.#usage([objectOf(body.usage)])

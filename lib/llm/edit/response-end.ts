@@ -8,8 +8,9 @@ import type { OutputItem } from "../responses-items.ts"
 import { callItem, messageItem, reasoningItem, toolTypes, writeResponsesUsage } from "../responses-words.ts"
 import { mergeUsage } from "../usage.ts"
 import { type Piece, sameDelta } from "./pieces.ts"
-import { setResponseEnd } from "./places.ts"
+import { requestWords, setResponseEnd } from "./places.ts"
 import type { Track, Tracks } from "./response-track.ts"
+import { dropUntold, Read } from "./untold.ts"
 import { moveUsage } from "./usage-edit.ts"
 
 /** For each delta that was told, what is to be told in its place. */
@@ -39,6 +40,7 @@ export function changedPiece(json: JsonObject, text: string): JsonObject {
  * which nothing has left stays away, as nobody was told of it.
  */
 export function restateOutput(response: JsonObject, tracks: Tracks, added: readonly OutputItem[], shift: number): void {
+  dropUntold(response, new Read().add(response, "output", ...requestWords(response)))
   if (!Array.isArray(response.output)) {
     if (saysSomething(response.output)) response.output = undefined
     restateText(response, tracks.texts)

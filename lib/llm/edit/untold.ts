@@ -197,8 +197,10 @@ function readIn(dialect: DialectName, type: string, json: JsonObject, deltas: re
   if (dialect === "openai-responses") return read.add(json, ...readInResponse(type, json))
   const holder = objectOf(type === "content_block_start" ? json.content_block : json.delta)
   const field = dialect === "anthropic-messages" && holder ? MESSAGE_FIELDS.get(stringOf(holder.type) ?? "") : undefined
+  const isForm =
+    field !== undefined && (field === "input" ? isObject(holder?.input) : typeof holder?.[field] === "string")
   // Arguments that come in pieces although their call came whole are the editor's: it knows whether they are the same.
-  if (holder && field !== undefined && (deltas.some(isPiece) || field === "partial_json")) read.add(holder, field)
+  if (holder && isForm && (deltas.some(isPiece) || field === "partial_json")) read.add(holder, field)
   return read
 }
 
@@ -218,8 +220,9 @@ const RESPONSE_FIELDS: ReadonlyMap<string, string> = new Map([
 ])
 
 function readInResponse(type: string, json: JsonObject): string[] {
-  if (/^response\.output_item\.(?:added|done)$/.test(type)) return ["item"]
-  if (/^response\.(?:content_part|reasoning_summary_part)\.(?:added|done)$/.test(type)) return ["part"]
+  const objects = (name: string) => (isObject(json[name]) ? [name] : [])
+  if (/^response\.output_item\.(?:added|done)$/.test(type)) return objects("item")
+  if (/^response\.(?:content_part|reasoning_summary_part)\.(?:added|done)$/.test(type)) return objects("part")
   const delta = type.endsWith(".delta") && typeof json.delta === "string"
   if (
     /^response\.(?:output_text|refusal|reasoning_text|reasoning_summary_text|function_call_arguments|custom_tool_call_input)\.(?:delta|done)$/.test(
@@ -227,5 +230,5 @@ function readInResponse(type: string, json: JsonObject): string[] {
     )
   )
     return [delta ? "delta" : (RESPONSE_FIELDS.get(type.slice(0, type.lastIndexOf("."))) ?? "text")]
-  return ["response"]
+  return objects("response")
 }

@@ -222,6 +222,13 @@ const RESPONSES: Readonly<Record<string, JsonObject[]>> = {
   "a refusal beside a part's text": hello({ ...partDone("hello"), part: { ...part("hello"), refusal: SECRET } }),
   "an event behind the end": hello(completed(message("hello")), begins("response.in_progress", [message(SECRET)])),
   "a response in an error": hello({ type: "error", message: "broke", response: { output: [message(SECRET)] } }),
+  "a text in another dialect's words within a response": [
+    begins("response.created", [], { content: [part(SECRET)], text: SECRET }),
+    added(message("")),
+    completed(),
+  ],
+  "a list in place of a response": [{ type: "response.created", response: [message(SECRET)] }, completed()],
+  "a list in place of a part": hello({ ...partDone("hello"), part: [part(SECRET)] }),
   "the texts of a response without items": hello({
     type: "response.completed",
     response: { id: "r", status: "completed", output_text: SECRET },
@@ -302,6 +309,8 @@ const MESSAGES: Readonly<Record<string, JsonObject[]>> = {
   "a block beside its end": [starts(), opens(TEXT), fills(HELLO), { ...CLOSES, content_block: SAID }, END, STOP],
   "a message beside its end": [starts(), END, { ...STOP, message: { content: [SAID] } }],
   "content beside the reason of the end": [starts(), { ...END, delta: { stop_reason: "x", content: [SAID] } }, STOP],
+  "an object in place of a piece": block(opens(TEXT), fills({ type: "input_json_delta", partial_json: SAID })),
+  "a text in place of arguments": block(opens({ type: "tool_use", id: "t", name: "f", input: SECRET })),
   "a block in a ping": [starts(), { type: "ping", content_block: SAID }, END, STOP],
   "a text in an error": [starts(), { type: "error", error: { message: "m" }, content_block: SAID }],
   "a text of another dialect beside a piece": block(opens(TEXT), {
