@@ -83,7 +83,7 @@ export class HookBudget {
  * What `promise` becomes, for an addon. From when it is first awaited (or given a handler, in any way) until then, the time
  * of the hook that runs stands still.
  */
-export class Awaited<T> extends Promise<T> {
+export class HookWait<T> extends Promise<T> {
   readonly #budgetNow: () => HookBudget | undefined
   #budget: HookBudget | undefined
   #state: "begun" | "awaited" | "settled" = "begun"

@@ -3,7 +3,7 @@
  * time and from any place (a timer, a transform): whose answer is held, who sent a child flow, and whose time stands
  * still while we are waited for. None of that can be told from the hook that happens to run.
  */
-import { Awaited, describeFailure, type HookBudget, isThenable, type LoadedAddon, type ScopeView } from "../chain.ts"
+import { describeFailure, type HookBudget, HookWait, isThenable, type LoadedAddon, type ScopeView } from "../chain.ts"
 import { FlowError } from "../errors.ts"
 import type {
   Answer,
@@ -145,7 +145,7 @@ export class AddonFlow implements Flow, ScopeView {
 
   /** What `promise` becomes. Who awaits it waits for us, a client or an upstream: the addon's time stands still. */
   wait<T>(promise: Promise<T>): Promise<T> {
-    return new Awaited(promise, () => this.budget)
+    return new HookWait(promise, () => this.budget)
   }
 }
 
