@@ -71,7 +71,7 @@ export class ChunkEditor implements EventEditor {
     for (const delta of made.flat()) if (delta.type === "toolCall") this.#callOf(delta)
     const same = unchanged(event.deltas, made)
     const stays = same && !event.deltas.some((delta) => this.#differs(delta)) && !(event.done && this.#owed)
-    if (stays && !isSeveral(event.raw) && !holdsMore(event.json, event.deltas)) return this.#asItCame(event, event.raw)
+    if (stays && !isSeveral(event.raw) && !holdsMore(event.json, event.deltas)) return this.#asItCame(event)
     if (event.json === undefined && event.done) return this.finish()
     const draft = EventDraft.of(event.raw)
     const read = new Read()
@@ -81,13 +81,14 @@ export class ChunkEditor implements EventEditor {
     for (const { json, value } of draft?.documents ?? [])
       if (!others.some((raw) => deepEqual(raw, json))) dropUntoldIn(value, own ? read : new Read())
     if (!draft || !own) return this.#anew(draft?.documents[0]?.value, made.flat())
-    return stays ? this.#asItCame(event, draft.bytes()) : this.#inPlace(event, draft, own, made)
+    if (!stays) return this.#inPlace(event, draft, own, made)
+    return this.#asItCame({ ...event, raw: draft.bytes(), json: draft.documents[0]?.value })
   }
 
-  #asItCame({ deltas, json }: StreamEvent, bytes: Buffer): Buffer {
+  #asItCame({ raw, deltas, json }: StreamEvent): Buffer {
     for (const delta of deltas) if (delta.type === "toolCall") this.#named(delta, delta)
     this.#adopt(json, true)
-    return bytes
+    return raw
   }
 
   close(): Buffer {

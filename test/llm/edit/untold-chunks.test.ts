@@ -133,6 +133,19 @@ test("a second chunk in one event is looked through as well", async (t) => {
   t.equal(out, lines.replace(SECRET, ""))
 })
 
+test("what does not pass is not said by the events that an edit adds either", async (t) => {
+  const stream = dataLines(
+    chunk({ content: "x" }, {}, { message: { content: SECRET }, kept: 1 }),
+    chunk({ content: "y" }),
+  )
+  const out = editStream(dialectNamed("openai-chat"), Buffer.from(stream), (delta, stop) => {
+    stop()
+    return [delta]
+  })
+  t.match(out, /"kept":1.*"finish_reason":"stop"/, "the end that is added has the other members")
+  t.notMatch(out, /secret/)
+})
+
 test("what only says again what is told passes as it came, and is edited with it", async (t) => {
   const stream = dataLines(
     chunk({ content: SECRET }, { text: SECRET }),
