@@ -3,6 +3,7 @@
  * objects. What changed is changed in its event; what was added is written by the dialect's encoder, in events of its
  * own; an event from which all was taken is gone, unless it says something else.
  */
+import { AnswerLimit } from "../answer-limit.ts"
 import type { Dialect, EncodeContext, StreamEncoder, StreamEvent } from "../dialect.ts"
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "../json.ts"
 import { type Delta, NO_USAGE, type Usage } from "../model.ts"
@@ -56,6 +57,9 @@ export class ChunkEditor implements EventEditor {
   readonly #counts = new Map<number, number>()
   /** Choices of which something has left: the first chunk of one tells the role. */
   readonly #opened = new Set<number>()
+  /** All text of choices that say it again in every event: as it came, and as it left. */
+  readonly #said = new Map<number, { readonly came: string; readonly left: string }>()
+  readonly #limit = new AnswerLimit()
   /** A usage that had no place in its event. */
   #owed: Usage | undefined
 
@@ -77,6 +81,7 @@ export class ChunkEditor implements EventEditor {
     const read = new Read()
     const places = draft?.documents.flatMap(({ value }) => placesOf(this.#dialect.name, value, this.#context, read))
     const own = places && paired(places, event.deltas)
+    for (const { value } of draft?.documents ?? []) this.#sayAgain(value, event.deltas, made.flat(), read)
     const others = event.deltas.flatMap((delta) => (delta.type === "other" ? [delta.raw] : []))
     for (const { json, value } of draft?.documents ?? [])
       if (!others.some((raw) => deepEqual(raw, json))) dropUntoldIn(value, own ? read : new Read())
@@ -89,6 +94,22 @@ export class ChunkEditor implements EventEditor {
     for (const delta of deltas) if (delta.type === "toolCall") this.#named(delta, delta)
     this.#adopt(json, true)
     return raw
+  }
+
+  /** Some servers say beside each piece all that has been said until then. */
+  #sayAgain(json: JsonValue, given: readonly Delta[], made: readonly Delta[], read: Read): void {
+    for (const choice of arrayOf(objectOf(json)?.choices).filter(isObject)) {
+      const message = objectOf(choice.message)
+      if (!message || !isObject(choice.delta) || typeof message.content !== "string") continue
+      const index = numberOf(choice.index) ?? 0
+      const { came, left } = this.#said.get(index) ?? { came: "", left: "" }
+      const said = { came: came + this.#limit.hold(textIn(given, index)), left: left + textIn(made, index) }
+      this.#said.delete(index)
+      if (message.content !== said.came) continue
+      this.#said.set(index, said)
+      message.content = said.left
+      read.add(message, "content")
+    }
   }
 
   close(): Buffer {
@@ -220,6 +241,10 @@ export class ChunkEditor implements EventEditor {
     if (isFirst || json.done === true || json.stop === true) return true
     return saysMore({ ...json, choices: undefined }) || choices.some(saysMore)
   }
+}
+
+function textIn(deltas: readonly Delta[], index: number): string {
+  return deltas.map((delta) => (delta.type === "text" && delta.index === index ? delta.text : "")).join("")
 }
 
 /** Whether an event may hold several documents, or one over several lines. */

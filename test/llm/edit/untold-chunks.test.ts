@@ -5,7 +5,7 @@ import { dialectNamed } from "../../../lib/llm/index.ts"
 import type { JsonObject } from "../../../lib/llm/json.ts"
 import type { Delta, DialectName } from "../../../lib/llm/model.ts"
 import { contextFor } from "../../helpers/dialect-fixtures.ts"
-import { dataLines, editStream, redacted, redacts, told } from "../../helpers/edited-streams.ts"
+import { dataLines, editStream, redacted, redacts, redactsAcross, told } from "../../helpers/edited-streams.ts"
 
 const SECRET = "a secret"
 const STEP = 5
@@ -131,6 +131,23 @@ test("a second chunk in one event is looked through as well", async (t) => {
   const lines = `data: ${JSON.stringify(chunk({ content: "x" }))}\ndata: ${JSON.stringify(chunk({ content: "y" }, { text: SECRET }))}\n\n`
   const out = editStream(dialectNamed("openai-chat"), Buffer.from(lines), same)
   t.equal(out, lines.replace(SECRET, ""))
+})
+
+test("what says beside each piece all that was said until then says what left", async (t) => {
+  const dialect = dialectNamed("openai-chat")
+  const all = (...pieces: string[]): string =>
+    dataLines(
+      ...pieces.map((content, at) =>
+        chunk({ content }, { message: { role: "assistant", content: pieces.slice(0, at + 1).join("") } }),
+      ),
+      "[DONE]",
+    )
+  const stream = Buffer.from(all("a", " secret", " and more", ""))
+  t.equal(editStream(dialect, stream, same), stream.toString("utf8"))
+  t.equal(editStream(dialect, stream, redacts), all("a", " ***", " and more", ""))
+  const cut = editStream(dialect, Buffer.from(all("a sec", "ret and", " more words", "")), redactsAcross())
+  t.notMatch(cut, /secret/)
+  t.match(cut, /"message":\{"role":"assistant","content":"a \*\*\* and more /)
 })
 
 test("what does not pass is not said by the events that an edit adds either", async (t) => {
