@@ -4,7 +4,7 @@
  * connections write (https://sqlite.org/wal.html#walresetbug). Both are loaded with the first file that is opened.
  */
 import { randomBytes } from "node:crypto"
-import { chmodSync, closeSync, openSync, renameSync, statSync } from "node:fs"
+import { chmodSync, closeSync, openSync, renameSync, rmSync, statSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname } from "node:path"
 import { Kysely, SqliteAdapter, SqliteDialect } from "kysely"
@@ -114,6 +114,15 @@ export interface OpenDatabase {
   close(): void
   /** Closes without moving the log into the file, which cannot be trusted. */
   abandon(): void
+  /** Whether what is written is found: the file stands in its place, and so does its log. Somebody may have deleted them. */
+  isInPlace(): boolean
+  /** Whether somebody has emptied the file, in its place. */
+  isEmptied(): boolean
+  /**
+   * Closes what is not in its place. What stands in a log that is still there, or that nobody else can open, goes into the
+   * file that it was written for, whatever its name is by now; the log goes, as it would be taken for the next file's.
+   */
+  leave(): void
 }
 
 /** Opens a file, and makes it where it may be written. Throws what SQLite says, or a StartError. */
@@ -150,7 +159,28 @@ export function openSqlite(file: string, { readOnly = false, sources = SOURCES }
     if (isOpen) connection.close()
     isOpen = false
   }
-  return { db, connection, fileId, close, abandon }
+  const logs = new Map([`${file}-wal`, `${file}-shm`].map((log) => [log, fileIdOf(log)]))
+  const isInPlace = () => {
+    const [[log, logId] = ["", undefined]] = logs
+    return fileId === fileIdOf(file) && !isEmpty(file) && (logId === undefined || logId === fileIdOf(log))
+  }
+  const isEmptied = () => fileId === fileIdOf(file) && isEmpty(file)
+  const leave = () => {
+    const isOwnFile = fileId === fileIdOf(file)
+    const own = [...logs].filter(([log, id]) => id !== undefined && id === fileIdOf(log)).map(([log]) => log)
+    try {
+      if (isOpen && (isOwnFile || own.length > 0)) connection.exec("pragma wal_checkpoint(passive)")
+    } catch {
+      // Of a file that nobody finds there is nobody to tell; what comes is stored in another one.
+    }
+    abandon()
+    if (!isOwnFile) for (const log of own) rmSync(log, { force: true })
+  }
+  return { db, connection, fileId, close, abandon, isInPlace, isEmptied, leave }
+}
+
+function isEmpty(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.size === 0
 }
 
 /** SQLite can take back what a step of a migration did to the tables, which kysely does not count on. */
@@ -189,6 +219,8 @@ function prepareForWriting(connection: Connection): void {
   connection.exec(`pragma journal_size_limit = ${WAL_BYTES_MAX}`)
   // What is deleted is gone from the file as well.
   connection.exec("pragma secure_delete = fast")
+  // The first look makes the log.
+  singleValue(connection, "select count(*) from sqlite_schema")
 }
 
 /** The one value of a statement that gives one. */

@@ -6,7 +6,7 @@
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
 import type { JsonValue } from "../llm/json.ts"
-import { fileIdOf, isDamage, isPassing, type SqliteSources, setAside } from "./sqlite.ts"
+import { isDamage, isPassing, type SqliteSources, setAside } from "./sqlite.ts"
 import { type Retention, Writer } from "./writer.ts"
 
 /** Milliseconds between two looks at the limits when nothing is stored. */
@@ -144,17 +144,27 @@ class StoreThread {
   }
 
   async #opened(): Promise<Writer> {
-    if (this.#writer !== undefined) {
-      if (this.#writer.fileId === fileIdOf(this.#file)) return this.#writer
-      // Another program has set the file aside, or somebody has removed it: what is stored there nobody finds.
-      this.#writer.abandon()
-      this.#writer = undefined
-    }
+    if (this.#writer?.isInPlace()) return this.#writer
+    this.#leave()
     const onDamage = (other: string) => this.#damaged(other)
     const writer = await Writer.open(this.#file, this.#now(), onDamage, this.#sources)
     if (this.#retention !== undefined) writer.retain(this.#retention)
     this.#writer = writer
     return writer
+  }
+
+  /** Another program has set the file aside, or somebody has removed it: what is stored there nobody finds. */
+  #leave(): void {
+    const writer = this.#writer
+    this.#writer = undefined
+    if (writer?.isEmptied() !== true) {
+      writer?.leave()
+      return
+    }
+    // Before it is closed, so that its log stays what may still be of use.
+    const other = setAside(this.#file, writer.fileId, this.#now())
+    writer.abandon()
+    if (other !== undefined) this.#damaged(other)
   }
 
   #damaged(other: string): void {

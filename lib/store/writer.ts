@@ -184,6 +184,19 @@ export class Writer {
     return rows.map(({ key, value }) => [key, value])
   }
 
+  /** Whether what it writes is found; `isEmptied` and `leave` as of `OpenDatabase`. */
+  isInPlace(): boolean {
+    return this.#open.isInPlace()
+  }
+
+  isEmptied(): boolean {
+    return this.#open.isEmptied()
+  }
+
+  leave(): void {
+    this.#open.leave()
+  }
+
   close(): void {
     this.#open.close()
   }
