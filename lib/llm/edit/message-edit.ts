@@ -11,14 +11,13 @@ import type { StreamEncoder, StreamEvent } from "../dialect.ts"
 import { type JsonObject, numberOf, objectOf, stringOf } from "../json.ts"
 import { type Delta, NO_USAGE, type Usage } from "../model.ts"
 import { namedEvent } from "../sse-json.ts"
-import { isWholeObject } from "../tool-arguments.ts"
 import { mergeUsage } from "../usage.ts"
 import { EventDraft } from "./event-draft.ts"
 import { Block, changedStart, deltaOf, emptyBlock, keyOf, PIECES, type Raw, withUsage } from "./message-blocks.ts"
 import { isPiece, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
 import type { EditedStream, EventEditor } from "./stream-edit.ts"
 import { moveUsage } from "./usage-edit.ts"
-import { Waiting } from "./waiting.ts"
+import { Leftover, mayStandAlone } from "./waiting.ts"
 
 export class MessageEditor implements EventEditor {
   readonly #stream: EditedStream
@@ -36,24 +35,30 @@ export class MessageEditor implements EventEditor {
   #next = 0
   /** Calls by their number: which block is theirs. */
   #calls = 0
-  readonly #waiting = new Waiting(keyOf)
+  readonly #left: Leftover
   #counts: JsonObject = {}
   #told: Usage = NO_USAGE
-  #owed: Usage | undefined
   #out: Buffer[] = []
 
   constructor(stream: EditedStream) {
     this.#stream = stream
     this.#encoder = stream.dialect.encoder(stream.context)
+    this.#left = new Leftover({
+      keyOf,
+      place: (piece, last) => this.#place(piece, last),
+      isBusy: () => this.#isBusy(),
+      write: (type, json) => this.#write(type, json),
+      note: (delta) => this.#encoder.delta(delta),
+    })
   }
 
   edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer {
     const json = objectOf(event.json)
     const { told, before, behind } = shareOut(event.deltas, made)
-    this.#leave(before)
+    this.#left.leave(before)
     if (json === undefined) this.#out.push(event.raw)
     else this.#take({ raw: event.raw, json }, event.deltas, told)
-    this.#leave(behind)
+    this.#left.leave(behind)
     return this.#taken()
   }
 
@@ -72,7 +77,7 @@ export class MessageEditor implements EventEditor {
   /** It ended before the message did: what waits leaves, as far as it belongs to what came. */
   finish(): Buffer {
     for (const block of this.#blocks.values()) if (!block.taken) this.#begin(block)
-    this.#flush(false)
+    this.#left.flush(false)
     this.#endOpen()
     return this.#taken()
   }
@@ -104,7 +109,7 @@ export class MessageEditor implements EventEditor {
         break
       case "message_stop":
         this.#settle(false)
-        if (this.#owed === undefined) this.#say(event)
+        if (this.#left.owed === undefined) this.#say(event)
         else this.#out.push(this.#stream.write(this.#encoder.end()))
         break
       default:
@@ -182,14 +187,14 @@ export class MessageEditor implements EventEditor {
       block.stop = this.#keep(event)
       this.#parked.push(block)
       this.#shift--
-      if (told?.type === "toolCall") this.#leave([told])
+      if (told?.type === "toolCall") this.#left.leave([told])
     } else {
       this.#begin(block)
       // Without pieces its arguments are `{}`.
       if (told?.type === "toolCall" && given && !sameDelta(told, given)) this.#pieceOf(told, block.index ?? 0)
       if (block.taken || block.late) block.stop = event
       else this.#end(block, event)
-      this.#flush(false)
+      this.#left.flush(false)
     }
   }
 
@@ -207,8 +212,8 @@ export class MessageEditor implements EventEditor {
       if (delta.type !== "usage") continue
       usage = after?.type === "usage" ? after.usage : NO_USAGE
     }
-    if (this.#owed && json.type === "message_delta") usage = mergeUsage(usage, this.#owed)
-    if (json.type === "message_delta") this.#owed = undefined
+    if (this.#left.owed && json.type === "message_delta") usage = mergeUsage(usage, this.#left.owed)
+    if (json.type === "message_delta") this.#left.owed = undefined
     const counts = { ...objectOf(holder.usage) }
     moveUsage("anthropic-messages", counts, this.#told, usage, this.#counts)
     this.#counts = withCounts(this.#counts, objectOf(holder.usage) ?? {})
@@ -231,30 +236,6 @@ export class MessageEditor implements EventEditor {
     this.#say(event, block?.index, changed)
   }
 
-  /** What has no place in its event. */
-  #leave(deltas: readonly Delta[]): void {
-    for (const delta of deltas) {
-      if (isPiece(delta)) this.#waiting.add(delta)
-      else if (delta.type === "other") {
-        const raw = objectOf(delta.raw)
-        const type = stringOf(raw?.type)
-        if (raw && type) this.#write(type, raw)
-      } else {
-        if (delta.type === "usage") this.#owed = mergeUsage(this.#owed, delta.usage)
-        this.#encoder.delta(delta)
-      }
-    }
-    this.#flush(false)
-  }
-
-  /** Writes what waits, as far as it can stand somewhere. `last`: nothing more of the message follows. */
-  #flush(last: boolean): void {
-    this.#waiting.flush(
-      (piece) => this.#place(piece, last),
-      () => this.#isBusy(),
-    )
-  }
-
   #isBusy(): boolean {
     return this.#open !== undefined && this.#open.stop === undefined
   }
@@ -274,7 +255,7 @@ export class MessageEditor implements EventEditor {
     const parked = this.#parked.find((block) => block.key === key)
     if (parked !== undefined) this.#revive(parked, piece)
     else if (this.#own?.key === key) this.#pieceOf(piece, this.#own.index)
-    else if (piece.type !== "toolCall" || last || isWholeObject(piece.arguments)) this.#openOwn(piece, key)
+    else if (mayStandAlone(piece, last)) this.#openOwn(piece, key)
     else return false
     return true
   }
@@ -348,12 +329,12 @@ export class MessageEditor implements EventEditor {
   /** No block follows: what waits is written, and what is open then ends. `closing`: in any case. */
   #settle(closing: boolean): void {
     for (const block of this.#blocks.values()) if (!block.taken) this.#begin(block)
-    this.#flush(false)
-    if (this.#isBusy() && (closing || this.#waiting.any)) {
+    this.#left.flush(false)
+    if (this.#isBusy() && (closing || this.#left.any)) {
       this.#writeStop(this.#open?.index ?? 0)
       this.#open = undefined
     }
-    this.#flush(true)
+    this.#left.flush(true)
     this.#endOpen()
     this.#parked = []
   }

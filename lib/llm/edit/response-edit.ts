@@ -5,19 +5,17 @@
  */
 import { AnswerLimit } from "../answer-limit.ts"
 import type { StreamEvent } from "../dialect.ts"
-import { arrayOf, isObject, type JsonObject, objectOf, stringOf } from "../json.ts"
-import type { Delta, Usage } from "../model.ts"
+import { arrayOf, isObject, type JsonObject, objectOf } from "../json.ts"
+import type { Delta } from "../model.ts"
 import { kindOf } from "../responses-correlate.ts"
 import { OutputItem } from "../responses-items.ts"
 import { deepCopy, deepEqual } from "../spans.ts"
-import { isWholeObject } from "../tool-arguments.ts"
-import { mergeUsage } from "../usage.ts"
 import { isPiece, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
 import { changedPiece, endOf, keyOf, newItem, otherThan, restateOutput, setEnd, type Told } from "./response-end.ts"
 import { ARGUMENTS, partOf, type Raw, TEXTS, Track, Tracks, textsOf } from "./response-track.ts"
 import { ResponseWriter } from "./response-writer.ts"
 import type { EditedStream, EventEditor } from "./stream-edit.ts"
-import { Waiting } from "./waiting.ts"
+import { Leftover, mayStandAlone } from "./waiting.ts"
 
 const ENDS = new Set(["completed", "incomplete", "cancelled", "failed"].map((how) => `response.${how}`))
 const REPEATS = new Set(["response.created", "response.queued", "response.in_progress", "error"])
@@ -34,21 +32,27 @@ export class ResponseEditor implements EventEditor {
   readonly #added: OutputItem[] = []
   #shift = 0
   #next = 0
-  readonly #waiting = new Waiting(keyOf)
-  #owed: Usage | undefined
+  readonly #left: Leftover
 
   constructor(stream: EditedStream) {
     this.#stream = stream
     this.#writer = new ResponseWriter(stream)
+    this.#left = new Leftover({
+      keyOf,
+      place: (piece, last) => this.#place(piece, last),
+      isBusy: () => this.#isBusy(),
+      write: (type, json) => this.#writer.write(this.#writer.emit(type, json)),
+      note: (delta) => this.#writer.note(delta),
+    })
   }
 
   edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer {
     const json = objectOf(event.json)
     const { told, before, behind } = shareOut(event.deltas, made)
-    this.#leave(before)
+    this.#left.leave(before)
     if (json === undefined) this.#writer.pass(event.raw)
     else this.#take(this.#writer.came(event.raw, json), event.deltas, told)
-    this.#leave(behind)
+    this.#left.leave(behind)
     return this.#writer.take()
   }
 
@@ -63,16 +67,16 @@ export class ResponseEditor implements EventEditor {
   }
 
   close(): Buffer {
-    this.#flush(false)
+    this.#left.flush(false)
     if (this.#open?.ended) this.#endOpen()
-    this.#writer.end(this.#waiting.take())
+    this.#writer.end(this.#left.take())
     return this.#writer.take()
   }
 
   /** It ended before the response did: what waits leaves, as far as it belongs to what came. */
   finish(): Buffer {
     for (const track of this.#tracks.all) if (!track.taken && !track.gone) this.#begin(track)
-    this.#flush(false)
+    this.#left.flush(false)
     this.#endOpen()
     return this.#writer.take()
   }
@@ -222,7 +226,7 @@ export class ResponseEditor implements EventEditor {
     } else if (track.closing.length === 0) {
       if (this.#open === track) this.#open = undefined
     }
-    this.#flush(false)
+    this.#left.flush(false)
   }
 
   #other(event: Raw, given: Delta | undefined, told: Delta | undefined): void {
@@ -235,27 +239,6 @@ export class ResponseEditor implements EventEditor {
     if (track) this.#begin(track)
     if (track !== this.#open && this.#open?.ended !== false) this.#endOpen()
     this.#goOn(event, track, otherThan(told, given))
-  }
-
-  #leave(deltas: readonly Delta[]): void {
-    for (const delta of deltas) {
-      if (isPiece(delta)) this.#waiting.add(delta)
-      else if (delta.type === "other") {
-        const raw = objectOf(delta.raw)
-        if (raw && stringOf(raw.type)) this.#writer.write(this.#writer.emit(stringOf(raw.type) ?? "", raw))
-      } else {
-        if (delta.type === "usage") this.#owed = mergeUsage(this.#owed, delta.usage)
-        this.#writer.note(delta)
-      }
-    }
-    this.#flush(false)
-  }
-
-  #flush(last: boolean): void {
-    this.#waiting.flush(
-      (piece) => this.#place(piece, last),
-      () => this.#isBusy(),
-    )
   }
 
   #isBusy(): boolean {
@@ -278,7 +261,7 @@ export class ResponseEditor implements EventEditor {
     const parked = this.#tracks.all.find((track) => track.parked && track.key === key)
     if (parked !== undefined) this.#revive(parked, piece)
     else if (this.#own?.key === key) this.#pieceOfOwn(piece)
-    else if (piece.type !== "toolCall" || last || isWholeObject(piece.arguments)) this.#openOwn(piece, key)
+    else if (mayStandAlone(piece, last)) this.#openOwn(piece, key)
     else return false
     return true
   }
@@ -357,14 +340,14 @@ export class ResponseEditor implements EventEditor {
 
   #end(event: Raw, given: readonly Delta[], told: Told): void {
     for (const track of this.#tracks.all) if (!track.taken && !track.gone) this.#begin(track)
-    this.#flush(true)
-    if (this.#open && this.#waiting.any) this.#open.ended = true
-    this.#flush(true)
+    this.#left.flush(true)
+    if (this.#open && this.#left.any) this.#open.ended = true
+    this.#left.flush(true)
     this.#endOpen()
     const response = deepCopy(objectOf(event.json.response) ?? {})
     if (given.some((delta) => isPiece(delta) || delta.type === "other")) this.#tellWhole(response, given, told)
-    setEnd(response, given, told, this.#owed)
-    this.#owed = undefined
+    setEnd(response, given, told, this.#left.owed)
+    this.#left.owed = undefined
     this.#repeat(event, response, this.#added)
   }
 

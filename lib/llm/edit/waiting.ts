@@ -1,5 +1,9 @@
 /** Pieces that have no place yet where an edited stream stands: they wait, those of one text or call as one. */
 import { AnswerLimit } from "../answer-limit.ts"
+import { type JsonObject, objectOf, stringOf } from "../json.ts"
+import type { Delta, Usage } from "../model.ts"
+import { isWholeObject } from "../tool-arguments.ts"
+import { mergeUsage } from "../usage.ts"
 import { isPiece, joined, type Piece, textOf } from "./pieces.ts"
 
 export class Waiting {
@@ -44,4 +48,67 @@ export class Waiting {
     this.#pieces = []
     return pieces
   }
+}
+
+/** What an editor of blocks or items does with what has no place in its event. */
+export interface Stand {
+  /** Which block or item a piece belongs to. */
+  keyOf(piece: Piece): string
+  /** Puts a piece where it can stand; false where there is no such place yet. `last`: nothing more of the answer follows. */
+  place(piece: Piece, last: boolean): boolean
+  /** Something is open that has not ended. */
+  isBusy(): boolean
+  /** An event of the addon's own. */
+  write(type: string, json: JsonObject): void
+  /** The encoder ends the answer with it. */
+  note(delta: Delta): void
+}
+
+/** What was made of an event's deltas and has no place in it: pieces wait for one, a usage is owed to the end. */
+export class Leftover {
+  readonly #stand: Stand
+  readonly #waiting: Waiting
+  /** A usage that had no place yet. */
+  owed: Usage | undefined
+
+  constructor(stand: Stand) {
+    this.#stand = stand
+    this.#waiting = new Waiting((piece) => stand.keyOf(piece))
+  }
+
+  get any(): boolean {
+    return this.#waiting.any
+  }
+
+  leave(deltas: readonly Delta[]): void {
+    for (const delta of deltas) {
+      if (isPiece(delta)) this.#waiting.add(delta)
+      else if (delta.type === "other") {
+        const raw = objectOf(delta.raw)
+        const type = stringOf(raw?.type)
+        if (raw && type) this.#stand.write(type, raw)
+      } else {
+        if (delta.type === "usage") this.owed = mergeUsage(this.owed, delta.usage)
+        this.#stand.note(delta)
+      }
+    }
+    this.flush(false)
+  }
+
+  /** Writes what waits, as far as it can stand somewhere. `last`: nothing more of the answer follows. */
+  flush(last: boolean): void {
+    this.#waiting.flush(
+      (piece) => this.#stand.place(piece, last),
+      () => this.#stand.isBusy(),
+    )
+  }
+
+  take(): Piece[] {
+    return this.#waiting.take()
+  }
+}
+
+/** Whether a piece may have a block or an item of its own: a call that is not whole may go on. */
+export function mayStandAlone(piece: Piece, last: boolean): boolean {
+  return piece.type !== "toolCall" || last || isWholeObject(piece.arguments)
 }
