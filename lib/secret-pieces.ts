@@ -8,8 +8,10 @@ import type { Fill } from "./secret-fill.ts"
 import { closeOf, stickyAt } from "./secret-members.ts"
 import { covered, isMasked, JSON_ESCAPES, maskedRanges, type Range, viewOf } from "./secret-views.ts"
 
-/** Levels of a value that are told apart; what is deeper counts as this one. */
+/** Levels of a value that are told apart; what is deeper counts as the last of them. */
 const DEPTH_MAX = 64
+/** Characters of the numbers that one value gives itself. */
+const NUMBERS_CHARS_MAX = 128
 /** Characters of a name that is told apart. */
 const NAME_CHARS_MAX = 256
 
@@ -41,6 +43,8 @@ interface Level {
   readonly isList: boolean
   readonly above: Level | undefined
   readonly depth: number
+  /** Levels below the last that is told apart. */
+  deeper: number
   name: string
   /** "index", "output_index" and their like: whose text it is. */
   numbers: string
@@ -150,12 +154,14 @@ class PieceScan {
     for (let at = firstOf(TOKEN, text, from); at < end; at = firstOf(TOKEN, text, at)) {
       const token = text[at]
       if (token === "{" || token === "[") {
-        level = levelIn(level, token === "[", this.#root)
+        if (level?.depth === DEPTH_MAX) level.deeper++
+        else level = levelIn(level, token === "[", this.#root)
         at++
       } else if (token === '"') at = this.#string(at, end, level)
       else {
         at++
-        level = level?.above
+        if (level !== undefined && level.deeper > 0) level.deeper--
+        else level = level?.above
         if (level === undefined) return at
       }
     }
@@ -169,7 +175,7 @@ class PieceScan {
     if (level !== undefined && !level.isList && stickyAt(COLON, text, close + 1).length > 0) {
       level.name = close - open > NAME_CHARS_MAX ? "" : text.slice(open + 1, close)
       const [, number] = NUMBER_NAME.test(level.name) ? stickyAt(OWN_NUMBER, text, close + 1) : []
-      if (number !== undefined) level.numbers += `${level.name}${number} `
+      if (number !== undefined && level.numbers.length < NUMBERS_CHARS_MAX) level.numbers += `${level.name}${number} `
     } else if (close > open + 1 && level !== undefined) {
       this.#add(placeIn(level), { start: open + 1, end: close, isPlain: false, level })
     }
@@ -185,12 +191,12 @@ class PieceScan {
 function levelIn(above: Level | undefined, isList: boolean, root: Place): Level {
   const depth = (above?.depth ?? 0) + 1
   const place = above === undefined ? root : placeIn(above)
-  return { place, isList, above, depth, name: "", numbers: "" }
+  return { place, isList, above, depth, deeper: 0, name: "", numbers: "" }
 }
 
 /** The elements of a list share its place. */
-function placeIn({ place, isList, depth, name }: Level): Place {
-  return isList || depth > DEPTH_MAX ? place : place.at(name)
+function placeIn({ place, isList, name }: Level): Place {
+  return isList ? place : place.at(name)
 }
 
 /** The numbers on the way to a piece. */
