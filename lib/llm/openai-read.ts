@@ -61,7 +61,7 @@ export class ChunkReader {
 
   #readMessage(index: number, message: JsonObject, deltas: Delta[]): void {
     // vLLM and OpenRouter send the same text under both names.
-    pushText(deltas, "reasoning", index, message.reasoning_content || message.reasoning)
+    pushText(deltas, "reasoning", index, message.reasoning_content || message.reasoning || textOfDetails(message))
     readContent(index, message.content, deltas)
     pushText(deltas, "refusal", index, message.refusal)
     if (message.tool_calls) deltas.push(...this.#tracker(index).readCalls(message.tool_calls))
@@ -76,6 +76,27 @@ export class ChunkReader {
     }
     return tracker
   }
+}
+
+/** Members of `reasoning_details` that say text, with what holds them. OpenRouter says it elsewhere too, MiniMax does not. */
+export function detailsOf(message: JsonObject): [detail: JsonObject, name: string][] {
+  return arrayOf(message.reasoning_details).flatMap((value) => {
+    const detail = objectOf(value)
+    const name = detail && detailName(detail)
+    return detail === undefined || name === undefined ? [] : [[detail, name]]
+  })
+}
+
+export function detailName(detail: JsonObject): string | undefined {
+  return ["text", "summary"].find((field) => stringOf(detail[field]))
+}
+
+/** All that `reasoning_details` say. */
+export function textOfDetails(message: JsonObject): string {
+  if (!Array.isArray(message.reasoning_details)) return ""
+  return detailsOf(message)
+    .map(([detail, name]) => stringOf(detail[name]) ?? "")
+    .join("")
 }
 
 /** The fields of a message that no delta tells, but those that say nothing. */

@@ -10,14 +10,14 @@ import { setStopType } from "../llamacpp-write.ts"
 import { type Delta, type DialectName, type FinishReason, NO_USAGE } from "../model.ts"
 import { reasonWord } from "../ollama-write.ts"
 import { toolsWord } from "../openai-chat.ts"
-import { choiceFinish, unknownFields } from "../openai-read.ts"
+import { choiceFinish, detailsOf, textOfDetails, unknownFields } from "../openai-read.ts"
 import { finishWord } from "../openai-write.ts"
 import { kindOf } from "../responses-correlate.ts"
 import { responseFinish } from "../responses-read.ts"
 import { ending } from "../responses-words.ts"
 import { argumentsObject, argumentsText } from "../tool-arguments.ts"
 import type { TextType } from "./pieces.ts"
-import { detailsOf, dropTokens, editDetails } from "./repeats.ts"
+import { dropTokens, editDetails, isSameSaid, setDetails } from "./repeats.ts"
 import { Read } from "./untold.ts"
 import { moveUsage } from "./usage-edit.ts"
 
@@ -192,21 +192,23 @@ class Places {
     }
   }
 
-  /** The same text may stand under two names. */
+  /** The same text may stand under two names, or nowhere but in the details. */
   #reasoning(message: JsonObject, index: number, choice: JsonObject): void {
     const [first, second] = ["reasoning_content", "reasoning"].filter((name) => stringOf(message[name]))
-    const before = first === undefined ? undefined : stringOf(message[first])
-    if (first === undefined || before === undefined) return
-    const names = second !== undefined && message[second] === before ? [first, second] : [first]
+    const before = first === undefined ? textOfDetails(message) : (stringOf(message[first]) ?? "")
+    if (before === "") return
+    const isSame = second !== undefined && isSameSaid(stringOf(message[second]), before)
+    const names = [first, isSame ? second : undefined].filter((name) => name !== undefined)
     this.#read.add(message, ...names)
     for (const [detail, name] of detailsOf(message))
-      if (before.includes(stringOf(detail[name]) ?? "")) this.#read.add(detail, name)
+      if (before.includes((stringOf(detail[name]) ?? "").trim())) this.#read.add(detail, name)
     this.all.push({
       delta: { type: "reasoning", index, text: before },
       set: (after) => {
         const text = after && "text" in after ? after.text : ""
         for (const name of names) message[name] = text
-        editDetails(message, before, text)
+        if (first === undefined) setDetails(message, text)
+        else editDetails(message, before, text)
         dropTokens(choice)
       },
     })

@@ -3,6 +3,7 @@
  * OpenRouter's details. An edited text must not stand there as it was.
  */
 import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
+import { detailName } from "../openai-read.ts"
 
 /** Members that hold the tokens of an answer: as texts (logprobs) or as numbers. */
 const TOKENS = ["logprobs", "completion_probabilities", "token_ids", "tokens", "context"]
@@ -16,19 +17,6 @@ export function dropTokens(holder: JsonObject): void {
   }
 }
 
-/** Members of OpenRouter's `reasoning_details` that say text, with what holds them. */
-export function detailsOf(message: JsonObject): [detail: JsonObject, name: string][] {
-  return arrayOf(message.reasoning_details).flatMap((value) => {
-    const detail = objectOf(value)
-    const name = detail && detailName(detail)
-    return detail === undefined || name === undefined ? [] : [[detail, name]]
-  })
-}
-
-function detailName(detail: JsonObject): string | undefined {
-  return ["text", "summary"].find((field) => stringOf(detail[field]))
-}
-
 /** OpenRouter's `reasoning_details` say the reasoning again; what is encrypted there is not ours to touch. */
 export function editDetails(message: JsonObject, before: string, after: string): void {
   if (!Array.isArray(message.reasoning_details)) return
@@ -37,8 +25,26 @@ export function editDetails(message: JsonObject, before: string, after: string):
     const detail = objectOf(value) ?? {}
     const name = detailName(detail)
     if (name === undefined) return [value]
-    if (placed || detail[name] !== before || after === "") return []
+    if (placed || !isSameSaid(stringOf(detail[name]), before) || after === "") return []
     placed = true
     return [{ ...detail, [name]: after }]
   })
+}
+
+/** The same for reasoning that stands nowhere but in its details: the first one says all that is left of it. */
+export function setDetails(message: JsonObject, after: string): void {
+  let placed = after === ""
+  message.reasoning_details = arrayOf(message.reasoning_details).flatMap((value): JsonValue[] => {
+    const detail = objectOf(value) ?? {}
+    const name = detailName(detail)
+    if (name === undefined) return [value]
+    if (placed) return []
+    placed = true
+    return [{ ...detail, [name]: after }]
+  })
+}
+
+/** Servers say a text again with other white space around it. */
+export function isSameSaid(again: string | undefined, text: string): boolean {
+  return again?.trim() === text.trim()
 }

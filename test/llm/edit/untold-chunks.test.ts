@@ -2,10 +2,10 @@
 import { test } from "tap"
 import { editAnswer } from "../../../lib/llm/edit/answer-edit.ts"
 import { dialectNamed } from "../../../lib/llm/index.ts"
-import type { JsonObject } from "../../../lib/llm/json.ts"
+import { type JsonObject, parseJson } from "../../../lib/llm/json.ts"
 import type { Delta, DialectName } from "../../../lib/llm/model.ts"
 import { contextFor } from "../../helpers/dialect-fixtures.ts"
-import { dataLines, editStream, redacted, redacts, redactsAcross, told } from "../../helpers/edited-streams.ts"
+import { dataLines, editStream, linesOf, redacted, redacts, redactsAcross, told } from "../../helpers/edited-streams.ts"
 
 const SECRET = "a secret"
 const STEP = 5
@@ -181,6 +181,44 @@ test("what only says again what is told passes as it came, and is edited with it
 test("reasoning beside an empty one is told", async (t) => {
   const stream = dataLines(chunk({ reasoning: SECRET, reasoning_content: "" }))
   t.equal(told(dialectNamed("openai-chat"), stream).completion.reasoning, SECRET)
+})
+
+test("reasoning that only its details say is told, and edited in them", async (t) => {
+  const dialect = dialectNamed("openai-chat")
+  const encrypted = { type: "reasoning.encrypted", data: "ENC" }
+  const message = {
+    reasoning_details: [
+      { type: "reasoning.text", text: "a secret ", signature: "s" },
+      { type: "reasoning.summary", summary: "and more" },
+      encrypted,
+    ],
+    content: "x",
+  }
+  const stream = dataLines(chunk(message))
+  const body = Buffer.from(JSON.stringify({ choices: [{ index: 0, message, finish_reason: "stop" }] }))
+  t.equal(told(dialect, stream).completion.reasoning, "a secret and more")
+  t.equal(editStream(dialect, Buffer.from(stream), same), stream)
+  t.equal(editAnswer(dialect, body, contextFor(dialect), same), body)
+  const left = [{ type: "reasoning.text", text: "a *** and more", signature: "s" }, encrypted]
+  t.equal(editStream(dialect, Buffer.from(stream), redacts), dataLines(chunk({ ...message, reasoning_details: left })))
+  const edited = editAnswer(dialect, body, contextFor(dialect), redacts)?.toString("utf8")
+  t.match(parseJson(edited ?? ""), { choices: [{ message: { reasoning_details: left, content: "x" } }] })
+  t.match(linesOf(editStream(dialect, Buffer.from(stream), drops))[0], {
+    choices: [{ delta: { reasoning_details: left.slice(1), content: "" } }],
+  })
+  t.equal(told(dialect, dataLines(chunk({ reasoning: "y", ...message }))).completion.reasoning, "y", "not told twice")
+})
+
+test("reasoning that is said again with other white space around it is no other", async (t) => {
+  const stream = dataLines(
+    chunk({ reasoning: "why", reasoning_content: "why\n" }),
+    chunk({ reasoning: SECRET, ...detail({ text: `${SECRET}\n`, signature: "s" }) }),
+    "[DONE]",
+  )
+  const dialect = dialectNamed("openai-chat")
+  t.equal(editStream(dialect, Buffer.from(stream), same), stream)
+  const left = { reasoning: redacted(SECRET), ...detail({ text: redacted(SECRET), signature: "s" }) }
+  t.match(linesOf(editStream(dialect, Buffer.from(stream), redacts))[2], { choices: [{ delta: left }] })
 })
 
 test("what nests deeper than any text of the model's is emptied", async (t) => {
