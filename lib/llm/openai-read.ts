@@ -133,14 +133,19 @@ export function choiceFinish(choice: JsonObject): FinishReason | undefined {
   return raw === undefined ? undefined : finishReasonOf(raw)
 }
 
-/** Content is text, or Mistral's list of parts, in which reasoning is a part of type "thinking". */
+/** Content is text, or a list of parts, in which reasoning is a part with `thinking` (Mistral) or `summary` (Databricks). */
 function readContent(index: number, content: JsonValue | undefined, deltas: Delta[]): void {
   pushText(deltas, "text", index, content)
   for (const value of arrayOf(content)) {
     const part = objectOf(value)
     pushText(deltas, "text", index, part?.text)
-    for (const thought of arrayOf(part?.thinking)) pushText(deltas, "reasoning", index, objectOf(thought)?.text)
+    for (const thought of thoughtsOf(part)) pushText(deltas, "reasoning", index, objectOf(thought)?.text)
   }
+}
+
+/** What holds the texts of a part that is reasoning. */
+export function thoughtsOf(part: JsonObject | undefined): readonly JsonValue[] {
+  return Array.isArray(part?.thinking) ? part.thinking : arrayOf(part?.summary)
 }
 
 function pushText(

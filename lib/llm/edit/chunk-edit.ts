@@ -264,8 +264,13 @@ function saysMore(json: JsonObject): boolean {
 
 /** A part of a list that holds more than an empty text. */
 function hasText(part: JsonValue): boolean {
-  const { type: _, text, thinking, ...more } = objectOf(part) ?? {}
-  return saysSomething(text) || arrayOf(thinking).some(hasText) || Object.values(more).some(saysSomething)
+  const { type: _, text, thinking, summary, ...more } = objectOf(part) ?? {}
+  return (
+    saysSomething(text) ||
+    arrayOf(thinking).some(hasText) ||
+    arrayOf(summary).some(hasText) ||
+    Object.values(more).some(saysSomething)
+  )
 }
 
 /** The place of each delta; undefined where the JSON tells something else than the deltas do. */

@@ -10,7 +10,7 @@ import { setStopType } from "../llamacpp-write.ts"
 import { type Delta, type DialectName, type FinishReason, NO_USAGE } from "../model.ts"
 import { reasonWord } from "../ollama-write.ts"
 import { toolsWord } from "../openai-chat.ts"
-import { choiceFinish, detailsOf, textOfDetails, unknownFields } from "../openai-read.ts"
+import { choiceFinish, detailsOf, textOfDetails, thoughtsOf, unknownFields } from "../openai-read.ts"
 import { finishWord } from "../openai-write.ts"
 import { kindOf } from "../responses-correlate.ts"
 import { responseFinish } from "../responses-read.ts"
@@ -187,8 +187,7 @@ class Places {
     for (const part of arrayOf(message.content)) {
       if (!isObject(part)) continue
       this.#text("text", part, "text", where)
-      for (const thought of arrayOf(part.thinking))
-        if (isObject(thought)) this.#text("reasoning", thought, "text", where)
+      for (const thought of thoughtsOf(part)) if (isObject(thought)) this.#text("reasoning", thought, "text", where)
     }
   }
 

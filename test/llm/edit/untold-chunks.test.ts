@@ -209,6 +209,28 @@ test("reasoning that only its details say is told, and edited in them", async (t
   t.equal(told(dialect, dataLines(chunk({ reasoning: "y", ...message }))).completion.reasoning, "y", "not told twice")
 })
 
+test("reasoning that is a part with a summary is told, and edited in it", async (t) => {
+  const dialect = dialectNamed("openai-chat")
+  const summary = (text: string) => [{ type: "summary_text", text, signature: "s" }]
+  const message = (thought: string) => ({
+    content: [
+      { type: "reasoning", summary: summary(thought) },
+      { type: "text", text: "x" },
+    ],
+  })
+  const stream = dataLines(
+    chunk({ content: [{ type: "reasoning", summary: summary("why") }] }),
+    chunk(message(SECRET)),
+    "[DONE]",
+  )
+  const body = JSON.stringify({ choices: [{ index: 0, message: message(SECRET), finish_reason: "stop" }] })
+  t.match(told(dialect, stream).completion, { reasoning: `why${SECRET}`, text: "x" })
+  t.equal(editStream(dialect, Buffer.from(stream), same), stream)
+  t.equal(editStream(dialect, Buffer.from(stream), redacts), redacted(stream))
+  t.equal(editAnswer(dialect, Buffer.from(body), contextFor(dialect), same)?.toString("utf8"), body)
+  t.equal(editAnswer(dialect, Buffer.from(body), contextFor(dialect), redacts)?.toString("utf8"), redacted(body))
+})
+
 test("reasoning that is said again with other white space around it is no other", async (t) => {
   const stream = dataLines(
     chunk({ reasoning: "why", reasoning_content: "why\n" }),
