@@ -99,10 +99,15 @@ const HINT = new RegExp(
 
 /**
  * The text with everything that has a secret's form, or stands where one does and looks like it, blanked out; in
- * percent-encoding, too.
+ * percent-encoding, too. Of a text with a value that is longer than V8 can match (some millions of characters), all is.
  */
 export function blankForms(text: string, fill = STARS): string {
-  return blankViewed(text, PERCENT, blankPlain, fill)
+  try {
+    return blankViewed(text, PERCENT, blankPlain, fill)
+  } catch (thrown) {
+    if (thrown instanceof RangeError) return fill(text.length)
+    throw thrown
+  }
 }
 
 function blankPlain(text: string, fill: Fill): string {

@@ -162,3 +162,13 @@ test("a secret that was forgotten for others is known again when it comes again"
   t.equal(redactor.text("plain-word-of-a-client"), "***")
   t.end()
 })
+
+test("a value that is too long to be matched is blanked with the text around it", async (t) => {
+  const redactor = new Redactor()
+  for (const lead of ["sk-", "Bearer ", "password="]) {
+    const text = `x ${lead}${"a1".repeat(6_000_000)}`
+    t.notMatch(redactor.text(text), /a1a1/)
+    t.notMatch(redactor.wire(text), /a1a1/)
+    t.strictSame(redactor.json({ other: "y", text }), { other: "y", text: redactor.text(text) })
+  }
+})
