@@ -37,6 +37,7 @@ const HOLDERS: ReadonlySet<string> = new Set([
   "item",
   "part",
   "output",
+  "__verbose", // llama-server --verbose: its own form of the chunk, beside OpenAI's
 ])
 const CALLS: ReadonlySet<string> = new Set(["tool_calls", "function_call"])
 const CALL_TYPES: ReadonlySet<string> = new Set(["tool_use", "function_call", "custom_tool_call"])

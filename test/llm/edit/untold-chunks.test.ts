@@ -78,6 +78,12 @@ const MESSAGES: Readonly<Record<string, JsonObject>> = {
 }
 
 const CHUNKS: Readonly<Record<string, JsonObject>> = {
+  "llama-server's own form beside a chunk": chunk(
+    { content: SECRET },
+    {},
+    { __verbose: { content: SECRET, stop: false } },
+  ),
+  "llama-server's own form beside another text": chunk({ content: "x" }, {}, { __verbose: { content: SECRET } }),
   "the same text beside the delta": chunk({ content: SECRET }, { text: SECRET }),
   "another text beside the delta": chunk({ content: "x" }, { text: SECRET }),
   "a text beside an empty delta": chunk({}, { text: SECRET }),
