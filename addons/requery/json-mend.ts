@@ -189,7 +189,10 @@ class Mender {
     const end = mark === "//" ? this.#text.indexOf("\n", this.#at) : this.#text.indexOf("*/", this.#at + 2)
     if (end === -1 && mark === "/*") throw this.#fault("a comment does not end")
     const until = end === -1 ? this.#text.length : end + (mark === "//" ? 0 : 2)
-    if (/\.\.\.|…/.test(this.#text.slice(this.#at, until))) throw this.#fault("a comment leaves something out")
+    const text = this.#text.slice(this.#at, until)
+    if (/\.\.\.|…/.test(text)) throw this.#fault("a comment leaves something out")
+    // It may as well be a string whose first quote is missing.
+    if (text.split('"').length % 2 === 0) throw this.#fault("a comment holds half a string")
     this.#at = until
     return true
   }

@@ -200,6 +200,7 @@ test("a client that waits for JSON is sent nothing, and a stalled one no more th
   const json = await host.connect()
   json.write(chat(1))
   await waiting.opened
+  await new Promise((resolve) => setImmediate(resolve)) // The hook's time stands still once it has begun to await.
   host.clock.advance(60_000)
   await new Promise((resolve) => setImmediate(resolve))
   assert.equal(json.count, 0)

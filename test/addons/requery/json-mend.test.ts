@@ -163,6 +163,12 @@ function essence(text: string): string {
     .replace(/[\\"',:{}[\]\s]/g, "")
 }
 
+test("a string that looks like a comment once its first quote is missing is not left out", async (t) => {
+  for (const source of ['{"a":["b",//"]}', '{"a":["b",\n//",\n"c"]}', '{"a":[/* b */"]}', '{"a":["b", // "c", "\n]}'])
+    t.throws(() => mendJson(source), source)
+  t.equal(mendJson('{"a":["b" // "c" is gone\n]}'), '{"a":["b" \n]}', "whole strings in a comment are the comment's")
+})
+
 test("every character of every string and every number of the source is in the mended value, or nothing is mended", async () => {
   let count = 0
   fc.assert(
