@@ -4,6 +4,7 @@
  */
 import { readFile, stat } from "node:fs/promises"
 import { type ChatTemplate, jinjaTemplate, type Message, TEMPLATES } from "llmproxy"
+import { isObject } from "./json.ts"
 
 /** Models' own templates have some 10 kB. */
 const TEMPLATE_BYTES_MAX = 1_048_576
@@ -58,8 +59,4 @@ function tryOut(template: ChatTemplate): void {
 
 function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
-}
-
-function isObject(value: unknown): value is { readonly code?: unknown } {
-  return typeof value === "object" && value !== null
 }

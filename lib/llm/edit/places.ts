@@ -17,7 +17,7 @@ import { responseFinish } from "../responses-read.ts"
 import { ending } from "../responses-words.ts"
 import { argumentsObject, argumentsText } from "../tool-arguments.ts"
 import type { TextType } from "./pieces.ts"
-import { dropTokens, editDetails, isSameSaid, setDetails } from "./repeats.ts"
+import { dropTokens, editDetails, isSameSaid } from "./repeats.ts"
 import { Read } from "./untold.ts"
 import { moveUsage } from "./usage-edit.ts"
 
@@ -206,8 +206,7 @@ class Places {
       set: (after) => {
         const text = after && "text" in after ? after.text : ""
         for (const name of names) message[name] = text
-        if (first === undefined) setDetails(message, text)
-        else editDetails(message, before, text)
+        editDetails(message, first === undefined ? undefined : before, text)
         dropTokens(choice)
       },
     })

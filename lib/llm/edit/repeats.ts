@@ -17,28 +17,18 @@ export function dropTokens(holder: JsonObject): void {
   }
 }
 
-/** OpenRouter's `reasoning_details` say the reasoning again; what is encrypted there is not ours to touch. */
-export function editDetails(message: JsonObject, before: string, after: string): void {
+/**
+ * OpenRouter's `reasoning_details` say the reasoning again; what is encrypted there is not ours to touch. The first detail
+ * that says `before` says `after` now; undefined: the reasoning stands nowhere else, and any detail says a part of it.
+ */
+export function editDetails(message: JsonObject, before: string | undefined, after: string): void {
   if (!Array.isArray(message.reasoning_details)) return
-  let placed = false
-  message.reasoning_details = arrayOf(message.reasoning_details).flatMap((value): JsonValue[] => {
-    const detail = objectOf(value) ?? {}
-    const name = detailName(detail)
-    if (name === undefined) return [value]
-    if (placed || !isSameSaid(stringOf(detail[name]), before) || after === "") return []
-    placed = true
-    return [{ ...detail, [name]: after }]
-  })
-}
-
-/** The same for reasoning that stands nowhere but in its details: the first one says all that is left of it. */
-export function setDetails(message: JsonObject, after: string): void {
   let placed = after === ""
   message.reasoning_details = arrayOf(message.reasoning_details).flatMap((value): JsonValue[] => {
     const detail = objectOf(value) ?? {}
     const name = detailName(detail)
     if (name === undefined) return [value]
-    if (placed) return []
+    if (placed || (before !== undefined && !isSameSaid(stringOf(detail[name]), before))) return []
     placed = true
     return [{ ...detail, [name]: after }]
   })
