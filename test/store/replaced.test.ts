@@ -7,9 +7,10 @@ import { type Test, test } from "tap"
 import { makeLogger } from "../../lib/log.ts"
 import { StoreClient } from "../../lib/store/client.ts"
 import { openSqlite, SOURCES, type SqliteSources, singleValue } from "../../lib/store/sqlite.ts"
-import { type StoreJob, type StoreReply, type StoreRequest, serveStore } from "../../lib/store/thread.ts"
+import type { StoreJob, StoreReply } from "../../lib/store/thread.ts"
 import { bundled } from "../helpers/bundled.ts"
-import { chat, START } from "../helpers/flow-snapshots.ts"
+import { chat } from "../helpers/flow-snapshots.ts"
+import { servedAt } from "../helpers/served-store.ts"
 
 /** The package's, and Node's own where that one is new enough. */
 const DRIVERS: Readonly<Record<string, SqliteSources>> = {
@@ -28,27 +29,8 @@ async function served(t: Test, sources: SqliteSources): Promise<Served> {
   const above = await mkdtemp(join(tmpdir(), "llmproxy-replaced-"))
   const folder = join(above, "confdir")
   const file = join(folder, "history.db")
-  let listener = (_: StoreRequest) => {}
-  const waiting = new Map<number, (reply: StoreReply) => void>()
-  const warnings: string[] = []
-  serveStore(
-    {
-      on: (_, taken) => (listener = taken),
-      postMessage: (reply) => ("warning" in reply ? warnings.push(reply.warning) : waiting.get(reply.id)?.(reply)),
-      close: () => {},
-    },
-    file,
-    { now: () => START, sources },
-  )
-  let id = 0
-  const ask = (job: StoreJob) =>
-    new Promise<StoreReply>((resolve) => {
-      id += 1
-      waiting.set(id, resolve)
-      listener({ id, job })
-    })
   t.teardown(() => rm(above, { recursive: true, force: true }))
-  return { folder, file, warnings, ask }
+  return { folder, ...servedAt(t, file, { sources }) }
 }
 
 function idsIn(file: string, sources: SqliteSources): string {

@@ -3,41 +3,16 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Test, test } from "tap"
 import { openSqlite, singleValue } from "../../lib/store/sqlite.ts"
-import { type StoreJob, type StoreReply, type StoreRequest, serveStore } from "../../lib/store/thread.ts"
+import type { StoreJob } from "../../lib/store/thread.ts"
 import { chat, START } from "../helpers/flow-snapshots.ts"
+import { servedAt } from "../helpers/served-store.ts"
 
-/** The thread's side of a port, in this thread. */
 async function served(t: Test, now: () => number = () => START, content?: string) {
   const folder = await mkdtemp(join(tmpdir(), "llmproxy-thread-"))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const file = join(folder, "history.db")
   if (content !== undefined) await writeFile(file, content)
-  return servedAt(t, file, now)
-}
-
-function servedAt(t: Test, file: string, now: () => number = () => START) {
-  let listener = (_: StoreRequest) => {}
-  const waiting = new Map<number, (reply: StoreReply) => void>()
-  const warnings: string[] = []
-  let isClosed = false
-  serveStore(
-    {
-      on: (_, taken) => (listener = taken),
-      postMessage: (reply) => ("warning" in reply ? warnings.push(reply.warning) : waiting.get(reply.id)?.(reply)),
-      close: () => (isClosed = true),
-    },
-    file,
-    { now },
-  )
-  let id = 0
-  const ask = (job: StoreJob) =>
-    new Promise<StoreReply>((resolve) => {
-      id += 1
-      waiting.set(id, resolve)
-      listener({ id, job })
-    })
-  t.teardown(() => ask({ kind: "close" }))
-  return { file, ask, warnings, isClosed: () => isClosed }
+  return servedAt(t, file, { now })
 }
 
 const mine = { addon: "a", name: "n", key: "k" }
