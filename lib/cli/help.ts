@@ -3,7 +3,7 @@
  */
 import yargs from "yargs"
 import type { Command, CommandLine } from "./command.ts"
-import { COMMANDS } from "./main.ts"
+import { COMMANDS } from "./commands.ts"
 import type { World } from "./world.ts"
 
 /** Columns of a help that goes to a file or a pipe, and the most that one is wide. */

@@ -8,21 +8,9 @@ import { printableLines } from "../log.ts"
 import { Redactor } from "../secrets.ts"
 import { readArguments } from "./arguments.ts"
 import type { Command, CommandLine, Flags } from "./command.ts"
+import { COMMANDS } from "./commands.ts"
 import { version } from "./package.ts"
 import type { World } from "./world.ts"
-
-type Loader = () => Promise<Command>
-
-/** In the order of the help. */
-export const COMMANDS: Readonly<Record<string, Loader>> = {
-  start: async () => (await import("./start.ts")).startCommand,
-  run: async () => (await import("./run.ts")).runCommand,
-  env: async () => (await import("./env.ts")).envCommand,
-  demo: async () => (await import("./demo.ts")).demoCommand,
-  ca: async () => (await import("./ca.ts")).caCommand,
-  doctor: async () => (await import("./doctor.ts")).doctorCommand,
-  history: async () => (await import("./history.ts")).historyCommand,
-}
 
 const COMMON_FLAGS: Flags = {
   version: { type: "switch", help: "Print the version." },
@@ -59,7 +47,7 @@ async function dispatch(argv: readonly string[], world: World): Promise<number> 
   if (load === undefined) throw new Error(`no loader for ${first}`)
   const command = await load()
   const flags = { ...command.flags, ...COMMON_FLAGS }
-  const line = await readArguments(named ? argv.slice(1) : argv, flags)
+  const line = readArguments(named ? argv.slice(1) : argv, flags)
   const status = await answer({ ...command, flags }, line, named, world)
   const lost = await world.out.settled()
   if (status === 0 && lost !== undefined && command.toleratesLoss !== true)

@@ -1,7 +1,8 @@
 /** From the line to a command and an exit status. */
 import { readFileSync } from "node:fs"
 import { test } from "tap"
-import { COMMANDS, main } from "../../lib/cli/main.ts"
+import { COMMANDS } from "../../lib/cli/commands.ts"
+import { main } from "../../lib/cli/main.ts"
 import { FakeWorld, type FakeWorldOptions } from "../helpers/world.ts"
 
 async function run(argv: string[], options: FakeWorldOptions = {}) {
