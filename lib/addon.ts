@@ -8,7 +8,7 @@ import type { Hooks } from "./hooks.ts"
 import type { LlmRequest } from "./llm/model.ts"
 import type { TokenCount } from "./llm/tokens/counter.ts"
 import type { Logger } from "./log.ts"
-import type { OptionSpecs, OptionValues } from "./options.ts"
+import type { OptionSpecs, OptionValues } from "./option-spec.ts"
 import type { Redactor } from "./secrets.ts"
 
 /** `continue`: log and go on without it. `block`: the request is stopped. */

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs"
 import { messageOf, UsageError } from "./errors.ts"
 import { HOOK_BUDGET_MS } from "./hook-budget.ts"
-import type { OptionSpecs, OptionValues } from "./options.ts"
+import type { OptionSpecs, OptionValues } from "./option-spec.ts"
 import { addressRange, type ProxyUser, proxyUser, proxyUsers } from "./proxy/access-rules.ts"
 import { hostAndPort, normalHost, parseAuthority } from "./proxy/authority.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings } from "./proxy/settings.ts"

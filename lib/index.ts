@@ -40,7 +40,7 @@ export {
 } from "./llm/template.ts"
 export type { TokenCount } from "./llm/tokens/counter.ts"
 export type { Logger } from "./log.ts"
-export type { OptionSpec, OptionSpecs, OptionValues } from "./options.ts"
+export type { OptionSpec, OptionSpecs, OptionValues } from "./option-spec.ts"
 export { type OutputPlace, type OutputStream, openStream, outputPlace } from "./output-place.ts"
 export { Redactor } from "./secrets.ts"
 export { countUsage } from "./usage.ts"

@@ -10,8 +10,9 @@ import { didYouMean } from "./did-you-mean.ts"
 import { messageOf, UsageError } from "./errors.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "./hooks.ts"
 import { shownPath } from "./loader-bundle.ts"
+import type { OptionSpecs } from "./option-spec.ts"
 import { isRecord } from "./option-value.ts"
-import { checkOptionSpecs, type OptionSpecs } from "./options.ts"
+import { checkOptionSpecs } from "./options.ts"
 
 export interface CheckedAddon {
   readonly name: string

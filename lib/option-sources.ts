@@ -6,8 +6,8 @@ import { readFileSync } from "node:fs"
 import { parseEnv } from "node:util"
 import { messageOf, systemCodeOf, UsageError } from "./errors.ts"
 import { printable } from "./log.ts"
+import type { OptionSpec } from "./option-spec.ts"
 import { isRecord, type RawValue, splitList } from "./option-value.ts"
-import type { OptionSpec } from "./options.ts"
 
 /** Characters of a bad value that a message repeats. */
 const SHOWN_CHARS_MAX = 80

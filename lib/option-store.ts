@@ -5,15 +5,9 @@
 import { didYouMean } from "./did-you-mean.ts"
 import { UsageError } from "./errors.ts"
 import { type ConfigValues, type OptionSources, parseSet, placeInConfig } from "./option-sources.ts"
+import type { OptionSpecs, OptionValues } from "./option-spec.ts"
 import { isRecord } from "./option-value.ts"
-import {
-  describeOptions,
-  fullName,
-  type OptionRow,
-  type OptionSpecs,
-  type OptionValues,
-  resolveOptions,
-} from "./options.ts"
+import { describeOptions, fullName, type OptionRow, resolveOptions } from "./options.ts"
 import { percentDecoded } from "./percent.ts"
 
 /** One prefix, its declaration, and its values: live once the group is adopted. */

@@ -2,7 +2,7 @@
  * One given value, a text or what YAML made of it, becomes the value that an option's declaration promises. Pure.
  * Says in words what is allowed; the message around it, with the source, is made by options.ts.
  */
-import type { OptionSpec } from "./options.ts"
+import type { OptionSpec } from "./option-spec.ts"
 
 /** A text (flag, environment), several (a repeated flag), or anything that a config file holds. */
 export type RawValue = unknown

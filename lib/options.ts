@@ -1,47 +1,13 @@
 /**
  * Options from one declaration: typed values, flag (`--set addon.name=value`), environment, config file, help.
- * This file holds the declaration's types, the check of a declaration and the resolution of one group of options.
+ * This file holds the check of a declaration and the resolution of one group of options; its types are in option-spec.ts.
  * Where texts come from is option-sources.ts, how one becomes a value option-value.ts, live values option-store.ts.
  */
 import { didYouMean } from "./did-you-mean.ts"
 import { UsageError } from "./errors.ts"
 import { environmentNames, type FoundValue, findValue, type OptionSources } from "./option-sources.ts"
+import type { OptionSpec, OptionSpecs, OptionValues } from "./option-spec.ts"
 import { allowedBy, isRecord, readValue } from "./option-value.ts"
-
-interface Common {
-  /** One sentence for `--help` and the README. */
-  help: string
-  /** Not shown, not logged, not listed. */
-  secret?: boolean
-  /** Further environment variables that set it, as they are (for names that other programs use). */
-  env?: string | readonly string[]
-}
-
-export type OptionSpec =
-  | (Common & { type: "string"; default?: string; choices?: readonly string[] })
-  | (Common & { type: "integer" | "number"; default?: number; min?: number; max?: number })
-  | (Common & { type: "boolean"; default?: boolean })
-  | (Common & { type: "list"; default?: readonly string[] })
-  | (Common & { type: "json"; default?: Readonly<Record<string, unknown>> })
-
-export type OptionSpecs = Readonly<Record<string, OptionSpec>>
-
-type ValueOf<S extends OptionSpec> = S extends { type: "string"; choices: readonly (infer C)[] }
-  ? C
-  : S extends { type: "string" }
-    ? string
-    : S extends { type: "integer" | "number" }
-      ? number
-      : S extends { type: "boolean" }
-        ? boolean
-        : S extends { type: "list" }
-          ? readonly string[]
-          : Readonly<Record<string, unknown>>
-
-/** An option with a default always has a value; one without may be undefined. */
-export type OptionValues<O extends OptionSpecs> = {
-  readonly [K in keyof O]: O[K] extends { default: unknown } ? ValueOf<O[K]> : ValueOf<O[K]> | undefined
-}
 
 /**
  * The values of one group: an addon's (its name is the prefix) or the program's own (no prefix). Precedence: flag,

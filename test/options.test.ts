@@ -1,6 +1,7 @@
 import { test } from "tap"
 import { NO_SOURCES, type OptionSources } from "../lib/option-sources.ts"
-import { checkOptionSpecs, describeOptions, type OptionSpec, resolveOptions } from "../lib/options.ts"
+import type { OptionSpec } from "../lib/option-spec.ts"
+import { checkOptionSpecs, describeOptions, resolveOptions } from "../lib/options.ts"
 
 const specs = {
   limit: { type: "integer", default: 0, min: 0, help: "Refuse after this many tokens." },

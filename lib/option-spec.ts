@@ -1,0 +1,38 @@
+/**
+ * What an option is declared with, and which type its value then has. Types alone: options.ts checks and resolves them.
+ */
+
+interface Common {
+  /** One sentence for `--help` and the README. */
+  help: string
+  /** Not shown, not logged, not listed. */
+  secret?: boolean
+  /** Further environment variables that set it, as they are (for names that other programs use). */
+  env?: string | readonly string[]
+}
+
+export type OptionSpec =
+  | (Common & { type: "string"; default?: string; choices?: readonly string[] })
+  | (Common & { type: "integer" | "number"; default?: number; min?: number; max?: number })
+  | (Common & { type: "boolean"; default?: boolean })
+  | (Common & { type: "list"; default?: readonly string[] })
+  | (Common & { type: "json"; default?: Readonly<Record<string, unknown>> })
+
+export type OptionSpecs = Readonly<Record<string, OptionSpec>>
+
+type ValueOf<S extends OptionSpec> = S extends { type: "string"; choices: readonly (infer C)[] }
+  ? C
+  : S extends { type: "string" }
+    ? string
+    : S extends { type: "integer" | "number" }
+      ? number
+      : S extends { type: "boolean" }
+        ? boolean
+        : S extends { type: "list" }
+          ? readonly string[]
+          : Readonly<Record<string, unknown>>
+
+/** An option with a default always has a value; one without may be undefined. */
+export type OptionValues<O extends OptionSpecs> = {
+  readonly [K in keyof O]: O[K] extends { default: unknown } ? ValueOf<O[K]> : ValueOf<O[K]> | undefined
+}
