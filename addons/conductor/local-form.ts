@@ -12,18 +12,10 @@ import {
   templateNamed,
 } from "llmproxy"
 import type { HostFacts } from "./local-host.ts"
-import { type Obstacle, obstacleIn } from "./local-request.ts"
+import { type LocalForm, type Obstacle, obstacleIn } from "./local-request.ts"
 import { fitsOllama } from "./ollama-request.ts"
 import type { ConductorOptions } from "./options.ts"
 import { templateFromFile } from "./template-file.ts"
-
-export interface LocalForm {
-  readonly api: "completions" | "chat" | "messages"
-  /** Whose API carries it. */
-  readonly wire: "openai" | "ollama" | "llamacpp"
-  /** The format of a raw prompt. */
-  readonly template: ChatTemplate
-}
 
 type Options = Pick<ConductorOptions, "localApi" | "template">
 

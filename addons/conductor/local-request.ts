@@ -13,7 +13,15 @@ import {
   type Message,
 } from "llmproxy"
 import { isObject, isSet, objectsOf } from "./json.ts"
-import type { LocalForm } from "./local-form.ts"
+
+/** How a request is written; local-form.ts decides on it. */
+export interface LocalForm {
+  readonly api: "completions" | "chat" | "messages"
+  /** Whose API carries it. */
+  readonly wire: "openai" | "ollama" | "llamacpp"
+  /** The format of a raw prompt. */
+  readonly template: ChatTemplate
+}
 
 /** Something of a request that a text cannot carry: what it is, and the field of the body that holds it. */
 export interface Obstacle {

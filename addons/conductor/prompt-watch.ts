@@ -4,8 +4,8 @@
  * that may be one to a cut prompt is held until then.
  */
 import type { Delta } from "llmproxy"
-import type { LocalForm } from "./local-form.ts"
 import type { HostFacts } from "./local-host.ts"
+import type { LocalForm } from "./local-request.ts"
 
 /** Where no window is known: Ollama's smallest, unless somebody asks for less, is twice as large. */
 const CUT_TOKENS_MIN = 1_024

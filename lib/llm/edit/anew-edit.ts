@@ -1,8 +1,8 @@
 /** Edited streams that are written anew from the first change on, by the dialect's encoder. */
 import type { StreamEncoder, StreamEvent } from "../dialect.ts"
 import type { Delta } from "../model.ts"
+import type { EditedStream, EventEditor } from "./event-editor.ts"
 import { unchanged } from "./pieces.ts"
-import type { EditedStream, EventEditor } from "./stream-edit.ts"
 
 export class AnewEditor implements EventEditor {
   readonly #write: EditedStream["write"]

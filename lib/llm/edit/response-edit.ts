@@ -10,11 +10,11 @@ import type { Delta } from "../model.ts"
 import { kindOf } from "../responses-correlate.ts"
 import { OutputItem } from "../responses-items.ts"
 import { deepCopy, deepEqual } from "../spans.ts"
+import type { EditedStream, EventEditor } from "./event-editor.ts"
 import { isPiece, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
 import { changedPiece, endOf, keyOf, newItem, otherThan, restateOutput, setEnd, type Told } from "./response-end.ts"
 import { ARGUMENTS, partOf, type Raw, TEXTS, Track, Tracks, textsOf } from "./response-track.ts"
 import { ResponseWriter } from "./response-writer.ts"
-import type { EditedStream, EventEditor } from "./stream-edit.ts"
 import { Leftover, mayStandAlone } from "./waiting.ts"
 
 const ENDS = new Set(["completed", "incomplete", "cancelled", "failed"].map((how) => `response.${how}`))

@@ -4,8 +4,8 @@ import { type JsonObject, numberOf, stringOf } from "../json.ts"
 import type { Delta } from "../model.ts"
 import { namedEvent } from "../sse-json.ts"
 import { EventDraft } from "./event-draft.ts"
+import type { EditedStream } from "./event-editor.ts"
 import type { Raw } from "./response-track.ts"
-import type { EditedStream } from "./stream-edit.ts"
 
 export class ResponseWriter {
   readonly #stream: EditedStream
