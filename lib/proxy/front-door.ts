@@ -35,9 +35,13 @@ export function refuse(stream: ClientStream, error: FlowError): void {
   answer(stream, error.status, [["Content-Type", "text/plain; charset=utf-8"], ...challenge], text)
 }
 
+/** The Server field (RFC 9110, 10.2.4) of what we say ourselves, by which `doctor` knows us from what repeats a question. */
+export const OWN_SERVER = "llmproxy"
+
 /** Answers with a whole body. For HEAD only its length is sent. */
 export function answer(stream: ClientStream, status: number, fields: HeadersInit, body: Buffer): void {
   const headers = new Headers(fields)
+  headers.set("Server", OWN_SERVER)
   headers.set("Content-Length", String(body.length))
   stream.onAbort(() => {})
   stream.respond({ status, reason: statusText(status), headers }, body.length)

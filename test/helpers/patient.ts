@@ -11,8 +11,11 @@ export const REFUSED: Reply = { kind: "refused", why: "ECONNREFUSED" }
 export const LATE: Reply = { kind: "late", why: "no answer within 2 s" }
 
 export function answer(json: unknown, status = 200, ms = 12): Reply {
-  return { kind: "answer", status, text: JSON.stringify(json), json, ms }
+  return { kind: "answer", status, server: undefined, text: JSON.stringify(json), json, ms }
 }
+
+/** What an llmproxy says of itself. */
+export const OURS: Reply = { kind: "answer", status: 200, server: "llmproxy", text: "<html>", json: undefined, ms: 12 }
 
 export interface Asked extends Asking {
   readonly url: string

@@ -70,6 +70,7 @@ test("what is not there is 404, what is not reading 405, and HEAD has no body", 
     client.write(`${line} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
     const response = await client.response(line.split(" ")[0])
     t.equal(response.status, status, line)
+    t.equal(response.headers.get("server"), "llmproxy", "by which doctor knows us")
     if (status === 405) t.equal(response.headers.get("allow"), "GET, HEAD")
     if (line.startsWith("HEAD")) t.same([response.text, response.headers.get("content-length")], ["", "3"])
   }

@@ -22,6 +22,8 @@ export type Reply =
   | {
       readonly kind: "answer"
       readonly status: number
+      /** Its Server field. */
+      readonly server: string | undefined
       readonly text: string
       readonly json: unknown
       readonly ms: number
@@ -31,6 +33,7 @@ export type Reply =
 /** As much of a response as is read here. */
 interface Answer {
   readonly status: number
+  readonly headers: { get(name: string): string | null }
   readonly body: AsyncIterable<Uint8Array> | null
 }
 
@@ -63,7 +66,9 @@ export function makeAsk(clock: Clock, fetchIt: Fetch = fetch): Ask {
         signal: abort.signal,
       })
       const text = await readText(response)
-      return { kind: "answer", status: response.status, text, json: parseJson(text), ms: clock.monotonic() - start }
+      const server = response.headers.get("server") ?? undefined
+      const { status } = response
+      return { kind: "answer", status, server, text, json: parseJson(text), ms: clock.monotonic() - start }
     } catch (thrown) {
       if (abort.signal.aborted) return { kind: "late", why: `no answer within ${ASK_MS / 1_000} s` }
       const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : thrown

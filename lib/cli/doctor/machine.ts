@@ -4,6 +4,7 @@
 import { caPaths } from "../../../certs/ca.ts"
 import { baseUrlOf } from "../../core-options.ts"
 import { messageOf, StartError } from "../../errors.ts"
+import { OWN_SERVER } from "../../proxy/front-door.ts"
 import { type ModeAddress, modeAddresses, parseMode } from "../../proxy/mode.ts"
 import { API_HOSTS, hidingEntries } from "../environment.ts"
 import { nodeWarning } from "../node-version.ts"
@@ -45,10 +46,10 @@ async function portFinding(patient: Patient, address: ModeAddress, isNamed: bool
   return { mark: "bad", text: `${place} is taken by another program`, fix: "choose another port with -p PORT" }
 }
 
-/** Whether an llmproxy answers there: its own paths are never forwarded. */
+/** Whether an llmproxy answers there: its own paths are never forwarded. What it says tells nothing: LM Studio says the path. */
 export async function isOurs(patient: Patient, url: string): Promise<boolean> {
   const reply = await patient.ask(`${url}/.llmproxy/`)
-  return reply.kind === "answer" && reply.text.includes("llmproxy")
+  return reply.kind === "answer" && reply.server === OWN_SERVER
 }
 
 export async function checkNoProxy({ env, values }: Patient): Promise<Finding[]> {

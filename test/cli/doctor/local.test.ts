@@ -3,7 +3,7 @@ import { test } from "tap"
 import type { Reply } from "../../../lib/cli/doctor/ask.ts"
 import type { ConductorValues } from "../../../lib/cli/doctor/check.ts"
 import { checkLocal } from "../../../lib/cli/doctor/local.ts"
-import { type Answers, answer, LATE, makePatient } from "../../helpers/patient.ts"
+import { type Answers, answer, LATE, makePatient, OURS } from "../../helpers/patient.ts"
 
 const TOKEN = answer({ choices: [{ message: { content: "H" } }] }, 200, 85)
 
@@ -32,8 +32,13 @@ test("LM Studio tells its models, which are loaded, and their contexts", async (
     { id: "big", type: "llm", state: "not-loaded", max_context_length: 131_072 },
     { id: "coder", type: "llm", state: "loaded", max_context_length: 16_384, loaded_context_length: 8_192 },
   ]
+  // What it has no page for it repeats, ours as well: that makes it no llmproxy.
+  const unknown = ["/.llmproxy/", "/api/version", "/props", "/version"].map((path) => {
+    return [path, answer({ error: `Unexpected endpoint or method. (GET ${path}). Returning 200 anyway` })] as const
+  })
   const { told, asked } = check(
     server(1234, {
+      ...Object.fromEntries(unknown),
       "/v1/models": answer({ data: [] }),
       "/api/v0/models": answer({ data: models }),
       "/v1/chat/completions": TOKEN,
@@ -153,7 +158,7 @@ test("we ourselves on 8080 are no model server", async (t) => {
   const { told } = check(
     server(8080, {
       "/v1/models": answer({ data: [{ id: "gpt-4o" }] }),
-      "/.llmproxy/": answer("llmproxy: nothing is served here", 404),
+      "/.llmproxy/": OURS,
     }),
   )
   t.match(await told, [{ mark: "note", text: /^no model server/ }])

@@ -2,7 +2,7 @@
 import { test } from "tap"
 import { checkCa, checkNode, checkNoProxy, checkPort } from "../../../lib/cli/doctor/machine.ts"
 import { StartError } from "../../../lib/errors.ts"
-import { answer, fakeCa, makePatient } from "../../helpers/patient.ts"
+import { answer, fakeCa, makePatient, OURS } from "../../helpers/patient.ts"
 
 test("a Node that is too old is broken, one without fixes is noted, a current one is good", async (t) => {
   const marks = async (nodeVersion: string) =>
@@ -18,8 +18,11 @@ test("a port is free, ours, another's, or not to be had", async (t) => {
   const check = async (state: string, answers = {}) =>
     (await checkPort(makePatient({ listens: async () => state }, answers).patient))[0]
   t.match(await check("free"), { mark: "good", text: "port 8080 of 127.0.0.1 is free" })
-  const ours = { "http://127.0.0.1:8080/.llmproxy/": answer("llmproxy: nothing is served here", 404) }
+  const ours = { "http://127.0.0.1:8080/.llmproxy/": OURS }
   t.match(await check("EADDRINUSE", ours), { mark: "good", text: /an llmproxy listens there already/ })
+  const said = { error: "Unexpected endpoint or method. (GET /.llmproxy/). Returning 200 anyway" }
+  const studio = { "http://127.0.0.1:8080/.llmproxy/": answer(said) }
+  t.match(await check("EADDRINUSE", studio), { mark: "bad", text: /taken by another program/ }, "LM Studio is not we")
   t.match(await check("EADDRINUSE"), { mark: "bad", text: /taken by another program/, fix: /-p PORT/ })
   t.match(await check("EACCES"), { mark: "bad", text: /cannot be used \(EACCES\)/, fix: /-p PORT/ })
 })
