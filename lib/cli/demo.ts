@@ -147,7 +147,7 @@ function opening({ proxyUrl }: Stage, paint: Paint): string {
     ["local host", `simulated, model ${LOCAL_SCRIPT.model}`],
     ["cloud", `simulated, answers as https://api.openai.com`],
     ["llmproxy", `${proxyUrl}: local below ${THRESHOLD.toLocaleString("en-US")} tokens, else cloud`],
-    ["client", "the openai package for Node"],
+    ["client", "speaks OpenAI's chat API, through undici"],
   ]
   const lines = rows.map(([name = "", text = ""]) => `  ${paint("dim", name.padEnd(10))}  ${text}\n`)
   const title = "llmproxy's main job, on this machine alone: no network, no key."
