@@ -11,7 +11,7 @@ import { HookBudget } from "./hook-budget.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "./hooks.ts"
 import type { Logger } from "./log.ts"
 
-export { HOOK_BUDGET_MS, HookBudget, HookWait } from "./hook-budget.ts"
+export { HookBudget, HookWait } from "./hook-budget.ts"
 
 export interface LoadedAddon {
   readonly name: string

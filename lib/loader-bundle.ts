@@ -13,7 +13,7 @@ import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, P
 import { didYouMean } from "./did-you-mean.ts"
 import { messageOf, UsageError } from "./errors.ts"
 
-export type ScriptFormat = "cjs" | "esm"
+type ScriptFormat = "cjs" | "esm"
 
 export interface BundleRequest {
   /** Absolute. */

@@ -1,5 +1,5 @@
 /**
- * `npm test`: type check, lint, build, the architecture test, every other test, and the coverage that each file of the
+ * `npm test`: type check, lint, exports that nobody uses, build, the architecture test, every other test, and the coverage that each file of the
  * core has to reach. Ends with one line: "N passed, N failed", with what was skipped behind it.
  * Plain JavaScript, so that it runs before anything is compiled.
  */
@@ -102,6 +102,7 @@ function typesOnly(path) {
 const steps = [
   run("types", bin("tsc"), ["-p", "."]),
   run("lint and format", bin("biome"), ["check", "--error-on-warnings", "."]),
+  run("unused exports", bin("knip"), ["--no-progress"]),
   run("build", bin("tsc"), ["-p", "tsconfig.build.json"]),
 ]
 const architecture = run("architecture", bin("tap"), ["--disable-coverage", "test/architecture.test.ts"], {

@@ -189,6 +189,6 @@ export function shownModel(page: JsonObject | undefined): ShownModel {
   return { window: sizeIn(Number(value)), made }
 }
 
-export function sizeIn(value: JsonValue | undefined): number | undefined {
+function sizeIn(value: JsonValue | undefined): number | undefined {
   return typeof value === "number" && Number.isFinite(value) && value > 0 ? Math.floor(value) : undefined
 }

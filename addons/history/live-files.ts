@@ -29,7 +29,7 @@ const GOOD_ENDINGS: ReadonlySet<string> = new Set(["stop", "toolCalls"])
 const LOCAL = "local"
 
 /** A record of the seed's history.json. */
-export interface SeedRecord {
+interface SeedRecord {
   readonly instruction: string
   readonly output: string
   readonly tokens: number

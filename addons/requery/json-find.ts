@@ -13,7 +13,7 @@ interface Span {
 }
 
 /** What an unfinished text ends in. */
-export type OpenEnd = "string" | "value" | "brackets"
+type OpenEnd = "string" | "value" | "brackets"
 
 export interface FoundJson {
   /** Values that stand in no other one, the longest first. */

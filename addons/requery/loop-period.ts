@@ -4,7 +4,7 @@
  */
 
 /** Tokens of the longest round that is looked for. */
-export const PERIOD_MAX = 500
+const PERIOD_MAX = 500
 /** Tokens that are remembered. */
 export const REMEMBERED = 1_024
 const LAST_MASK = 2_047

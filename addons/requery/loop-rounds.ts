@@ -27,7 +27,7 @@ interface Limit {
   readonly tokens: number
 }
 
-export const ROUNDS = {
+const ROUNDS = {
   /** Several sentences, or a long one, without a line that could be an entry. */
   passage: { rounds: 6, tokens: 300 },
   sentence: { rounds: 8, tokens: 96 },

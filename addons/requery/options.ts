@@ -6,7 +6,7 @@ import type { OptionSpecs, OptionValues } from "llmproxy"
 export const MODES = ["observe", "guard", "hold"] as const
 export type Mode = (typeof MODES)[number]
 
-export const REPEATS = ["gpt-pilot", "always"] as const
+const REPEATS = ["gpt-pilot", "always"] as const
 export type Repeats = (typeof REPEATS)[number]
 
 export const OPTIONS = {

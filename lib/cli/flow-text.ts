@@ -21,7 +21,7 @@ const EXCERPT_CHARS_MAX = 200
 
 const FORMS_ONLY = new Redactor()
 
-export const INDENT = "      "
+const INDENT = "      "
 /** Room for the names before texts: "assistant". */
 const NAME_WIDTH = 9
 /** Where a text stands whose name is before it. */

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url"
 import type { SearchPlaces } from "../loader-find.ts"
 import { isRecord } from "../option-value.ts"
 
-export function packageRoot(): string {
+function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(folder, "package.json"))) {
     const above = dirname(folder)

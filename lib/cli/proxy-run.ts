@@ -96,7 +96,7 @@ function whoMayCome({ proxyAuth, proxyAuthFile, allowClients }: CoreValues): str
   )
 }
 
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === "::1" || host === "localhost" || /^(::ffff:)?127\./.test(host)
 }
 

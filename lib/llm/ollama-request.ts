@@ -35,7 +35,7 @@ abstract class OllamaRequest extends RequestView {
   }
 }
 
-export class OllamaChatRequest extends OllamaRequest {
+class OllamaChatRequest extends OllamaRequest {
   get messages(): Message[] {
     return messagesOf(this.body)
   }

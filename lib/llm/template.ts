@@ -9,11 +9,10 @@ export {
   type ChatTemplate,
   flattenMessages,
   type RenderedPrompt,
-  type RenderOptions,
   textOf,
 } from "./template/chat-template.ts"
 export { DEEPSEEK_CODER, renderDeepseekCoder } from "./template/deepseek.ts"
-export { type JinjaOptions, jinjaTemplate } from "./template/jinja.ts"
+export { jinjaTemplate } from "./template/jinja.ts"
 export { TEMPLATES, templateForModel, templateNamed } from "./template/named.ts"
 
 /** A whole answer up to the first of the stop strings. */

@@ -17,7 +17,7 @@ import { parseResponsesRequest, ResponsesRequest } from "./responses-request.ts"
  * What a server's message is to the turn that waits for an answer (`begun`: some of it has come). `begins`: the first of
  * an answer, to what nobody asked for if no turn waits for one. `ends`: its last one.
  */
-export type TurnPart = "begins" | "belongs" | "ends" | "foreign"
+type TurnPart = "begins" | "belongs" | "ends" | "foreign"
 
 export interface SocketDialect {
   /** Reads a turn. */

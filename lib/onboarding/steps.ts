@@ -5,7 +5,7 @@
 import { BUNDLE_NAME, type Distro, shellQuote, type TrustStep, trustCommands } from "../../certs/trust.ts"
 
 /** The certificate as it lies where the browser has saved it. */
-export const CERT_FILE = "llmproxy-ca-cert.pem"
+const CERT_FILE = "llmproxy-ca-cert.pem"
 
 export interface Guide {
   readonly name: string
@@ -13,7 +13,7 @@ export interface Guide {
   readonly steps: readonly GuideStep[]
 }
 
-export interface GuideStep {
+interface GuideStep {
   readonly text: string
   readonly commands: readonly string[]
 }

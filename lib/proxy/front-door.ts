@@ -39,7 +39,7 @@ export function refuse(stream: ClientStream, error: FlowError): void {
 export const OWN_SERVER = "llmproxy"
 
 /** Answers with a whole body. For HEAD only its length is sent. */
-export function answer(stream: ClientStream, status: number, fields: HeadersInit, body: Buffer): void {
+function answer(stream: ClientStream, status: number, fields: HeadersInit, body: Buffer): void {
   const headers = new Headers(fields)
   headers.set("Server", OWN_SERVER)
   headers.set("Content-Length", String(body.length))

@@ -20,7 +20,7 @@ import {
 import { dialectFor, dialectNamed, socketDialectFor } from "../llm/index.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
-import { decoderFor, framingOf, Reframer, type Splitter, textsIn, writerFor } from "../llm/reframe.ts"
+import { decoderFor, framingOf, Reframer, type Splitter, textsIn } from "../llm/reframe.ts"
 import { RequestBody } from "../llm/request-body.ts"
 import { SseDecoder } from "../llm/sse.ts"
 import { sumOfUsage } from "../llm/usage-sum.ts"
@@ -73,7 +73,6 @@ export {
   streamFraming,
   sumOfUsage,
   textsIn,
-  writerFor,
 }
 
 /** What a flow that speaks a dialect carries. */

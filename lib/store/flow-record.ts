@@ -12,7 +12,7 @@ import { asJson } from "./notes.ts"
 import type { CONTENT_COLUMNS, NewFlowRow } from "./schema.ts"
 
 /** Bytes of contents that one flow may bring; one with more is kept without them. */
-export const RECORD_BYTES_MAX = 16 * 1024 * 1024
+const RECORD_BYTES_MAX = 16 * 1024 * 1024
 /** Characters of a text that is a column of its own. */
 const TEXT_CHARS_MAX = 4_096
 

@@ -73,7 +73,7 @@ export interface FlowTable {
   response_headers: string | null
 }
 
-export interface TurnTable {
+interface TurnTable {
   hash: string
   /** "" for the first turn. */
   previous: string
@@ -85,14 +85,14 @@ export interface TurnTable {
   refs: number
 }
 
-export interface ContentTable {
+interface ContentTable {
   hash: string
   json: string
   refs: number
 }
 
 /** What addons keep for themselves: JSON by key. */
-export interface AddonRecordTable {
+interface AddonRecordTable {
   addon: string
   name: string
   key: string

@@ -22,7 +22,7 @@ export const MASK_BYTES = 4
 export const LENGTH_7_MAX = 125
 export const LENGTH_16_MAX = 0xffff
 export const LENGTH_16 = 126
-export const LENGTH_64 = 127
+const LENGTH_64 = 127
 
 const FIN = 0x80
 const MASKED = 0x80

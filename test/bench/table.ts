@@ -9,7 +9,7 @@ export interface Row {
   readonly errors: number
 }
 
-export interface Goal {
+interface Goal {
   readonly text: string
   readonly ratio: number | undefined
   /** Undefined: the design sets none; the ratio is told. */

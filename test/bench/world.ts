@@ -12,7 +12,7 @@ import type { LoadTarget } from "./load.ts"
 import { nginxArguments } from "./nginx.ts"
 import { type Peer, startPeer } from "./process.ts"
 
-export const HOST = "localhost"
+const HOST = "localhost"
 
 export interface Bench {
   readonly dir: string

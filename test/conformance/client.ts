@@ -14,7 +14,7 @@ import type { Duplex, Readable } from "node:stream"
 import { connect as connectTls } from "node:tls"
 import type { Fields, Protocol } from "./origin.ts"
 
-export interface Ask {
+interface Ask {
   readonly method?: string
   readonly path: string
   readonly fields?: Fields
@@ -22,7 +22,7 @@ export interface Ask {
   readonly bodiless?: boolean
 }
 
-export interface Head {
+interface Head {
   readonly status: number
   /** As they came, lower-case names, without pseudo-fields. */
   readonly fields: Fields
@@ -30,7 +30,7 @@ export interface Head {
   all(name: string): string[]
 }
 
-export interface Ended {
+interface Ended {
   readonly body: Buffer
   /** False: the answer broke off. */
   readonly clean: boolean

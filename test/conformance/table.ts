@@ -33,7 +33,7 @@ export const CLEAR_PAIRS: readonly (readonly [Protocol, Protocol])[] = [
 ]
 
 /** An origin with the script of every exchange. */
-export function startTableOrigin(t: Test, protocol: Protocol, tls: boolean): Promise<Origin> {
+function startTableOrigin(t: Test, protocol: Protocol, tls: boolean): Promise<Origin> {
   const scripts = new Map(EXCHANGES.map(({ path, serve }) => [path, serve]))
   return startOrigin(t, protocol, tls, (path) => scripts.get(path))
 }

@@ -14,9 +14,9 @@ import type { Origin } from "./origin.ts"
 export const NAME = "localhost"
 
 /** Heads of the table are larger than the usual limits. */
-export const SETTINGS: Partial<ProxySettings> = { head: { headBytes: 131_072, headFields: 300 } }
+const SETTINGS: Partial<ProxySettings> = { head: { headBytes: 131_072, headFields: 300 } }
 
-export async function openTcp(port: number): Promise<Socket> {
+async function openTcp(port: number): Promise<Socket> {
   const socket = connect({ port, host: "127.0.0.1", noDelay: true })
   socket.on("error", () => {}) // What a break means is told by the calls.
   await new Promise<void>((resolve, reject) => {

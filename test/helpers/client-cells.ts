@@ -26,7 +26,7 @@ const API_NAMES = ["api.openai.com", "api.anthropic.com"]
  * `proxied`: came through and took the answer; `failed`: came through and did not. `refused`: asked for a tunnel and did
  * not trust us in it. `direct`: went past us.
  */
-export type Way = "proxied" | "failed" | "refused" | "direct" | "nowhere"
+type Way = "proxied" | "failed" | "refused" | "direct" | "nowhere"
 
 export interface Cell {
   readonly name: string
@@ -47,7 +47,7 @@ export interface Seen {
 export type CommandFor = (url: string | undefined) => readonly string[]
 
 /** As `run` sets it, with nothing about the client changed. */
-export const UNCHANGED: Cell = { name: "run" }
+const UNCHANGED: Cell = { name: "run" }
 
 export function proxyCells(): Cell[] {
   return PROXY.map((name): Cell => {
@@ -57,7 +57,7 @@ export function proxyCells(): Cell[] {
 }
 
 /** What stays away from the proxy: a host in NO_PROXY, and this machine without being named. */
-export function directCells(): Cell[] {
+function directCells(): Cell[] {
   const keep = [...PROXY, NODE, ...TRUST]
   const address = { scheme: "https", host: "127.0.0.1" } as const
   return [
@@ -68,7 +68,7 @@ export function directCells(): Cell[] {
 }
 
 /** Each of the variables alone, and all others without them. */
-export function trustCells(variables: readonly string[]): Cell[] {
+function trustCells(variables: readonly string[]): Cell[] {
   const url = { scheme: "https", host: "127.0.0.1" } as const
   const others = TRUST.filter((name) => !variables.includes(name))
   const alone = variables.map((name) => ({ name, keep: [...PROXY, NODE, name], url }))

@@ -61,7 +61,7 @@ export function linesOf(text: string): (JsonValue | string)[] {
 }
 
 /** The values that differ between two JSON texts of the same shape, as "path: before -> after". */
-export function differences(before: JsonValue | undefined, after: JsonValue | undefined, path = ""): string[] {
+function differences(before: JsonValue | undefined, after: JsonValue | undefined, path = ""): string[] {
   if (isObject(before) && isObject(after)) {
     const names = new Set([...Object.keys(before), ...Object.keys(after)])
     return [...names].flatMap((name) => differences(before[name], after[name], `${path}.${name}`))

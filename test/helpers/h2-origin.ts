@@ -105,7 +105,7 @@ export function setting(id: number, value: number): Buffer {
   return bytes
 }
 
-export interface Frame {
+interface Frame {
   readonly type: number
   readonly flags: number
   readonly stream: number

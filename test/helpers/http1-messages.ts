@@ -7,7 +7,7 @@ import type { Headers } from "../../lib/headers.ts"
 import type { HeadLimits, RequestEvent, RequestHead, ResponseEvent, ResponseHead } from "../../lib/http1/message.ts"
 import { RequestParser, ResponseParser } from "../../lib/http1/parser.ts"
 
-export interface MessageRecord<Head> {
+interface MessageRecord<Head> {
   readonly head: Omit<Head, "headers"> & { readonly lines: readonly string[] }
   /** latin1. */
   body: string

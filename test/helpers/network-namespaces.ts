@@ -12,7 +12,7 @@ export interface TwoMachines {
 }
 
 /** Addresses of both ends. */
-export const NEAR = { v4: "10.77.0.1", v6: "fd77::1" }
+const NEAR = { v4: "10.77.0.1", v6: "fd77::1" }
 export const FAR = { v4: "10.77.0.2", v6: "fd77::2" }
 
 let count = 0

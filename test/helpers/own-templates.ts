@@ -28,7 +28,7 @@ const role = (from: string, to: string) => (messages: readonly Message[]) =>
 /** A tool's output is said by the user: these templates drop it, refuse it or (DeepSeek-Coder) have the model say it. */
 const toldByUser = role("tool", "user")
 
-export function withoutEmptySystem(messages: readonly Message[]): readonly Message[] {
+function withoutEmptySystem(messages: readonly Message[]): readonly Message[] {
   return messages.filter((message) => message.role !== "system" || textOf(message.content) !== "")
 }
 

@@ -20,7 +20,7 @@ export interface RequeryRig extends Rig {
   say(body: object, fields?: string): Promise<Saying>
 }
 
-export interface Saying {
+interface Saying {
   readonly status: number
   readonly text: string
   /** What a client reads in it. */

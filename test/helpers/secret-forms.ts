@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
 
-export type Place =
+type Place =
   | "request-field"
   | "query"
   | "json-field"

@@ -4,7 +4,7 @@
  */
 
 /** A host listens. */
-export interface Ready {
+interface Ready {
   readonly kind: "ready"
   readonly port: number
 }
@@ -50,7 +50,7 @@ export interface Outcome {
   readonly reason: string
 }
 
-export interface Failed {
+interface Failed {
   readonly kind: "failed"
   readonly message: string
 }

@@ -8,7 +8,7 @@ import { parseJson } from "../../llm/json.ts"
 import { isRecord } from "../../option-value.ts"
 
 /** Milliseconds for one request, its body included. */
-export const ASK_MS = 2_000
+const ASK_MS = 2_000
 /** Bytes of an answer: a list of some hundred models. */
 const ANSWER_BYTES_MAX = 1_048_576
 

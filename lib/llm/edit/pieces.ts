@@ -3,14 +3,14 @@ import type { Delta } from "../model.ts"
 import { deepEqual } from "../spans.ts"
 
 export type TextType = "text" | "reasoning" | "refusal"
-export type TextDelta = Extract<Delta, { type: TextType }>
+type TextDelta = Extract<Delta, { type: TextType }>
 export type CallDelta = Extract<Delta, { type: "toolCall" }>
 export type Piece = TextDelta | CallDelta
 
 /** What an addon makes of a delta. */
 export type EditDelta = (delta: Delta) => readonly Delta[]
 
-export function isText(delta: Delta): delta is TextDelta {
+function isText(delta: Delta): delta is TextDelta {
   return delta.type === "text" || delta.type === "reasoning" || delta.type === "refusal"
 }
 
