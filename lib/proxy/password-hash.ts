@@ -5,7 +5,8 @@
  * Who may try, and how often, is access.ts's.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
-import { FlowError, messageOf } from "../errors.ts"
+import { type JobPort, JobThread, serveJobs } from "../base/threads.ts"
+import { FlowError } from "../errors.ts"
 
 // Checks that wait. One takes some 0.1 s, so beyond these a client would wait for longer than it stays.
 const WAITING_MAX = 64
@@ -21,20 +22,10 @@ const ARGON_ITERATIONS_MAX = 64
 const ARGON_PARALLELISM_MAX = 16
 const THREAD_MARK = "llmproxy password check"
 
-interface Request {
-  readonly id: number
+/** What the thread is asked. */
+interface PasswordJob {
   readonly hash: string
   readonly password: string
-}
-interface Reply {
-  readonly id: number
-  readonly matches: boolean
-  readonly error: string | undefined
-}
-
-interface Job {
-  resolve(matches: boolean): void
-  reject(error: FlowError): void
 }
 
 /** bcrypt as htpasswd writes it ($2a$, $2b$, $2y$), or argon2 in its encoded form (RFC 9106, PHC string). */
@@ -65,60 +56,27 @@ export function excessiveCost(hash: string): string | undefined {
 }
 
 export class PasswordThread {
-  readonly #script: URL
-  readonly #jobs = new Map<number, Job>()
-  #worker: Worker | undefined
-  #lastId = 0
+  readonly #thread: JobThread<PasswordJob, boolean>
 
   /** `script`: the thread's module. Default: this file. */
   constructor(script = new URL(import.meta.url)) {
-    this.#script = script
+    this.#thread = new JobThread({
+      start: () => new Worker(script, { workerData: THREAD_MARK }),
+      refused: ({ error }) => unavailable(error),
+      crashed: (why) => unavailable(`the thread ended (${why})`),
+    })
   }
 
   /** Whether `password` has this hash. Rejects with a FlowError (503) when that cannot be told now. */
   verify(hash: string, password: string): Promise<boolean> {
-    if (this.#jobs.size >= WAITING_MAX) return Promise.reject(unavailable(`${WAITING_MAX} checks are waiting already`))
-    this.#worker ??= this.#start()
-    const worker = this.#worker
-    return new Promise((resolve, reject) => {
-      const id = ++this.#lastId
-      this.#jobs.set(id, { resolve, reject })
-      worker.ref()
-      worker.postMessage({ id, hash, password } satisfies Request)
-    })
+    if (this.#thread.waiting >= WAITING_MAX)
+      return Promise.reject(unavailable(`${WAITING_MAX} checks are waiting already`))
+    return this.#thread.ask({ hash, password })
   }
 
   /** Ends the thread; checks that wait reject. A later check starts another. */
   async close(): Promise<void> {
-    const worker = this.#worker
-    this.#drop("the proxy is ending")
-    await worker?.terminate()
-  }
-
-  #start(): Worker {
-    const worker = new Worker(this.#script, { workerData: THREAD_MARK })
-    worker.on("message", (reply: Reply) => this.#take(reply))
-    const ended = (reason: string) => {
-      if (worker === this.#worker) this.#drop(`the thread ended (${reason})`)
-    }
-    worker.on("error", (error) => ended(messageOf(error)))
-    worker.on("exit", (code) => ended(`exit status ${code}`))
-    return worker
-  }
-
-  #take({ id, matches, error }: Reply): void {
-    const job = this.#jobs.get(id)
-    this.#jobs.delete(id)
-    if (this.#jobs.size === 0) this.#worker?.unref()
-    if (error === undefined) job?.resolve(matches)
-    else job?.reject(unavailable(error))
-  }
-
-  #drop(reason: string): void {
-    this.#worker = undefined
-    const jobs = [...this.#jobs.values()]
-    this.#jobs.clear()
-    for (const job of jobs) job.reject(unavailable(reason))
+    await this.#thread.release(unavailable("the proxy is ending"))?.terminate()
   }
 }
 
@@ -126,20 +84,9 @@ function unavailable(why: string): FlowError {
   return new FlowError("llmproxy", "auth-unavailable", `check a password: ${why}; try again`, { status: 503 })
 }
 
-/** The part of a message port that the thread needs. */
-export interface PasswordPort {
-  on(event: "message", listener: (request: Request) => void): unknown
-  postMessage(reply: Reply): void
-}
-
 /** The thread's side: answers every request, also one that fails. */
-export function servePasswords(port: PasswordPort): void {
-  port.on("message", ({ id, hash, password }) => {
-    matches(hash, password).then(
-      (found) => port.postMessage({ id, matches: found, error: undefined }),
-      (thrown: unknown) => port.postMessage({ id, matches: false, error: messageOf(thrown) }),
-    )
-  })
+export function servePasswords(port: JobPort<PasswordJob>): void {
+  serveJobs(port, ({ hash, password }) => matches(hash, password))
 }
 
 async function matches(hash: string, password: string): Promise<boolean> {

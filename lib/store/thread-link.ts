@@ -1,16 +1,17 @@
 /**
- * The way to the store's thread: starts it with the first job, gives each job its answer, and tells of a thread that
- * died. The thread's entry is this same file, so that it starts from source and from dist alike. What is tried again, and
+ * The way to the store's thread (a JobThread), which has to be left in an order of its own: nobody ends it within SQLite
+ * (native-gate.ts). The thread's entry is this same file, so that it starts from source and from dist alike. What is tried again, and
  * when, is for those who ask.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
 import type { HistoryLimits } from "../addon-store.ts"
+import { JobThread } from "../base/threads.ts"
 import { messageOf } from "../errors.ts"
 import { isObject } from "../llm/json.ts"
 import type { Logger } from "../log.ts"
 import { gated, NativeGate } from "./native-gate.ts"
 import { BUSY_TIMEOUT_MS, isPassing, SOURCES } from "./sqlite.ts"
-import type { StoreJob, StoreReply, StoreRequest } from "./thread.ts"
+import type { StoreFailure, StoreJob } from "./thread.ts"
 
 const THREAD_MARK = "llmproxy store"
 /** Milliseconds that the end of the thread, or of the process, waits for a call of SQLite's: the longest waits for a lock. */
@@ -36,52 +37,43 @@ export interface ThreadLinkOptions {
   readonly script?: URL
 }
 
-interface Job {
-  resolve(value: unknown): void
-  reject(error: StoreTrouble): void
-}
-
 export class ThreadLink {
   readonly #options: ThreadLinkOptions
-  readonly #jobs = new Map<number, Job>()
-  #worker: Worker | undefined
+  readonly #thread: JobThread<StoreJob, unknown, StoreFailure>
   /** Of the thread that runs. */
   #gate: NativeGate | undefined
   #limits: HistoryLimits | undefined
-  #lastId = 0
   #isEnded = false
 
   constructor(options: ThreadLinkOptions) {
     this.#options = options
+    this.#thread = new JobThread<StoreJob, unknown, StoreFailure>({
+      start: () => this.#start(),
+      refused: ({ error, isPassing }) => new StoreTrouble(isPassing ? "passing" : "lasting", error),
+      crashed: (why) => this.#crashed(why),
+      warned: (warning) => options.log.warn(`history: ${warning}`),
+    })
   }
 
   get isStarted(): boolean {
-    return this.#worker !== undefined
+    return this.#thread.isStarted
   }
 
   /** Limits for this thread and those that are started in its place. */
   retain(limits: HistoryLimits): void {
     this.#limits = limits
-    this.#worker?.postMessage({ id: 0, job: { kind: "retain", retention: limits } })
+    this.#thread.tell({ kind: "retain", retention: limits })
   }
 
   /** Jobs are done in their order. Rejects with a StoreTrouble. */
   ask(job: StoreJob): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const worker = this.#started()
-      const request: StoreRequest = { id: ++this.#lastId, job }
-      worker.postMessage(request)
-      this.#jobs.set(request.id, { resolve, reject })
-      worker.ref() // Who waits for an answer keeps the process alive.
-    })
+    return this.#thread.ask(job)
   }
 
   /** Ends the thread. Whoever still waits is refused, and so is whoever asks later. */
   async end(): Promise<void> {
     this.#isEnded = true
-    const worker = this.#worker
-    this.#worker = undefined
-    this.#failAll("lasting", "the program ends")
+    const worker = this.#thread.release(new StoreTrouble("lasting", "the program ends"))
     if (worker === undefined) return
     worker.ref() // The process lasts until it is outside.
     if (!(await this.#gate?.shut(LEAVE_MS_MAX))) {
@@ -92,13 +84,8 @@ export class ThreadLink {
     await worker.terminate()
   }
 
-  #started(): Worker {
-    if (this.#isEnded) throw new StoreTrouble("lasting", "the store is closed")
-    this.#worker ??= this.#start()
-    return this.#worker
-  }
-
   #start(): Worker {
+    if (this.#isEnded) throw new StoreTrouble("lasting", "the store is closed")
     const { script, file } = this.#options
     const plain = script === undefined ? {} : { execArgv: [] }
     const gate = new NativeGate()
@@ -111,42 +98,16 @@ export class ThreadLink {
     }
     this.#gate = gate
     waitAtExit(gate)
-    worker.on("message", (reply: StoreReply) => this.#take(reply))
-    worker.on("error", (error) => this.#crashed(worker, messageOf(error)))
-    worker.on("exit", (code) => {
-      gate.ended()
-      this.#crashed(worker, `exit status ${code}`)
-    })
+    worker.on("exit", () => gate.ended())
     if (this.#limits !== undefined) worker.postMessage({ id: 0, job: { kind: "retain", retention: this.#limits } })
     return worker
   }
 
-  #take(reply: StoreReply): void {
-    if ("warning" in reply) {
-      this.#options.log.warn(`history: ${reply.warning}`)
-      return
-    }
-    const job = this.#jobs.get(reply.id)
-    if (job === undefined) return
-    this.#jobs.delete(reply.id)
-    if (this.#jobs.size === 0) this.#worker?.unref()
-    if ("error" in reply) job.reject(new StoreTrouble(reply.isPassing ? "passing" : "lasting", reply.error))
-    else job.resolve(reply.value)
-  }
-
-  #crashed(worker: Worker, why: string): void {
-    if (worker !== this.#worker) return
-    this.#worker = undefined
+  #crashed(why: string): StoreTrouble {
     // It may have died inside: the end of the process would wait for it.
     forget(this.#gate)
     this.#gate = undefined
-    this.#failAll("crash", `the store's thread ended (${why})`)
-  }
-
-  #failAll(kind: TroubleKind, why: string): void {
-    const jobs = [...this.#jobs.values()]
-    this.#jobs.clear()
-    for (const job of jobs) job.reject(new StoreTrouble(kind, why))
+    return new StoreTrouble("crash", `the store's thread ended (${why})`)
   }
 }
 

@@ -3,6 +3,7 @@
  * file within its limits, a step at a time. A thread of its own because SQLite waits where it works: for the disk, for
  * another program's lock, for hashes and redaction of long texts. The other side is client.ts.
  */
+import type { JobFailure, JobNotice, JobReply, JobRequest } from "../base/threads.ts"
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
 import type { JsonValue } from "../llm/json.ts"
@@ -33,15 +34,14 @@ export type StoreJob =
   | { readonly kind: "entries"; readonly addon: string; readonly name: string; readonly after: string }
   | { readonly kind: "close" }
 
-export interface StoreRequest {
-  readonly id: number
-  readonly job: StoreJob
+export type StoreRequest = JobRequest<StoreJob>
+
+export interface StoreFailure extends JobFailure {
+  /** Whether the job may succeed later. */
+  readonly isPassing: boolean
 }
 
-export type StoreReply =
-  | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly error: string; readonly isPassing: boolean }
-  | { readonly id: 0; readonly warning: string }
+export type StoreReply = JobReply<unknown, StoreFailure> | JobNotice
 
 /** The part of a message port that the thread needs. */
 export interface StorePort {

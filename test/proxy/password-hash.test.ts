@@ -1,6 +1,6 @@
 import { argon2d, argon2id, bcrypt } from "hash-wasm"
 import { test } from "tap"
-import { isKnownHash, type PasswordPort, PasswordThread, servePasswords } from "../../lib/proxy/password-hash.ts"
+import { isKnownHash, PasswordThread, servePasswords } from "../../lib/proxy/password-hash.ts"
 
 const salt = Buffer.alloc(16, 7)
 
@@ -16,11 +16,10 @@ function argonOf(password: string): Promise<string> {
 /** The thread's side on this thread. */
 function served(hash: string, password: string): Promise<unknown> {
   return new Promise((resolve) => {
-    const port: PasswordPort = {
-      on: (_, listener) => listener({ id: 7, hash, password }),
+    servePasswords({
+      on: (_, listener) => listener({ id: 7, job: { hash, password } }),
       postMessage: resolve,
-    }
-    servePasswords(port)
+    })
   })
 }
 
@@ -46,9 +45,9 @@ test("the right password matches its hash, and no other does", async (t) => {
 
 test("every check is answered, also one that fails", async (t) => {
   const hash = await bcryptOf("x".repeat(72))
-  t.same(await served(hash, "x".repeat(80)), { id: 7, matches: true, error: undefined }, "bcrypt reads 72 bytes")
-  t.same(await served(await argonOf("secret"), "secret"), { id: 7, matches: true, error: undefined })
-  t.match(await served("$argon2id$broken", "secret"), { id: 7, matches: false, error: /./ })
+  t.same(await served(hash, "x".repeat(80)), { id: 7, value: true }, "bcrypt reads 72 bytes")
+  t.same(await served(await argonOf("secret"), "secret"), { id: 7, value: true })
+  t.match(await served("$argon2id$broken", "secret"), { id: 7, error: /./ })
 })
 
 test("a check that fails in the thread rejects, and the next one is made", async (t) => {

@@ -6,7 +6,7 @@
  * estimates.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
-import { messageOf } from "../../errors.ts"
+import { type JobPort, JobThread, serveJobs } from "../../base/threads.ts"
 import { type Counted, countTexts } from "./encode.ts"
 import type { TableName } from "./encodings.ts"
 
@@ -47,19 +47,10 @@ const HEAP_MIB_MAX = 256
 
 const THREAD_MARK = "llmproxy token counting"
 
-interface Request {
-  readonly id: number
+/** What the thread is asked. */
+interface CountJob {
   readonly table: CountingTable
   readonly texts: readonly string[]
-}
-type Reply =
-  | { readonly id: number; readonly counts: readonly Counted[] }
-  | { readonly id: number; readonly error: string; readonly name: string }
-
-interface Job {
-  readonly chars: number
-  resolve(counts: readonly Counted[]): void
-  reject(error: Error): void
 }
 
 export class CountingThread implements CountingBackend {
@@ -67,11 +58,9 @@ export class CountingThread implements CountingBackend {
   readonly #data: unknown
   readonly #heapMibMax: number
   readonly #jobMsMax: number | undefined
-  readonly #jobs = new Map<number, Job>()
-  #worker: Worker | undefined
+  readonly #thread: JobThread<CountJob, readonly Counted[]>
   #timer: NodeJS.Timeout | undefined
   #answered = false
-  #lastId = 0
   #chars = 0
   #crashes = 0
   #skipped = 0
@@ -82,125 +71,86 @@ export class CountingThread implements CountingBackend {
     this.#data = options.data ?? THREAD_MARK
     this.#heapMibMax = options.heapMibMax ?? HEAP_MIB_MAX
     this.#jobMsMax = options.jobMsMax
+    this.#thread = new JobThread({
+      start: () => this.#start(),
+      refused: ({ error, name = "Error" }) => Object.assign(new Error(`count tokens: ${error}`), { name }),
+      crashed: (why) => this.#ended(`the counting thread ended (${why})`),
+      answered: () => this.#gotAnswer(),
+    })
   }
 
   async count(table: CountingTable, texts: readonly string[]): Promise<readonly Counted[]> {
     const chars = texts.reduce((sum, text) => sum + text.length, 0)
-    const worker = this.#admit(chars)
-    return new Promise((resolve, reject) => {
-      const request: Request = { id: ++this.#lastId, table, texts }
-      this.#jobs.set(request.id, { chars, resolve, reject })
-      this.#chars += chars
-      if (this.#jobs.size === 1) {
-        worker.ref()
-        this.#watch()
-      }
-      worker.postMessage(request)
-    })
+    this.#admit(chars)
+    this.#chars += chars
+    const counting = this.#thread.ask({ table, texts })
+    if (this.#thread.waiting === 1) this.#watch()
+    try {
+      return await counting
+    } finally {
+      this.#chars -= chars
+    }
   }
 
   /** Ends the thread. Counts that wait reject, as does every later one. */
   async close(): Promise<void> {
     this.#closed = true
-    const worker = this.#worker
-    this.#drop("the token counter was closed")
-    await worker?.terminate()
+    clearTimeout(this.#timer)
+    await this.#thread.release(new Error("count tokens: the token counter was closed"))?.terminate()
   }
 
-  #admit(chars: number): Worker {
+  #admit(chars: number): void {
+    const { waiting, isStarted } = this.#thread
     if (this.#closed) throw new Error("count tokens: the token counter was closed")
-    if (this.#jobs.size >= QUEUE_JOBS_MAX || this.#chars + chars > QUEUE_CHARS_MAX)
-      throw new Error(`count tokens: ${this.#jobs.size} counts of ${this.#chars} characters are waiting already`)
-    if (this.#worker !== undefined) return this.#worker
-    if (this.#crashes >= CRASHES_MAX && ++this.#skipped % COUNTS_SKIPPED !== 0)
+    if (waiting >= QUEUE_JOBS_MAX || this.#chars + chars > QUEUE_CHARS_MAX)
+      throw new Error(`count tokens: ${waiting} counts of ${this.#chars} characters are waiting already`)
+    if (!isStarted && this.#crashes >= CRASHES_MAX && ++this.#skipped % COUNTS_SKIPPED !== 0)
       throw new Error(`count tokens: the counting thread crashed ${this.#crashes} times in a row`)
-    this.#worker = this.#start()
-    return this.#worker
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#script, {
+    this.#answered = false
+    return new Worker(this.#script, {
       workerData: this.#data,
       resourceLimits: { maxOldGenerationSizeMb: this.#heapMibMax },
     })
-    worker.on("message", (reply: Reply) => this.#take(reply))
-    worker.on("error", (error) => this.#crash(worker, messageOf(error)))
-    worker.on("exit", (code) => this.#crash(worker, `exit status ${code}`))
-    worker.unref()
-    this.#answered = false
-    return worker
   }
 
-  #take(reply: Reply): void {
-    const job = this.#jobs.get(reply.id)
-    if (job === undefined) return
-    this.#jobs.delete(reply.id)
-    this.#chars -= job.chars
+  #gotAnswer(): void {
     this.#answered = true
     this.#crashes = 0
     this.#skipped = 0
     this.#watch()
-    if (this.#jobs.size === 0) this.#worker?.unref()
-    if ("counts" in reply) job.resolve(reply.counts)
-    else job.reject(Object.assign(new Error(`count tokens: ${reply.error}`), { name: reply.name }))
   }
 
   /** Bounds the wait for the next answer, while one is due. */
   #watch(): void {
     clearTimeout(this.#timer)
-    if (this.#jobs.size === 0) return
+    if (this.#thread.waiting === 0) return
     const wait = this.#jobMsMax ?? (this.#answered ? JOB_MS_MAX : START_MS_MAX)
     this.#timer = setTimeout(() => {
-      const worker = this.#worker
-      if (worker === undefined) return
-      this.#crash(worker, `no answer within ${wait} ms`)
-      void worker.terminate()
+      void this.#thread.release(this.#ended(`the counting thread ended (no answer within ${wait} ms)`))?.terminate()
     }, wait)
   }
 
-  #crash(worker: Worker, reason: string): void {
-    if (worker !== this.#worker) return
-    this.#crashes++
-    this.#drop(`the counting thread ended (${reason})`)
-  }
-
-  #drop(reason: string): void {
+  #ended(reason: string): Error {
+    this.#crashes += 1
     clearTimeout(this.#timer)
-    this.#worker = undefined
-    const jobs = [...this.#jobs.values()]
-    this.#jobs.clear()
-    this.#chars = 0
-    for (const job of jobs) job.reject(new Error(`count tokens: ${reason}`))
+    return new Error(`count tokens: ${reason}`)
   }
-}
-
-/** The part of a message port that the thread needs. */
-export interface CountingPort {
-  on(event: "message", listener: (request: Request) => void): unknown
-  postMessage(reply: Reply): void
 }
 
 /** The thread's side: answers every request, also one that fails. */
 export function serveCounts(
-  port: CountingPort,
+  port: JobPort<CountJob>,
   count: (table: CountingTable, texts: readonly string[]) => Promise<readonly Counted[]> = countWithTable,
 ): void {
-  port.on("message", ({ id, table, texts }) => {
-    count(table, texts).then(
-      (counts) => port.postMessage({ id, counts }),
-      (error: unknown) => port.postMessage({ id, error: messageOf(error), name: nameOf(error) }),
-    )
-  })
+  serveJobs(port, ({ table, texts }) => count(table, texts))
 }
 
 async function countWithTable(table: CountingTable, texts: readonly string[]): Promise<Counted[]> {
   if (table === "text" || table === "prompt") throw new Error("this thread has no vocabulary")
   return countTexts(table, texts)
-}
-
-/** A name survives the way between threads, a class does not. */
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : "Error"
 }
 
 if (!isMainThread && workerData === THREAD_MARK && parentPort !== null) serveCounts(parentPort)

@@ -7,12 +7,12 @@ function scripted(lines: string): URL {
   return new URL(`data:text/javascript,${encodeURIComponent(code)}`)
 }
 
-const COUNT_CHARS = `port.on("message", ({ id, texts }) =>
+const COUNT_CHARS = `port.on("message", ({ id, job: { texts } }) =>
   texts[0] === "crash" ? process.exit(7) :
   texts[0] === "throw" ? setImmediate(() => { throw new Error("broke") }) :
   texts[0] === "wait" ? undefined :
   texts[0] === "refuse" ? port.postMessage({ id, error: "refused" }) :
-  port.postMessage({ id, counts: texts.map((text) => ({ tokens: text.length, exact: true })) }))`
+  port.postMessage({ id, value: texts.map((text) => ({ tokens: text.length, exact: true })) }))`
 
 test("the thread counts with the real tables", async (t) => {
   const thread = new CountingThread()
@@ -30,7 +30,7 @@ test("the thread counts with the real tables", async (t) => {
 
 test("the thread's side answers every request, also one that fails", async (t) => {
   const replies: unknown[] = []
-  let ask: ((request: { id: number; table: "o200k_base"; texts: string[] }) => void) | undefined
+  let ask: ((request: { id: number; job: { table: "o200k_base"; texts: string[] } }) => void) | undefined
   const done = new Promise<void>((resolve) => {
     serveCounts({
       on: (_, listener) => {
@@ -42,11 +42,11 @@ test("the thread's side answers every request, also one that fails", async (t) =
       },
     })
   })
-  ask?.({ id: 1, table: "o200k_base", texts: ["hello world"] })
-  ask?.({ id: 2, table: "o200k_base", texts: [5 as unknown as string] })
+  ask?.({ id: 1, job: { table: "o200k_base", texts: ["hello world"] } })
+  ask?.({ id: 2, job: { table: "o200k_base", texts: [5 as unknown as string] } })
   await done
   t.match(replies, [
-    { id: 1, counts: [{ tokens: 2 }] },
+    { id: 1, value: [{ tokens: 2 }] },
     { id: 2, error: /./ },
   ])
 })
