@@ -107,11 +107,12 @@ function claimed<S extends ServerStream | undefined>(flow: FlowState, opening: P
 function boundTo(flow: FlowState, target: Target): BoundUpstream | undefined {
   const { core, parent, request, delivery } = flow
   const { connection } = delivery.client
-  const known = parent === undefined ? connection.bound?.get(target) : undefined
+  const known = parent === undefined ? BoundUpstreams.of(connection)?.get(target) : undefined
   if (known !== undefined || !authenticatesConnection(request.headers, target)) return known
   if (parent === undefined) {
-    connection.bound ??= new BoundUpstreams(core.upstream, () => connection.onBoundLost())
-    return connection.bound.add(target)
+    const bound = BoundUpstreams.of(connection) ?? new BoundUpstreams(core.upstream, () => connection.onBoundLost())
+    connection.bound = bound
+    return bound.add(target)
   }
   // An addon's own request may be answered while its parent's is under way: it has a connection to itself.
   const own = new BoundUpstream(core.upstream, target, () => {})

@@ -7,7 +7,7 @@ import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import type { Http1Server } from "./h1-server.ts"
 import { Line } from "./origin.ts"
-import type { ServerStream } from "./streams.ts"
+import type { ClientLink, ServerStream } from "./streams.ts"
 import { type Target, targetKey } from "./target.ts"
 import type { Upstream } from "./upstream.ts"
 
@@ -42,6 +42,11 @@ export class BoundUpstreams {
   constructor(upstream: Upstream, onLost: () => void) {
     this.#upstream = upstream
     this.#onLost = onLost
+  }
+
+  /** Those of `connection`; undefined: it has none yet. */
+  static of({ bound }: ClientLink): BoundUpstreams | undefined {
+    return bound instanceof BoundUpstreams ? bound : undefined
   }
 
   get(target: Target): BoundUpstream | undefined {

@@ -30,7 +30,6 @@ import { AddonFlow } from "./addon-flow.ts"
 import { AnswerState } from "./answer.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
 import { checkRoute } from "./ask.ts"
-import type { ClientConnection } from "./client-connection.ts"
 import { ClientDelivery } from "./client-delivery.ts"
 import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
@@ -41,7 +40,7 @@ import { type MemoryBudget, MemoryShare } from "./memory.ts"
 import { type Dialect, dialectFor, type LlmState } from "./observe.ts"
 import { isForOtherSite } from "./place.ts"
 import type { ProxySettings } from "./settings.ts"
-import type { ClientStream } from "./streams.ts"
+import type { ClientLink, ClientStream } from "./streams.ts"
 import type { Upstream } from "./upstream.ts"
 import type { WebSocketState } from "./websocket-state.ts"
 
@@ -55,7 +54,7 @@ export interface ExchangeCore {
   /** Takes secrets out of what clients are told in our own words. */
   readonly redactor: Redactor
   /** Who the client is, told from the head as it came; see ClientInfo.id. */
-  identify(connection: ClientConnection, head: Headers): string
+  identify(connection: ClientLink, head: Headers): string
   /** Sends a child flow. Given here so that this file and answer.ts need not know the exchange. */
   send(parent: FlowState, request: SendRequest, options: SendOptions, sender: AddonFlow | undefined): Promise<Answer>
 }
@@ -350,12 +349,12 @@ class RouteFields {
 /** The client, told lazily: most flows are never asked who it was. */
 class ClientView implements ClientInfo {
   readonly #core: ExchangeCore
-  readonly #connection: ClientConnection
+  readonly #connection: ClientLink
   /** As it came: addons change the request's own, and drop credentials there. */
   readonly #head: Headers
   #id: string | undefined
 
-  constructor(core: ExchangeCore, connection: ClientConnection, head: Headers) {
+  constructor(core: ExchangeCore, connection: ClientLink, head: Headers) {
     this.#core = core
     this.#connection = connection
     this.#head = head

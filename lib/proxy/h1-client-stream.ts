@@ -7,13 +7,28 @@ import type { Headers } from "../headers.ts"
 import type { Framing, RequestHead } from "../http1/message.ts"
 import { chunkHead, responseHead, trailerSection } from "../http1/serializer.ts"
 import { BodyQueue, NO_BODY } from "./body-queue.ts"
-import type { ClientConnection } from "./client-connection.ts"
-import type { Http1Client, ResolvedHead } from "./h1-client.ts"
 import type { SocketWriter } from "./socket-writer.ts"
-import type { Body, ClientStream, StreamRequestHead, StreamResponseHead } from "./streams.ts"
+import type { Body, ClientLink, ClientStream, ResolvedHead, StreamRequestHead, StreamResponseHead } from "./streams.ts"
+
+/** What a stream needs of the connection that it came on. */
+export interface Http1ClientOwner {
+  readonly context: { readonly connection: ClientLink }
+  readonly writer: SocketWriter
+  /** The body's reader has made room. */
+  bodyWanted(): void
+  /** The stream has been answered and its request read: the next one may come. */
+  release(): void
+  /** Ends the connection after the present answer, which has been sent. */
+  close(): void
+  destroy(): void
+  /** Sends what is queued, then a TCP reset. */
+  reset(): void
+  /** Gives the socket away for bytes that are no HTTP. */
+  detach(): Duplex
+}
 
 export class Http1ClientStream implements ClientStream {
-  readonly connection: ClientConnection
+  readonly connection: ClientLink
   readonly head: StreamRequestHead
   readonly body: Body
   readonly baseUrl: boolean
@@ -21,7 +36,7 @@ export class Http1ClientStream implements ClientStream {
   /** The body's queue, for the connection that fills it. */
   readonly queue: BodyQueue
   trailers: Headers | undefined
-  #client: Http1Client
+  #client: Http1ClientOwner
   #request: RequestHead
   #writer: SocketWriter
   #requestDone = false
@@ -30,7 +45,7 @@ export class Http1ClientStream implements ClientStream {
   #gone: FlowError | undefined
   #onAbort: ((reason: FlowError) => void) | undefined
 
-  constructor(client: Http1Client, request: RequestHead, resolved: ResolvedHead) {
+  constructor(client: Http1ClientOwner, request: RequestHead, resolved: ResolvedHead) {
     this.#client = client
     this.#request = request
     this.connection = client.context.connection

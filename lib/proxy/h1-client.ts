@@ -12,25 +12,18 @@ import type { RequestHead } from "../http1/message.ts"
 import { RequestParser } from "../http1/parser.ts"
 import { statusText } from "../http1/status-text.ts"
 import { CHALLENGE } from "./access.ts"
-import type { ClientConnection } from "./client-connection.ts"
 import { closeGently, resetGently } from "./close.ts"
-import { Http1ClientStream } from "./h1-client-stream.ts"
+import { type Http1ClientOwner, Http1ClientStream } from "./h1-client-stream.ts"
 import { IdleTimer } from "./idle-timer.ts"
 import type { ProxySettings } from "./settings.ts"
 import { SocketWriter } from "./socket-writer.ts"
-import type { StreamRequestHead } from "./streams.ts"
+import type { ClientLink, ResolvedHead } from "./streams.ts"
 
 /** Bytes of pipelined requests that are kept while an answer is outstanding. */
 const PIPELINE_BYTES_MAX = 65_536
 
-/** Where a request goes, told from its head. */
-export interface ResolvedHead {
-  readonly head: StreamRequestHead
-  readonly baseUrl: boolean
-}
-
 export interface Http1ClientContext {
-  readonly connection: ClientConnection
+  readonly connection: ClientLink
   /** The TCP socket under everything: what a reset needs. */
   readonly raw: Socket
   readonly clock: Clock
@@ -46,7 +39,7 @@ export type NextRequest =
   | { readonly kind: "request"; readonly stream: Http1ClientStream }
   | { readonly kind: "connect"; readonly head: RequestHead }
 
-export class Http1Client {
+export class Http1Client implements Http1ClientOwner {
   readonly socket: Duplex
   readonly writer: SocketWriter
   readonly context: Http1ClientContext

@@ -5,10 +5,10 @@ import type { Duplex } from "node:stream"
 import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import type { Framing, ResponseEvent } from "../http1/message.ts"
+import type { ResponseParser } from "../http1/parser.ts"
 import { chunkHead, requestHead, trailerSection } from "../http1/serializer.ts"
 import { formatAuthority, hostAndPort } from "./authority.ts"
 import { BodyQueue } from "./body-queue.ts"
-import type { Http1Server } from "./h1-server.ts"
 import type { SocketWriter } from "./socket-writer.ts"
 import type { Body, Processed, ServerInfo, ServerRequestHead, ServerStream, StreamResponseHead } from "./streams.ts"
 import { proxyAuthorization, refusalOf, viaProxy } from "./via.ts"
@@ -18,12 +18,29 @@ interface HeadWaiter {
   reject(error: FlowError): void
 }
 
+/** What an exchange needs of the connection that carries it. */
+export interface Http1ServerOwner {
+  readonly info: ServerInfo
+  readonly writer: SocketWriter
+  readonly parser: Pick<ResponseParser, "expect">
+  readonly socket: Pick<Duplex, "pause">
+  /** Something moves: the exchange has not stalled. */
+  touch(): void
+  /** The body's reader has made room. */
+  bodyWanted(): void
+  /** Both directions are complete. */
+  finished(reusable: boolean): void
+  destroy(): void
+  /** Gives the socket away after a 101. */
+  detach(): Duplex
+}
+
 export class Http1ServerStream implements ServerStream {
   readonly reused: boolean
   readonly info: ServerInfo
   trailers: Headers | undefined
   processed: Processed = "no"
-  #connection: Http1Server
+  #connection: Http1ServerOwner
   #writer: SocketWriter
   #framing: Framing = { kind: "none" }
   #queue: BodyQueue | undefined
@@ -39,7 +56,7 @@ export class Http1ServerStream implements ServerStream {
   #keepAlive = false
   #closed = false
 
-  constructor(connection: Http1Server, reused: boolean) {
+  constructor(connection: Http1ServerOwner, reused: boolean) {
     this.#connection = connection
     this.reused = reused
     this.info = connection.info

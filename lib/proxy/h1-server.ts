@@ -8,7 +8,7 @@ import { FlowError, flowErrorOf, messageOf } from "../errors.ts"
 import type { HeadLimits } from "../http1/message.ts"
 import { ResponseParser } from "../http1/parser.ts"
 import { hostAndPort } from "./authority.ts"
-import { Http1ServerStream } from "./h1-server-stream.ts"
+import { type Http1ServerOwner, Http1ServerStream } from "./h1-server-stream.ts"
 import { IdleTimer } from "./idle-timer.ts"
 import { SocketWriter } from "./socket-writer.ts"
 import type { ServerInfo } from "./streams.ts"
@@ -24,7 +24,7 @@ export interface Http1ServerOptions {
   onClosed(connection: Http1Server): void
 }
 
-export class Http1Server {
+export class Http1Server implements Http1ServerOwner {
   readonly socket: Duplex
   readonly writer: SocketWriter
   readonly info: ServerInfo

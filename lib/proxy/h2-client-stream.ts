@@ -4,19 +4,18 @@
  */
 import type { ServerHttp2Stream } from "node:http2"
 import type { Duplex } from "node:stream"
+import type { Clock } from "../clock.ts"
 import { FlowError, flowErrorOf } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import { BodyQueue, NO_BODY } from "./body-queue.ts"
-import type { ClientConnection } from "./client-connection.ts"
-import type { ResolvedHead } from "./h1-client.ts"
-import { type Http2Client, WITHOUT_DATE } from "./h2-client.ts"
 import { CANCEL, INTERNAL_ERROR, NO_ERROR, resetName } from "./h2-codes.ts"
 import type { H2RequestHead, RawHeaders } from "./h2-head.ts"
 import { responseHeadersToH2, trailersFromH2, trailersToH2 } from "./h2-head.ts"
 import { Inbox } from "./h2-inbox.ts"
 import { H2Tunnel } from "./h2-tunnel.ts"
 import { webSocketAnswerToH2 } from "./h2-websocket.ts"
-import type { Body, ClientStream, StreamRequestHead, StreamResponseHead } from "./streams.ts"
+import type { ProxySettings } from "./settings.ts"
+import type { Body, ClientLink, ClientStream, ResolvedHead, StreamRequestHead, StreamResponseHead } from "./streams.ts"
 import { WriteGauge } from "./write-gauge.ts"
 
 /** Bytes in the stream's queue from which on the writer is asked to wait. */
@@ -24,14 +23,28 @@ const WRITE_HIGH_WATER = 65_536
 /** How long a client may take to read what came before a cut. */
 const CUT_LINGER_MS = 2_000
 
+/** Fields leave as they came. Node's types do not know this option. */
+export const WITHOUT_DATE: object = { sendDate: false }
+
+/** What a stream needs of the session that it is one of. */
+export interface Http2ClientOwner {
+  readonly context: {
+    readonly connection: ClientLink
+    readonly clock: Clock
+    readonly settings: Pick<ProxySettings, "head" | "idleTimeoutMs" | "stallTimeoutMs">
+  }
+  /** No stream will come or go any more. */
+  readonly over: boolean
+}
+
 export class Http2ClientStream implements ClientStream {
-  readonly connection: ClientConnection
+  readonly connection: ClientLink
   readonly head: StreamRequestHead
   readonly body: Body
   readonly baseUrl: boolean
   readonly expectsContinue: boolean
   trailers: Headers | undefined
-  #client: Http2Client
+  #client: Http2ClientOwner
   #stream: ServerHttp2Stream
   #gauge: WriteGauge
   #queue: BodyQueue
@@ -52,7 +65,7 @@ export class Http2ClientStream implements ClientStream {
   /** Bytes that the client had taken when #readsNothing looked, and since when. */
   #taken: { bytes: number; since: number } | undefined
 
-  constructor(client: Http2Client, stream: ServerHttp2Stream, request: H2RequestHead, resolved: ResolvedHead) {
+  constructor(client: Http2ClientOwner, stream: ServerHttp2Stream, request: H2RequestHead, resolved: ResolvedHead) {
     this.#client = client
     this.#stream = stream
     this.#gauge = new WriteGauge(stream)

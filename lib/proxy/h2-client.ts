@@ -8,15 +8,13 @@ import type { Duplex } from "node:stream"
 import type { Clock, Timer } from "../clock.ts"
 import { FlowError, flowErrorOf, messageOf } from "../errors.ts"
 import { Headers } from "../headers.ts"
-import type { ClientConnection } from "./client-connection.ts"
-import type { ResolvedHead } from "./h1-client.ts"
-import { Http2ClientStream } from "./h2-client-stream.ts"
+import { type Http2ClientOwner, Http2ClientStream, WITHOUT_DATE } from "./h2-client-stream.ts"
 import { ENHANCE_YOUR_CALM, NO_ERROR } from "./h2-codes.ts"
 import { headerListBytes } from "./h2-fields.ts"
 import { type H2RequestHead, type RawHeaders, requestHeadFromH2, responseHeadersToH2 } from "./h2-head.ts"
 import { discard } from "./h2-inbox.ts"
 import type { ProxySettings } from "./settings.ts"
-import type { ClientStream } from "./streams.ts"
+import type { ClientLink, ClientStream, ResolvedHead } from "./streams.ts"
 
 /** Requests of one client that run at a time. */
 export const STREAMS_MAX = 256
@@ -42,11 +40,8 @@ const PING_MS = 30_000
 /** After the last answer a client has so long to close. */
 const LINGER_MS = 2_000
 
-/** Fields leave as they came. Node's types do not know this option. */
-export const WITHOUT_DATE: object = { sendDate: false }
-
 export interface Http2ClientContext {
-  readonly connection: ClientConnection
+  readonly connection: ClientLink
   readonly clock: Clock
   readonly settings: ProxySettings
   /** Throws a FlowError with the status that the client gets. */
@@ -60,7 +55,7 @@ export interface Http2Handlers {
   onRequest(stream: ClientStream): void
 }
 
-export class Http2Client {
+export class Http2Client implements Http2ClientOwner {
   readonly socket: Duplex
   readonly context: Http2ClientContext
   /** No stream will come or go any more. */

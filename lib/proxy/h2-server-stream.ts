@@ -2,16 +2,17 @@
  * One HTTP/2 exchange with an upstream: ServerStream over a stream of a session that Http2Server owns. Node's stream
  * says little of how it ended, so that is worked out here: what END_STREAM did not end is a cut, whatever else came.
  */
-import type { ClientHttp2Stream } from "node:http2"
+import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2"
 import type { Duplex } from "node:stream"
+import type { Clock } from "../clock.ts"
 import { FlowError, flowErrorOf, messageOf, systemCodeOf } from "../errors.ts"
 import type { Headers } from "../headers.ts"
+import type { HeadLimits } from "../http1/message.ts"
 import { hostAndPort } from "./authority.ts"
 import { BodyQueue } from "./body-queue.ts"
 import { CANCEL, PROTOCOL_ERROR, REFUSED_STREAM, resetName } from "./h2-codes.ts"
 import { type RawHeaders, requestHeadToH2, responseHeadFromH2, trailersFromH2, trailersToH2 } from "./h2-head.ts"
 import { Inbox } from "./h2-inbox.ts"
-import type { Http2Server } from "./h2-server.ts"
 import { H2Tunnel } from "./h2-tunnel.ts"
 import { isWebSocket, webSocketAnswerFromH2 } from "./h2-websocket.ts"
 import { IdleTimer } from "./idle-timer.ts"
@@ -26,12 +27,30 @@ interface HeadWaiter {
 /** Flag of HEADERS: nothing follows. */
 const END_STREAM = 1
 
+/** What an exchange needs of the session that carries it. */
+export interface Http2ServerOwner {
+  readonly info: ServerInfo
+  readonly http2: { readonly sensitiveHeaders: symbol }
+  readonly head: HeadLimits
+  readonly clock: Clock
+  /** A stream on which nothing moves for this long fails. */
+  readonly stallTimeoutMs: number
+  /** The highest stream that the peer will answer, once it has said so. */
+  readonly lastStreamId: number
+  /** Why every stream ends, when the session itself has failed. */
+  readonly failure: FlowError | undefined
+  /** Sends a head. Throws what Node throws. */
+  request(headers: OutgoingHttpHeaders, options: { endStream: boolean; waitForTrailers: boolean }): ClientHttp2Stream
+  /** The stream has ended. */
+  released(stream: Http2ServerStream): void
+}
+
 export class Http2ServerStream implements ServerStream {
   readonly reused: boolean
   readonly info: ServerInfo
   trailers: Headers | undefined
   processed: Processed = "no"
-  #connection: Http2Server
+  #connection: Http2ServerOwner
   #stream: ClientHttp2Stream | undefined
   #gauge: WriteGauge | undefined
   #stall: IdleTimer | undefined
@@ -50,7 +69,7 @@ export class Http2ServerStream implements ServerStream {
   /** The answer is whole, read or not. */
   #received = false
 
-  constructor(connection: Http2Server, reused: boolean) {
+  constructor(connection: Http2ServerOwner, reused: boolean) {
     this.#connection = connection
     this.reused = reused
     this.info = connection.info

@@ -11,7 +11,7 @@ import type { HeadLimits } from "../http1/message.ts"
 import { hostAndPort } from "./authority.ts"
 import { NO_ERROR, resetName } from "./h2-codes.ts"
 import { headerListBytes } from "./h2-fields.ts"
-import { Http2ServerStream } from "./h2-server-stream.ts"
+import { type Http2ServerOwner, Http2ServerStream } from "./h2-server-stream.ts"
 import type { ServerInfo } from "./streams.ts"
 
 /** Loaded when the first upstream speaks HTTP/2: loading it takes 5 ms. */
@@ -49,7 +49,7 @@ export interface Http2ServerOptions {
   onClosed(session: Http2Server): void
 }
 
-export class Http2Server {
+export class Http2Server implements Http2ServerOwner {
   readonly info: ServerInfo
   readonly http2: Http2Module
   readonly head: HeadLimits

@@ -5,11 +5,10 @@
 import type { Duplex } from "node:stream"
 import { FlowError } from "../errors.ts"
 import { BodyQueue, BufferBody } from "./body-queue.ts"
-import type { ClientConnection } from "./client-connection.ts"
-import type { Body, ClientStream, StreamRequestHead, StreamResponseHead } from "./streams.ts"
+import type { Body, ClientLink, ClientStream, StreamRequestHead, StreamResponseHead } from "./streams.ts"
 
 export class InnerClient implements ClientStream {
-  readonly connection: ClientConnection
+  readonly connection: ClientLink
   readonly head: StreamRequestHead
   readonly body: Body
   readonly trailers = undefined
@@ -24,7 +23,7 @@ export class InnerClient implements ClientStream {
   #waiting: { resolve(): void; reject(reason: FlowError): void } | undefined
   #over = false
 
-  constructor(connection: ClientConnection, head: StreamRequestHead, body: Buffer) {
+  constructor(connection: ClientLink, head: StreamRequestHead, body: Buffer) {
     this.connection = connection
     this.head = head
     this.body = new BufferBody(body)

@@ -9,13 +9,12 @@ import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import type { RequestHead } from "../http1/message.ts"
 import { type Authority, defaultPort, formatAuthority, normalHost, parseAuthority } from "./authority.ts"
-import type { ResolvedHead } from "./h1-client.ts"
 import type { H2RequestHead } from "./h2-head.ts"
 import { webSocketUpgradeFields } from "./h2-websocket.ts"
 import type { ReverseTarget } from "./mode.ts"
 import type { SelfGuard } from "./self.ts"
 import type { ProxySettings } from "./settings.ts"
-import type { StreamRequestHead } from "./streams.ts"
+import type { ResolvedHead, StreamRequestHead } from "./streams.ts"
 
 export type Place =
   | { readonly kind: "open" }

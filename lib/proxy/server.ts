@@ -13,7 +13,6 @@ import type { Logger } from "../log.ts"
 import { Redactor } from "../secrets.ts"
 import { Access } from "./access.ts"
 import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
-import type { ClientConnection } from "./client-connection.ts"
 import type { Lookup } from "./dial.ts"
 import type { ExchangeCore } from "./flow-state.ts"
 import type { OwnPages } from "./front-door.ts"
@@ -25,7 +24,7 @@ import { isLoopbackHost, isOwnAddress } from "./self.ts"
 import { sendChild } from "./send.ts"
 import { Session, type SessionContext } from "./session.ts"
 import type { ProxySettings } from "./settings.ts"
-import type { ServerInfo } from "./streams.ts"
+import type { ClientLink, ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
 import { loadTransparent, type OriginalDestination } from "./transparent.ts"
 import { Upstream } from "./upstream.ts"
@@ -223,7 +222,7 @@ export class ProxyServer {
   }
 
   /** The proxy user, else a keyed hash of the credential (it never leaves this process), else the address. */
-  #identify({ user, address }: ClientConnection, headers: Headers): string {
+  #identify({ user, address }: ClientLink, headers: Headers): string {
     if (user !== undefined) return user
     const credential = headers.get("authorization") ?? headers.get("x-api-key") ?? headers.get("api-key")
     if (credential === undefined) return address

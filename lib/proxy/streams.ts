@@ -7,7 +7,6 @@
 import type { Duplex } from "node:stream"
 import type { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
-import type { ClientConnection } from "./client-connection.ts"
 
 /** A body that is pulled piece by piece. */
 export interface Body {
@@ -46,8 +45,48 @@ export interface StreamResponseHead {
   readonly headers: Headers
 }
 
+/** Where a request goes, told from its head. */
+export interface ResolvedHead {
+  readonly head: StreamRequestHead
+  readonly baseUrl: boolean
+}
+
+/** What TLS with a client has agreed on. */
+export interface ClientTls {
+  readonly sni: string | undefined
+  readonly alpn: string | undefined
+  readonly version: string
+}
+
+/** What is known of the connection that a client's requests come on, through CONNECT and TLS. The session makes it. */
+export interface ClientLink {
+  /** Unique in the process. */
+  readonly id: number
+  readonly address: string
+  readonly port: number
+  /** The user that authenticated at the proxy, if that was asked for. */
+  readonly user: string | undefined
+  readonly tls: ClientTls | undefined
+  /** It came to a listener that other machines can reach. */
+  readonly fromOpenListener: boolean
+  /** It takes us for the server that it wants. */
+  readonly reverse: boolean
+  /** The server name of a TLS handshake inside a CONNECT tunnel: what the upstream is asked for as well. */
+  readonly tunnelSni: string | undefined
+  /** The proxy that what this connection asks for goes through, credentials included: of its listener's mode. */
+  readonly via: string | undefined
+  /** It is at our own address, where requests name their servers. */
+  readonly proxied: boolean
+  /** Where the connection was going before it was redirected to us; requests name their host, and go there. */
+  readonly connectTo: { readonly host: string; readonly port: number } | undefined
+  /** Upstream connections that it has authenticated, which close with it: bound-upstream.ts puts them here. */
+  bound: { close(): void } | undefined
+  /** One of them has ended: closes this one where all that it asks for goes there. */
+  onBoundLost(): void
+}
+
 export interface ClientStream {
-  readonly connection: ClientConnection
+  readonly connection: ClientLink
   readonly head: StreamRequestHead
   readonly body: Body
   /** The request's trailers, once `body` has ended. */
