@@ -11,9 +11,9 @@ import { TLS_VERSIONS, type TlsVersion, type TlsVersions } from "../certs/tls-ve
 import { messageOf, UsageError } from "./errors.ts"
 import type { OptionSpecs, OptionValues } from "./option-spec.ts"
 import { normalHost } from "./proxy/authority.ts"
-import { NO_CLIENT_CERTIFICATES, readClientCertificates } from "./proxy/client-certificates.ts"
+import { readClientCertificates } from "./proxy/client-certificates.ts"
 import type { Leaves } from "./proxy/interception.ts"
-import type { ProxySettings } from "./proxy/settings.ts"
+import { NO_CLIENT_CERTIFICATES, type ProxySettings } from "./proxy/settings.ts"
 
 export const TLS_OPTIONS = {
   clientCert: {

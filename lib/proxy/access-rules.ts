@@ -6,18 +6,7 @@ import { isIP } from "node:net"
 import { UsageError } from "../errors.ts"
 import { canonicalAddress } from "./authority.ts"
 import { excessiveCost, isKnownHash } from "./password-hash.ts"
-
-export interface ProxyUser {
-  readonly name: string
-  readonly secret: { readonly kind: "password" | "hash"; readonly text: string }
-}
-
-/** An address range: all addresses that share the first `prefix` bits. */
-export interface AddressRange {
-  readonly address: string
-  readonly prefix: number
-  readonly family: "ipv4" | "ipv6"
-}
+import type { AddressRange, ProxyUser } from "./settings.ts"
 
 // More lines than this are no list of users of one proxy.
 const USERS_MAX = 10_000

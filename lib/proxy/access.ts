@@ -11,9 +11,9 @@ import type { Clock } from "../clock.ts"
 import { FlowError } from "../errors.ts"
 import type { Headers } from "../headers.ts"
 import type { Logger } from "../log.ts"
-import type { AddressRange, ProxyUser } from "./access-rules.ts"
 import { canonicalAddress } from "./authority.ts"
 import { PasswordThread } from "./password-hash.ts"
+import type { AddressRange, ProxySettings, ProxyUser } from "./settings.ts"
 
 /** Failures that an address may have before its attempts are slowed: people mistype. */
 const FREE_FAILURES = 5
@@ -217,4 +217,16 @@ function basicCredentials(value: string): { user: string; password: string } | u
 
 function unauthenticated(message: string): FlowError {
   return new FlowError("client", "proxy-authentication", message, { status: 407 })
+}
+
+/**
+ * Whether a browser sends this for a page of another site: an image or a script of a page carries no Origin, but browsers
+ * tell addresses that they trust, as all of this machine's, where a request comes from (Fetch Metadata). A program sends
+ * no such field; `none` is a person, `same-origin` a page that came through here.
+ */
+export function isForOtherSite(headers: Headers, { baseOrigins }: Pick<ProxySettings, "baseOrigins">): boolean {
+  const site = headers.get("sec-fetch-site")
+  if (site === undefined || site === "none" || site === "same-origin") return false
+  const origin = headers.get("origin")
+  return origin === undefined || !baseOrigins.includes(origin)
 }

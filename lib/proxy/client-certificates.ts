@@ -7,14 +7,7 @@ import { join } from "node:path"
 import { type KeyPair, readKeyPair } from "../../certs/key-pair.ts"
 import { messageOf, UsageError } from "../errors.ts"
 import { normalHost } from "./authority.ts"
-
-export interface ClientCertificates {
-  /** For every host that has none of its own. */
-  readonly everywhere: KeyPair | undefined
-  readonly hosts: ReadonlyMap<string, KeyPair>
-}
-
-export const NO_CLIENT_CERTIFICATES: ClientCertificates = { everywhere: undefined, hosts: new Map() }
+import type { ClientCertificates } from "./settings.ts"
 
 /** Reads a PEM file with certificate and key, or a folder of files HOST.pem. Throws a UsageError. */
 export function readClientCertificates(path: string): ClientCertificates {

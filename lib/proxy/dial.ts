@@ -14,8 +14,8 @@ import { loopError, type SelfGuard } from "./self.ts"
 import type { ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
 import type { TrustStore } from "./trust-store.ts"
-import { secureProxy, tunnelThrough, viaProxy } from "./via.ts"
-import { viaForPeople } from "./via-address.ts"
+import { secureProxy, tunnelThrough } from "./via.ts"
+import { viaForPeople, viaProxy } from "./via-address.ts"
 
 export interface DialOptions {
   readonly clock: Clock

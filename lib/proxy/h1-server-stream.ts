@@ -11,7 +11,7 @@ import { formatAuthority, hostAndPort } from "./authority.ts"
 import { BodyQueue } from "./body-queue.ts"
 import type { SocketWriter } from "./socket-writer.ts"
 import type { Body, Processed, ServerInfo, ServerRequestHead, ServerStream, StreamResponseHead } from "./streams.ts"
-import { proxyAuthorization, refusalOf, viaProxy } from "./via.ts"
+import { proxyAuthorization, refusalOf, viaProxy } from "./via-address.ts"
 
 interface HeadWaiter {
   resolve(head: StreamResponseHead): void

@@ -7,7 +7,6 @@ import type { SecureContext, TLSSocket } from "node:tls"
 import type { Clock } from "../clock.ts"
 import { FlowError } from "../errors.ts"
 import type { Logger } from "../log.ts"
-import type { Peeked } from "./peek.ts"
 import { type PinnedHost, Pinning } from "./pinning.ts"
 import type { ProxySettings } from "./settings.ts"
 import { acceptTls, CERTIFICATE_REJECTED } from "./tls.ts"
@@ -29,6 +28,9 @@ export interface Handshake {
 
 /** Hosts outside of the CA's name constraints that have had their line in the log. */
 const TOLD_MAX = 1_000
+
+/** What came first: see peek.ts. */
+export type Heard = "tls" | "http" | "http2" | "opaque" | "silent" | "closed"
 
 export class Interception {
   readonly #leaves: Leaves
@@ -77,7 +79,7 @@ export class Interception {
   }
 
   /** What came first from a client inside of TLS: nothing at all is how some show that they do not trust us. */
-  heard(client: PinnedHost, { kind }: Peeked): void {
+  heard(client: PinnedHost, { kind }: { readonly kind: Heard }): void {
     if (kind === "closed") this.#pinning.leftSilently(client)
     else if (kind !== "silent") this.#pinning.accepted(client)
   }

@@ -8,13 +8,14 @@ import type { TLSSocket } from "node:tls"
 import { type Clock, systemClock, type Timer } from "../clock.ts"
 import { messageOf, systemCodeOf } from "../errors.ts"
 import { openForAppending } from "../output-place.ts"
+import type { KeyLogging } from "./settings.ts"
 
 /** Bytes that wait for a slow reader of a FIFO: some 400 lines, of 80 connections. Lines beyond that are dropped. */
 export const KEYLOG_WAITING_MAX = 64 * 1024
 /** Milliseconds until a FIFO that was full is tried again. */
 const RETRY_MS = 100
 
-export class KeyLog {
+export class KeyLog implements KeyLogging {
   readonly #path: string
   readonly #failed: (message: string) => void
   readonly #clock: Clock

@@ -6,8 +6,8 @@
 
 import { isIP } from "node:net"
 import { FlowError } from "../errors.ts"
-import type { Headers } from "../headers.ts"
 import type { RequestHead } from "../http1/message.ts"
+import { isForOtherSite } from "./access.ts"
 import { type Authority, defaultPort, formatAuthority, normalHost, parseAuthority } from "./authority.ts"
 import type { H2RequestHead } from "./h2-head.ts"
 import { webSocketUpgradeFields } from "./h2-websocket.ts"
@@ -194,18 +194,6 @@ function baseUrlDoor(head: RequestHead, settings: ProxySettings): ResolvedHead {
   const path = head.target === "*" ? "*" : joinPaths(baseUpstream.pathname, head.target)
   head.headers.set("Host", formatAuthority(upstreamHost, port, scheme))
   return { head: streamHead(head, { scheme, host: upstreamHost, port }, path), baseUrl: true }
-}
-
-/**
- * Whether a browser sends this for a page of another site: an image or a script of a page carries no Origin, but browsers
- * tell addresses that they trust, as all of this machine's, where a request comes from (Fetch Metadata). A program sends
- * no such field; `none` is a person, `same-origin` a page that came through here.
- */
-export function isForOtherSite(headers: Headers, { baseOrigins }: Pick<ProxySettings, "baseOrigins">): boolean {
-  const site = headers.get("sec-fetch-site")
-  if (site === undefined || site === "none" || site === "same-origin") return false
-  const origin = headers.get("origin")
-  return origin === undefined || !baseOrigins.includes(origin)
 }
 
 function isOwnName({ host }: Authority, settings: ProxySettings): boolean {

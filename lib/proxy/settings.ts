@@ -3,11 +3,10 @@
  * line are mapped onto this in app.ts; every field has its unit in its name or its comment.
  */
 
+import type { TLSSocket } from "node:tls"
+import type { KeyPair } from "../../certs/key-pair.ts"
 import { DEFAULT_TLS_VERSIONS, type TlsVersions } from "../../certs/tls-versions.ts"
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "../http1/message.ts"
-import type { AddressRange, ProxyUser } from "./access-rules.ts"
-import { type ClientCertificates, NO_CLIENT_CERTIFICATES } from "./client-certificates.ts"
-import type { KeyLog } from "./keylog.ts"
 
 /** curl's --connect-to: connections to host:port go to address:port. An empty host or an undefined port fits all. */
 export interface ConnectToRule {
@@ -15,6 +14,35 @@ export interface ConnectToRule {
   readonly port: number | undefined
   readonly toHost: string
   readonly toPort: number | undefined
+}
+
+/** Who may use the proxy with a password; access-rules.ts reads it. */
+export interface ProxyUser {
+  readonly name: string
+  readonly secret: { readonly kind: "password" | "hash"; readonly text: string }
+}
+
+/** An address range: all addresses that share the first `prefix` bits. */
+export interface AddressRange {
+  readonly address: string
+  readonly prefix: number
+  readonly family: "ipv4" | "ipv6"
+}
+
+/** What is shown to upstreams that ask for a certificate; client-certificates.ts reads it. */
+export interface ClientCertificates {
+  /** For every host that has none of its own. */
+  readonly everywhere: KeyPair | undefined
+  readonly hosts: ReadonlyMap<string, KeyPair>
+}
+
+export const NO_CLIENT_CERTIFICATES: ClientCertificates = { everywhere: undefined, hosts: new Map() }
+
+/** Takes the secrets of TLS connections: keylog.ts writes them. */
+export interface KeyLogging {
+  /** From now on, until the socket closes. */
+  watch(socket: TLSSocket): void
+  close(): void
 }
 
 export interface ProxySettings {
@@ -49,7 +77,7 @@ export interface ProxySettings {
   /** A host whose client does not accept our certificate is relayed unseen to that client for a while. */
   readonly passthroughPinned: boolean
   /** Where the secrets of TLS connections go, if anywhere. */
-  readonly keyLog: KeyLog | undefined
+  readonly keyLog: KeyLogging | undefined
   /** Bytes of one body that may be collected, kept or held. */
   readonly bodyLimit: number
   /** Bytes that all flows together may hold. */

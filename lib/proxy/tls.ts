@@ -6,7 +6,7 @@ import type { Socket } from "node:net"
 import { type SecureContext, TLSSocket } from "node:tls"
 import type { Clock } from "../clock.ts"
 import { FlowError } from "../errors.ts"
-import type { KeyLog } from "./keylog.ts"
+import type { KeyLogging } from "./settings.ts"
 
 export interface TlsServerOptions {
   readonly clock: Clock
@@ -15,7 +15,7 @@ export interface TlsServerOptions {
   /** The handshake has to be done by then. */
   readonly timeoutMs: number
   /** Logs the connection's secrets. */
-  readonly keyLog?: KeyLog | undefined
+  readonly keyLog?: KeyLogging | undefined
   /** For messages. */
   readonly name: string
 }

@@ -10,8 +10,8 @@ import { rootsOfFolders } from "../../certs/root-folders.ts"
 import { SYSTEM_BUNDLES } from "../../certs/system-bundles.ts"
 import { DEFAULT_TLS_VERSIONS, type TlsVersions, versionOptions } from "../../certs/tls-versions.ts"
 import { FlowError, messageOf } from "../errors.ts"
-import { type ClientCertificates, clientCertificateFor, NO_CLIENT_CERTIFICATES } from "./client-certificates.ts"
-import type { KeyLog } from "./keylog.ts"
+import { clientCertificateFor } from "./client-certificates.ts"
+import { type ClientCertificates, type KeyLogging, NO_CLIENT_CERTIFICATES } from "./settings.ts"
 
 /** Contexts for addons' own `ca` are few; this bounds them all the same. */
 const CONTEXTS_MAX = 64
@@ -19,12 +19,12 @@ const CONTEXTS_MAX = 64
 export interface TrustStoreOptions {
   readonly clientCertificates: ClientCertificates
   readonly upstreamTls: TlsVersions
-  readonly keyLog: KeyLog | undefined
+  readonly keyLog: KeyLogging | undefined
 }
 
 export class TrustStore {
   /** Logs the secrets of connections, if that was asked for. */
-  readonly keyLog: KeyLog | undefined
+  readonly keyLog: KeyLogging | undefined
   #extra: readonly string[]
   #clientCertificates: ClientCertificates
   #versions: TlsVersions

@@ -1,7 +1,9 @@
 /**
  * The address of a proxy on the way to the upstream, as a person writes it: scheme, credentials, host, port. It is kept
- * as it was given, because it is part of a target's key; read here, and shown to people without its credentials.
+ * as it was given, because it is part of a target's key; read here, and shown to people without its credentials. What is
+ * said to a proxy of them, and what its refusal means, stand here as well: tunnels (via.ts) and requests both need it.
  */
+import { FlowError } from "../errors.ts"
 import { percentDecoded } from "../percent.ts"
 import { hostAndPort, normalHost } from "./authority.ts"
 
@@ -38,6 +40,13 @@ export function parseVia(text: string): ViaProxy | undefined {
   return { scheme: known.scheme, host, port, credentials }
 }
 
+/** Throws a FlowError for what is no proxy that can be used. */
+export function viaProxy(via: string): ViaProxy {
+  const proxy = parseVia(via)
+  if (proxy !== undefined) return proxy
+  throw new FlowError("addon", "bad-via", `via ${viaForPeople(via)}: no such proxy can be used; ${VIA_FORMS}`)
+}
+
 /** Whether nothing follows the port that would be left out in silence. */
 function isBare({ pathname, search, hash }: URL): boolean {
   return (pathname === "" || pathname === "/") && search === "" && hash === ""
@@ -52,4 +61,18 @@ export function viaForPeople(via: string): string {
 /** Whether requests of this scheme go to the proxy as they are: without TLS inside, HTTP proxies want no tunnel. */
 export function isForwarded(via: string | undefined, scheme: "http" | "https"): boolean {
   return via !== undefined && scheme === "http" && parseVia(via)?.scheme !== "socks5"
+}
+
+/** The value of Proxy-Authorization for a proxy that has credentials. */
+export function proxyAuthorization({ credentials }: ViaProxy): string | undefined {
+  if (credentials === undefined) return undefined
+  return `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString("base64")}`
+}
+
+/** What a status of the proxy means for who set it up. */
+export function refusalOf(status: number, reason: string, hasCredentials: boolean): string {
+  const said = `the proxy answered ${`${status} ${reason}`.trim()}`
+  if (status !== 407) return said
+  const advice = hasCredentials ? "its user or password is wrong" : "it wants credentials"
+  return `${said}: ${advice}; write them as http://user:password@host:port`
 }

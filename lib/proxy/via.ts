@@ -10,14 +10,7 @@ import type { HeadLimits, ResponseHead } from "../http1/message.ts"
 import { ResponseParser } from "../http1/parser.ts"
 import { hostAndPort } from "./authority.ts"
 import { certificateFailure, checkIdentity, UNTRUSTED } from "./certificate-failure.ts"
-import { parseVia, VIA_FORMS, type ViaProxy, viaForPeople } from "./via-address.ts"
-
-/** Throws a FlowError for what is no proxy that can be used. */
-export function viaProxy(via: string): ViaProxy {
-  const proxy = parseVia(via)
-  if (proxy !== undefined) return proxy
-  throw new FlowError("addon", "bad-via", `via ${viaForPeople(via)}: no such proxy can be used; ${VIA_FORMS}`)
-}
+import { proxyAuthorization, refusalOf, type ViaProxy } from "./via-address.ts"
 
 /** Asks the proxy at the other end of `socket` for a tunnel to `to`. Rejects with a FlowError when it says no; the caller closes. */
 export async function tunnelThrough(
@@ -60,20 +53,6 @@ export function secureProxy(
     socket.once("close", () => fail("it closed the connection"))
     socket.once("secureConnect", () => resolve(socket))
   })
-}
-
-/** The value of Proxy-Authorization for a proxy that has credentials. */
-export function proxyAuthorization({ credentials }: ViaProxy): string | undefined {
-  if (credentials === undefined) return undefined
-  return `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString("base64")}`
-}
-
-/** What a status of the proxy means for who set it up. */
-export function refusalOf(status: number, reason: string, hasCredentials: boolean): string {
-  const said = `the proxy answered ${`${status} ${reason}`.trim()}`
-  if (status !== 407) return said
-  const advice = hasCredentials ? "its user or password is wrong" : "it wants credentials"
-  return `${said}: ${advice}; write them as http://user:password@host:port`
 }
 
 async function connectThroughProxy(
