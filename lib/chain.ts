@@ -285,12 +285,12 @@ export function plainScope(log: Logger): HookScope {
 
 /** One line: which addon, which of its functions, what it threw, and where. */
 export function describeFailure(addon: LoadedAddon, hook: string, error: unknown): string {
-  const place = placeOf(error)
+  const place = thrownAt(error)
   return `addon "${addon.name}": ${hook} failed: ${messageOf(error)}${place === undefined ? "" : ` (${place})`}`
 }
 
 /** `file:line:column` of the innermost frame of a stack that is a file of the user's. */
-export function placeOf(error: unknown): string | undefined {
+export function thrownAt(error: unknown): string | undefined {
   for (const line of stackOf(error)) {
     const found = /^\s+at (?:.*\()?(?:file:\/\/)?([^()]+:\d+:\d+)\)?$/.exec(line)?.[1]
     if (found !== undefined && !found.startsWith("node:") && !found.includes("/node_modules/")) return found

@@ -15,6 +15,8 @@ export { FlowError } from "./errors.ts"
 export type * from "./flow.ts"
 export { Headers, type HeadersInit } from "./headers.ts"
 export type { ClientHookInfo, ConnectHookInfo, HookName, Hooks, ServerHookInfo, TlsHookInfo } from "./hooks.ts"
+export { isObject } from "./llm/json.ts"
+export { textOf } from "./llm/message-text.ts"
 export type {
   Choice,
   ContentPart,
@@ -36,11 +38,11 @@ export {
   TEMPLATES,
   templateForModel,
   templateNamed,
-  textOf,
 } from "./llm/template.ts"
 export type { TokenCount } from "./llm/tokens/counter.ts"
 export type { Logger } from "./log.ts"
 export type { OptionSpec, OptionSpecs, OptionValues } from "./option-spec.ts"
 export { type OutputPlace, type OutputStream, openStream, outputPlace } from "./output-place.ts"
+export { isLoopbackHost } from "./proxy/self.ts"
 export { Redactor } from "./secrets.ts"
 export { countUsage } from "./usage.ts"

@@ -102,7 +102,7 @@ export function shownPath(file: string): string {
   return path.startsWith("..") || isAbsolute(path) ? file : path
 }
 
-export function hashOf(content: Uint8Array): string {
+export function fingerprint(content: Uint8Array): string {
   return createHash("sha256").update(content).digest("base64")
 }
 
@@ -169,7 +169,7 @@ function isModuleFile(file: string): boolean {
 
 async function loadFile(path: string, files: Map<string, string>): Promise<OnLoadResult> {
   const content = await readFile(path)
-  files.set(path, hashOf(content))
+  files.set(path, fingerprint(content))
   const loader = LOADERS[extname(path)]
   if (loader === undefined) return { errors: [{ text: `${basename(path)}: a file of this kind cannot be imported` }] }
   const text = content.toString("utf8")

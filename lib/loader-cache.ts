@@ -12,7 +12,7 @@ import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { makePrivateDirectory, writeWhole } from "../certs/files.ts"
 import { messageOf } from "./errors.ts"
-import { type Bundle, type BundleRequest, hashOf, type ProvidedModules } from "./loader-bundle.ts"
+import { type Bundle, type BundleRequest, fingerprint, type ProvidedModules } from "./loader-bundle.ts"
 import type { Logger } from "./log.ts"
 import { isRecord } from "./option-value.ts"
 
@@ -89,7 +89,7 @@ export class BundleCache {
   async #keep(path: string, files: Entry["files"], { code, provided }: Bundle): Promise<void> {
     try {
       const names = [...provided].map(([key, namespace]) => [key, Object.keys(namespace)] as const)
-      const entry: Entry = { files, provided: names, codeHash: hashOf(Buffer.from(code)), code }
+      const entry: Entry = { files, provided: names, codeHash: fingerprint(Buffer.from(code)), code }
       const text = JSON.stringify(entry)
       if (text.length > ENTRY_CHARS_MAX) throw new Error(`the script exceeds ${ENTRY_CHARS_MAX} characters`)
       await makePrivateDirectory(this.#folder)
@@ -137,7 +137,7 @@ function manifestAbove(entry: string): string {
 
 /** Throws where the file holds something else. */
 async function checkFile(file: string, hash: string): Promise<void> {
-  if (hashOf(await readFile(file)) !== hash) throw new Error(`${file} has changed`)
+  if (fingerprint(await readFile(file)) !== hash) throw new Error(`${file} has changed`)
 }
 
 /** The namespaces that the script was built with. Throws where one has other names now: an import may lack its own. */
@@ -158,7 +158,7 @@ function entryOf(value: unknown): Entry | undefined {
   const { files, provided, codeHash, code } = value
   if (!isPairs(files, isText) || !isPairs(provided, isTexts)) return undefined
   if (typeof code !== "string" || typeof codeHash !== "string") return undefined
-  return hashOf(Buffer.from(code)) === codeHash ? { files, provided, codeHash, code } : undefined
+  return fingerprint(Buffer.from(code)) === codeHash ? { files, provided, codeHash, code } : undefined
 }
 
 function isPairs<T>(value: unknown, isSecond: (value: unknown) => value is T): value is [string, T][] {

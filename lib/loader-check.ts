@@ -164,12 +164,12 @@ function isPaths(value: unknown): value is string[] {
 
 /** `file:line: text`; the line is where `word` is first written as a name. */
 function complaint(source: AddonSource, word: string | undefined, text: string): UsageError {
-  const place = word === undefined ? undefined : placeOf(word, source)
+  const place = word === undefined ? undefined : lineHolding(word, source)
   const file = place ?? (source.file === undefined ? undefined : shownPath(source.file))
   return new UsageError(file === undefined ? text : `${file}: ${text}`)
 }
 
-function placeOf(word: string, source: AddonSource): string | undefined {
+function lineHolding(word: string, source: AddonSource): string | undefined {
   if (source.file === undefined) return undefined
   // A property, a method, a declaration or an export: `word(`, `word:`, `word =`, `"word":`, `{ word }`.
   const written = new RegExp(`(^|[^\\w$.])["']?${word}["']?\\s*([(:=,}]|$)`)

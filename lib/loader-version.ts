@@ -5,10 +5,10 @@
 import { readFile } from "node:fs/promises"
 import type { AddonDefinition, TokenService } from "./addon.ts"
 import { NO_STORE, type StoreService } from "./addon-store.ts"
-import { type LoadedAddon, placeOf } from "./chain.ts"
+import { type LoadedAddon, thrownAt } from "./chain.ts"
 import type { Clock } from "./clock.ts"
 import { messageOf, UsageError } from "./errors.ts"
-import { hashOf, type ProvidedModules, shownPath } from "./loader-bundle.ts"
+import { fingerprint, type ProvidedModules, shownPath } from "./loader-bundle.ts"
 import { BundleCache } from "./loader-cache.ts"
 import { type AddonSource, type CheckedAddon, checkDefinition, checkExports, checkSetup } from "./loader-check.ts"
 import { findNested } from "./loader-find.ts"
@@ -126,7 +126,7 @@ export class VersionMaker {
 export async function isAsRead(files: ReadonlyMap<string, string>): Promise<boolean> {
   const checks = [...files].map(async ([file, hash]) => {
     try {
-      return hashOf(await readFile(file)) === hash
+      return fingerprint(await readFile(file)) === hash
     } catch {
       return false
     }
@@ -148,7 +148,7 @@ export function checkDistinct(versions: readonly Version[]): void {
 
 /** What was thrown, and the line of the user's that threw it. */
 function failureText(error: unknown): string {
-  const place = placeOf(error)
+  const place = thrownAt(error)
   const kind = error instanceof Error ? `${error.name}: ` : ""
   return `${kind}${messageOf(error)}${place === undefined ? "" : ` (${place})`}`
 }

@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import { type Test, test } from "tap"
-import { type Bundle, type BundleRequest, bundle, hashOf, type ProvidedModules } from "../lib/loader-bundle.ts"
+import { type Bundle, type BundleRequest, bundle, fingerprint, type ProvidedModules } from "../lib/loader-bundle.ts"
 import { BundleCache } from "../lib/loader-cache.ts"
 import { makeLogger } from "../lib/log.ts"
 import { addonHost } from "./helpers/addon-host.ts"
@@ -114,7 +114,7 @@ test("a changed file, of the entry's or of an import's, is built again and then 
     rig.write(name, `${readFileSync(join(rig.folder, name), "utf8")} // changed`)
     await rig.run()
     t.equal(rig.builds, index + 2, name)
-    t.equal(rig.files.get(join(rig.folder, name)), hashOf(readFileSync(join(rig.folder, name))))
+    t.equal(rig.files.get(join(rig.folder, name)), fingerprint(readFileSync(join(rig.folder, name))))
     await rig.run()
     t.equal(rig.builds, index + 2, `${name} again`)
   }
@@ -262,7 +262,7 @@ test("the manager runs what is kept, with stacks that name the lines of the sour
   // Only the entry can know this word.
   const { code, ...rest } = rig.kept
   const changed = String(code).replace('"one"', '"two"')
-  rig.keep({ ...rest, code: changed, codeHash: hashOf(Buffer.from(changed)) })
+  rig.keep({ ...rest, code: changed, codeHash: fingerprint(Buffer.from(changed)) })
   t.match(await said(rig), ["info a: two/", /a\.ts:5:\d+\)$/])
 })
 

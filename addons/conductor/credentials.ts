@@ -3,8 +3,7 @@
  * to the proxy's own address keeps a key of OpenAI's kind; else `cloudKey` takes its place, towards the base upstream
  * alone. With neither, no prompt leaves the machine.
  */
-import type { Flow, JsonValue } from "llmproxy"
-import { isObject } from "./json.ts"
+import { type Flow, isLoopbackHost, isObject, type JsonValue } from "llmproxy"
 import type { ConductorOptions } from "./options.ts"
 
 /** OpenAI's keys begin with sk-, as do Anthropic's and OpenRouter's. */
@@ -71,15 +70,11 @@ function isPlaceholder(key: string): boolean {
  */
 function mayCarryPrompt(flow: Flow): boolean {
   const { method, host, path, headers } = flow.request
-  if (isThisMachine(host)) return false
+  if (isLoopbackHost(host)) return false
   const hasBody = headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0
   // Behind an upgrade (the realtime API's WebSocket) anything may follow.
   if (/^(GET|HEAD|OPTIONS)$/.test(method) && !hasBody && !headers.has("upgrade")) return false
   return !(method === "POST" && /\/chat\/completions\/?($|\?)/.test(path) && readsAsChat(flow))
-}
-
-function isThisMachine(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d+){3}$/.test(host)
 }
 
 function readsAsChat({ request }: Flow): boolean {

@@ -3,8 +3,8 @@
  * whose it is; only where it does not, the pages are asked for that one program alone has. Nothing is remembered here.
  * Source: each program's API reference; README has the table.
  */
-import type { Answer, Flow, JsonObject, JsonValue } from "llmproxy"
-import { isObject, objectIn, objectsOf } from "./json.ts"
+import { type Answer, type Flow, isObject, type JsonObject, type JsonValue } from "llmproxy"
+import { objectIn, objectsOf } from "./json.ts"
 import type { Patience } from "./patience.ts"
 
 export type HostKind = "LM Studio" | "Ollama" | "llama.cpp" | "vLLM" | "llama-cpp-python" | "OpenAI-compatible"

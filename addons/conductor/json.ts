@@ -1,11 +1,7 @@
 /**
  * JSON from outside, checked before it is used: a host may send anything.
  */
-import type { JsonObject, JsonValue } from "llmproxy"
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-}
+import { isObject, type JsonObject, type JsonValue } from "llmproxy"
 
 /** The object that a JSON text holds, a byte order mark before it or not; undefined for anything else. */
 export function objectIn(text: string): JsonObject | undefined {

@@ -7,12 +7,13 @@ import {
   DEEPSEEK_CODER,
   type DialectName,
   flattenMessages,
+  isObject,
   type JsonObject,
   type JsonValue,
   type LlmRequest,
   type Message,
 } from "llmproxy"
-import { isObject, isSet, objectsOf } from "./json.ts"
+import { isSet, objectsOf } from "./json.ts"
 
 /** How a request is written; local-form.ts decides on it. */
 export interface LocalForm {

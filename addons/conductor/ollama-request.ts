@@ -3,8 +3,8 @@
  * too long is to be refused and not cut, and how long an answer may be in the window that the model runs with. Pure.
  * Source: Ollama, docs/api.md and api/types.go.
  */
-import { type JsonObject, type JsonValue, type LlmRequest, type Message, textOf } from "llmproxy"
-import { isObject, isSet, objectIn, objectsOf } from "./json.ts"
+import { isObject, type JsonObject, type JsonValue, type LlmRequest, type Message, textOf } from "llmproxy"
+import { isSet, objectIn, objectsOf } from "./json.ts"
 import { type LocalRequest, picked, stopsIn } from "./local-request.ts"
 
 const DATA_IMAGE = /^data:image\/[\w.+-]+;base64,/

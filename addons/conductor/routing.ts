@@ -2,8 +2,7 @@
  * What decides on a request's way before its size does: the client's own wish in a header, and the lists of models; and
  * which local model stands for the one that the client names. Pure, save that the header is taken off the request.
  */
-import type { Flow } from "llmproxy"
-import { isObject } from "./json.ts"
+import { type Flow, isObject } from "llmproxy"
 import type { ConductorOptions } from "./options.ts"
 
 /** In a request: `local` or `cloud`. It is ours to read and leaves with no request. */

@@ -3,8 +3,7 @@
  * with the first chat: the file is read, compiled, and given a message as a trial. Messages name the option.
  */
 import { readFile, stat } from "node:fs/promises"
-import { type ChatTemplate, jinjaTemplate, type Message, TEMPLATES } from "llmproxy"
-import { isObject } from "./json.ts"
+import { type ChatTemplate, isObject, jinjaTemplate, type Message, TEMPLATES } from "llmproxy"
 
 /** Models' own templates have some 10 kB. */
 const TEMPLATE_BYTES_MAX = 1_048_576

@@ -138,7 +138,7 @@ export class LiveFiles {
 function seedRecord({ request, routed, llm }: FlowSnapshot, redactor: Redactor, isLocal: boolean): SeedRecord {
   const { text = "", usage } = llm?.completion ?? {}
   const contents = messagesIn(request.body)
-    .map(textOf)
+    .map(seedText)
     .filter((content) => content !== "")
   return {
     instruction: contents.map((content) => redactor.text(content)).join(" "),
@@ -156,7 +156,7 @@ function messagesIn(body: string | undefined): Message[] {
 }
 
 /** The texts of a message; other parts have no place in the format. */
-function textOf({ content }: Message): string {
+function seedText({ content }: Message): string {
   if (typeof content === "string") return content
   if (!Array.isArray(content)) return ""
   return content.flatMap(({ text }) => (typeof text === "string" && text !== "" ? [text] : [])).join(" ")

@@ -3,9 +3,18 @@
  * another temperature, or, at last, the client's own request to the site that the client itself had asked. Each key goes
  * to the origin alone that it was sent to, or meant for.
  */
-import type { Answer, Flow, Headers, JsonObject, JsonValue, LlmFlow, Message, SendOptions } from "llmproxy"
+import {
+  type Answer,
+  type Flow,
+  type Headers,
+  isObject,
+  type JsonObject,
+  type JsonValue,
+  type LlmFlow,
+  type Message,
+  type SendOptions,
+} from "llmproxy"
 import { textIn } from "./demand.ts"
-import { isObject } from "./json-value.ts"
 import { retryFilter } from "./watch.ts"
 
 /** Temperatures from here on give noise. */

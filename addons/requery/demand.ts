@@ -3,9 +3,8 @@
  * before. GPT Pilot appends the form to the last user message, in a ```json fence: the properties alone, without a word
  * on which are required.
  */
-import type { JsonObject, JsonValue, LlmRequest, Message } from "llmproxy"
+import { isObject, type JsonObject, type JsonValue, type LlmRequest, type Message } from "llmproxy"
 import { embeddedSchema, functionForm, isGptPilots } from "./gpt-pilot.ts"
-import { isObject } from "./json-value.ts"
 import type { Repeats } from "./options.ts"
 import { isQuestion } from "./similarity.ts"
 import { spoken } from "./spoken.ts"

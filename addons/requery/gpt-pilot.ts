@@ -3,8 +3,7 @@
  * them there: an empty plan is taken for a finished program, a question that comes again for a new one. What other
  * programs mean by an empty list or a question asked twice, nobody knows.
  */
-import type { JsonObject, JsonValue } from "llmproxy"
-import { isObject } from "./json-value.ts"
+import { isObject, type JsonObject, type JsonValue } from "llmproxy"
 
 /** Characters of a form that is read. */
 const SCHEMA_CHARS_MAX = 100_000

@@ -2,11 +2,10 @@
  * The guards: what each looks for, when it is armed, and what the next attempt is told and changes. A guard judges a
  * whole answer; what can be told sooner is told in watch.ts.
  */
-import type { Completion } from "llmproxy"
+import { type Completion, isObject } from "llmproxy"
 import { type Demand, EMPTY_IS_FINE } from "./demand.ts"
 import { isWholeJson, type JsonReading, readJson } from "./json-answer.ts"
 import type { Schemas } from "./json-schema.ts"
-import { isObject } from "./json-value.ts"
 import type { Mode, RequeryOptions } from "./options.ts"
 import { MODES } from "./options.ts"
 import { loops } from "./repetition.ts"

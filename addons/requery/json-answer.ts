@@ -2,10 +2,9 @@
  * The JSON in an answer: as it stands, or with prose, fences and small faults taken off. What was cut in the middle of a
  * value is not repaired: the rest is missing, and nobody would notice.
  */
-import type { FinishReason } from "llmproxy"
+import { type FinishReason, isObject } from "llmproxy"
 import { findJson } from "./json-find.ts"
 import { mendJson } from "./json-mend.ts"
-import { isObject } from "./json-value.ts"
 import { spoken } from "./spoken.ts"
 
 export interface JsonReading {

@@ -59,9 +59,9 @@ export function retryFilter(marks: boolean): RetryFilter {
         throw new Error("the answer goes round in circles")
       }
       if (stops === undefined) return delta
-      if (delta.type === "text") return textOf(delta.index, stops.push(delta.text))
+      if (delta.type === "text") return textDelta(delta.index, stops.push(delta.text))
       if (delta.type !== "finish") return delta
-      const rest = textOf(delta.index, stops.finish())
+      const rest = textDelta(delta.index, stops.finish())
       const finish: Delta = stops.stopped ? { ...delta, reason: { unified: "stop", raw: "stop" } } : delta
       return rest === undefined ? finish : [rest, finish]
     },
@@ -69,7 +69,7 @@ export function retryFilter(marks: boolean): RetryFilter {
   return self
 }
 
-function textOf(index: number, text: string): Delta | undefined {
+function textDelta(index: number, text: string): Delta | undefined {
   return text === "" ? undefined : { type: "text", index, text }
 }
 

@@ -67,7 +67,7 @@ type Clean = (text: string) => string
 function fieldsOf(flow: Flow, usage: ShownUsage, clean: Clean): Field[] {
   const { llm, routed, timings } = flow
   const isLlm = llm !== undefined
-  const place: Field = { text: clean(rawPlaceOf(flow)) }
+  const place: Field = { text: clean(rawTargetOf(flow)) }
   return [
     isLlm ? { ...place, colour: "bold" } : { ...place, colour: "dim" },
     { text: modelOf(flow, clean), colour: "cyan" },
@@ -80,11 +80,11 @@ function fieldsOf(flow: Flow, usage: ShownUsage, clean: Clean): Field[] {
 }
 
 /** The request as the client made it, without its query: that may hold anything. */
-export function placeOf(flow: Flow, redactor = FORMS_ONLY): string {
-  return clean(rawPlaceOf(flow), PIECE_CHARS_MAX, redactor)
+export function targetOf(flow: Flow, redactor = FORMS_ONLY): string {
+  return clean(rawTargetOf(flow), PIECE_CHARS_MAX, redactor)
 }
 
-function rawPlaceOf({ original: { method, url } }: Flow): string {
+function rawTargetOf({ original: { method, url } }: Flow): string {
   const [place = ""] = url.replace(/^https?:\/\//, "").split("?", 1)
   return `${method} ${place}`
 }

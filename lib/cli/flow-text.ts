@@ -4,8 +4,8 @@
 import type { Flow, LlmFlow } from "../flow.ts"
 import type { Headers } from "../headers.ts"
 import { framingIn } from "../llm/framing.ts"
+import { textOf } from "../llm/message-text.ts"
 import type { Completion, Message, ToolCall } from "../llm/model.ts"
-import { textOf } from "../llm/template/chat-template.ts"
 import { printable } from "../log.ts"
 import { Redactor } from "../secrets.ts"
 import { clean } from "./flow-line.ts"
@@ -67,7 +67,7 @@ function messageText(message: Message, redactor: Redactor): string {
   const others = Array.isArray(message.content) ? message.content.filter(({ type }) => type !== "text") : []
   const calls = Array.isArray(message.tool_calls) ? message.tool_calls : []
   const parts = [
-    textOf(message.content ?? undefined),
+    textOf(message.content),
     ...others.map(({ type }) => `[${type}]`),
     ...calls.map((call) => `tool call ${JSON.stringify(redactor.json(call))}`),
   ]

@@ -2,10 +2,12 @@
  * A proxy as a command runs it: options read, terminal output and log attached, started, and stopped with grace.
  * Shared by start and run.
  */
+
 import { App, type Listening } from "../app.ts"
 import { baseUrlOf, CORE_OPTIONS, type CoreValues } from "../core-options.ts"
 import type { Logger } from "../log.ts"
 import { resolveOptions } from "../options.ts"
+import { isLoopbackHost } from "../proxy/self.ts"
 import { Redactor } from "../secrets.ts"
 import type { CommandLine } from "./command.ts"
 import { collectShortLived } from "./garbage.ts"
@@ -77,7 +79,7 @@ export function warnAtStart(
 ): void {
   const node = nodeWarning(world.nodeVersion)
   if (node !== undefined && !isQuiet) log.warn(node)
-  const open = new Set(listeners.map(({ host }) => host).filter((host) => !isLoopback(host)))
+  const open = new Set(listeners.map(({ host }) => host).filter((host) => !isLoopbackHost(host)))
   for (const host of open) log.warn(`listening on ${host}: ${whoMayCome(values)}`)
 }
 
@@ -94,10 +96,6 @@ function whoMayCome({ proxyAuth, proxyAuthFile, allowClients }: CoreValues): str
     "clients of other machines are turned away; let them in with --allow-clients CIDR (as in 192.168.0.0/16), " +
     "or let users in with --proxy-auth USER:PASS"
   )
-}
-
-function isLoopback(host: string): boolean {
-  return host === "::1" || host === "localhost" || /^(::ffff:)?127\./.test(host)
 }
 
 /** The base URL for OpenAI's clients. */

@@ -6,7 +6,7 @@ import type { AddonDefinition, TokenService } from "../addon.ts"
 import type { Delta, Flow, LlmFlow } from "../flow.ts"
 import type { Hooks } from "../hooks.ts"
 import { Redactor } from "../secrets.ts"
-import { CHILD_LEAD, flowLine, placeOf } from "./flow-line.ts"
+import { CHILD_LEAD, flowLine, targetOf } from "./flow-line.ts"
 import {
   completionText,
   excerptText,
@@ -181,7 +181,7 @@ class FlowPrinter {
 
   #title(flow: Flow): string {
     const lead = flow.parent === undefined ? "→ " : `${CHILD_LEAD}→ `
-    return `${lead}${this.#options.paint("bold", placeOf(flow, this.#redactor))}\n`
+    return `${lead}${this.#options.paint("bold", targetOf(flow, this.#redactor))}\n`
   }
 }
 

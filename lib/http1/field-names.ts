@@ -24,7 +24,7 @@ const seen: (Seen | undefined)[] = new Array<Seen | undefined>(PLACES).fill(unde
 export function lowerNameIn(text: string, start: number, end: number): string | undefined {
   const length = end - start
   if (length <= 0) return undefined
-  const place = placeOf(text, start, length)
+  const place = slotOf(text, start, length)
   const known = seen[place]
   if (known !== undefined && known.name.length === length && text.startsWith(known.name, start)) return known.lower
   const name = text.slice(start, end)
@@ -34,7 +34,7 @@ export function lowerNameIn(text: string, start: number, end: number): string | 
   return lower
 }
 
-function placeOf(text: string, start: number, length: number): number {
+function slotOf(text: string, start: number, length: number): number {
   const first = text.charCodeAt(start)
   const middle = text.charCodeAt(start + (length >> 1))
   const last = text.charCodeAt(start + length - 1)

@@ -3,7 +3,9 @@
  * changes; the system prompt is the text of the first message whose role is `system` or `developer`.
  * Source: OpenAI's openapi.yaml, CreateChatCompletionRequest.
  */
+
 import { isObject, type JsonObject, type JsonValue, numberOf } from "./json.ts"
+import { textOf } from "./message-text.ts"
 import type { ContentPart, Message } from "./model.ts"
 import { OpenAiRequest } from "./openai-request.ts"
 
@@ -69,13 +71,6 @@ export function setSystemIn(messages: Message[], value: string | undefined): voi
   } else {
     setText(message, value)
   }
-}
-
-/** The text of a message's content, its text parts on lines of their own. */
-export function textOf(content: Message["content"]): string {
-  if (typeof content === "string") return content
-  if (!Array.isArray(content)) return ""
-  return content.flatMap((part) => (typeof part.text === "string" ? [part.text] : [])).join("\n")
 }
 
 function setText(message: Message, text: string): void {

@@ -4,8 +4,8 @@
  */
 import { FlowError } from "../errors.ts"
 import { isObject, type JsonObject, type JsonValue } from "./json.ts"
+import { textOf } from "./message-text.ts"
 import type { ContentPart, DialectName, Message } from "./model.ts"
-import { textOf } from "./openai-chat-request.ts"
 
 type PromptContent = string | ContentPart[] | null
 

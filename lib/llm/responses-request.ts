@@ -4,8 +4,8 @@
  * here that is not written: whoever walks a conversation may rely on it. Source: openai-node, ResponseCreateParams.
  */
 import { isObject, type JsonObject, type JsonValue, stringOf } from "./json.ts"
+import { textOf } from "./message-text.ts"
 import type { ContentPart, LlmRequest, Message } from "./model.ts"
-import { textOf } from "./openai-chat-request.ts"
 import { RequestView } from "./request-view.ts"
 
 const NAMES = { maxTokens: "max_output_tokens", stop: "stop" }

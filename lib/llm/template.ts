@@ -9,7 +9,6 @@ export {
   type ChatTemplate,
   flattenMessages,
   type RenderedPrompt,
-  textOf,
 } from "./template/chat-template.ts"
 export { DEEPSEEK_CODER, renderDeepseekCoder } from "./template/deepseek.ts"
 export { jinjaTemplate } from "./template/jinja.ts"

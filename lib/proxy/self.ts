@@ -71,9 +71,9 @@ function reaches(address: string, own: string): boolean {
   return unspecified || isLoopback(address) || isOwnAddress(address)
 }
 
-/** Whether a host, in the form in which hosts are dialled, always means this machine. */
+/** Whether a host, a name or an address without brackets, always means this machine. */
 export function isLoopbackHost(host: string): boolean {
-  return isLoopbackName(host) || (isIP(host) !== 0 && isLoopback(host))
+  return isLoopbackName(host) || (isIP(host) !== 0 && isLoopback(canonicalAddress(host)))
 }
 
 function isLoopbackName(host: string): boolean {

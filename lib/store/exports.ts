@@ -2,7 +2,9 @@
  * What was said, in the forms that fine-tuning programs and people read. One exchange at a time goes in, a text comes
  * out: an export holds one conversation in memory. Pure.
  */
+
 import { isObject, type JsonObject, type JsonValue, stringOf } from "../llm/json.ts"
+import { textOf } from "../llm/message-text.ts"
 import type { FinishUnified } from "../llm/model.ts"
 import { chatForm, NoChatForm } from "./chat-form.ts"
 import type { Exchange } from "./reader.ts"
@@ -38,7 +40,7 @@ export function isAnswered(exchange: Exchange, withTruncated = false): exchange 
   const endedWell = GOOD_ENDINGS.has(flow.finish_reason) || (withTruncated && flow.finish_reason === "length")
   if (flow.llm_error_kind !== null || !endedWell) return false
   if (answer === undefined || messages.length === 0) return false
-  return textOf(answer) !== "" || Array.isArray(answer.tool_calls)
+  return textOf(answer.content) !== "" || Array.isArray(answer.tool_calls)
 }
 
 export function exporterFor(format: ExportFormat): Exporter {
@@ -81,18 +83,21 @@ function alpaca(exchange: Answered): JsonObject {
   const messages = chatForm(exchange).messages.slice(0, -1)
   // A tool's result is what the answer answers, where one came last.
   const last = messages.findLastIndex(({ role }) => role === "user" || role === "tool")
-  const system = messages.filter(isSystem).map(textOf).join("\n\n")
+  const system = messages
+    .filter(isSystem)
+    .map(({ content }) => textOf(content))
+    .join("\n\n")
   const history: string[][] = []
   let asked: string[] = []
   for (const message of messages.slice(0, Math.max(0, last)).filter((one) => !isSystem(one))) {
     if (message.role !== "assistant") {
-      asked.push(textOf(message))
+      asked.push(textOf(message.content))
       continue
     }
     history.push([asked.join("\n\n"), textWithCalls(message)])
     asked = []
   }
-  const instruction = [...asked, textOf(messages[last] ?? {})].join("\n\n")
+  const instruction = [...asked, textOf(messages[last]?.content)].join("\n\n")
   return {
     instruction,
     input: "",
@@ -106,10 +111,10 @@ function alpaca(exchange: Answered): JsonObject {
 function seed({ flow, messages, answer }: Answered, index: number): string {
   const record = {
     instruction: messages
-      .map(textOf)
+      .map(({ content }) => textOf(content))
       .filter((text) => text !== "")
       .join(" "),
-    output: textOf(answer),
+    output: textOf(answer.content),
     tokens: flow.route_tokens ?? flow.input_tokens ?? 0,
     client: flow.route === "local" ? "Local LLM" : "OpenAI",
   }
@@ -154,16 +159,9 @@ function isSystem({ role }: JsonObject): boolean {
   return role === "system" || role === "developer"
 }
 
-/** The text of a message; of a list of parts, theirs. */
-export function textOf({ content }: JsonObject): string {
-  if (typeof content === "string") return content
-  if (!Array.isArray(content)) return ""
-  return content.flatMap((part) => (isObject(part) && stringOf(part.text) ? [stringOf(part.text)] : [])).join("\n")
-}
-
-/** The same with the calls of tools, which formats without a place for them have as text. */
+/** The text of a message with the calls of tools, which formats without a place for them have as text. */
 export function textWithCalls(message: JsonObject): string {
   const calls = Array.isArray(message.tool_calls) ? message.tool_calls : []
   const written = calls.map((call) => (isObject(call) ? JSON.stringify(call.function ?? call) : ""))
-  return [textOf(message), ...written].filter((text) => text !== "").join("\n")
+  return [textOf(message.content), ...written].filter((text) => text !== "").join("\n")
 }

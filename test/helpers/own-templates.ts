@@ -4,8 +4,8 @@
  * test/fixtures/templates has what they made of generated conversations, and LLMPROXY_TEST_TEMPLATES may name a folder
  * with NAME.jinja files for more of them.
  */
+import { textOf } from "../../lib/llm/message-text.ts"
 import type { Message } from "../../lib/llm/model.ts"
-import { textOf } from "../../lib/llm/template.ts"
 import type { Tokens } from "./conversations.ts"
 
 export interface OwnTemplate {

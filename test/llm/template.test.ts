@@ -1,4 +1,5 @@
 import { test } from "tap"
+import { textOf } from "../../lib/llm/message-text.ts"
 import type { Message } from "../../lib/llm/model.ts"
 import {
   cleanOutput,
@@ -6,7 +7,6 @@ import {
   flattenMessages,
   renderDeepseekCoder,
   StopFilter,
-  textOf,
 } from "../../lib/llm/template.ts"
 
 const DEFAULT_SYSTEM =

@@ -2,8 +2,9 @@
  * Flows of the history as a person reads them in a terminal. Whatever comes from outside is made harmless here.
  */
 import { isObject, type JsonObject, parseJson, stringOf } from "../../llm/json.ts"
+import { textOf } from "../../llm/message-text.ts"
 import { printable } from "../../log.ts"
-import { textOf, textWithCalls } from "../../store/exports.ts"
+import { textWithCalls } from "../../store/exports.ts"
 import type { Exchange, ListedFlow, UsageSum } from "../../store/reader.ts"
 import type { FlowRow } from "../../store/schema.ts"
 import { shownText } from "../live-text.ts"
@@ -163,7 +164,7 @@ function excerptText(json: string | null, paint: Paint): string {
   if (json === null) return ""
   const parsed = parseJson(json)
   const cut = /"(?:content|text)":"((?:[^"\\]|\\.)*)/.exec(json)?.[1] ?? ""
-  const text = isObject(parsed) ? textOf(parsed) : String(parseJson(`"${cut}"`) ?? cut)
+  const text = isObject(parsed) ? textOf(parsed.content) : String(parseJson(`"${cut}"`) ?? cut)
   const line = printable(text).trim()
   if (line === "") return ""
   return paint("dim", line.length > EXCERPT_CHARS_MAX ? `${line.slice(0, EXCERPT_CHARS_MAX)}…` : line)

@@ -11,7 +11,7 @@ import { saysSomething } from "../openai-read.ts"
 import { kindOf } from "../responses-correlate.ts"
 import { deepCopy, deepEqual } from "../spans.ts"
 import { edited } from "./event-draft.ts"
-import { type EditDelta, isPiece, keyOf, sameDelta, shareOut, textOf, unchanged } from "./pieces.ts"
+import { type EditDelta, isPiece, keyOf, pieceText, sameDelta, shareOut, unchanged } from "./pieces.ts"
 import { type Place, placesOf, requestWords } from "./places.ts"
 import { restateText } from "./response-end.ts"
 import { dropUntoldIn, holdsMore, Read } from "./untold.ts"
@@ -72,13 +72,13 @@ function headOf({ id, model, created }: Completion): JsonObject {
 /** Whether the places hold all that the answer says: an odd form may hold more. */
 function tells(places: readonly Place[], told: readonly Delta[]): boolean {
   const all = new Map<string, string>()
-  for (const delta of told) if (isPiece(delta)) all.set(keyOf(delta), textOf(delta))
+  for (const delta of told) if (isPiece(delta)) all.set(keyOf(delta), pieceText(delta))
   for (const { delta } of places) {
     if (!isPiece(delta)) continue
     const key = keyOf(delta)
     const rest = all.get(key)
-    if (!rest?.startsWith(textOf(delta))) return false
-    all.set(key, rest.slice(textOf(delta).length))
+    if (!rest?.startsWith(pieceText(delta))) return false
+    all.set(key, rest.slice(pieceText(delta).length))
   }
   return [...all.values()].every((rest) => rest === "")
 }

@@ -12,7 +12,7 @@ import { deepEqual } from "../spans.ts"
 import { mergeUsage } from "../usage.ts"
 import { EventDraft } from "./event-draft.ts"
 import type { EditedStream, EventEditor } from "./event-editor.ts"
-import { type CallDelta, isPiece, keyOf, sameDelta, shareOut, textOf, unchanged } from "./pieces.ts"
+import { type CallDelta, isPiece, keyOf, pieceText, sameDelta, shareOut, unchanged } from "./pieces.ts"
 import { type Place, placesOf } from "./places.ts"
 import { dropUntoldIn, holdsMore, Read } from "./untold.ts"
 import { moveUsage } from "./usage-edit.ts"
@@ -294,5 +294,5 @@ function isPieceAt(place: Place | undefined): boolean {
 function tells(place: Place | undefined, delta: Delta): boolean {
   if (place === undefined || place.delta.type !== delta.type) return false
   if ("index" in delta && "index" in place.delta && delta.index !== place.delta.index) return false
-  return !isPiece(delta) || !isPiece(place.delta) || textOf(delta) === textOf(place.delta)
+  return !isPiece(delta) || !isPiece(place.delta) || pieceText(delta) === pieceText(place.delta)
 }

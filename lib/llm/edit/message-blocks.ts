@@ -2,7 +2,7 @@
 import { type JsonObject, objectOf } from "../json.ts"
 import type { Delta } from "../model.ts"
 import { argumentsObject } from "../tool-arguments.ts"
-import { type CallDelta, type Piece, textOf } from "./pieces.ts"
+import { type CallDelta, type Piece, pieceText } from "./pieces.ts"
 
 export interface Raw {
   readonly raw: Buffer
@@ -48,7 +48,7 @@ export function emptyBlock(piece: Piece, id: string): JsonObject {
 /** The delta of a block that tells a piece. */
 export function deltaOf(piece: Piece): JsonObject {
   const [type, field] = PIECES[piece.type === "toolCall" ? "call" : keyOf(piece)] ?? ["text_delta", "text"]
-  return { type, [field]: textOf(piece) }
+  return { type, [field]: pieceText(piece) }
 }
 
 /** Which block a piece belongs to. */

@@ -15,7 +15,7 @@ import { mergeUsage } from "../usage.ts"
 import { EventDraft } from "./event-draft.ts"
 import type { EditedStream, EventEditor } from "./event-editor.ts"
 import { Block, changedStart, deltaOf, emptyBlock, keyOf, PIECES, type Raw, withUsage } from "./message-blocks.ts"
-import { isPiece, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
+import { isPiece, type Piece, pieceText, sameDelta, shareOut } from "./pieces.ts"
 import { moveUsage } from "./usage-edit.ts"
 import { Leftover, mayStandAlone } from "./waiting.ts"
 
@@ -138,7 +138,7 @@ export class MessageEditor implements EventEditor {
     block.whole = given?.type === "toolCall" && given.arguments !== ""
     if (given === undefined) return
     block.taken = told === undefined
-    if (block.whole && told && isPiece(told) && sameDelta(told, given)) block.repeats = textOf(told)
+    if (block.whole && told && isPiece(told) && sameDelta(told, given)) block.repeats = pieceText(told)
     if (told !== undefined) this.#begin(block, sameDelta(told, given) ? undefined : changedStart(event.json, told))
   }
 
@@ -161,7 +161,7 @@ export class MessageEditor implements EventEditor {
         this.#begin(block)
         this.#say(event, block.index, told.type === "other" && !sameDelta(told, given) ? objectOf(told.raw) : undefined)
       }
-    } else if (told === undefined || !isPiece(told) || textOf(told) === "") block.taken = true
+    } else if (told === undefined || !isPiece(told) || pieceText(told) === "") block.taken = true
     else {
       block.late ||= !sameDelta(told, given)
       this.#begin(
@@ -172,7 +172,7 @@ export class MessageEditor implements EventEditor {
       this.#say(
         event,
         block.index,
-        sameDelta(told, given) ? undefined : { ...json, delta: { ...delta, [field]: textOf(told) } },
+        sameDelta(told, given) ? undefined : { ...json, delta: { ...delta, [field]: pieceText(told) } },
       )
       this.#sayLater(block)
     }
@@ -282,7 +282,7 @@ export class MessageEditor implements EventEditor {
       content_block: emptyBlock(piece, this.#stream.context.id),
     })
     this.#own = { index, key }
-    if (textOf(piece) !== "") this.#pieceOf(piece, index)
+    if (pieceText(piece) !== "") this.#pieceOf(piece, index)
   }
 
   #pieceOf(piece: Piece, index: number): void {

@@ -18,7 +18,7 @@ export function isPiece(delta: Delta): delta is Piece {
   return isText(delta) || delta.type === "toolCall"
 }
 
-export function textOf(delta: Piece): string {
+export function pieceText(delta: Piece): string {
   return delta.type === "toolCall" ? delta.arguments : delta.text
 }
 

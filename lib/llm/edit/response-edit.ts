@@ -11,7 +11,7 @@ import { kindOf } from "../responses-correlate.ts"
 import { OutputItem } from "../responses-items.ts"
 import { deepCopy, deepEqual } from "../spans.ts"
 import type { EditedStream, EventEditor } from "./event-editor.ts"
-import { isPiece, type Piece, sameDelta, shareOut, textOf } from "./pieces.ts"
+import { isPiece, type Piece, pieceText, sameDelta, shareOut } from "./pieces.ts"
 import { changedPiece, endOf, keyOf, newItem, otherThan, restateOutput, setEnd, type Told } from "./response-end.ts"
 import { ARGUMENTS, partOf, type Raw, TEXTS, Track, Tracks, textsOf } from "./response-track.ts"
 import { ResponseWriter } from "./response-writer.ts"
@@ -113,8 +113,8 @@ export class ResponseEditor implements EventEditor {
     track.taken = told === undefined
     if (told === undefined) return
     track.nameAs(given, told)
-    if (isPiece(given) && isPiece(told) && textOf(given) + textOf(told) !== "")
-      track.tell("toolCall", "call", textOf(given), textOf(told))
+    if (isPiece(given) && isPiece(told) && pieceText(given) + pieceText(told) !== "")
+      track.tell("toolCall", "call", pieceText(given), pieceText(told))
     this.#begin(track)
   }
 
@@ -129,8 +129,8 @@ export class ResponseEditor implements EventEditor {
     if (track.gone) return
     const isWhole = !event.type.endsWith(".delta")
     if (given !== undefined && isPiece(given)) {
-      const left = told !== undefined && isPiece(told) ? textOf(told) : ""
-      track.tell(given.type, part, textOf(given), this.#limit.hold(left))
+      const left = told !== undefined && isPiece(told) ? pieceText(told) : ""
+      track.tell(given.type, part, pieceText(given), this.#limit.hold(left))
       if (!isWhole) track.templates.set(given.type, event)
       track.taken ||= left === ""
       track.late ||= told === undefined || !sameDelta(told, given)
@@ -206,14 +206,14 @@ export class ResponseEditor implements EventEditor {
     for (const [at, delta] of given.entries()) {
       if (!isPiece(delta)) continue
       const after = told[at]
-      const left = after !== undefined && isPiece(after) ? textOf(after) : ""
+      const left = after !== undefined && isPiece(after) ? pieceText(after) : ""
       if (after) track.nameAs(delta, after)
       const [text] =
         delta.type === "toolCall"
           ? [{ part: "call", text: "" }]
           : texts.splice(0, delta.type === "reasoning" ? texts.length : 1)
-      if (text) track.tell(delta.type, text.part, textOf(delta), this.#limit.hold(left))
-      track.taken ||= left === "" && textOf(delta) !== ""
+      if (text) track.tell(delta.type, text.part, pieceText(delta), this.#limit.hold(left))
+      track.taken ||= left === "" && pieceText(delta) !== ""
       if (left !== "") this.#begin(track)
     }
   }
@@ -269,11 +269,11 @@ export class ResponseEditor implements EventEditor {
   /** More of a text that has come, in an event like the one before. */
   #put(track: Track, piece: Piece): void {
     track.nameAs(undefined, piece)
-    track.add(piece.type, textOf(piece))
+    track.add(piece.type, pieceText(piece))
     const template = track.templates.get(piece.type)
     this.#begin(track)
     if (template)
-      this.#writer.say(template, track.indexAt(this.#shift), changedPiece(template.json, textOf(piece)), true)
+      this.#writer.say(template, track.indexAt(this.#shift), changedPiece(template.json, pieceText(piece)), true)
     this.#sayLater(track)
   }
 

@@ -42,7 +42,7 @@ export function unreadIn(
 ): string | undefined {
   const { raw, error, json, deltas } = event
   if (error !== undefined || raw.length === 0) return undefined
-  const isRead = framing === "lines" ? json !== undefined || isReadable(textOf(raw, first)) : areReadable(event, first)
+  const isRead = framing === "lines" ? json !== undefined || isReadable(decoded(raw, first)) : areReadable(event, first)
   // Not a word of it: the client may read this.
   if (!isRead) return "an event that is no JSON"
   if (!isObject(json) || deltas.some(isContent)) return undefined
@@ -50,7 +50,7 @@ export function unreadIn(
   return other === undefined ? undefined : `an event of another dialect (${other.name})`
 }
 
-function textOf(raw: Buffer, first: boolean): string {
+function decoded(raw: Buffer, first: boolean): string {
   const text = raw.toString("utf8")
   return first ? withoutBom(text) : text
 }
@@ -64,7 +64,7 @@ function isReadable(text: string): boolean {
 function areReadable({ raw, json }: StreamEvent, first: boolean): boolean {
   if (json !== undefined && isOneLine(raw)) return true
   const data: string[] = []
-  const lines = textOf(raw, first).split(/\r\n|\r|\n/)
+  const lines = decoded(raw, first).split(/\r\n|\r|\n/)
   for (const [at, line] of lines.entries()) {
     if (line.startsWith("{")) return data.length === 0 && isReadable(lines.slice(at).join("\n"))
     const colon = line.indexOf(":")

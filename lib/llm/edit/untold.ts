@@ -7,7 +7,7 @@ import type { StreamEvent } from "../dialect.ts"
 import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
 import type { Delta, DialectName } from "../model.ts"
 import { EventDraft } from "./event-draft.ts"
-import { isPiece, textOf } from "./pieces.ts"
+import { isPiece, pieceText } from "./pieces.ts"
 import { dropTokens } from "./repeats.ts"
 
 /** Where the dialects tell texts. A string there is one of the model's. */
@@ -128,7 +128,7 @@ export function holdsMore(json: JsonValue | undefined, deltas: readonly Delta[])
   const count = { chars: 0, calls: 0 }
   countIn(json, count, 0)
   for (const delta of deltas) {
-    if (isPiece(delta)) count.chars -= textOf(delta).length
+    if (isPiece(delta)) count.chars -= pieceText(delta).length
     if (delta.type === "toolCall") count.calls--
   }
   return count.chars > 0 || count.calls > 0

@@ -4,7 +4,7 @@ import { type JsonObject, objectOf, stringOf } from "../json.ts"
 import type { Delta, Usage } from "../model.ts"
 import { isWholeObject } from "../tool-arguments.ts"
 import { mergeUsage } from "../usage.ts"
-import { isPiece, joined, type Piece, textOf } from "./pieces.ts"
+import { isPiece, joined, type Piece, pieceText } from "./pieces.ts"
 
 export class Waiting {
   readonly #limit = new AnswerLimit()
@@ -21,7 +21,7 @@ export class Waiting {
   }
 
   add(piece: Piece): void {
-    this.#limit.hold(textOf(piece))
+    this.#limit.hold(pieceText(piece))
     const key = this.#keyOf(piece)
     const at = this.#pieces.findLastIndex((known) => known.type === piece.type && this.#keyOf(known) === key)
     const known = this.#pieces[at]

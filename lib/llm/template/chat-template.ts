@@ -3,7 +3,9 @@
  * answer ends. Also the parts that the formats share: what of a message is text, and how a message is kept from
  * speaking for another. The formats are the other files of this folder. Pure.
  */
-import { arrayOf, isObject, type JsonValue, stringOf } from "../json.ts"
+
+import { arrayOf, isObject, stringOf } from "../json.ts"
+import { textOf } from "../message-text.ts"
 import type { Message } from "../model.ts"
 import { argumentsText } from "../tool-arguments.ts"
 
@@ -90,15 +92,6 @@ export function isSystem(message: Message): boolean {
  */
 export function asText(text: string, tokens: RegExp): string {
   return text.replace(tokens, (first) => `${first} `)
-}
-
-/** The text of a message's content: its text parts, a line each; other kinds have none. */
-export function textOf(content: JsonValue | undefined): string {
-  if (typeof content === "string") return content
-  return arrayOf(content)
-    .map((part) => (isObject(part) ? stringOf(part.text) : undefined))
-    .filter((text) => text !== undefined)
-    .join("\n")
 }
 
 /** All non-empty contents in one text, a space between them, roles left out: for models without a chat format. */
