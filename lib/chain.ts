@@ -45,7 +45,7 @@ export interface HookScope {
 
 export interface HookChainOptions {
   clock: Clock
-  /** Milliseconds; see HOOK_BUDGET_MS. */
+  /** Milliseconds that one asynchronous hook may work before it counts as failed: the option hookBudgetMs. */
   budgetMs: number
   /** Hears of failures that come too late for any scope. */
   log?: Logger

@@ -4,13 +4,15 @@
  */
 import { readFileSync } from "node:fs"
 import { messageOf, UsageError } from "./errors.ts"
-import { HOOK_BUDGET_MS } from "./hook-budget.ts"
 import type { OptionSpecs, OptionValues } from "./option-spec.ts"
 import { addressRange, proxyUser, proxyUsers } from "./proxy/access-rules.ts"
 import { hostAndPort, normalHost, parseAuthority } from "./proxy/authority.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings, type ProxyUser } from "./proxy/settings.ts"
 import { explainPem } from "./proxy/trust-store.ts"
 import { TLS_OPTIONS, tlsSettings } from "./tls-options.ts"
+
+/** Milliseconds that one asynchronous hook may work before it counts as failed. */
+const HOOK_BUDGET_MS = 5_000
 
 export const CORE_OPTIONS = {
   port: { type: "integer", default: 8080, min: 0, max: 65_535, help: "Port to listen on; 0: a free one." },

@@ -7,9 +7,6 @@
  */
 import type { Clock, Timer } from "./clock.ts"
 
-/** Milliseconds that one asynchronous hook may work before it counts as failed. */
-export const HOOK_BUDGET_MS = 5_000
-
 export class HookBudget {
   readonly #clock: Clock
   #leftMs: number
