@@ -5,7 +5,7 @@
  * This file is the way of a request, top to bottom; each step is a file in conductor/. Requests for anything but a
  * chat pass untouched, save that a base-URL request gets its key (credentials.ts): /v1/completions too, because who
  * sends a raw prompt has chosen a model's own format. It answers requests, so addons that change or refuse them stand
- * before it.
+ * before it. It brings the re-query, and what writes Pythagora-LLM-Proxy's files where somebody has named some.
  */
 import {
   type AddonContext,
@@ -55,6 +55,10 @@ const IS_EMPTY = "conductor.empty"
 export default defineAddon({
   name: "conductor",
   options: OPTIONS,
+  addons: ({ requery, pythagoraFiles }) => [
+    ...(requery ? ["./requery.ts"] : []),
+    ...(pythagoraFiles ? ["./pythagora-files.ts"] : []),
+  ],
   setup(context) {
     const { options, tokens } = context
     const conductor = new Conductor(context)

@@ -1,10 +1,9 @@
 /**
  * Keeps what was said: every flow that speaks with a model goes into the history file, with its route, its tokens and its
- * attempts, and, if asked for, into the files that Pythagora-LLM-Proxy wrote. It only looks on: nothing waits for it.
- * Secrets are blanked out before anything is written. `llmproxy history` reads what is kept.
+ * attempts. It only looks on: nothing waits for it. Secrets are blanked out before anything is written. `llmproxy
+ * history` reads what is kept. It brings what writes Pythagora-LLM-Proxy's files, where somebody has named some.
  */
 import { type AddonContext, countUsage, defineAddon, type Flow, type FlowSnapshot } from "llmproxy"
-import { LiveFiles } from "./history/live-files.ts"
 import { OPTIONS } from "./history/options.ts"
 
 const DAY_MS = 86_400_000
@@ -17,6 +16,7 @@ const COUNT_MS_MAX = 200
 export default defineAddon({
   name: "history",
   options: OPTIONS,
+  addons: ["./pythagora-files.ts"],
   setup(context) {
     const { options, history } = context
     const recorder = new Recorder(context)
@@ -46,13 +46,10 @@ export default defineAddon({
 
 class Recorder {
   readonly #context: AddonContext<typeof OPTIONS>
-  readonly #files: LiveFiles
   readonly #counting = new Set<Promise<void>>()
 
   constructor(context: AddonContext<typeof OPTIONS>) {
-    const { options, log, clock, redactor } = context
     this.#context = context
-    this.#files = new LiveFiles({ options, log, redactor, clock })
   }
 
   /** The flow is over. */
@@ -61,7 +58,7 @@ class Recorder {
     const usage = snapshot.llm?.completion?.usage
     const isKnown = usage === undefined || (usage.inputTokens !== undefined && usage.outputTokens !== undefined)
     if (isKnown || this.#counting.size >= COUNTING_MAX) {
-      this.#keep(snapshot)
+      this.#record(snapshot)
       return
     }
     const counting = this.#keepCounted(flow, snapshot).finally(() => this.#counting.delete(counting))
@@ -71,14 +68,14 @@ class Recorder {
   /** Resolves when all is written. */
   async finish(): Promise<void> {
     await Promise.all(this.#counting)
-    await Promise.all([this.#context.history.flush(), this.#files.finish()])
+    await this.#context.history.flush()
   }
 
   async #keepCounted(flow: Flow, snapshot: FlowSnapshot): Promise<void> {
     const timer = this.#context.clock.after(COUNT_MS_MAX, () => this.#record(snapshot))
     const counted = await this.#counted(flow, snapshot)
     timer.cancel()
-    this.#keep(counted) // Of a flow that is there already, its counts.
+    this.#record(counted) // Of a flow that is there already, its counts.
   }
 
   async #counted(flow: Flow, snapshot: FlowSnapshot): Promise<FlowSnapshot> {
@@ -90,11 +87,6 @@ class Recorder {
     } catch {
       return snapshot // The counter is busy; its source then says "none".
     }
-  }
-
-  #keep(snapshot: FlowSnapshot): void {
-    this.#record(snapshot)
-    this.#files.write(snapshot)
   }
 
   #record(snapshot: FlowSnapshot): void {

@@ -75,8 +75,8 @@ export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Pa
   collect?: boolean
   /** Hold every LLM answer until `llmResponse` has accepted it. */
   hold?: boolean
-  /** Other addons to load, by path from this file. */
-  addons?: readonly string[]
+  /** Other addons to load behind this one, by path from this file. A function is asked once, when the addon is loaded. */
+  addons?: readonly string[] | ((options: OptionValues<O>) => readonly string[])
   /** Makes the hooks, with a closure for what they remember. */
   setup?(context: AddonContext<O>): Partial<Hooks> | undefined
 }

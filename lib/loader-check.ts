@@ -20,8 +20,8 @@ export interface CheckedAddon {
   readonly options: OptionSpecs
   readonly collect: boolean
   readonly hold: boolean
-  /** As written: paths from the file. */
-  readonly addons: readonly string[]
+  /** Paths from the file, as written. Throws a UsageError where they depend on options and are none. */
+  addons(options: Readonly<Record<string, unknown>>): readonly string[]
   readonly setup: AddonDefinition["setup"]
   readonly hooks: Partial<Hooks>
 }
@@ -70,14 +70,14 @@ export function checkDefinition(definition: unknown, source: AddonSource): Check
   if (onError !== "continue" && onError !== "block") throw told("onError", 'onError must be "continue" or "block"')
   if (typeof collect !== "boolean") throw told("collect", "collect must be true or false")
   if (typeof hold !== "boolean") throw told("hold", "hold must be true or false")
-  if (!isPaths(addons)) throw told("addons", 'addons must be a list of paths, as in ["./keys.ts"]')
+  const nested = checkedAddons(addons, definition, told)
   if (setup !== undefined && typeof setup !== "function") throw told("setup", "setup must be a function")
   const hooks = hooksOf(definition, told)
-  if (setup === undefined && Object.keys(hooks).length === 0 && addons.length === 0)
+  if (setup === undefined && Object.keys(hooks).length === 0 && isPaths(addons) && addons.length === 0)
     throw complaint(source, undefined, `addon "${name}": has no hooks; ${HOW}`)
   const checked = checkedOptions(options, told)
   const run: AddonDefinition["setup"] = setup === undefined ? undefined : (context) => setup.call(definition, context)
-  return { name, onError, options: checked, collect, hold, addons, setup: run, hooks }
+  return { name, onError, options: checked, collect, hold, addons: nested, setup: run, hooks }
 }
 
 /** What `setup` returned, together with the hooks that stand beside it. */
@@ -107,6 +107,20 @@ function hooksOf(holder: Readonly<Record<string, unknown>>, told: Told): Partial
     hooks[name] = hook.bind(holder)
   }
   return hooks as Partial<Hooks> // functions all; what they take is the author's compiler's to check
+}
+
+function checkedAddons(addons: unknown, definition: object, told: Told): CheckedAddon["addons"] {
+  const wrong = () =>
+    told("addons", 'addons must be a list of paths, as in ["./keys.ts"], or a function that gives one')
+  if (typeof addons !== "function") {
+    if (!isPaths(addons)) throw wrong()
+    return () => addons
+  }
+  return (options) => {
+    const given: unknown = addons.call(definition, options)
+    if (!isPaths(given)) throw wrong()
+    return given
+  }
 }
 
 function checkedOptions(options: unknown, told: Told): OptionSpecs {

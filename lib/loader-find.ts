@@ -36,7 +36,9 @@ export function findAddon(script: string, places: SearchPlaces): string {
 /** The real path of an addon that another one names, relative to it. */
 export function findNested(path: string, parent: string): string {
   const file = resolve(dirname(parent), path)
-  if (isFile(file)) return checkedEntry(file, path)
+  // Of compiled addons, what is named as .ts was compiled, too.
+  const found = [file, file.replace(/\.([mc]?)ts$/, ".$1js")].find(isFile)
+  if (found !== undefined) return checkedEntry(found, path)
   const hint = didYouMean(basename(path), filesIn(dirname(file)))
   throw new UsageError(`${parent}: addons: there is no ${path} beside it${hint}`)
 }

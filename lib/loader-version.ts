@@ -81,8 +81,8 @@ export class VersionMaker {
   #version(checked: CheckedAddon, source: AddonSource, files: ReadonlyMap<string, string>): Version {
     const { name, onError, collect, hold } = checked
     const { file } = source
-    const nested = file === undefined ? [] : checked.addons.map((path) => findNested(path, file))
     const options = this.#options.options.prepare(name, checked.options)
+    const nested = file === undefined ? [] : checked.addons(options.values).map((path) => findNested(path, file))
     const ending = new AbortController()
     try {
       const hooks = this.#setUp(checked, source, options, ending.signal)

@@ -98,7 +98,14 @@ test("a declaration that is wrong is told with its line and a suggestion", async
     [wrong("onError: 'stop', load() {},"), 'a.ts:3: addon "a": onError must be "continue" or "block"'],
     [wrong("collect: 1, load() {},"), 'a.ts:3: addon "a": collect must be true or false'],
     [wrong("hold: 'x', load() {},"), 'a.ts:3: addon "a": hold must be true or false'],
-    [wrong("addons: './x.ts',"), 'a.ts:3: addon "a": addons must be a list of paths, as in ["./keys.ts"]'],
+    [
+      wrong("addons: './x.ts',"),
+      'a.ts:3: addon "a": addons must be a list of paths, as in ["./keys.ts"], or a function that gives one',
+    ],
+    [
+      wrong("addons: () => './x.ts',"),
+      'a.ts:3: addon "a": addons must be a list of paths, as in ["./keys.ts"], or a function that gives one',
+    ],
     [wrong("setup: {},"), 'a.ts:3: addon "a": setup must be a function'],
     [wrong("load: 5,"), 'a.ts:3: addon "a": hook "load" must be a function'],
     [wrong("name: 'x',"), 'a.ts: addon "x": has no hooks; write export default defineAddon({ ... })'],

@@ -162,6 +162,22 @@ test("an addon may name others by path; each is loaded once, circles included", 
   t.same(host.lines, ["info a: a", "info b: b", "info c: c"])
 })
 
+test("which others an addon names may depend on its options", async (t) => {
+  const folder = t.testdir({
+    "a.ts": `export default {
+      options: { more: { type: "boolean", default: false, help: "More." } },
+      addons: ({ more }) => more ? ["./b.ts"] : [],
+      setup: ({ log }) => ({ load() { log.info("a") } }) }`,
+    "b.js": `module.exports = { setup: ({ log }) => ({ load() { log.info("b, which was compiled") } }) }`,
+  })
+  const plain = addonHost()
+  await plain.manager.load([join(folder, "a.ts")])
+  t.same(plain.lines, ["info a: a"])
+  const told = addonHost({ sources: { set: ["a.more=true"] } })
+  await told.manager.load([join(folder, "a.ts")])
+  t.same(told.lines, ["info a: a", "info b: b, which was compiled"])
+})
+
 test("load, configure with all options, and running come once each", async (t) => {
   const folder = t.testdir({
     "a.ts": `export default {

@@ -122,6 +122,16 @@ export const OPTIONS = {
     env: "OPENAI_API_KEY",
     help: "Key for base-URL requests that bring none of OpenAI's.",
   },
+  requery: {
+    type: "boolean",
+    default: true,
+    help: "Load the requery addon, which asks again where a local answer is of no use.",
+  },
+  pythagoraFiles: {
+    type: "boolean",
+    default: true,
+    help: "Load the pythagora-files addon, which writes the files that MIDDLE_MAN_JSON, OUTPUT_LOG and OPENAI_OUTPUT_LOG name.",
+  },
   cloudModel: { type: "string", help: "Model that base-URL requests ask the cloud for, in place of the client's." },
   hosts: {
     type: "list",

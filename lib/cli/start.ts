@@ -83,7 +83,10 @@ export function announcement(
   const host = values.mode.length > 0 ? listening.host : values.host
   if (host !== "127.0.0.1") env.push("--host", shellQuote(host))
   if (line.text("confdir") !== undefined) env.push("--confdir", shellQuote(confdir))
-  const addons = app.addons.chain.addons.filter(({ file }) => file !== undefined).map(({ name }) => name)
+  // One without hooks does nothing: it has nothing to do, or only names others.
+  const addons = app.addons.chain.addons
+    .filter(({ file, hooks }) => file !== undefined && Object.keys(hooks).length > 0)
+    .map(({ name }) => name)
   const rows = [
     ...(addons.length === 0 ? [] : [["addons", addons.join(", ")]]),
     ...(isProxy

@@ -32,7 +32,7 @@ export interface RigOptions {
   /** What api.openai.com answers. */
   cloud?: ReplyScript
   /** The conductor's options by name; "" leaves one out. */
-  set?: Record<string, string | number>
+  set?: Record<string, string | number | boolean>
   env?: Record<string, string>
   envFile?: Record<string, string>
   /** The program's own options. */
@@ -93,7 +93,8 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   const cloud = await origin(t, options.cloud ?? notExpected, CLOUD)
   const lines: string[] = []
   const localUrl = `http://127.0.0.1:${local?.port ?? 1}/v1`
-  const named = Object.entries({ localUrl, ...options.set }).filter(([, value]) => value !== "")
+  // The conductor alone, unless a test says otherwise: what it brings has tests of its own.
+  const named = Object.entries({ localUrl, requery: "false", ...options.set }).filter(([, value]) => value !== "")
   const set = named.map(([name, value]) => `conductor.${name}=${value}`)
   const scripts = options.scripts ?? ["addons/conductor.ts"]
   const redactor = options.redactor ?? new Redactor()

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process"
 import { readdir, readFile, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "tap"
-import { appendRecord } from "../../../addons/history/json-array.ts"
+import { appendRecord } from "../../../addons/pythagora-files/json-array.ts"
 import { missing } from "../../helpers/command-process.ts"
 
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5)
