@@ -2,9 +2,8 @@
  * The way to the upstream: where the request goes, on which connection, and when it may be sent a second time.
  */
 import { FlowError, flowErrorOf } from "../errors.ts"
-import type { RouteSpec } from "../flow.ts"
 import { isSecretName } from "../secret-names.ts"
-import { formatAuthority, normalHost, parseAuthority } from "./authority.ts"
+import { formatAuthority, normalHost } from "./authority.ts"
 import { authenticatesConnection, BoundUpstream, BoundUpstreams, offersConnectionScheme } from "./bound-upstream.ts"
 import type { FlowState } from "./flow-state.ts"
 import { Http2ServerStream } from "./h2-server-stream.ts"
@@ -24,9 +23,9 @@ const UNUSED = new FlowError("llmproxy", "unused", "the connection was not used"
 
 /** Sends the request and waits for the response's head. Rejects with a FlowError. */
 export async function ask(flow: FlowState): Promise<Incoming> {
-  applyRoute(flow)
+  flow.way?.direct(flow.request)
   dropForeignCredentials(flow)
-  flow.routeFields?.applyTo(flow.request)
+  flow.way?.setFields(flow.request)
   checkKeys(flow)
   flow.phase = "upstream"
   const target = targetOf(flow)
@@ -150,16 +149,6 @@ function taken(flow: FlowState, target: Target, stream: ServerStream): ServerStr
   return stream
 }
 
-/** Puts the route that addons chose into the request. */
-function applyRoute(flow: FlowState): void {
-  const url = flow.routeSpec?.url
-  if (url === undefined) return
-  const { path } = flow.request
-  const wanted = new URL(url)
-  flow.request.url = url
-  if (wanted.pathname === "/" && wanted.search === "") flow.request.path = path
-}
-
 /**
  * After a change of origin, credentials stay behind: fields unless an addon has set them itself, be it to the client's
  * own value; parameters unless they differ from the client's, because whoever copies a URL copies them unseen.
@@ -238,20 +227,20 @@ function decoded(name: string): string {
 }
 
 function targetOf(flow: FlowState): Target {
-  const { request, routeSpec, core, original } = flow
+  const { request, way, core, original } = flow
   const host = normalHost(request.host)
   if (host === undefined) throw new FlowError("client", "bad-host", `${request.host} is no host name`)
   // The name that the client's own handshake asked for, while the request still goes where its tunnel leads.
   const { connection, head } = flow.delivery.client
   const sameHost = flow.parent === undefined && original.host === request.host
   const connectTo =
-    connectToOf(routeSpec) ??
+    way?.connectTo ??
     connectToRule(core.settings, host, request.port) ??
     (sameHost && original.port === request.port ? connection.connectTo : undefined)
   // To the upstream's proxy "localhost" would be itself: a model that an addon asks on this machine is asked directly.
-  const isOurs = (flow.parent !== undefined || routeSpec?.url !== undefined) && isLoopbackHost(host)
+  const isOurs = (flow.parent !== undefined || way?.url !== undefined) && isLoopbackHost(host)
   const isDirectly = isOurs || (connection.via !== undefined && flow.locality.names(request))
-  const via = routeSpec?.via ?? (isDirectly ? undefined : connection.via)
+  const via = way?.via ?? (isDirectly ? undefined : connection.via)
   const isDirect = connectTo === undefined && head.upgrade === undefined
   const protocol = protocolOf(flow)
   const target: Target = {
@@ -264,7 +253,7 @@ function targetOf(flow: FlowState): Target {
     via,
     // What comes over HTTP/2 in clear may be for a server that speaks nothing else: a tunnel asks it.
     forward: isDirect && protocol !== "h2c" && isForwarded(via, request.scheme),
-    ca: routeSpec?.ca,
+    ca: way?.ca,
     verify: core.settings.verify,
   }
   return withFitProtocol(flow, target)
@@ -274,10 +263,10 @@ function targetOf(flow: FlowState): Target {
  * A client that knows that its server speaks HTTP/2 without TLS says so by its own first bytes; at the base-URL door
  * it only knows of us.
  */
-function protocolOf({ delivery, request, parent, routeSpec }: FlowState): Protocol {
+function protocolOf({ delivery, request, parent, way }: FlowState): Protocol {
   const { connection, head, baseUrl } = delivery.client
   const knows = head.version === "HTTP/2.0" && connection.tls === undefined && head.scheme === "http" && !baseUrl
-  return knows && request.scheme === "http" && parent === undefined && routeSpec?.url === undefined ? "h2c" : "auto"
+  return knows && request.scheme === "http" && parent === undefined && way?.url === undefined ? "h2c" : "auto"
 }
 
 /** Upgrades are HTTP/1.1's, but for WebSocket where a session takes it (RFC 8441). */
@@ -285,16 +274,4 @@ function withFitProtocol({ delivery, core }: FlowState, target: Target): Target 
   const { upgrade } = delivery.client.head
   if (upgrade === undefined || (isWebSocket(upgrade) && core.upstream.takesWebSockets(target))) return target
   return { ...target, protocol: target.scheme === "https" ? "http/1.1" : "auto" }
-}
-
-function connectToOf(spec: RouteSpec | undefined): Target["connectTo"] {
-  return spec?.connectTo === undefined ? undefined : parseAuthority(spec.connectTo, 0)
-}
-
-/** Throws for a route that cannot be taken, in the hook that wants it. */
-export function checkRoute({ url, connectTo }: RouteSpec): void {
-  if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)))
-    throw new TypeError(`flow.route: ${url} is no http or https URL`)
-  if (connectTo !== undefined && parseAuthority(connectTo, 0) === undefined)
-    throw new TypeError(`flow.route: connectTo ${connectTo}: write host:port`)
 }

@@ -21,7 +21,7 @@ import type {
   UpstreamInfo,
   Usage,
 } from "../flow.ts"
-import { Headers, type HeadersInit } from "../headers.ts"
+import { Headers } from "../headers.ts"
 import type { HookName } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import type { Redactor } from "../secrets.ts"
@@ -30,7 +30,6 @@ import { isForOtherSite } from "./access.ts"
 import { AddonFlow } from "./addon-flow.ts"
 import { AnswerState } from "./answer.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
-import { checkRoute } from "./ask.ts"
 import { ClientDelivery } from "./client-delivery.ts"
 import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
@@ -39,6 +38,7 @@ import type { Incoming } from "./incoming.ts"
 import { Locality } from "./locality.ts"
 import { type MemoryBudget, MemoryShare } from "./memory.ts"
 import { type Dialect, dialectFor, type LlmState } from "./observe.ts"
+import { Route } from "./route.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { ClientLink, ClientStream } from "./streams.ts"
 import type { Upstream } from "./upstream.ts"
@@ -89,10 +89,8 @@ export class FlowState implements Flow, HookScope {
   response: FlowResponseState | undefined
   llm: LlmState | undefined
   unparsed: string | undefined
-  routed: Routed | undefined
-  routeSpec: RouteSpec | undefined
-  /** Fields that `route` was given, for one origin. */
-  routeFields: RouteFields | undefined
+  /** Where addons want it to go. */
+  way: Route | undefined
   error: FlowError | undefined
   replied: Replied | undefined
   /** The dialect of a flow that an addon sent, where its path does not say it. */
@@ -170,11 +168,11 @@ export class FlowState implements Flow, HookScope {
   route(spec: RouteSpec): void {
     if (this.phase !== "request" && spec.url !== undefined)
       throw new Error("flow.route() comes too late: the request has been sent")
-    checkRoute(spec)
-    this.routeSpec = { ...this.routeSpec, ...spec }
-    if (spec.headers !== undefined) this.routeFields = new RouteFields(spec.url ?? this.request.url, spec.headers)
-    const { name, reason, tokens, url } = this.routeSpec
-    this.routed = { name, reason, tokens, url }
+    this.way = Route.chosen(this.way, spec, this.request.url)
+  }
+
+  get routed(): Routed | undefined {
+    return this.way?.routed
   }
 
   get localOnly(): boolean {
@@ -326,23 +324,6 @@ export class FlowState implements Flow, HookScope {
     // Nobody waits for llmDelta, so there is no run that could end.
     if (hook !== "llmDelta") throw reason
     this.fail(reason)
-  }
-}
-
-/** Fields that may leave for one origin only. */
-class RouteFields {
-  readonly #origin: string
-  readonly #fields: Headers
-
-  constructor(url: string, fields: HeadersInit) {
-    this.#origin = new URL(url).origin
-    this.#fields = new Headers(fields)
-  }
-
-  /** Sets them, if the request goes where they belong. */
-  applyTo(request: FlowRequestState): void {
-    if (new URL(request.url).origin !== this.#origin) return
-    for (const [name, value] of this.#fields) request.headers.set(name, value)
   }
 }
 

@@ -8,12 +8,12 @@ import type { Answer, SendOptions, SendRequest } from "../flow.ts"
 import { Headers } from "../headers.ts"
 import type { AddonFlow } from "./addon-flow.ts"
 import { AnswerState } from "./answer.ts"
-import { checkRoute } from "./ask.ts"
 import { defaultPort, formatAuthority, normalHost } from "./authority.ts"
 import { exchange } from "./exchange.ts"
 import { type ExchangeCore, FlowState } from "./flow-state.ts"
 import { InnerClient } from "./inner-client.ts"
 import { dialectFor, dialectNamed } from "./observe.ts"
+import { Route } from "./route.ts"
 import type { StreamRequestHead } from "./streams.ts"
 
 /** Resolves when `options.until` is reached or the answer has failed. Rejects only when the parent has failed. */
@@ -25,19 +25,14 @@ export async function sendChild(
   sender: AddonFlow | undefined,
 ): Promise<Answer> {
   parent.check()
-  checkRoute(options)
+  const way = Route.ofSent(options)
   const body = Buffer.from(request.json === undefined ? (request.text ?? "") : JSON.stringify(request.json))
   const head = headOf(request, options.url)
   const inner = new InnerClient(parent.delivery.client.connection, head, body)
   const chain = sender === undefined ? parent.chain : parent.chain.without(sender.addon)
   const child = new FlowState(core, inner, chain, parent)
   child.dialect = options.dialect === undefined ? dialectFor(head.method, head.path) : dialectNamed(options.dialect)
-  const { via, connectTo, ca } = options
-  child.routeSpec = {
-    ...(via === undefined ? {} : { via }),
-    ...(connectTo === undefined ? {} : { connectTo }),
-    ...(ca === undefined ? {} : { ca }),
-  }
+  child.way = way
   // A child whose answer is complete has nothing left to abort.
   const independent = parent.onFail((reason) => {
     if (!inner.over) child.clientLeft(reason)

@@ -167,11 +167,9 @@ export class Turn {
 
   /** Whether addons send the turn somewhere else than down this connection. */
   #leaves(): boolean {
-    const { routeSpec, request, original } = this.flow
+    const { way, request, original } = this.flow
     if (this.#options.message === undefined) return false
-    const { url, via, connectTo } = routeSpec ?? {}
-    const moved = url !== undefined && new URL(url).origin !== new URL(original.url).origin
-    return moved || via !== undefined || connectTo !== undefined || request.url !== original.url
+    return way?.leaves(original.url) === true || request.url !== original.url
   }
 
   async #read(): Promise<Buffer | undefined> {
