@@ -3,21 +3,19 @@
  * encoded again, stream or JSON, as the client asked.
  */
 import { FlowError, messageOf } from "../errors.ts"
-import type { RespondOptions } from "../flow.ts"
-import { Headers, type HeadersInit } from "../headers.ts"
+import type { AnswerFailure, RespondOptions } from "../flow.ts"
+import { Headers } from "../headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import { uuidv7 } from "../uuid.ts"
-import type { AnswerState } from "./answer.ts"
 import { STREAM_FIELDS } from "./client-delivery.ts"
 import { dropBodyFields } from "./flow-request.ts"
-import type { FlowState } from "./flow-state.ts"
 import { generatedIncoming, type Incoming, wholeIncoming } from "./incoming.ts"
 import {
+  type Assembler,
   asFlowError,
   type Completion,
   type Delta,
   type Dialect,
-  type DialectName,
   decoderFor,
   deltasOf,
   type EncodeContext,
@@ -29,31 +27,52 @@ import {
   type JsonValue,
   type LlmRequest,
   Reframer,
-  readLlmRequest,
   type StreamEncoder,
   type StreamEvent,
+  type StreamFraming,
   type Usage,
   withMembers,
 } from "./observe.ts"
+import type { Recipient } from "./replied.ts"
+import { ID_PREFIXES, requestOf } from "./reply.ts"
 import type { StreamResponseHead } from "./streams.ts"
 
 const BOM = Buffer.from("\uFEFF")
 
-/** How ids of answers begin, where they have one: some clients look. */
-const ID_PREFIXES: Readonly<Record<DialectName, string>> = {
-  "openai-chat": "chatcmpl-",
-  "openai-completions": "cmpl-",
-  "openai-responses": "resp_",
-  "openai-realtime": "resp_",
-  "anthropic-messages": "msg_",
-  ollama: "",
-  llamacpp: "",
+/** What is needed of an answer that is put into a client's dialect and form: answer.ts has it. */
+export interface EncodableAnswer {
+  readonly dialect: Dialect | undefined
+  /** The model that was asked for. */
+  readonly askedModel: string | undefined
+  readonly status: number
+  readonly headers: Headers
+  readonly head: StreamResponseHead
+  readonly failure: AnswerFailure | undefined
+  /** A JSON answer that has been read whole. */
+  readonly whole: Completion | undefined
+  /** Its decoded body, once `settle` has read it. */
+  readonly json: Buffer
+  /** Whether its body had a Content-Encoding, which is off by now. */
+  readonly coded: boolean
+  /** Whether its head says that a stream follows that was asked for. */
+  readonly isLabelled: boolean
+  readonly streaming: boolean
+  readonly framing: StreamFraming | undefined
+  /** Whether an event's bytes may be several events, or none. */
+  readonly transformed: boolean
+  readonly assembler: Pick<Assembler, "finish">
+  /** Reads what it has to tell before it can be handed on. */
+  settle(): Promise<void>
+  completion(): Promise<Completion>
+  nextEvent(): Promise<StreamEvent | undefined>
+  nextPiece(): Promise<Buffer | undefined>
+  abort(): void
 }
 
 /** The answer as what `flow` delivers. May read the answer to its end. Rejects when it breaks off before it began. */
 export async function incomingFromAnswer(
-  flow: FlowState,
-  answer: AnswerState,
+  flow: Recipient,
+  answer: EncodableAnswer,
   options: RespondOptions,
 ): Promise<Incoming> {
   if (!answer.isLabelled) await answer.settle()
@@ -69,7 +88,7 @@ export async function incomingFromAnswer(
 }
 
 /** What is not wanted to its end is not made to its end. */
-function stopping(answer: AnswerState, incoming: Incoming): Incoming {
+function stopping(answer: EncodableAnswer, incoming: Incoming): Incoming {
   return {
     ...incoming,
     abort: (reason) => {
@@ -79,51 +98,19 @@ function stopping(answer: AnswerState, incoming: Incoming): Incoming {
   }
 }
 
-/** A completion that an addon gives, as what `flow` delivers: its text alone where the client speaks no dialect. */
-export function incomingFromCompletion(flow: FlowState, completion: Completion, fields: HeadersInit): Incoming {
-  const client = flow.clientDialect
-  if (client === undefined) {
-    const headers = new Headers([["Content-Type", "text/plain; charset=utf-8"], ...new Headers(fields)])
-    return wholeIncoming({ status: 200, reason: "OK", headers }, Buffer.from(completion.text))
-  }
-  const request = requestOf(flow, client)
-  const { clock } = flow.core
-  const context: EncodeContext = {
-    id: completion.id ?? ID_PREFIXES[client.name] + uuidv7(clock.now()),
-    model: completion.model ?? request?.model ?? "",
-    created: completion.created ?? Math.floor(clock.now() / 1000),
-    request,
-  }
-  const streams = request?.stream === true
-  const headers = new Headers([["Content-Type", streams ? client.streamType : "application/json"]])
-  for (const [name, value] of [...(streams ? STREAM_FIELDS : []), ...new Headers(fields)]) headers.set(name, value)
-  const head: StreamResponseHead = { status: 200, reason: "OK", headers }
-  if (!streams) return wholeIncoming(head, Buffer.from(JSON.stringify(client.writeAnswer(completion, context))))
-  const encoder = client.encoder(context)
-  const events = deltasOf(completion).map((delta) => encoder.delta(delta))
-  return wholeIncoming(head, Buffer.from(events.join("") + encoder.end()))
-}
-
-/** The client's request, also where an addon answers before `llmRequest`. */
-function requestOf(flow: FlowState, client: Dialect): LlmRequest | undefined {
-  if (flow.llm !== undefined || !flow.request.readable) return flow.llm?.request
-  const llm = readLlmRequest(client, flow.request.bytes, flow.request.path)
-  return typeof llm === "string" ? undefined : llm.request
-}
-
 /** Every byte as it comes, without a Content-Encoding. */
-function rawIncoming(answer: AnswerState): Incoming {
+function rawIncoming(answer: EncodableAnswer): Incoming {
   const headers = answer.headers.clone()
   if (answer.coded) dropBodyFields(headers)
   return generatedIncoming({ ...answer.head, headers }, rawPieces(answer))
 }
 
-async function* rawPieces(answer: AnswerState): AsyncGenerator<Buffer, void> {
+async function* rawPieces(answer: EncodableAnswer): AsyncGenerator<Buffer, void> {
   for (let piece = await answer.nextPiece(); piece !== undefined; piece = await answer.nextPiece()) yield piece
 }
 
 /** An answer that failed, as the error that it is. */
-function failureIncoming(client: Dialect | undefined, answer: AnswerState): Incoming {
+function failureIncoming(client: Dialect | undefined, answer: EncodableAnswer): Incoming {
   const { failure } = answer
   if (failure?.kind === "status" && (client === answer.dialect || client === undefined)) return rawIncoming(answer)
   const status = answer.status >= 400 ? answer.status : 502
@@ -142,15 +129,15 @@ function failureIncoming(client: Dialect | undefined, answer: AnswerState): Inco
 
 class AnswerEncoding {
   #client: Dialect
-  #answer: AnswerState
+  #answer: EncodableAnswer
   #options: RespondOptions
-  #flow: FlowState
+  #flow: Recipient
   #request: LlmRequest | undefined
 
   constructor(
-    flow: FlowState,
+    flow: Recipient,
     client: Dialect,
-    answer: AnswerState,
+    answer: EncodableAnswer,
     options: RespondOptions,
     request: LlmRequest | undefined,
   ) {
@@ -279,11 +266,12 @@ class AnswerEncoding {
 
   async #usageFor(completion: Completion): Promise<Usage> {
     const { usage } = this.#options
-    if (completion.usage.source !== "none") this.#flow.answerUsage = completion.usage
+    if (completion.usage.source !== "none") this.#flow.noteUsage(completion.usage)
     if (completion.usage.source !== "none" || usage === undefined) return completion.usage
     try {
-      this.#flow.answerUsage = typeof usage === "function" ? await usage(completion) : usage
-      return this.#flow.answerUsage
+      const counted = typeof usage === "function" ? await usage(completion) : usage
+      this.#flow.noteUsage(counted)
+      return counted
     } catch (thrown) {
       // An answer is worth more than its count.
       this.#flow.core.log.warn(`flow.respond: counting the usage failed: ${messageOf(thrown)}`)
@@ -300,7 +288,7 @@ class AnswerEncoding {
     const { clock } = this.#flow.core
     return {
       id: ID_PREFIXES[this.#client.name] + uuidv7(clock.now()),
-      model: this.#options.model ?? model ?? this.#answer.child.llm?.request.model ?? "",
+      model: this.#options.model ?? model ?? this.#answer.askedModel ?? "",
       created: Math.floor(clock.now() / 1000),
       request: this.#request,
     }

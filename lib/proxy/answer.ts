@@ -3,12 +3,14 @@
  * by the addon or handed to the client. answer-encode.ts puts it into the client's dialect and form.
  */
 import { FlowError, messageOf } from "../errors.ts"
-import type { Answer, AnswerFailure, DeltaTransform, Flow } from "../flow.ts"
+import type { AnswerFailure, DeltaTransform, Flow, RespondOptions } from "../flow.ts"
 import { Headers } from "../headers.ts"
 import type { AddonFlow } from "./addon-flow.ts"
 import { AnswerBody } from "./answer-body.ts"
+import { type EncodableAnswer, incomingFromAnswer } from "./answer-encode.ts"
 import { AnswerTransform } from "./answer-transform.ts"
 import type { FlowState } from "./flow-state.ts"
+import type { Incoming } from "./incoming.ts"
 import type { InnerClient } from "./inner-client.ts"
 import {
   Assembler,
@@ -32,6 +34,7 @@ import {
   type StreamFraming,
   streamFraming,
 } from "./observe.ts"
+import { type GivenAnswer, INCOMING, type Recipient } from "./replied.ts"
 import type { StreamResponseHead } from "./streams.ts"
 import { contextOf } from "./transform.ts"
 
@@ -44,7 +47,7 @@ export interface AnswerOptions {
   readonly sender?: AddonFlow | undefined
 }
 
-export class AnswerState implements Answer {
+export class AnswerState implements GivenAnswer, EncodableAnswer {
   readonly child: FlowState
   readonly dialect: Dialect | undefined
   failure: AnswerFailure | undefined
@@ -82,7 +85,6 @@ export class AnswerState implements Answer {
     if (transform !== undefined) this.#transform = new AnswerTransform(transform)
   }
 
-  /** Whether an event's bytes may be several events, or none. */
   get transformed(): boolean {
     return this.#transform !== undefined
   }
@@ -107,14 +109,20 @@ export class AnswerState implements Answer {
     return this.#head ?? { status: 502, reason: "Bad Gateway", headers: new Headers() }
   }
 
-  /** Whether its body had a Content-Encoding, which is off by now. */
   get coded(): boolean {
     return this.#body?.coded === true
   }
 
-  /** The decoded body of a JSON answer, once `settle` has read it. */
   get json(): Buffer {
     return Buffer.concat(this.#raw)
+  }
+
+  get askedModel(): string | undefined {
+    return this.child.llm?.request.model
+  }
+
+  [INCOMING](flow: Recipient, options: RespondOptions): Promise<Incoming> {
+    return incomingFromAnswer(flow, this, options)
   }
 
   /** Reads until `what` is known. Never rejects: what goes wrong is the answer's `failure`. */

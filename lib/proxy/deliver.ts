@@ -12,24 +12,22 @@ import { BufferBody } from "./body-queue.ts"
 import { conclude, judge, keepRejected, rejected } from "./conclude.ts"
 import { dropBodyFields } from "./flow-request.ts"
 import { FlowResponseState } from "./flow-response.ts"
-import type { FlowState, Replied } from "./flow-state.ts"
+import type { FlowState } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 import { wholeIncoming } from "./incoming.ts"
 import { errorContent, isContent } from "./observe.ts"
 import { pump } from "./pump.ts"
+import { incomingFrom } from "./reply.ts"
 import type { StreamResponseHead } from "./streams.ts"
 import { asIdentity, transformed } from "./transform.ts"
 import { type Serve, upgrade } from "./upgrade.ts"
 import { collectorOf, decodedWhole } from "./whole-answer.ts"
 
-/** Makes what `flow.respond` was given while an answer was held. */
-type Replace = (replied: Replied) => Promise<Incoming>
-
 /**
  * Delivers `incoming` and runs the flow's last hooks. Rejects with a FlowError when the flow breaks off. `serve` is the
  * exchange itself, for flows that begin within this one.
  */
-export async function deliver(flow: FlowState, incoming: Incoming, replace: Replace, serve: Serve): Promise<void> {
+export async function deliver(flow: FlowState, incoming: Incoming, serve: Serve): Promise<void> {
   const { chain } = flow
   flow.mark("responseHeadMs")
   const collector = new Collector(flow, incoming)
@@ -40,19 +38,19 @@ export async function deliver(flow: FlowState, incoming: Incoming, replace: Repl
   flow.check()
   response.open = false
   if (incoming.tunnel !== undefined && response.status === 101) await upgrade(flow, incoming.tunnel, serve)
-  else await deliverBody(flow, collector, replace)
+  else await deliverBody(flow, collector)
   flow.mark("endMs")
   if (chain.has("response")) await chain.run("response", flow, flow)
 }
 
-async function deliverBody(flow: FlowState, collector: Collector, replace: Replace): Promise<void> {
+async function deliverBody(flow: FlowState, collector: Collector): Promise<void> {
   const { response, chain } = flow
   const plain = collector.rest()
   const held = (response?.holding === true || chain.hold) && flow.llm !== undefined
   let source = plain
   try {
     if (response?.transforming === true) source = await transformed(flow, plain)
-    if (held) await hold(flow, source, replace)
+    if (held) await hold(flow, source)
     else await stream(flow, source, true)
   } catch (thrown) {
     source.abort(thrown instanceof FlowError ? thrown : new FlowError("llmproxy", "internal", messageOf(thrown)))
@@ -140,7 +138,7 @@ function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver 
 }
 
 /** Reads the answer whole, lets `llmResponse` judge it, then sends it, or what was put in its place. */
-async function hold(flow: FlowState, incoming: Incoming, replace: Replace): Promise<void> {
+async function hold(flow: FlowState, incoming: Incoming): Promise<void> {
   flow.keepAlive()
   flow.phase = "held"
   const observer = observerFor(flow, incoming.head)
@@ -161,7 +159,7 @@ async function hold(flow: FlowState, incoming: Incoming, replace: Replace): Prom
   flow.replied = undefined
   // A completion brings its own; an answer's is found out as it is written.
   flow.answerUsage = replied.kind === "reply" ? replied.reply.completion?.usage : undefined
-  const other = await flow.orFail(replace(replied))
+  const other = await flow.orFail(incomingFrom(flow, replied))
   flow.response = replacedResponse(flow, other.head)
   const judged = rejected(flow)
   try {

@@ -3,16 +3,13 @@
  * This is the one place where both halves meet; HTTP versions end at the two stream interfaces (streams.ts).
  */
 import { FlowError, messageOf } from "../errors.ts"
-import type { Reply } from "../flow.ts"
-import { Headers } from "../headers.ts"
-import { statusText } from "../http1/status-text.ts"
-import { incomingFromAnswer, incomingFromCompletion } from "./answer-encode.ts"
 import { ask } from "./ask.ts"
 import { breakOff, deliver } from "./deliver.ts"
-import type { FlowState, Replied } from "./flow-state.ts"
-import { type Incoming, wholeIncoming } from "./incoming.ts"
+import type { FlowState } from "./flow-state.ts"
+import type { Incoming } from "./incoming.ts"
 import { insistsOnBody } from "./insist.ts"
-import { type Dialect, readLlmRequest, replyContent } from "./observe.ts"
+import { type Dialect, readLlmRequest } from "./observe.ts"
+import { incomingFrom } from "./reply.ts"
 
 /** Serves one flow to its end. Never rejects. */
 export async function exchange(flow: FlowState): Promise<void> {
@@ -25,7 +22,7 @@ export async function exchange(flow: FlowState): Promise<void> {
     const { replied } = flow
     flow.replied = undefined // From here on it is what replaces a held answer.
     incoming = replied === undefined ? await (flow.asking ?? ask)(flow) : await flow.orFail(incomingFrom(flow, replied))
-    await deliver(flow, incoming, (replied) => incomingFrom(flow, replied), exchange)
+    await deliver(flow, incoming, exchange)
   } catch (thrown) {
     const reason = flow.error ?? asFlowError(thrown)
     flow.fail(reason)
@@ -113,27 +110,6 @@ async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
   if (edited !== undefined) flow.request.replace(edited)
   if (flow.chain.hold && flow.request.headers.has("accept-encoding"))
     flow.request.headers.set("Accept-Encoding", "identity")
-}
-
-/** What `flow.respond` was given, as something to deliver. */
-async function incomingFrom(flow: FlowState, replied: Replied): Promise<Incoming> {
-  if (replied.kind === "answer") {
-    const incoming = await incomingFromAnswer(flow, replied.answer, replied.options)
-    for (const [name, value] of new Headers(replied.options.headers)) incoming.head.headers.set(name, value)
-    return incoming
-  }
-  const { reply } = replied
-  if (reply.completion !== undefined) return incomingFromCompletion(flow, reply.completion, reply.headers ?? [])
-  const { status, contentType, body } = replyContent(flow.clientDialect, withoutSecrets(flow, reply))
-  const headers = new Headers(reply.headers)
-  if (!headers.has("content-type")) headers.set("Content-Type", contentType)
-  return wholeIncoming({ status, reason: statusText(status), headers }, body)
-}
-
-/** An addon's error often repeats what a host said, and hosts repeat the key that they were asked with: ours, at times. */
-function withoutSecrets({ core }: FlowState, reply: Reply): Reply {
-  const { error } = reply
-  return error === undefined ? reply : { ...reply, error: { ...error, message: core.redactor.text(error.message) } }
 }
 
 function asFlowError(thrown: unknown): FlowError {

@@ -21,14 +21,13 @@ import type {
   UpstreamInfo,
   Usage,
 } from "../flow.ts"
-import { Headers } from "../headers.ts"
+import type { Headers } from "../headers.ts"
 import type { HookName } from "../hooks.ts"
 import type { Logger } from "../log.ts"
 import type { Redactor } from "../secrets.ts"
 import { uuidv7 } from "../uuid.ts"
 import { isForOtherSite } from "./access.ts"
 import { AddonFlow } from "./addon-flow.ts"
-import { AnswerState } from "./answer.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
 import { ClientDelivery } from "./client-delivery.ts"
 import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
@@ -38,6 +37,7 @@ import type { Incoming } from "./incoming.ts"
 import { Locality } from "./locality.ts"
 import { type MemoryBudget, MemoryShare } from "./memory.ts"
 import { type Dialect, dialectFor, type LlmState } from "./observe.ts"
+import { asReplied, type Replied } from "./replied.ts"
 import { Route } from "./route.ts"
 import type { ProxySettings } from "./settings.ts"
 import type { ClientLink, ClientStream } from "./streams.ts"
@@ -58,11 +58,6 @@ export interface ExchangeCore {
   /** Sends a child flow. Given here so that this file and answer.ts need not know the exchange. */
   send(parent: FlowState, request: SendRequest, options: SendOptions, sender: AddonFlow | undefined): Promise<Answer>
 }
-
-/** What `respond` was called with. */
-export type Replied =
-  | { readonly kind: "reply"; readonly reply: Reply }
-  | { readonly kind: "answer"; readonly answer: AnswerState; readonly options: RespondOptions }
 
 /** What outlives its flow is told this. One error for all: making one costs more than parsing a head. */
 const ENDED = new FlowError("llmproxy", "ended", "the flow that it belongs to has ended")
@@ -188,6 +183,10 @@ export class FlowState implements Flow, HookScope {
     if (this.llm !== undefined) return this.llm.dialectOf
     const { method, path } = this.delivery.client.head
     return this.dialect ?? dialectFor(method, path) ?? dialectFor(this.request.method, this.request.path)
+  }
+
+  noteUsage(usage: Usage): void {
+    this.answerUsage = usage
   }
 
   /** `sender`: in whose hands the flow was; undefined: nobody's. */
@@ -358,22 +357,4 @@ class ClientView implements ClientInfo {
   get tls(): ClientInfo["tls"] {
     return this.#connection.tls
   }
-}
-
-/** Checked here, so that what cannot be sent throws in the hook that wants to send it. */
-function asReplied(replyOrAnswer: Reply | Answer, options: RespondOptions): Replied {
-  if ("deltas" in replyOrAnswer) {
-    if (options.headers !== undefined) new Headers(options.headers) // Throws for what would break the head.
-    return { kind: "answer", answer: asAnswerState(replyOrAnswer), options }
-  }
-  const { status, headers } = replyOrAnswer
-  if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 999))
-    throw new RangeError(`flow.respond: status ${status} is none of a final response; write 200 to 999`)
-  if (headers !== undefined) new Headers(headers) // Throws for what would break the head.
-  return { kind: "reply", reply: replyOrAnswer }
-}
-
-function asAnswerState(answer: Answer): AnswerState {
-  if (answer instanceof AnswerState) return answer
-  throw new TypeError("flow.respond(answer) takes what flow.send() resolved to")
 }
