@@ -30,18 +30,29 @@ import type {
 import type { Headers } from "../headers.ts"
 import { type FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
-import type { FlowState } from "./flow-state.ts"
+
+/** The flow behind it, which knows the requests, responses and flows that addons' own are made of. */
+export interface ViewedFlow extends Flow {
+  readonly parent: ViewedFlow | undefined
+  readonly turn: { readonly number: number; readonly socket: ViewedFlow } | undefined
+  readonly request: FlowRequestState
+  readonly response: FlowResponseState | undefined
+  readonly original: OriginalRequest
+  viewFor(addon: LoadedAddon): AddonFlow
+  respond(replyOrAnswer: Reply | Answer, options?: RespondOptions): void
+  send(request: SendRequest, options: SendOptions, sender?: AddonFlow): Promise<Answer>
+}
 
 export class AddonFlow implements Flow, ScopeView {
   readonly addon: LoadedAddon
   /** Of the hook that runs; the chain's to set. */
   budget: HookBudget | undefined
-  readonly #flow: FlowState
+  readonly #flow: ViewedFlow
   #request: AddonRequest | undefined
   #response: AddonResponse | undefined
   #original: OriginalRequest | undefined
 
-  constructor(flow: FlowState, addon: LoadedAddon) {
+  constructor(flow: ViewedFlow, addon: LoadedAddon) {
     this.#flow = flow
     this.addon = addon
   }

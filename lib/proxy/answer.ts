@@ -316,7 +316,7 @@ export class AnswerState implements GivenAnswer, EncodableAnswer {
   #hold(bytes: number): void {
     const { parent, core } = this.child
     this.#held += bytes
-    const fits = parent === undefined || parent.phase === "ended" || parent.memory.take(bytes)
+    const fits = parent === undefined || parent.ended || parent.memory.take(bytes)
     if (!fits || this.#held > core.settings.bodyLimit) throw tooLarge(core.settings.bodyLimit)
   }
 

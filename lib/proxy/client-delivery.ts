@@ -52,6 +52,12 @@ export class ClientDelivery {
     this.state = "head"
   }
 
+  /** Sends a 101: what follows are the bytes of another protocol, and nothing of this one. */
+  agree(head: StreamResponseHead): void {
+    this.client.respond(head, undefined)
+    this.state = "over"
+  }
+
   write(bytes: Buffer): boolean {
     return this.client.write(bytes)
   }

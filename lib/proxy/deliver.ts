@@ -20,14 +20,12 @@ import { pump } from "./pump.ts"
 import { incomingFrom } from "./reply.ts"
 import type { StreamResponseHead } from "./streams.ts"
 import { asIdentity, transformed } from "./transform.ts"
-import { type Serve, upgrade } from "./upgrade.ts"
 import { collectorOf, decodedWhole } from "./whole-answer.ts"
 
 /**
- * Delivers `incoming` and runs the flow's last hooks. Rejects with a FlowError when the flow breaks off. `serve` is the
- * exchange itself, for flows that begin within this one.
+ * Delivers `incoming` and runs the flow's last hooks. Rejects with a FlowError when the flow breaks off.
  */
-export async function deliver(flow: FlowState, incoming: Incoming, serve: Serve): Promise<void> {
+export async function deliver(flow: FlowState, incoming: Incoming): Promise<void> {
   const { chain } = flow
   flow.mark("responseHeadMs")
   const collector = new Collector(flow, incoming)
@@ -37,7 +35,8 @@ export async function deliver(flow: FlowState, incoming: Incoming, serve: Serve)
   if (chain.has("responseHeaders")) await chain.run("responseHeaders", flow, flow)
   flow.check()
   response.open = false
-  if (incoming.tunnel !== undefined && response.status === 101) await upgrade(flow, incoming.tunnel, serve)
+  if (incoming.tunnel !== undefined && response.status === 101)
+    await flow.core.upgrade(flow, incoming.tunnel, flow.delivery)
   else await deliverBody(flow, collector)
   flow.mark("endMs")
   if (chain.has("response")) await chain.run("response", flow, flow)

@@ -22,7 +22,7 @@ export async function exchange(flow: FlowState): Promise<void> {
     const { replied } = flow
     flow.replied = undefined // From here on it is what replaces a held answer.
     incoming = replied === undefined ? await (flow.asking ?? ask)(flow) : await flow.orFail(incomingFrom(flow, replied))
-    await deliver(flow, incoming, exchange)
+    await deliver(flow, incoming)
   } catch (thrown) {
     const reason = flow.error ?? asFlowError(thrown)
     flow.fail(reason)

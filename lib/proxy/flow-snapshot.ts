@@ -1,10 +1,22 @@
 /**
  * A flow as plain data: a copy of what it is at that moment, that keeps nothing of the flow alive.
  */
-import type { FlowSnapshot } from "../flow.ts"
-import type { FlowState } from "./flow-state.ts"
+import type { Flow, FlowSnapshot } from "../flow.ts"
+import type { FlowRequestState } from "./flow-request.ts"
+import type { FlowResponseState } from "./flow-response.ts"
 
-export function snapshotOf(flow: FlowState): FlowSnapshot {
+type Plain = "id" | "client" | "server" | "llm" | "routed" | "error" | "timings" | "metadata"
+
+/** What is copied of a flow. */
+export interface SnapshotFlow extends Pick<Flow, Plain> {
+  readonly parent: Pick<Flow, "id"> | undefined
+  readonly request: FlowRequestState
+  readonly response: FlowResponseState | undefined
+  /** Bytes of the bodies that have passed. */
+  readonly sizes: { readonly request: number; readonly response: number }
+}
+
+export function snapshotOf(flow: SnapshotFlow): FlowSnapshot {
   const { request, response, llm, client, error } = flow
   return {
     id: flow.id,

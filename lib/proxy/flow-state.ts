@@ -2,16 +2,15 @@
  * A flow from the inside: what addons see (Flow) and what the exchange and the hook chain need beside it. What an
  * addon asks for is noted here; exchange.ts and deliver.ts act on it.
  */
-import type { HookChain, HookScope, LoadedAddon } from "../chain.ts"
+import type { HookChain, LoadedAddon } from "../chain.ts"
 import { describeFailure } from "../chain.ts"
-import type { Clock } from "../clock.ts"
 import { FlowError, isFlowError, messageOf } from "../errors.ts"
 import type {
   Answer,
   ClientInfo,
-  Flow,
   FlowSnapshot,
   FlowTimings,
+  FlowWebSocket,
   Reply,
   RespondOptions,
   Routed,
@@ -23,41 +22,22 @@ import type {
 } from "../flow.ts"
 import type { Headers } from "../headers.ts"
 import type { HookName } from "../hooks.ts"
-import type { Logger } from "../log.ts"
-import type { Redactor } from "../secrets.ts"
 import { uuidv7 } from "../uuid.ts"
 import { isForOtherSite } from "./access.ts"
 import { AddonFlow } from "./addon-flow.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
 import { ClientDelivery } from "./client-delivery.ts"
+import type { ExchangeCore, FlowCore } from "./flow-core.ts"
 import { FlowRequestState, OriginalRequest } from "./flow-request.ts"
 import type { FlowResponseState } from "./flow-response.ts"
 import { snapshotOf } from "./flow-snapshot.ts"
 import type { Incoming } from "./incoming.ts"
 import { Locality } from "./locality.ts"
-import { type MemoryBudget, MemoryShare } from "./memory.ts"
+import { MemoryShare } from "./memory.ts"
 import { type Dialect, dialectFor, type LlmState } from "./observe.ts"
 import { asReplied, type Replied } from "./replied.ts"
 import { Route } from "./route.ts"
-import type { ProxySettings } from "./settings.ts"
 import type { ClientLink, ClientStream } from "./streams.ts"
-import type { Upstream } from "./upstream.ts"
-import type { WebSocketState } from "./websocket-state.ts"
-
-/** What every exchange shares. */
-export interface ExchangeCore {
-  readonly upstream: Upstream
-  readonly settings: ProxySettings
-  readonly clock: Clock
-  readonly log: Logger
-  readonly memory: MemoryBudget
-  /** Takes secrets out of what clients are told in our own words. */
-  readonly redactor: Redactor
-  /** Who the client is, told from the head as it came; see ClientInfo.id. */
-  identify(connection: ClientLink, head: Headers): string
-  /** Sends a child flow. Given here so that this file and answer.ts need not know the exchange. */
-  send(parent: FlowState, request: SendRequest, options: SendOptions, sender: AddonFlow | undefined): Promise<Answer>
-}
 
 /** What outlives its flow is told this. One error for all: making one costs more than parsing a head. */
 const ENDED = new FlowError("llmproxy", "ended", "the flow that it belongs to has ended")
@@ -65,13 +45,13 @@ const ENDED = new FlowError("llmproxy", "ended", "the flow that it belongs to ha
 /** Mutable timings, in milliseconds since `start`. */
 type Marks = { -readonly [K in keyof FlowTimings]: FlowTimings[K] }
 
-export class FlowState implements Flow, HookScope {
+export class FlowState implements FlowCore {
   readonly core: ExchangeCore
   readonly chain: HookChain
   /** A turn's is its connection's. */
   client: ClientInfo
   readonly delivery: ClientDelivery
-  readonly parent: FlowState | undefined
+  readonly parent: FlowCore | undefined
   readonly request: FlowRequestState
   readonly original: OriginalRequest
   readonly metadata: Record<string, unknown> = Object.create(null)
@@ -92,9 +72,9 @@ export class FlowState implements Flow, HookScope {
   dialect: Dialect | undefined
   /** What an answer that was handed on cost: as its host said, or as it was counted. */
   answerUsage: Usage | undefined
-  websocket: WebSocketState | undefined
+  websocket: FlowWebSocket | undefined
   /** See Flow.turn. */
-  turn: { readonly number: number; readonly socket: FlowState } | undefined
+  turn: { readonly number: number; readonly socket: FlowCore } | undefined
   /** How this flow's upstream is asked, where not by a request of its own: a turn's is a message. */
   asking: ((flow: FlowState) => Promise<Incoming>) | undefined
   /** What was spent beside that: see `addUsage`. */
@@ -117,7 +97,7 @@ export class FlowState implements Flow, HookScope {
   /** One for each addon that has a hook of this flow: chains are short. */
   #views: AddonFlow[] | undefined
 
-  constructor(core: ExchangeCore, client: ClientStream, chain: HookChain, parent: FlowState | undefined) {
+  constructor(core: ExchangeCore, client: ClientStream, chain: HookChain, parent: FlowCore | undefined) {
     this.core = core
     this.chain = chain
     this.parent = parent
@@ -140,6 +120,14 @@ export class FlowState implements Flow, HookScope {
   get id(): string {
     this.#id ??= uuidv7(this.timings.start)
     return this.#id
+  }
+
+  get connection(): ClientLink {
+    return this.delivery.client.connection
+  }
+
+  get ended(): boolean {
+    return this.phase === "ended"
   }
 
   get signal(): AbortSignal {

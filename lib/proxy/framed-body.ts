@@ -4,7 +4,7 @@
  */
 
 import type { BodyCollector } from "./body-collector.ts"
-import type { FlowState } from "./flow-state.ts"
+import type { FlowCore } from "./flow-core.ts"
 import {
   type Dialect,
   type FramingScan,
@@ -27,7 +27,12 @@ export class FramedBody {
   #told: Buffer | undefined
   #stream: Promise<StreamFraming | undefined> | undefined
 
-  constructor(flow: FlowState, dialect: Dialect, head: StreamResponseHead, pieces: AsyncGenerator<Buffer, void>) {
+  constructor(
+    flow: Pick<FlowCore, "core" | "llm" | "memory">,
+    dialect: Dialect,
+    head: StreamResponseHead,
+    pieces: AsyncGenerator<Buffer, void>,
+  ) {
     const asked = flow.llm?.request.stream
     this.isLabelled = isLabelledOwn(dialect, head, asked)
     this.#head = head

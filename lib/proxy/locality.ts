@@ -6,8 +6,8 @@
  * connection that is used again may have led it to another machine than the one that was asked for.
  */
 import { FlowError } from "../errors.ts"
+import type { Headers } from "../headers.ts"
 import { formatAuthority, hostAndPort } from "./authority.ts"
-import type { FlowState } from "./flow-state.ts"
 import { isLoopbackHost } from "./self.ts"
 import type { ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
@@ -17,15 +17,24 @@ const ROUTE_FIELD = "x-llmproxy-route"
 /** Of a wish that nobody can grant, so much is told. */
 const WISH_CHARS_MAX = 40
 
+/** What tells where a flow may go: its head as it came, and the flow that it is a part of. */
+export interface LocalFlow {
+  readonly original: { readonly headers: Headers }
+  readonly parent: { readonly locality: Locality } | undefined
+  readonly turn: { readonly socket: { readonly locality: Locality } } | undefined
+  /** Why it was not understood. */
+  readonly unparsed: string | undefined
+}
+
 export class Locality {
-  readonly #flow: FlowState
+  readonly #flow: LocalFlow
   #reason: string | undefined
   #origins: readonly string[] = []
   /** What the flow asked for, and the connection that it was given. */
   #target: Target | undefined
   #peer: ServerInfo | undefined
 
-  constructor(flow: FlowState) {
+  constructor(flow: LocalFlow) {
     this.#flow = flow
   }
 

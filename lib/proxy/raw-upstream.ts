@@ -3,7 +3,7 @@
  */
 import type { Socket } from "node:net"
 import type { ClientConnection } from "./client-connection.ts"
-import type { ExchangeCore } from "./flow-state.ts"
+import type { ExchangeCore } from "./flow-core.ts"
 import type { Place } from "./place.ts"
 import { connectToRule, type Target } from "./target.ts"
 

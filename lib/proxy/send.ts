@@ -10,7 +10,8 @@ import type { AddonFlow } from "./addon-flow.ts"
 import { AnswerState } from "./answer.ts"
 import { defaultPort, formatAuthority, normalHost } from "./authority.ts"
 import { exchange } from "./exchange.ts"
-import { type ExchangeCore, FlowState } from "./flow-state.ts"
+import type { ExchangeCore, FlowCore } from "./flow-core.ts"
+import { FlowState } from "./flow-state.ts"
 import { InnerClient } from "./inner-client.ts"
 import { dialectFor, dialectNamed } from "./observe.ts"
 import { Route } from "./route.ts"
@@ -19,7 +20,7 @@ import type { StreamRequestHead } from "./streams.ts"
 /** Resolves when `options.until` is reached or the answer has failed. Rejects only when the parent has failed. */
 export async function sendChild(
   core: ExchangeCore,
-  parent: FlowState,
+  parent: FlowCore,
   request: SendRequest,
   options: SendOptions,
   sender: AddonFlow | undefined,
@@ -28,7 +29,7 @@ export async function sendChild(
   const way = Route.ofSent(options)
   const body = Buffer.from(request.json === undefined ? (request.text ?? "") : JSON.stringify(request.json))
   const head = headOf(request, options.url)
-  const inner = new InnerClient(parent.delivery.client.connection, head, body)
+  const inner = new InnerClient(parent.connection, head, body)
   const chain = sender === undefined ? parent.chain : parent.chain.without(sender.addon)
   const child = new FlowState(core, inner, chain, parent)
   child.dialect = options.dialect === undefined ? dialectFor(head.method, head.path) : dialectNamed(options.dialect)

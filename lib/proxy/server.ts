@@ -14,7 +14,7 @@ import { Redactor } from "../secrets.ts"
 import { Access } from "./access.ts"
 import { canonicalAddress, hostAndPort, parseAuthority } from "./authority.ts"
 import type { Lookup } from "./dial.ts"
-import type { ExchangeCore } from "./flow-state.ts"
+import type { ExchangeCore } from "./flow-core.ts"
 import type { OwnPages } from "./front-door.ts"
 import { Interception } from "./interception.ts"
 import { type ListenAddress, Listener } from "./listener.ts"
@@ -27,6 +27,7 @@ import type { ProxySettings } from "./settings.ts"
 import type { ClientLink, ServerInfo } from "./streams.ts"
 import type { Target } from "./target.ts"
 import { loadTransparent, type OriginalDestination } from "./transparent.ts"
+import { upgrade } from "./upgrade.ts"
 import { Upstream } from "./upstream.ts"
 
 /** A flood of connections gets one line in the log in this time. */
@@ -85,6 +86,7 @@ export class ProxyServer {
       redactor,
       identify: (connection, head) => this.#identify(connection, head),
       send: (parent, request, sendOptions, sender) => sendChild(core, parent, request, sendOptions, sender),
+      upgrade,
     }
     this.core = core
   }

@@ -2,37 +2,33 @@
  * How a 101 is delivered: the head, then the two byte streams behind it are joined. They are relayed as bytes, unseen,
  * unless it is a WebSocket that an addon listens to, or that speaks with a model while somebody listens to that.
  */
-
+import type { Duplex } from "node:stream"
 import { FlowError } from "../errors.ts"
 import { readExtensions } from "../websocket/extensions.ts"
-import type { FlowState } from "./flow-state.ts"
-import type { Incoming } from "./incoming.ts"
+import type { ClientDelivery } from "./client-delivery.ts"
+import type { FlowCore } from "./flow-core.ts"
 import { insistsOnMessages } from "./insist.ts"
 import { socketDialectFor } from "./observe.ts"
 import { relay } from "./tunnel.ts"
 import { relayWebSocket, type WebSocketPlan } from "./websocket.ts"
 
-/** Serves a flow to its end: the exchange. */
-export type Serve = (flow: FlowState) => Promise<void>
-
 /** Resolves when both sides have ended. Rejects with the flow's error. */
-export async function upgrade(flow: FlowState, tunnel: NonNullable<Incoming["tunnel"]>, serve: Serve): Promise<void> {
-  const { response, delivery, core } = flow
+export async function upgrade(flow: FlowCore, tunnel: () => Duplex, delivery: ClientDelivery): Promise<void> {
+  const { response, core } = flow
   if (response === undefined) return
   const { status, reason, headers } = response
   const plan = planFor(flow) // May refuse the upgrade: before it is agreed to.
-  delivery.client.respond({ status, reason, headers }, undefined)
-  delivery.state = "over"
+  delivery.agree({ status, reason, headers })
   const upstream = tunnel()
   const client = delivery.client.tunnel()
-  if (plan !== undefined) return relayWebSocket(flow, { client, upstream }, plan, serve)
+  if (plan !== undefined) return relayWebSocket(flow, { client, upstream }, plan)
   flow.onFail(() => upstream.destroy())
   await relay(client, upstream, core.clock, core.settings.idleTimeoutMs)
   flow.check()
 }
 
 /** What is to be read of the connection; undefined: nothing. Throws where an addon insists on what cannot be read. */
-function planFor({ chain, request, response, core }: FlowState): WebSocketPlan | undefined {
+function planFor({ chain, request, response, core }: FlowCore): WebSocketPlan | undefined {
   const headers = response?.headers
   if (headers?.get("upgrade")?.trim().toLowerCase() !== "websocket") return undefined
   const listensToLlm =

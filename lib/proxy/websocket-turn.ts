@@ -9,6 +9,7 @@ import { Headers } from "../headers.ts"
 import { TEXT } from "../websocket/frame.ts"
 import { ask } from "./ask.ts"
 import { BufferBody } from "./body-queue.ts"
+import type { FlowCore } from "./flow-core.ts"
 import { FlowState } from "./flow-state.ts"
 import type { Incoming } from "./incoming.ts"
 import {
@@ -24,15 +25,26 @@ import {
   textsIn,
 } from "./observe.ts"
 import type { Body, ClientStream, StreamRequestHead, StreamResponseHead } from "./streams.ts"
+import type { SocketOutlet } from "./websocket-ends.ts"
 import type { SocketMessage } from "./websocket-message.ts"
-import type { SocketLines } from "./websocket-turns.ts"
+import type { SocketPipe } from "./websocket-pipe.ts"
 
 /** Fields of the upgrade that say nothing of a turn. */
 const UPGRADE_FIELD = /^(connection|upgrade|sec-websocket-.*)$/
 
+/** Where a turn's messages go. */
+export interface SocketLines {
+  /** Of the client's messages. */
+  readonly up: SocketPipe
+  /** Of the server's. */
+  readonly down: SocketPipe
+  readonly toClient: SocketOutlet
+  readonly toServer: SocketOutlet
+}
+
 export interface TurnOptions {
   /** The upgraded flow. */
-  readonly socket: FlowState
+  readonly socket: FlowCore
   readonly lines: SocketLines
   readonly dialect: SocketDialect
   /** See Flow.turn. */
@@ -235,10 +247,9 @@ class TurnClient implements ClientStream {
   #over = false
 
   constructor({ socket, lines, dialect, body }: TurnOptions, onRespond: () => void) {
-    const { client } = socket.delivery
     const { scheme, host, port, path, headers } = socket.request
-    this.connection = client.connection
-    this.baseUrl = client.baseUrl
+    this.connection = socket.connection
+    this.baseUrl = socket.baseUrl
     this.body = new BufferBody(body)
     this.#lines = lines
     this.#dialect = dialect

@@ -9,14 +9,12 @@
  * so that one that leaves while an addon still looks for an answer is noticed.
  */
 import { FlowError } from "../errors.ts"
-import type { FlowState } from "./flow-state.ts"
+import { exchange } from "./exchange.ts"
+import type { FlowCore } from "./flow-core.ts"
 import { insistsOnMessages } from "./insist.ts"
 import { eventOf, type JsonObject, responseIdOf, type SocketDialect } from "./observe.ts"
-import type { Serve } from "./upgrade.ts"
-import type { SocketOutlet } from "./websocket-ends.ts"
 import type { SocketMessage } from "./websocket-message.ts"
-import type { SocketPipe } from "./websocket-pipe.ts"
-import { Turn } from "./websocket-turn.ts"
+import { type SocketLines, Turn } from "./websocket-turn.ts"
 
 /**
  * Turns of one connection that have not run their last hook. What a client asks beyond that waits, and what follows it
@@ -29,21 +27,10 @@ export const TOO_MANY_TURNS = "too-many-turns"
 /** The code of the error for a message that cannot be read, where an addon insists on it. */
 export const NO_EVENT = "unreadable-message"
 
-/** Where a turn's messages go. */
-export interface SocketLines {
-  /** Of the client's messages. */
-  readonly up: SocketPipe
-  /** Of the server's. */
-  readonly down: SocketPipe
-  readonly toClient: SocketOutlet
-  readonly toServer: SocketOutlet
-}
-
 export class SocketTurns {
-  readonly #flow: FlowState
+  readonly #flow: FlowCore
   readonly #dialect: SocketDialect
   readonly #lines: SocketLines
-  readonly #serve: Serve
   /** Those that wait for the server, in the order in which they asked it. */
   #waiting: Turn[] = []
   readonly #running = new Map<Turn, Promise<void>>()
@@ -55,11 +42,10 @@ export class SocketTurns {
   /** Wakes the message of the client that waits for a turn to end. */
   #wake = () => {}
 
-  constructor(flow: FlowState, dialect: SocketDialect, lines: SocketLines, serve: Serve) {
+  constructor(flow: FlowCore, dialect: SocketDialect, lines: SocketLines) {
     this.#flow = flow
     this.#dialect = dialect
     this.#lines = lines
-    this.#serve = serve
   }
 
   /** A message of the client: passed on, or taken by a turn. */
@@ -194,7 +180,7 @@ export class SocketTurns {
     }
     const turn = new Turn({ ...options, message, body })
     if (message === undefined) this.#waiting.push(turn)
-    const running = this.#serve(turn.flow).then(() => turn.over())
+    const running = exchange(turn.flow).then(() => turn.over())
     this.#running.set(turn, running)
     void running.then(() => {
       this.#running.delete(turn)

@@ -9,11 +9,10 @@ import { writeClose } from "../websocket/close.ts"
 import type { DeflateTerms } from "../websocket/extensions.ts"
 import { BINARY, TEXT } from "../websocket/frame.ts"
 import { WebSocketViolation } from "../websocket/violation.ts"
-import type { FlowState } from "./flow-state.ts"
+import type { FlowCore } from "./flow-core.ts"
 import { IdleTimer } from "./idle-timer.ts"
 import { insistsOnMessages } from "./insist.ts"
 import type { SocketDialect } from "./observe.ts"
-import type { Serve } from "./upgrade.ts"
 import { BrokenSocket, SocketOutlet, SocketSource } from "./websocket-ends.ts"
 import { SocketMessage } from "./websocket-message.ts"
 import { SocketPipe, unreadable } from "./websocket-pipe.ts"
@@ -44,14 +43,14 @@ export interface SocketEnds {
 }
 
 /** Resolves when both sides have ended and `websocketEnd` has run. Rejects with the flow's error. */
-export function relayWebSocket(flow: FlowState, ends: SocketEnds, plan: WebSocketPlan, serve: Serve): Promise<void> {
-  return new SocketRelay(flow, ends, plan, serve).run()
+export function relayWebSocket(flow: FlowCore, ends: SocketEnds, plan: WebSocketPlan): Promise<void> {
+  return new SocketRelay(flow, ends, plan).run()
 }
 
-type WebSocketFlowState = FlowState & { websocket: WebSocketState }
+type WebSocketCore = FlowCore & { websocket: WebSocketState }
 
 class SocketRelay {
-  readonly #flow: WebSocketFlowState
+  readonly #flow: WebSocketCore
   readonly #plan: WebSocketPlan
   readonly #ends: SocketEnds
   readonly #sources: readonly [SocketSource, SocketSource]
@@ -65,7 +64,7 @@ class SocketRelay {
   #failure: { readonly code: number; readonly reason: string } | undefined
   #over = false
 
-  constructor(flow: FlowState, ends: SocketEnds, plan: WebSocketPlan, serve: Serve) {
+  constructor(flow: FlowCore, ends: SocketEnds, plan: WebSocketPlan) {
     const { clock, settings } = flow.core
     const state = new WebSocketState(plan.terms, flow.memory, {
       send: (to, data) => this.#send(to, data),
@@ -87,7 +86,7 @@ class SocketRelay {
     )
     if (plan.dialect !== undefined) {
       const lines = { up: this.#up, down: this.#down, toClient: this.#toClient, toServer: this.#toServer }
-      this.#turns = new SocketTurns(flow, plan.dialect, lines, serve)
+      this.#turns = new SocketTurns(flow, plan.dialect, lines)
     }
   }
 

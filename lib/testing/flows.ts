@@ -9,7 +9,8 @@ import type { JsonObject } from "../llm/json.ts"
 import { makeLogger } from "../log.ts"
 import { defaultPort } from "../proxy/authority.ts"
 import { ClientConnection } from "../proxy/client-connection.ts"
-import { type ExchangeCore, FlowState } from "../proxy/flow-state.ts"
+import type { ExchangeCore } from "../proxy/flow-core.ts"
+import { FlowState } from "../proxy/flow-state.ts"
 import { InnerClient } from "../proxy/inner-client.ts"
 import { MemoryBudget } from "../proxy/memory.ts"
 import { dialectFor, readLlmRequest } from "../proxy/observe.ts"
@@ -100,5 +101,6 @@ function coreFor(clock: ManualClock, options: TestFlowOptions): ExchangeCore {
     identify: (connection) => connection.address,
     send: (_parent, request, sendOptions) =>
       options.send?.(request, sendOptions) ?? Promise.reject(new Error("flow.send: this test flow has no `send`")),
+    upgrade: () => Promise.reject(new Error("a test flow has no connection")),
   }
 }
