@@ -1,81 +1,110 @@
 /**
- * `npm test`: type check, lint, exports that nobody uses, build, the architecture test, every other test, and the coverage that each file of the
- * core has to reach. Ends with one line: "N passed, N failed", with what was skipped behind it.
+ * `npm test` and `npm run test:all`: type check, lint, exports that nobody uses, build, the architecture test, every other
+ * test. What only `test:all` runs, as it takes long, is listed in long.mjs, and said. `test:all` also holds each file of
+ * the core against the coverage that it has to reach. Says what it does while it does it, and ends with one line: "N
+ * passed, N failed", with what was skipped behind it.
  * Plain JavaScript, so that it runs before anything is compiled.
  */
-import { spawnSync } from "node:child_process"
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { spawn } from "node:child_process"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { dirname, join, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
+import { LONG } from "./long.mjs"
+import { failuresIn, filesIn, totalsIn } from "./tap-output.mjs"
+import { CACHE, compiled } from "./typescript/hooks.mjs"
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "..")
 const COVERED = ["lib/http1", "lib/websocket", "lib/proxy", "lib/llm", "certs"]
 /** Per cent of lines. */
 const LINES_MIN = 95
+/** Test processes at a time: each uses a little more than one core, and most of them wait for sockets. */
+const JOBS = Math.max(2, availableParallelism())
+const ALL = process.argv.includes("--all")
 
 const bin = (name) => join(ROOT, "node_modules", ".bin", name)
+const say = (text) => process.stdout.write(`${text}\n`)
+const seconds = (from) => `${((Date.now() - from) / 1000).toFixed(1)} s`
 
-/** Runs a step; its output is shown as it comes, and returned where it is wanted. */
-function run(title, command, args, { capture = false } = {}) {
-  process.stdout.write(`\n# ${title}\n`)
-  const stdio = capture ? ["ignore", "pipe", "inherit"] : ["ignore", "inherit", "inherit"]
-  const options = { cwd: ROOT, stdio, encoding: "utf8", maxBuffer: 1 << 30, shell: process.platform === "win32" }
-  const { status, stdout, error } = spawnSync(command, args, options)
-  if (error !== undefined) process.stdout.write(`${error.message}\n`)
-  return { ok: status === 0, output: stdout ?? "" }
+/** Runs a program to its end; `onText` gets what it says as it comes. */
+async function run(command, args, onText) {
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "pipe"],
+    shell: process.platform === "win32",
+    env: { ...process.env, ...(ALL ? { LLMPROXY_TEST_ALL: "1" } : {}) },
+  })
+  let output = ""
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    output += text
+    onText?.(text, false)
+  })
+  child.stderr.setEncoding("utf8").on("data", (text) => onText?.(text, true))
+  const ok = await new Promise((done) => {
+    child.on("error", (error) => {
+      output += `${error.message}\n`
+      done(false)
+    })
+    child.on("close", (status) => done(status === 0))
+  })
+  return { ok, output }
 }
 
-/** tap's own summary line: `# { total: 9, pass: 8, skip: 1 }`. */
-function totalsOf(output) {
-  const found = [...output.matchAll(/^# \{ total: (\d+)(.*)\}\s*$/gm)].at(-1)
-  const count = (word) => Number(new RegExp(`${word}: (\\d+)`).exec(found?.[2] ?? "")?.[1] ?? 0)
-  return {
-    total: Number(found?.[1] ?? 0),
-    pass: count("pass"),
-    fail: count("fail"),
-    skip: count("skip"),
-    todo: count("todo"),
-  }
+/** A step that is quiet while all is well. */
+async function step(title, command, args) {
+  const from = Date.now()
+  let text = ""
+  const { ok } = await run(command, args, (piece) => {
+    text += piece
+  })
+  say(`${ok ? "ok" : "not ok"}  ${title}  ${seconds(from)}`)
+  if (!ok) say(text.trimEnd())
+  return ok
 }
 
-/** What a person wants of a TAP stream: a line a file, and skips with their reasons. */
-function showTap(output) {
-  const lines = output.split("\n")
-  const from = lines.findIndex((line) => line.startsWith("ok ") || line.startsWith("not ok "))
-  const shown = lines.slice(Math.max(from, 0)).filter((line) => /^(ok|not ok|#)|# SKIP/.test(line))
-  process.stdout.write(`${shown.join("\n")}\n`)
-  for (const line of lines) if (/# SKIP/.test(line)) process.stdout.write(`skipped: ${line.trim()}\n`)
-  for (const line of lines)
-    if (/^ *# figures: /.test(line)) process.stdout.write(`${line.replace(/^ *# figures: /, "")}\n`)
+async function inTurn(...steps) {
+  const results = []
+  for (const one of steps) results.push(await one())
+  return results
 }
 
-/** Every failed assertion with its details, under the file and the tests that it is in. */
-function failuresOf(output) {
-  const failures = []
-  const within = []
-  let details
-  for (const line of output.split("\n")) {
-    const depth = line.length - line.trimStart().length
-    const text = line.trim()
-    if (details !== undefined && (details.length > 2 || text === "---")) {
-      details.push(line)
-      if (text === "...") details = undefined
-      continue
-    }
-    details = undefined
-    const subtest = /^ *# Subtest: (.*)$/.exec(line)
-    if (subtest !== null) within.splice(depth / 4, within.length, subtest[1])
-    if (!/^ *not ok /.test(line)) continue
-    details = [within.slice(0, depth / 4).join(" > "), line]
-    failures.push(details)
-  }
-  return failures.map((lines) => lines.join("\n").trimStart())
-}
-
-function filesBelow(folder) {
+function filesBelow(folder, end = ".ts") {
   return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name)
-    return entry.isDirectory() ? filesBelow(path) : path.endsWith(".ts") ? [path] : []
+    if (entry.isDirectory()) return entry.name === "fixtures" ? [] : filesBelow(path, end)
+    return path.endsWith(end) ? [path] : []
+  })
+}
+
+/** Compiles every file, so that no test's process waits for it; what is kept of files that have changed since goes. */
+async function compileAll() {
+  mkdirSync(CACHE, { recursive: true })
+  const before = new Set(readdirSync(CACHE))
+  const files = ["bin", "lib", "addons", "certs", "test"].flatMap((folder) => filesBelow(folder))
+  const kept = await Promise.all(files.map(async (file) => (await compiled(join(ROOT, file))).name))
+  for (const name of kept) before.delete(name)
+  for (const name of before) rmSync(join(CACHE, name), { force: true })
+}
+
+/** Says each file's result as it comes: what is running can be told from what hangs. */
+async function runTests(files, args) {
+  let seen = 0
+  let rest = ""
+  return await run(bin("tap"), ["--reporter=tap", `--jobs=${JOBS}`, ...args, ...files], (text, isError) => {
+    if (isError) return void process.stderr.write(text)
+    const lines = (rest + text).split("\n")
+    rest = lines.pop() ?? ""
+    for (const line of lines) {
+      const [file] = filesIn(line)
+      const [, figures] = /^ *# figures: (.*)$/.exec(line) ?? []
+      if (file !== undefined) seen += 1
+      if (file !== undefined)
+        say(
+          `${String(seen).padStart(4)}/${files.length}  ${file.ok ? "ok" : "not ok"}  ${file.name}  ${file.seconds} s`,
+        )
+      if (figures !== undefined) say(`      ${figures}`)
+      if (/# SKIP/.test(line)) say(`      skipped: ${line.trim()}`)
+    }
   })
 }
 
@@ -86,7 +115,7 @@ function uncovered() {
   const summary = Object.fromEntries(
     Object.entries(JSON.parse(readFileSync(file, "utf8"))).map(([path, value]) => [relative(ROOT, path), value]),
   )
-  return COVERED.flatMap(filesBelow).flatMap((path) => {
+  return COVERED.flatMap((folder) => filesBelow(folder)).flatMap((path) => {
     const lines = summary[path]?.lines
     if (lines === undefined) return typesOnly(path) ? [] : [`${path}: no test loads it`]
     return lines.pct < LINES_MIN ? [`${path}: ${lines.pct} % of lines`] : []
@@ -99,31 +128,39 @@ function typesOnly(path) {
   return !/^(export )?(default |async )?(function|class|const|let)\b/m.test(code)
 }
 
-const steps = [
-  run("types", bin("tsc"), ["-p", "."]),
-  run("lint and format", bin("biome"), ["check", "--error-on-warnings", "."]),
-  run("unused exports", bin("knip"), ["--no-progress"]),
-  run("build", bin("tsc"), ["-p", "tsconfig.build.json"]),
-]
-const architecture = run("architecture", bin("tap"), ["--disable-coverage", "test/architecture.test.ts"], {
-  capture: true,
-})
-showTap(architecture.output)
-const tests = run("tests", bin("tap"), ["--coverage-report=json-summary", "--reporter=tap"], { capture: true })
-showTap(tests.output)
-const gaps = uncovered()
+const began = Date.now()
+say("types, lint, unused exports, build ...")
+const steps = (
+  await Promise.all([
+    inTurn(() => step("types", bin("tsc"), ["-p", "."])),
+    inTurn(
+      () => step("lint and format", bin("biome"), ["check", "--error-on-warnings", "."]),
+      () => step("unused exports", bin("knip"), ["--no-progress"]),
+      () => step("build", bin("tsc"), ["-p", "tsconfig.build.json"]),
+    ),
+  ])
+).flat()
+
+await compileAll()
+const long = ALL ? [] : LONG
+const files = filesBelow("test", ".test.ts")
+for (const path of LONG) if (!files.includes(path)) throw new Error(`test/long.mjs names ${path}, which is no test`)
+const chosen = files.filter((path) => !long.includes(path))
+say(`\n${chosen.length} test files, ${JOBS} at a time ...`)
+const coverage = ALL ? ["--coverage-report=json-summary"] : ["--disable-coverage"]
+const tests = await runTests(chosen, coverage)
+
+const gaps = ALL ? uncovered() : []
 if (gaps.length > 0)
-  process.stdout.write(`\nless than ${LINES_MIN} % of lines are covered:\n${gaps.map((gap) => `  ${gap}\n`).join("")}`)
+  say(`\nless than ${LINES_MIN} % of lines are covered:\n${gaps.map((gap) => `  ${gap}`).join("\n")}`)
+const failures = failuresIn(tests.output)
+if (failures.length > 0) say(`\nfailed:\n${failures.join("\n\n")}`)
+if (long.length > 0)
+  say(`\nnot run, as they take long (npm run test:all runs them): ${long.length} files of test/long.mjs`)
 
-const failures = [architecture, tests].flatMap(({ output }) => failuresOf(output))
-if (failures.length > 0) process.stdout.write(`\nfailed:\n${failures.join("\n\n")}\n`)
-
-const { pass, fail, skip, todo } = totalsOf(tests.output)
-const broken =
-  steps.filter(({ ok }) => !ok).length +
-  (architecture.ok ? 0 : 1) +
-  (tests.ok || fail > 0 ? 0 : 1) +
-  (gaps.length > 0 ? 1 : 0)
+const { pass, fail, skip, todo } = totalsIn(tests.output)
+const broken = steps.filter((ok) => !ok).length + (tests.ok || fail > 0 ? 0 : 1) + (gaps.length > 0 ? 1 : 0)
 const skipped = skip + todo > 0 ? `, ${skip + todo} skipped` : ""
-process.stdout.write(`\n${pass} passed, ${fail + broken} failed${skipped}\n`)
+say(`\n${seconds(began)}`)
+say(`${pass} passed, ${fail + broken} failed${skipped}`)
 process.exitCode = pass > 0 && fail + broken === 0 ? 0 : 1

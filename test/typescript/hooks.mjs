@@ -7,7 +7,8 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
-const CACHE = fileURLToPath(new URL("../../.tap/typescript/", import.meta.url))
+/** Where what was made is kept. */
+export const CACHE = fileURLToPath(new URL("../../.tap/typescript/", import.meta.url))
 /** Part of every hash: another form of what is kept. */
 const FORM = "1"
 
@@ -17,15 +18,16 @@ let esbuild
 export async function load(url, context, next) {
   const [plain] = url.split("?", 1)
   if (!plain.startsWith("file:") || !plain.endsWith(".ts")) return next(url, context)
-  return { format: "module", source: await compiled(fileURLToPath(plain)), shortCircuit: true }
+  return { format: "module", source: (await compiled(fileURLToPath(plain))).code, shortCircuit: true }
 }
 
-/** The file's JavaScript, with its source map, so that positions and coverage are those of the file. */
+/** The file's JavaScript, with its source map, so that positions and coverage are those of the file, and its name in CACHE. */
 export async function compiled(file) {
   const source = readFileSync(file, "utf8")
-  const kept = join(CACHE, `${createHash("sha256").update(`${FORM}\n${file}\n${source}`).digest("hex")}.mjs`)
+  const name = `${createHash("sha256").update(`${FORM}\n${file}\n${source}`).digest("hex")}.mjs`
+  const kept = join(CACHE, name)
   try {
-    return readFileSync(kept, "utf8")
+    return { name, code: readFileSync(kept, "utf8") }
   } catch (error) {
     if (error.code !== "ENOENT") throw error
   }
@@ -42,5 +44,5 @@ export async function compiled(file) {
   // Another process may read it meanwhile: it is there whole or not at all.
   writeFileSync(`${kept}.${process.pid}`, code)
   renameSync(`${kept}.${process.pid}`, kept)
-  return code
+  return { name, code }
 }
