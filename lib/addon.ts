@@ -2,7 +2,7 @@
  * What an addon is: a name, options, a failure policy and hooks. `defineAddon` is an identity function that gives types;
  * a plain object, or a module that exports functions named like hooks, works as well. chain.ts calls the hooks.
  */
-import type { AddonStore, FlowHistory } from "./addon-store.ts"
+import type { FlowHistory, OpenTables, Records } from "./addon-store.ts"
 import type { Clock } from "./clock.ts"
 import type { Hooks } from "./hooks.ts"
 import type { LlmRequest } from "./llm/model.ts"
@@ -44,7 +44,7 @@ export interface TokenVocabulary {
 }
 
 /**
- * What an addon has beside its flows. It knows of no hook: one that waits for `tokens`, `history` or a `store` does so with
+ * What an addon has beside its flows. It knows of no hook: one that waits for `tokens`, `history`, `records` or `tables` does so with
  * `flow.waitFor`, so that its time budget stands still.
  */
 export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
@@ -61,8 +61,13 @@ export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   readonly redactor: Redactor
   /** Where flows are kept. Nothing is loaded or opened before the first one. */
   readonly history: FlowHistory
-  /** Records of the addon's own, under a name of its choice: kept over restarts, seen by no other addon. */
-  store(name: string): AddonStore
+  /**
+   * Records of the addon's own, under a name of its choice: kept over restarts, seen by no other addon. To be asked for in
+   * `setup`, so that a place that cannot be read is told of at the start.
+   */
+  records(name: string): Records
+  /** Tables of the addon's own, for what records are too small for. */
+  readonly tables: OpenTables
 }
 
 export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Partial<Hooks> {

@@ -5,7 +5,7 @@
 import { join } from "node:path"
 import type { Ca } from "../certs/ca.ts"
 import type { AddonDefinition, TokenService, TokenVocabulary } from "./addon.ts"
-import { HISTORY_FILE, type StoreService } from "./addon-store.ts"
+import { HISTORY_FILE, STATE_FILE, type StoreService } from "./addon-store.ts"
 import { type Clock, systemClock } from "./clock.ts"
 import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./core-options.ts"
 import { messageOf, StartError, UsageError } from "./errors.ts"
@@ -41,7 +41,7 @@ export interface AppOptions {
   readonly clock?: Clock
   /** What counts tokens for addons, and outlives the program. Default: a counter of its own. */
   readonly tokens?: TokenService
-  /** What keeps flows and addons' records; ended with the program. Default: history.db in the confdir. */
+  /** What keeps flows and addons' records; ended with the program. Default: history.db and state.db in the confdir. */
   readonly store?: StoreService
   /** Loads what serves the clients of ports that are open already. Default: lib/proxy/server.ts. */
   readonly serving?: () => Promise<Pick<typeof import("./proxy/server.ts"), "ProxyServer">>
@@ -104,8 +104,11 @@ export class App {
     const tokens = options.tokens ?? new LazyTokens(options.log)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
     const secrets = () => this.store.secrets()
-    const file = join(options.confdir, HISTORY_FILE)
-    this.#kept = options.store ?? new LazyStore({ file, log: options.log, clock: this.#clock, secrets })
+    const places = {
+      historyFile: join(options.confdir, HISTORY_FILE),
+      stateFile: join(options.confdir, STATE_FILE),
+    }
+    this.#kept = options.store ?? new LazyStore({ ...places, log: options.log, clock: this.#clock, secrets })
     this.addons = new AddonManager({
       log: options.log,
       clock: this.#clock,
@@ -114,7 +117,11 @@ export class App {
       tokens,
       store: this.#kept,
       redactor: this.#redactor,
-      modules: { llmproxy: () => import("./index.ts"), "llmproxy/testing": () => import("./testing/index.ts") },
+      modules: {
+        llmproxy: () => import("./index.ts"),
+        "llmproxy/testing": () => import("./testing/index.ts"),
+        kysely: () => import("kysely"), // what `tables` gives is this one's
+      },
       places: options.places,
       watch: options.watch ?? true,
       cacheDir: join(options.confdir, "cache"),
@@ -153,6 +160,7 @@ export class App {
     this.#redactor.know(this.store.secrets())
     if (loaded.status === "rejected") throw loaded.reason
     if (ca.status === "rejected") throw ca.reason
+    await this.#kept.ready()
     await this.#listen()
     this.#serving = this.#serve(settings, leaves, ca.value).catch((thrown) => {
       for (const { listener } of this.#open) listener.close() // A refused client knows more than one that waits.

@@ -9,7 +9,14 @@ export {
   type TokenService,
   type TokenVocabulary,
 } from "./addon.ts"
-export type { AddonStore, FlowHistory, HistoryLimits } from "./addon-store.ts"
+export type {
+  FlowHistory,
+  HistoryLimits,
+  IncrementOptions,
+  OpenTables,
+  Records,
+  TableMigration,
+} from "./addon-store.ts"
 export type { Clock, Timer } from "./clock.ts"
 export { FlowError } from "./errors.ts"
 export type * from "./flow.ts"

@@ -3,29 +3,19 @@
  * are resolved, and its `setup` is called. Nothing of it is seen by anybody until loader.ts puts it into the chain.
  */
 import { readFile } from "node:fs/promises"
-import type { AddonDefinition, TokenService } from "./addon.ts"
-import { NO_STORE, type StoreService } from "./addon-store.ts"
+import type { AddonDefinition } from "./addon.ts"
 import { type LoadedAddon, thrownAt } from "./chain.ts"
-import type { Clock } from "./clock.ts"
 import { messageOf, UsageError } from "./errors.ts"
+import { contextFor, type GivenContext, type Services } from "./loader/context.ts"
 import { fingerprint, type ProvidedModules, shownPath } from "./loader-bundle.ts"
 import { BundleCache } from "./loader-cache.ts"
 import { type AddonSource, type CheckedAddon, checkDefinition, checkExports, checkSetup } from "./loader-check.ts"
 import { findNested } from "./loader-find.ts"
 import { runAddon } from "./loader-run.ts"
-import type { Logger } from "./log.ts"
 import type { OptionGroup, OptionStore } from "./option-store.ts"
-import { Redactor } from "./secrets.ts"
 
-export interface VersionMakerOptions {
-  readonly log: Logger
-  readonly clock: Clock
+export interface VersionMakerOptions extends Services {
   readonly options: OptionStore
-  readonly tokens: TokenService
-  /** Default: one that keeps nothing. */
-  readonly store?: StoreService
-  /** Default: one that knows none of the program's secrets. */
-  readonly redactor?: Redactor
   /** What `import ... from "llmproxy"` and "llmproxy/testing" mean: the running instance's namespaces. */
   readonly modules: ProvidedModules
   /** The folder of built addons, so that a start need not build them; it is made when there is something to keep. Default: none. */
@@ -41,6 +31,8 @@ export interface Version {
   readonly options: OptionGroup
   /** Ends this version: its context's `signal`. */
   readonly ending: AbortController
+  /** Resolves when what `setup` has asked for is there. Rejects with a UsageError or a StartError. */
+  prepared(): Promise<void>
 }
 
 export class VersionMaker {
@@ -85,8 +77,8 @@ export class VersionMaker {
     const nested = file === undefined ? [] : checked.addons(options.values).map((path) => findNested(path, file))
     const ending = new AbortController()
     try {
-      const hooks = this.#setUp(checked, source, options, ending.signal)
-      return { addon: { name, onError, collect, hold, hooks, file }, files, nested, options, ending }
+      const { hooks, prepared } = this.#setUp(checked, source, options, ending.signal)
+      return { addon: { name, onError, collect, hold, hooks, file }, files, nested, options, ending, prepared }
     } catch (error) {
       ending.abort()
       throw error
@@ -98,21 +90,17 @@ export class VersionMaker {
     source: AddonSource,
     { values }: OptionGroup,
     signal: AbortSignal,
-  ): LoadedAddon["hooks"] {
+  ): { hooks: LoadedAddon["hooks"]; prepared: () => Promise<void> } {
     const { name, setup } = checked
-    if (setup === undefined) return checked.hooks
-    const { clock, tokens, store: kept = NO_STORE, redactor = new Redactor() } = this.#options
-    const log = prefixed(this.#options.log, name)
+    if (setup === undefined) return { hooks: checked.hooks, prepared: () => Promise.resolve() }
+    const given = contextFor(name, this.#options, { options: values, state: this.#stateOf(name), signal })
     let returned: unknown
     try {
-      const store = (records: string) => kept.records(name, records)
-      const given = { options: values, state: this.#stateOf(name), signal, log, clock, tokens, redactor }
-      returned = setup({ ...given, history: kept.history, store })
+      returned = setup(given.context)
     } catch (error) {
-      const where = source.file === undefined ? "" : `${shownPath(source.file)}: `
-      throw new UsageError(`${where}addon "${name}": setup failed: ${failureText(error)}`)
+      throw new UsageError(`${whereOf(source)}addon "${name}": setup failed: ${failureText(error)}`)
     }
-    return checkSetup(returned, checked, source)
+    return { hooks: checkSetup(returned, checked, source), prepared: () => preparedFor(given, source) }
   }
 
   #stateOf(name: string): Map<string, unknown> {
@@ -146,18 +134,22 @@ export function checkDistinct(versions: readonly Version[]): void {
   }
 }
 
+/** With the file in front, as other complaints of its loading. */
+async function preparedFor({ prepared }: GivenContext, source: AddonSource): Promise<void> {
+  try {
+    await prepared()
+  } catch (error) {
+    throw error instanceof UsageError ? new UsageError(whereOf(source) + error.message) : error
+  }
+}
+
+function whereOf({ file }: AddonSource): string {
+  return file === undefined ? "" : `${shownPath(file)}: `
+}
+
 /** What was thrown, and the line of the user's that threw it. */
 function failureText(error: unknown): string {
   const place = thrownAt(error)
   const kind = error instanceof Error ? `${error.name}: ` : ""
   return `${kind}${messageOf(error)}${place === undefined ? "" : ` (${place})`}`
-}
-
-function prefixed(log: Logger, name: string): Logger {
-  return {
-    debug: (message) => log.debug(`${name}: ${message}`),
-    info: (message) => log.info(`${name}: ${message}`),
-    warn: (message) => log.warn(`${name}: ${message}`),
-    error: (message) => log.error(`${name}: ${message}`),
-  }
 }

@@ -240,7 +240,8 @@ export class AddonManager {
   }
 
   /** The first hooks of a new version. Their failure is the version's, whatever `onError` says. */
-  async #start({ addon, options }: Version): Promise<void> {
+  async #start({ addon, options, prepared }: Version): Promise<void> {
+    await prepared()
     const chain = this.#chainOf([addon])
     const where = addon.file === undefined ? "" : `${shownPath(addon.file)}: `
     const scope: HookScope = {

@@ -71,7 +71,7 @@ export class LocalAttempts {
   /** The place in a line that a flow has, until its answer is delivered or has failed. */
   readonly #places = new WeakMap<Flow, Place>()
 
-  constructor({ options, state, clock, log, store, tokens }: AddonContext<typeof OPTIONS>) {
+  constructor({ options, state, clock, log, records, tokens }: AddonContext<typeof OPTIONS>) {
     this.#options = options
     this.#clock = clock
     this.hosts = new LocalHosts(options, clock)
@@ -80,7 +80,7 @@ export class LocalAttempts {
     this.#cooldowns = new Cooldowns(state, clock)
     const lost = (thrown: unknown) =>
       log.debug(`ratios are not kept: ${thrown instanceof Error ? thrown.message : thrown}`)
-    this.#ratios = new Ratios(state, () => store("ratios"), lost)
+    this.#ratios = new Ratios(state, records("ratios"), lost)
     this.#ask = new LocalAsk(options, this.hosts, this.#ratios)
     this.#lines = linesIn(state)
   }

@@ -3,7 +3,7 @@
  * decision takes a high value of the last ones (the 95th percentile), because a prompt that is cut costs more than one
  * that goes to the cloud for nothing. Kept in the addon's state, and on disk where there is a place.
  */
-import type { AddonStore, JsonValue } from "llmproxy"
+import type { JsonValue, Records } from "llmproxy"
 
 /** Shorter prompts say more of the template around them than of the text. */
 const TOKENS_MIN = 256
@@ -27,16 +27,16 @@ export interface Ratio {
 
 export class Ratios {
   readonly #known: Map<string, number[]>
-  readonly #store: () => AddonStore
+  readonly #records: Records
   readonly #onFailure: (error: unknown) => void
   readonly #state: Map<string, unknown>
 
-  constructor(state: Map<string, unknown>, store: () => AddonStore, onFailure: (error: unknown) => void) {
+  constructor(state: Map<string, unknown>, records: Records, onFailure: (error: unknown) => void) {
     const known = state.get(STATE_KEY)
     this.#known = known instanceof Map ? known : new Map()
     state.set(STATE_KEY, this.#known)
     this.#state = state
-    this.#store = store
+    this.#records = records
     this.#onFailure = onFailure
   }
 
@@ -66,7 +66,7 @@ export class Ratios {
   async #keep(name: string): Promise<void> {
     await this.load()
     const samples = this.#known.get(name)
-    if (samples !== undefined) await this.#store().set(name, samples).catch(this.#onFailure)
+    if (samples !== undefined) await this.#records.set(name, samples).catch(this.#onFailure)
   }
 
   /** Reads what was learnt before this start. Once; what was learnt since stands behind it. Never rejects. */
@@ -79,7 +79,7 @@ export class Ratios {
   }
 
   async #read(): Promise<void> {
-    for (const [name, samples] of await this.#store().entries()) {
+    for (const [name, samples] of await this.#records.entries()) {
       const read = samplesIn(samples)
       if (read.length > 0) this.#known.set(name, [...read, ...(this.#known.get(name) ?? [])].slice(-SAMPLES_MAX))
     }

@@ -1,20 +1,49 @@
 /**
- * The store, loaded when something is kept: a program without a recorder never pays for one. The first flows wait for the
- * module here, which is a matter of milliseconds.
+ * The store, loaded when something is kept: a program without a recorder, and without addons that note something, never
+ * pays for one. The history and the state are loaded apart, each with its first use; what comes meanwhile waits here,
+ * which is a matter of milliseconds.
  */
-import type { AddonStore, FlowHistory, HistoryLimits, StoreService } from "../addon-store.ts"
+import { existsSync } from "node:fs"
+import type { Kysely } from "kysely"
+import type { FlowHistory, HistoryLimits, Records, StoreService, TableMigration } from "../addon-store.ts"
+import type { Clock } from "../clock.ts"
 import { messageOf } from "../errors.ts"
-import type { StoreClient, StoreClientOptions } from "./client.ts"
+import type { Logger } from "../log.ts"
+import type { HistoryClient } from "./history-client.ts"
+import type { StateClient } from "./state/client.ts"
+
+export interface LazyStoreOptions {
+  readonly historyFile: string
+  readonly stateFile: string
+  readonly log: Logger
+  readonly clock?: Clock
+  /** The threads' module, one that needs none of this program's Node flags. Default: thread-link.ts. */
+  readonly script?: URL
+  /** The program's own secrets as they are now. Default: none. */
+  secrets?(): readonly string[]
+}
 
 export class LazyStore implements StoreService {
-  readonly #options: StoreClientOptions
-  #loading: Promise<StoreClient> | undefined
-  #loaded: StoreClient | undefined
+  readonly #options: LazyStoreOptions
+  readonly #history: Lazy<HistoryClient>
+  readonly #state: Lazy<StateClient>
   #limits: HistoryLimits | undefined
-  #isClosed = false
+  /** Whether an addon has asked for a place of its own. */
+  #isStateWanted = false
 
-  constructor(options: StoreClientOptions) {
+  constructor(options: LazyStoreOptions) {
     this.#options = options
+    const { historyFile, stateFile, ...others } = options
+    this.#history = new Lazy(async () => {
+      const { HistoryClient } = await import("./history-client.ts")
+      const client = new HistoryClient({ file: historyFile, ...others })
+      if (this.#limits !== undefined) client.history.retain(this.#limits)
+      return client
+    })
+    this.#state = new Lazy(async () => {
+      const { StateClient } = await import("./state/client.ts")
+      return new StateClient({ file: stateFile, history: historyFile, ...others })
+    })
   }
 
   readonly history: FlowHistory = {
@@ -22,52 +51,83 @@ export class LazyStore implements StoreService {
     record: async (snapshot) => (await this.#recorder())?.record(snapshot) ?? false,
     retain: (limits) => {
       this.#limits = limits
-      this.#loaded?.history.retain(limits)
+      this.#history.loaded?.history.retain(limits)
     },
     flush: async () => {
-      if (this.#loading !== undefined) await (await this.#recorder())?.flush()
+      if (this.#history.isWanted) await (await this.#recorder())?.flush()
     },
   }
 
-  records(addon: string, name: string): AddonStore {
-    const records = async () => (await this.#client()).records(addon, name)
+  records(addon: string, name: string): Records {
+    this.#isStateWanted = true
+    const records = async () => (await this.#state.get()).records(addon, name)
     return {
       get: async (key) => (await records()).get(key),
       set: async (key, value) => (await records()).set(key, value),
       delete: async (key) => (await records()).delete(key),
       entries: async (after) => (await records()).entries(after),
+      update: async (key, change) => (await records()).update(key, change),
+      increment: async (key, by, options) => (await records()).increment(key, by, options),
     }
   }
 
+  async tables<Tables>(addon: string, migrations: readonly TableMigration[]): Promise<Kysely<Tables>> {
+    this.#isStateWanted = true
+    return await (await this.#state.get()).tables<Tables>(addon, migrations)
+  }
+
+  async ready(): Promise<void> {
+    // One that is not there holds nothing that could be lost, and is made with the first record.
+    if (this.#isStateWanted && existsSync(this.#options.stateFile)) await (await this.#state.get()).open()
+  }
+
   async close(): Promise<void> {
-    this.#isClosed = true
-    await this.#loading?.catch(() => {}) // Said where it failed.
-    await this.#loaded?.close()
+    await Promise.all([this.#history.close(), this.#state.close()])
   }
 
   /** The history; undefined when the store cannot be loaded, which is said. */
   async #recorder(): Promise<FlowHistory | undefined> {
     try {
-      return (await this.#client()).history
+      return (await this.#history.get()).history
     } catch (thrown) {
       this.#options.log.warn(`history: flows are not recorded: ${messageOf(thrown)}; the traffic goes on`)
       return undefined
     }
   }
+}
 
-  #client(): Promise<StoreClient> {
-    this.#loading ??= this.#load()
+/** Something that is loaded with its first use, and closed where it was. */
+class Lazy<T extends { close(): Promise<void> }> {
+  readonly #load: () => Promise<T>
+  loaded: T | undefined
+  #loading: Promise<T> | undefined
+  #isClosed = false
+
+  constructor(load: () => Promise<T>) {
+    this.#load = load
+  }
+
+  get isWanted(): boolean {
+    return this.#loading !== undefined
+  }
+
+  get(): Promise<T> {
+    this.#loading ??= this.#loaded()
     return this.#loading
   }
 
-  async #load(): Promise<StoreClient> {
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#loading?.catch(() => {}) // Said where it failed.
+    await this.loaded?.close()
+  }
+
+  async #loaded(): Promise<T> {
     try {
-      const { StoreClient } = await import("./client.ts")
-      const client = new StoreClient(this.#options)
-      this.#loaded = client
-      if (this.#limits !== undefined) client.history.retain(this.#limits)
-      if (this.#isClosed) await client.close()
-      return client
+      const made = await this.#load()
+      this.loaded = made
+      if (this.#isClosed) await made.close()
+      return made
     } catch (thrown) {
       this.#loading = undefined // The next one tries again.
       throw thrown

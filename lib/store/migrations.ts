@@ -78,6 +78,7 @@ const first: Migration = {
       .addColumn("json", "text", (column) => column.notNull())
       .addColumn("refs", "bigint", (column) => column.notNull())
       .execute()
+    // Where addons' records stood before there was a state.db, which takes them over (state/schema.ts).
     await db.schema
       .createTable("addon_records")
       .addColumn("addon", "text", (column) => column.notNull())
@@ -90,16 +91,18 @@ const first: Migration = {
   },
 }
 
-export const MIGRATIONS: Readonly<Record<string, Migration>> = { "0001-flows": first }
+export type Steps = Readonly<Record<string, Migration>>
+
+export const MIGRATIONS: Steps = { "0001-flows": first }
 
 /** Steps from outside are for tests. */
-function migratorFor(db: Kysely<Schema>, steps: Readonly<Record<string, Migration>>): Migrator {
+function migratorFor<S>(db: Kysely<S>, steps: Steps): Migrator {
   const provider: MigrationProvider = { getMigrations: async () => ({ ...steps }) }
   return new Migrator({ db, provider })
 }
 
 /** Brings the tables up to date. Throws a StartError when that cannot be. */
-export async function migrate(db: Kysely<Schema>, place: string, steps = MIGRATIONS): Promise<void> {
+export async function migrate<S>(db: Kysely<S>, place: string, steps = MIGRATIONS): Promise<void> {
   const { error } = await migratorFor(db, steps).migrateToLatest()
   if (error === undefined) return
   if (/previously executed migration/.test(messageOf(error)))

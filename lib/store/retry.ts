@@ -1,4 +1,4 @@
-/** How long what passes is waited for before it is tried again. */
+/** How long what passes is waited for before it is tried again, and how often. */
 import type { Clock } from "../clock.ts"
 
 /** Milliseconds before the second try; doubled for each further one. */

@@ -91,21 +91,10 @@ interface ContentTable {
   refs: number
 }
 
-/** What addons keep for themselves: JSON by key. */
-interface AddonRecordTable {
-  addon: string
-  name: string
-  key: string
-  value: string
-  /** Epoch milliseconds. */
-  updated_at: number
-}
-
 export interface Schema {
   flows: FlowTable
   turns: TurnTable
   contents: ContentTable
-  addon_records: AddonRecordTable
 }
 
 export type FlowRow = Selectable<FlowTable>

@@ -102,11 +102,13 @@ function quietly<T>(work: () => T): T {
 export interface OpenOptions {
   /** Default: false. */
   readonly readOnly?: boolean
+  /** Each commit survives the machine's losing power, too, and takes as long as the disk needs. Default: false. */
+  readonly isDurable?: boolean
   readonly sources?: SqliteSources
 }
 
-export interface OpenDatabase {
-  readonly db: Kysely<Schema>
+export interface OpenDatabase<S = Schema> {
+  readonly db: Kysely<S>
   /** For what is SQLite's alone: pragmas. */
   readonly connection: Connection
   /** Of the file that was opened (`fileIdOf`), which may get another name. */
@@ -126,7 +128,8 @@ export interface OpenDatabase {
 }
 
 /** Opens a file, and makes it where it may be written. Throws what SQLite says, or a StartError. */
-export function openSqlite(file: string, { readOnly = false, sources = SOURCES }: OpenOptions = {}): OpenDatabase {
+export function openSqlite<S = Schema>(file: string, options: OpenOptions = {}): OpenDatabase<S> {
+  const { readOnly = false, isDurable = false, sources = SOURCES } = options
   const Database = findSqlite(sources)
   if (!readOnly) makePrivate(file)
   // Before it is opened: of a file that is replaced meanwhile, this one says too little and never too much.
@@ -135,13 +138,13 @@ export function openSqlite(file: string, { readOnly = false, sources = SOURCES }
   try {
     checkVersion(connection)
     connection.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
-    if (!readOnly) prepareForWriting(connection)
+    if (!readOnly) prepareForWriting(connection, isDurable)
   } catch (thrown) {
     connection.close()
     throw thrown
   }
   const statements = new Statements(connection)
-  const db = new Kysely<Schema>({
+  const db = new Kysely<S>({
     dialect: new Sqlite({ database: { prepare: (sql) => statements.get(sql), close: () => {} } }),
   })
   let isOpen = true
@@ -190,7 +193,7 @@ class Sqlite extends SqliteDialect {
   }
 }
 
-class TransactionalAdapter extends SqliteAdapter {
+export class TransactionalAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl(): boolean {
     return true
   }
@@ -209,12 +212,12 @@ function makePrivate(file: string): void {
   if (process.platform !== "win32") chmodSync(file, 0o600)
 }
 
-function prepareForWriting(connection: Connection): void {
+function prepareForWriting(connection: Connection, isDurable: boolean): void {
   // Before the first table: freed pages can be given back to the system a few at a time.
   connection.exec("pragma auto_vacuum = incremental")
   connection.exec("pragma journal_mode = wal")
-  // Survives the end of the process at any moment; the last commits may be lost when the machine loses power.
-  connection.exec("pragma synchronous = normal")
+  // "normal" survives the end of the process at any moment; the last commits may be lost when the machine loses power.
+  connection.exec(`pragma synchronous = ${isDurable ? "full" : "normal"}`)
   connection.exec(`pragma wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
   connection.exec(`pragma journal_size_limit = ${WAL_BYTES_MAX}`)
   // What is deleted is gone from the file as well.

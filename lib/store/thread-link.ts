@@ -1,17 +1,15 @@
 /**
- * The way to the store's thread (a JobThread), which has to be left in an order of its own: nobody ends it within SQLite
+ * The way to one of the store's threads (a JobThread), which has to be left in an order of its own: nobody ends it within SQLite
  * (native-gate.ts). The thread's entry is this same file, so that it starts from source and from dist alike. What is tried again, and
  * when, is for those who ask.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
-import type { HistoryLimits } from "../addon-store.ts"
-import { JobThread } from "../base/threads.ts"
+import { type JobFailure, type JobRequest, JobThread } from "../base/threads.ts"
 import { messageOf } from "../errors.ts"
 import { isObject } from "../llm/json.ts"
 import type { Logger } from "../log.ts"
 import { gated, NativeGate } from "./native-gate.ts"
 import { BUSY_TIMEOUT_MS, isPassing, SOURCES } from "./sqlite.ts"
-import type { StoreFailure, StoreJob } from "./thread.ts"
 
 const THREAD_MARK = "llmproxy store"
 /** Milliseconds that the end of the thread, or of the process, waits for a call of SQLite's: the longest waits for a lock. */
@@ -30,28 +28,38 @@ export class StoreTrouble extends Error {
   }
 }
 
-export interface ThreadLinkOptions {
+export interface ThreadLinkOptions<Job> {
+  /** Which of the two it is: history.db's or state.db's. */
+  readonly serves: "history" | "state"
   readonly file: string
+  /** Of state.db: the history from which records are taken over. */
+  readonly history?: string
   readonly log: Logger
   /** The thread's module, one that needs none of this program's Node flags. Default: this file. */
   readonly script?: URL
+  /** What each thread is told before its first job. */
+  first?(): Job | undefined
 }
 
-export class ThreadLink {
-  readonly #options: ThreadLinkOptions
-  readonly #thread: JobThread<StoreJob, unknown, StoreFailure>
+/** A job that was not done, and whether it may be done later. */
+interface StoreFailure extends JobFailure {
+  readonly isPassing: boolean
+}
+
+export class ThreadLink<Job> {
+  readonly #options: ThreadLinkOptions<Job>
+  readonly #thread: JobThread<Job, unknown, StoreFailure>
   /** Of the thread that runs. */
   #gate: NativeGate | undefined
-  #limits: HistoryLimits | undefined
   #isEnded = false
 
-  constructor(options: ThreadLinkOptions) {
+  constructor(options: ThreadLinkOptions<Job>) {
     this.#options = options
-    this.#thread = new JobThread<StoreJob, unknown, StoreFailure>({
+    this.#thread = new JobThread<Job, unknown, StoreFailure>({
       start: () => this.#start(),
       refused: ({ error, isPassing }) => new StoreTrouble(isPassing ? "passing" : "lasting", error),
       crashed: (why) => this.#crashed(why),
-      warned: (warning) => options.log.warn(`history: ${warning}`),
+      warned: (warning) => options.log.warn(`${options.serves}: ${warning}`),
     })
   }
 
@@ -59,15 +67,14 @@ export class ThreadLink {
     return this.#thread.isStarted
   }
 
-  /** Limits for this thread and those that are started in its place. */
-  retain(limits: HistoryLimits): void {
-    this.#limits = limits
-    this.#thread.tell({ kind: "retain", retention: limits })
+  /** Jobs are begun in their order. Rejects with a StoreTrouble. */
+  ask(job: Job): Promise<unknown> {
+    return this.#thread.ask(job)
   }
 
-  /** Jobs are done in their order. Rejects with a StoreTrouble. */
-  ask(job: StoreJob): Promise<unknown> {
-    return this.#thread.ask(job)
+  /** A job whose answer nobody waits for, if there is a thread. */
+  tell(job: Job): void {
+    this.#thread.tell(job)
   }
 
   /** Ends the thread. Whoever still waits is refused, and so is whoever asks later. */
@@ -86,10 +93,10 @@ export class ThreadLink {
 
   #start(): Worker {
     if (this.#isEnded) throw new StoreTrouble("lasting", "the store is closed")
-    const { script, file } = this.#options
+    const { script, serves, file, history } = this.#options
     const plain = script === undefined ? {} : { execArgv: [] }
     const gate = new NativeGate()
-    const data: ThreadData = { mark: THREAD_MARK, file, gate: gate.memory }
+    const data: ThreadData = { mark: THREAD_MARK, serves, file, history, gate: gate.memory }
     let worker: Worker
     try {
       worker = new Worker(script ?? new URL(import.meta.url), { workerData: data, ...plain })
@@ -99,7 +106,8 @@ export class ThreadLink {
     this.#gate = gate
     waitAtExit(gate)
     worker.on("exit", () => gate.ended())
-    if (this.#limits !== undefined) worker.postMessage({ id: 0, job: { kind: "retain", retention: this.#limits } })
+    const job = this.#options.first?.()
+    if (job !== undefined) worker.postMessage({ id: 0, job } satisfies JobRequest<Job>)
     return worker
   }
 
@@ -136,7 +144,9 @@ export function troubleOf(thrown: unknown): StoreTrouble {
 /** What the thread is started with. */
 interface ThreadData {
   readonly mark: typeof THREAD_MARK
+  readonly serves: "history" | "state"
   readonly file: string
+  readonly history: string | undefined
   readonly gate: SharedArrayBuffer
 }
 
@@ -146,7 +156,8 @@ function isThreadData(data: unknown): data is ThreadData {
 
 if (!isMainThread && parentPort !== null && isThreadData(workerData)) {
   const port = parentPort
-  const { file, gate } = workerData
+  const { serves, file, history = "", gate } = workerData
   const sources = gated(SOURCES, new NativeGate(gate))
-  void import("./thread.ts").then(({ serveStore }) => serveStore(port, file, { sources }))
+  if (serves === "history") void import("./thread.ts").then(({ serveStore }) => serveStore(port, file, { sources }))
+  else void import("./state/thread.ts").then(({ serveState }) => serveState(port, { file, history, sources }))
 }

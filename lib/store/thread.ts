@@ -1,12 +1,11 @@
 /**
- * The store's thread, its inner side: does the jobs that it is sent, one after the other, and between them keeps the
+ * The history's thread, its inner side: does the jobs that it is sent, one after the other, and between them keeps the
  * file within its limits, a step at a time. A thread of its own because SQLite waits where it works: for the disk, for
  * another program's lock, for hashes and redaction of long texts. The other side is client.ts.
  */
 import type { JobFailure, JobNotice, JobReply, JobRequest } from "../base/threads.ts"
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
-import type { JsonValue } from "../llm/json.ts"
 import { isDamage, isPassing, type SqliteSources, setAside } from "./sqlite.ts"
 import { type Retention, Writer } from "./writer.ts"
 
@@ -22,16 +21,6 @@ export type StoreJob =
       readonly secrets?: readonly string[]
     }
   | { readonly kind: "retain"; readonly retention: Retention }
-  | { readonly kind: "get"; readonly addon: string; readonly name: string; readonly key: string }
-  | {
-      readonly kind: "set"
-      readonly addon: string
-      readonly name: string
-      readonly key: string
-      readonly value: JsonValue
-    }
-  | { readonly kind: "delete"; readonly addon: string; readonly name: string; readonly key: string }
-  | { readonly kind: "entries"; readonly addon: string; readonly name: string; readonly after: string }
   | { readonly kind: "close" }
 
 export type StoreRequest = JobRequest<StoreJob>
@@ -50,9 +39,6 @@ export interface StorePort {
   /** Lets the thread end. */
   close(): void
 }
-
-/** Entries of an addon's that one answer holds. */
-export const ENTRIES_MAX = 1_000
 
 export interface ThreadOptions {
   /** Epoch milliseconds. Default: the system's. */
@@ -132,14 +118,6 @@ class StoreThread {
         return undefined
       case "store":
         return await writer.store(job.snapshots, job.secrets)
-      case "get":
-        return await writer.get(job.addon, job.name, job.key)
-      case "set":
-        return await writer.set(job.addon, job.name, job.key, job.value, this.#now())
-      case "delete":
-        return await writer.delete(job.addon, job.name, job.key)
-      case "entries":
-        return await writer.list(job.addon, job.name, job.after, ENTRIES_MAX)
     }
   }
 

@@ -1,11 +1,10 @@
 /**
- * The one writer of a history file: batches of flows in one transaction each, addons' records, and retention in small
- * steps. It runs in the store's thread, and in tests without one.
+ * The one writer of a history file: batches of flows in one transaction each, and retention in small steps. It runs in the
+ * history's thread, and in tests without one.
  */
 import type { Transaction } from "kysely"
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
-import type { JsonValue } from "../llm/json.ts"
 import { Redactor } from "../secrets.ts"
 import { conversationHash, dropContent, dropConversation, keepContents, keepConversations } from "./contents.ts"
 import { type ContentColumn, type FlowRecord, learnFrom, recordOf } from "./flow-record.ts"
@@ -136,52 +135,6 @@ export class Writer {
     const pages =
       Number(singleValue(connection, "pragma page_count")) - Number(singleValue(connection, "pragma freelist_count"))
     return pages * Number(singleValue(connection, "pragma page_size"))
-  }
-
-  async get(addon: string, name: string, key: string): Promise<string | undefined> {
-    const row = await this.#open.db
-      .selectFrom("addon_records")
-      .select("value")
-      .where("addon", "=", addon)
-      .where("name", "=", name)
-      .where("key", "=", key)
-      .executeTakeFirst()
-    return row?.value
-  }
-
-  async set(addon: string, name: string, key: string, value: JsonValue, now: number): Promise<void> {
-    // As it is: what an addon keeps for itself it must find again.
-    const json = JSON.stringify(value)
-    await this.#open.db
-      .insertInto("addon_records")
-      .values({ addon, name, key, value: json, updated_at: now })
-      .onConflict((conflict) =>
-        conflict.columns(["addon", "name", "key"]).doUpdateSet({ value: json, updated_at: now }),
-      )
-      .execute()
-  }
-
-  async delete(addon: string, name: string, key: string): Promise<void> {
-    await this.#open.db
-      .deleteFrom("addon_records")
-      .where("addon", "=", addon)
-      .where("name", "=", name)
-      .where("key", "=", key)
-      .execute()
-  }
-
-  /** Entries in the order of their keys, from behind `after`. */
-  async list(addon: string, name: string, after: string, limit: number): Promise<[string, string][]> {
-    const rows = await this.#open.db
-      .selectFrom("addon_records")
-      .select(["key", "value"])
-      .where("addon", "=", addon)
-      .where("name", "=", name)
-      .where("key", ">", after)
-      .orderBy("key")
-      .limit(limit)
-      .execute()
-    return rows.map(({ key, value }) => [key, value])
   }
 
   /** Whether what it writes is found; `isEmptied` and `leave` as of `OpenDatabase`. */

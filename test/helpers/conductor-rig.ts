@@ -7,7 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Test } from "tap"
 import type { AddonDefinition, TokenService } from "../../lib/addon.ts"
-import { HISTORY_FILE } from "../../lib/addon-store.ts"
+import { HISTORY_FILE, STATE_FILE } from "../../lib/addon-store.ts"
 import { App } from "../../lib/app.ts"
 import type { Clock } from "../../lib/clock.ts"
 import type { Flow } from "../../lib/flow.ts"
@@ -102,7 +102,8 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   const confdir = join(folder, "conf")
   storeScript ??= bundledOnce("lib/store/thread-link.ts")
   const secrets = () => app.store.secrets()
-  const store = new LazyStore({ file: join(confdir, HISTORY_FILE), log, script: await storeScript, secrets })
+  const files = { historyFile: join(confdir, HISTORY_FILE), stateFile: join(confdir, STATE_FILE) }
+  const store = new LazyStore({ ...files, log, script: await storeScript, secrets })
   const app: App = new App({
     sources: {
       ...NO_SOURCES,

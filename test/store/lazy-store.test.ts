@@ -1,8 +1,8 @@
-import { access } from "node:fs/promises"
+import { access, readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "tap"
 import type { AddonDefinition } from "../../lib/addon.ts"
-import { HISTORY_FILE, NO_STORE } from "../../lib/addon-store.ts"
+import { NO_STORE, STATE_FILE } from "../../lib/addon-store.ts"
 import type { JsonValue } from "../../lib/flow.ts"
 import { makeLogger } from "../../lib/log.ts"
 import { LazyStore } from "../../lib/store/lazy-store.ts"
@@ -10,18 +10,25 @@ import { bundled } from "../helpers/bundled.ts"
 import { startRig } from "../helpers/conductor-rig.ts"
 import { chat, START } from "../helpers/flow-snapshots.ts"
 
+const placesIn = (folder: string) => ({
+  historyFile: join(folder, "history.db"),
+  stateFile: join(folder, "state.db"),
+})
+
 test("a store that nobody uses makes no file and no thread", async (t) => {
-  const file = join(t.testdir({}), "history.db")
-  const store = new LazyStore({ file, log: makeLogger(() => {}), script: new URL("file:///none.mjs") })
+  const folder = t.testdir({})
+  const store = new LazyStore({ ...placesIn(folder), log: makeLogger(() => {}), script: new URL("file:///none.mjs") })
   store.history.retain({ maxAgeMs: 1, maxBytes: 1 })
   await store.history.flush()
+  store.records("a", "b")
+  await store.ready()
   await store.close()
-  await t.rejects(access(file))
+  t.strictSame(await readdir(folder), [])
 })
 
 test("limits and records go through to the store once it is there; a closed one takes nothing", async (t) => {
-  const file = join(t.testdir({}), "history.db")
-  const store = new LazyStore({ file, log: makeLogger(() => {}), script: await bundled(t, "lib/store/thread-link.ts") })
+  const script = await bundled(t, "lib/store/thread-link.ts")
+  const store = new LazyStore({ ...placesIn(t.testdir({})), log: makeLogger(() => {}), script })
   store.history.retain({ maxAgeMs: 1_000, maxBytes: undefined })
   t.equal(await store.history.record(chat({ start: START })), true)
   store.history.retain({ maxAgeMs: undefined, maxBytes: undefined })
@@ -39,8 +46,8 @@ test("limits and records go through to the store once it is there; a closed one 
 })
 
 test("a store that is closed while it loads ends", async (t) => {
-  const file = join(t.testdir({}), "history.db")
-  const store = new LazyStore({ file, log: makeLogger(() => {}), script: await bundled(t, "lib/store/thread-link.ts") })
+  const script = await bundled(t, "lib/store/thread-link.ts")
+  const store = new LazyStore({ ...placesIn(t.testdir({})), log: makeLogger(() => {}), script })
   const recorded = store.history.record(chat())
   await store.close()
   t.equal(await recorded, false)
@@ -50,9 +57,9 @@ test("an addon's records outlive the program, and are the addon's own", async (t
   const seen: (JsonValue | undefined)[] = []
   const addon = (name: string): AddonDefinition => ({
     name,
-    setup: ({ store }) => ({
+    setup: ({ records }) => ({
       async running() {
-        const notes = store("notes")
+        const notes = records("notes")
         seen.push(await notes.get("runs"))
         await notes.set("runs", ["first"])
         seen.push(await notes.get("runs"))
@@ -62,7 +69,7 @@ test("an addon's records outlive the program, and are the addon's own", async (t
   const rig = await startRig(t, { scripts: [], builtin: [addon("one"), addon("two")] })
   t.strictSame(seen, [undefined, ["first"], undefined, ["first"]])
   await rig.app.stop()
-  await access(join(rig.confdir, HISTORY_FILE))
+  await access(join(rig.confdir, STATE_FILE))
 })
 
 test("a program without a store drops flows, and says so for records", async (t) => {
@@ -70,5 +77,7 @@ test("a program without a store drops flows, and says so for records", async (t)
   NO_STORE.history.retain({ maxAgeMs: undefined, maxBytes: undefined })
   await NO_STORE.history.flush()
   await t.rejects(NO_STORE.records("a", "b").get("c"), /this program keeps no records/)
+  await t.rejects(NO_STORE.tables("a", []), /this program keeps no records/)
+  await NO_STORE.ready()
   await NO_STORE.close()
 })

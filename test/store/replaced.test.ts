@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Test, test } from "tap"
 import { makeLogger } from "../../lib/log.ts"
-import { StoreClient } from "../../lib/store/client.ts"
+import { HistoryClient } from "../../lib/store/history-client.ts"
 import { openSqlite, SOURCES, type SqliteSources, singleValue } from "../../lib/store/sqlite.ts"
 import type { StoreJob, StoreReply } from "../../lib/store/thread.ts"
 import { bundled } from "../helpers/bundled.ts"
@@ -110,7 +110,7 @@ test("where no file can be made in its place, one warning says so, and one line 
   const file = join(folder, "history.db")
   const lines: string[] = []
   const log = makeLogger((line, level) => lines.push(`${level} ${line}`))
-  const client = new StoreClient({ file, log, script: await bundled(t, "lib/store/thread-link.ts") })
+  const client = new HistoryClient({ file, log, script: await bundled(t, "lib/store/thread-link.ts") })
   t.teardown(() => client.close())
   t.equal(await client.history.record(chat()), true)
   await rename(folder, `${folder}.away`)

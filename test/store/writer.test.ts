@@ -189,19 +189,6 @@ test("the files are nobody else's to read", { skip: process.platform === "win32"
   for (const name of await readdir(folder)) t.equal((await stat(join(folder, name))).mode & 0o777, 0o600, name)
 })
 
-test("addons' records are kept by addon, name and key, as they are", async (t) => {
-  const { writer } = await writerIn(t)
-  await writer.set("a", "ratios", "gpt", { ratio: 1.3, apiKey: "abc" }, START)
-  await writer.set("a", "ratios", "gpt", { ratio: 1.4, apiKey: "abc" }, START)
-  await writer.set("a", "ratios", "llama", 2, START)
-  await writer.set("b", "ratios", "gpt", null, START)
-  t.equal(await writer.get("a", "ratios", "gpt"), '{"ratio":1.4,"apiKey":"abc"}')
-  t.strictSame(await writer.list("a", "ratios", "gpt", 10), [["llama", "2"]])
-  await writer.delete("a", "ratios", "gpt")
-  t.equal(await writer.get("a", "ratios", "gpt"), undefined)
-  t.equal(await writer.get("b", "ratios", "gpt"), "null")
-})
-
 test("a flow that is stored again gets the counts that it had none of, and is not counted twice", async (t) => {
   const { writer, value } = await writerIn(t)
   const uncounted = chat({

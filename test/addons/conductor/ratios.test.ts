@@ -1,10 +1,11 @@
 import { test } from "tap"
 import { Ratios } from "../../../addons/conductor/ratios.ts"
-import type { AddonStore } from "../../../lib/addon-store.ts"
+import { NO_STORE, type Records } from "../../../lib/addon-store.ts"
 import type { JsonValue } from "../../../lib/flow.ts"
 
-function memory(records = new Map<string, JsonValue>()): AddonStore & { records: Map<string, JsonValue> } {
+function memory(records = new Map<string, JsonValue>()): Records & { records: Map<string, JsonValue> } {
   return {
+    ...NO_STORE.records("conductor", "ratios"),
     records,
     get: async (key) => records.get(key),
     set: async (key, value) => void records.set(key, value),
@@ -13,12 +14,8 @@ function memory(records = new Map<string, JsonValue>()): AddonStore & { records:
   }
 }
 
-const made = (store: AddonStore = memory(), state = new Map<string, unknown>(), lost: unknown[] = []) =>
-  new Ratios(
-    state,
-    () => store,
-    (error) => lost.push(error),
-  )
+const made = (records: Records = memory(), state = new Map<string, unknown>(), lost: unknown[] = []) =>
+  new Ratios(state, records, (error) => lost.push(error))
 
 test("before anything was learnt the option's ratio holds", (t) => {
   t.strictSame(made().of("m", 1.35), { value: 1.35, samples: 0 })

@@ -8,10 +8,8 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 import { type Test, test } from "tap"
 import { systemClock } from "../../lib/clock.ts"
 import { makeLogger } from "../../lib/log.ts"
-import { StoreClient, type StoreClientOptions } from "../../lib/store/client.ts"
-import { RecordCalls } from "../../lib/store/record-calls.ts"
+import { HistoryClient, type HistoryClientOptions } from "../../lib/store/history-client.ts"
 import { openSqlite, singleValue } from "../../lib/store/sqlite.ts"
-import { StoreTrouble } from "../../lib/store/thread-link.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { bundled } from "../helpers/bundled.ts"
 import { chat, START } from "../helpers/flow-snapshots.ts"
@@ -25,7 +23,7 @@ async function place(t: Test): Promise<string> {
 /** `script: undefined` starts the thread from its source, which takes seconds. */
 async function clientIn(
   t: Test,
-  options: { [K in keyof StoreClientOptions]?: StoreClientOptions[K] | undefined } = {},
+  options: { [K in keyof HistoryClientOptions]?: HistoryClientOptions[K] | undefined } = {},
 ) {
   const folder = await place(t)
   const lines: string[] = []
@@ -33,7 +31,7 @@ async function clientIn(
   const { script, file = join(folder, "history.db"), limits = {}, clock = systemClock } = options
   const isSource = "script" in options && script === undefined
   const module = isSource ? {} : { script: script ?? (await bundled(t, "lib/store/thread-link.ts")) }
-  const client = new StoreClient({ file, log, limits, clock, ...module })
+  const client = new HistoryClient({ file, log, limits, clock, ...module })
   t.teardown(() => client.close())
   const until = async (pattern: RegExp) => {
     while (!lines.some((line) => pattern.test(line))) await turn()
@@ -113,7 +111,6 @@ test("a disk that cannot be written drops the recording, not the program", async
   t.equal(await client.history.record(chat()), false)
   t.match(lines, [/history: flows are not recorded: .*(ENOTDIR|EEXIST)/])
   t.equal(lines.length, 1)
-  await t.rejects(client.records("a", "b").get("c"), /ENOTDIR|EEXIST/)
 })
 
 const large = (text = randomBytes(30_000).toString("hex")) => chat({ messages: [{ role: "user", content: text }] })
@@ -220,7 +217,7 @@ test("four programs that start at once on one file all record", async (t) => {
   const script = await bundled(t, "lib/store/thread-link.ts")
   const lines: string[] = []
   const log = makeLogger((line, level) => lines.push(`${level} ${line}`))
-  const clients = Array.from({ length: 4 }, () => new StoreClient({ file, log, script }))
+  const clients = Array.from({ length: 4 }, () => new HistoryClient({ file, log, script }))
   t.teardown(() => Promise.all(clients.map((client) => client.close())))
   const shared = Array.from({ length: 50 }, (_, i) => ({ role: "user", content: `turn ${i}` }))
   const stored = await Promise.all(
@@ -242,34 +239,6 @@ test("four programs that start at once on one file all record", async (t) => {
   t.equal(valueIn(file, "select count(*) from turns where message not in (select hash from contents)"), 0)
 })
 
-test("an addon's calls on its records wait, however many there are, and keep their order", async (t) => {
-  const { client } = await clientIn(t)
-  const records = client.records("a", "b")
-  const calls = Array.from({ length: 3_000 }, (_, i) => records.set("last", i))
-  calls.push(...Array.from({ length: 1_000 }, (_, i) => records.set(`k${i}`, i)))
-  await Promise.all(calls)
-  t.equal(await records.get("last"), 2_999)
-  t.equal(await records.get("k999"), 999)
-})
-
-test("an addon's calls wait for what passes, for a while", async (t) => {
-  const clock = new ManualClock()
-  const calls = new RecordCalls(clock)
-  const passing = () => Promise.reject(new StoreTrouble("passing", "database is locked"))
-  let tries = 0
-  const second = calls.add("a", async () => (++tries < 2 ? passing() : "done"))
-  await nextTry(clock)
-  t.equal(await second, "done")
-  const never = calls.add("a", passing)
-  const behind = calls.add("a", async () => "behind")
-  for (let i = 0; i < 5; i++) await nextTry(clock)
-  await t.rejects(never, { message: "database is locked" })
-  t.equal(await behind, "behind")
-  const late = calls.add("b", passing)
-  calls.close()
-  await t.rejects(late, { message: "database is locked" })
-})
-
 test("limits that are set before the first flow hold", async (t) => {
   const { client, file } = await clientIn(t)
   client.history.retain({ maxAgeMs: 1_000, maxBytes: undefined })
@@ -279,22 +248,6 @@ test("limits that are set before the first flow hold", async (t) => {
   await client.history.flush()
   await client.close()
   t.equal(valueIn(file, "select count(*) from flows"), 1, "the old flow is gone")
-})
-
-test("records of addons come back as they were given", async (t) => {
-  const { client } = await clientIn(t)
-  const records = client.records("conductor", "ratios")
-  await records.set("gpt", { ratio: 1.25, seen: [1, 2] })
-  await records.set("llama", "text")
-  t.strictSame(await records.get("gpt"), { ratio: 1.25, seen: [1, 2] })
-  t.equal(await records.get("none"), undefined)
-  t.strictSame(await records.entries(), [
-    ["gpt", { ratio: 1.25, seen: [1, 2] }],
-    ["llama", "text"],
-  ])
-  await records.delete("gpt")
-  t.strictSame(await records.entries("a"), [["llama", "text"]])
-  t.strictSame(await client.records("other", "ratios").entries(), [])
 })
 
 test("the end of the program ends the wait for opening the file again", async (t) => {

@@ -1,15 +1,13 @@
 /**
- * The store as the proxy sees it: flows and addons' records, kept by a thread of its own (thread-link.ts). Flows wait in a
- * bounded queue (flow-queue.ts), records' calls in their order (record-calls.ts).
+ * The history as the proxy sees it: flows, kept by a thread of its own (thread-link.ts). They wait in a bounded queue
+ * (flow-queue.ts).
  */
-import type { AddonStore, FlowHistory, HistoryLimits, StoreService } from "../addon-store.ts"
+import type { FlowHistory, HistoryLimits } from "../addon-store.ts"
 import { type Clock, systemClock } from "../clock.ts"
 import { messageOf } from "../errors.ts"
 import type { FlowSnapshot } from "../flow.ts"
-import { parseJson } from "../llm/json.ts"
 import type { Logger } from "../log.ts"
 import { FlowQueue } from "./flow-queue.ts"
-import { RecordCalls } from "./record-calls.ts"
 import { Pauses } from "./retry.ts"
 import type { StoreJob } from "./thread.ts"
 import { ThreadLink, troubleOf } from "./thread-link.ts"
@@ -19,7 +17,7 @@ const CLOSE_MS_MAX = 5_000
 /** Tries of opening the file before the port opens: some 3 seconds. Flows try again later. */
 const OPEN_TRIES_MAX = 6
 
-export interface StoreClientOptions {
+export interface HistoryClientOptions {
   readonly file: string
   readonly log: Logger
   readonly clock?: Clock
@@ -30,24 +28,31 @@ export interface StoreClientOptions {
   secrets?(): readonly string[]
 }
 
-export class StoreClient implements StoreService {
+export class HistoryClient {
   readonly history: FlowHistory
-  readonly #options: StoreClientOptions
+  readonly #options: HistoryClientOptions
   readonly #clock: Clock
-  readonly #thread: ThreadLink
+  readonly #thread: ThreadLink<StoreJob>
   readonly #flows: FlowQueue
-  readonly #calls: RecordCalls
   /** Before the file is opened again. */
   readonly #pauses: Pauses
+  /** For this thread and those that are started in its place. */
+  #limits: HistoryLimits | undefined
   #opening: Promise<void> | undefined
   #isClosed = false
 
-  constructor(options: StoreClientOptions) {
+  constructor(options: HistoryClientOptions) {
     const { clock = systemClock, log, limits = {} } = options
     this.#options = options
     this.#clock = clock
-    this.#thread = new ThreadLink(options)
-    this.#calls = new RecordCalls(clock)
+    const { file, script } = options
+    this.#thread = new ThreadLink({
+      serves: "history",
+      file,
+      log,
+      ...(script === undefined ? {} : { script }),
+      first: () => this.#limits && { kind: "retain", retention: this.#limits },
+    })
     this.#pauses = new Pauses(clock)
     this.#flows = new FlowQueue({ store: (snapshots) => this.#store(snapshots), clock, log, limits })
     this.history = {
@@ -61,25 +66,10 @@ export class StoreClient implements StoreService {
     }
   }
 
-  records(addon: string, name: string): AddonStore {
-    const of = { addon, name }
-    const ask = (job: StoreJob) => this.#calls.add(addon, () => this.#thread.ask(job))
-    return {
-      get: async (key) => valueIn(await ask({ kind: "get", ...of, key })),
-      set: async (key, value) => void (await ask({ kind: "set", ...of, key, value })),
-      delete: async (key) => void (await ask({ kind: "delete", ...of, key })),
-      entries: async (after = "") => {
-        const found = (await ask({ kind: "entries", ...of, after })) as [string, string][]
-        return found.map(([key, json]) => [key, valueIn(json) ?? null])
-      },
-    }
-  }
-
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#flows.close()
-    this.#calls.close()
     this.#pauses.end()
     let cancel = () => {}
     const late = new Promise<void>((resolve) => {
@@ -118,15 +108,12 @@ export class StoreClient implements StoreService {
   }
 
   #retain(limits: HistoryLimits): void {
-    this.#thread.retain(limits)
+    this.#limits = limits
+    this.#thread.tell({ kind: "retain", retention: limits })
   }
 
   async #store(snapshots: readonly FlowSnapshot[]): Promise<ReadonlyMap<string, string>> {
     const failed = await this.#thread.ask({ kind: "store", snapshots, secrets: this.#options.secrets?.() ?? [] })
     return failed instanceof Map ? failed : new Map()
   }
-}
-
-function valueIn(json: unknown): ReturnType<typeof parseJson> {
-  return typeof json === "string" ? parseJson(json) : undefined
 }

@@ -1,0 +1,65 @@
+/**
+ * What one version of an addon is given beside its flows: the program's services, each bound to the addon's name. What was
+ * asked for in `setup` and takes time (tables) is waited for before the version takes part.
+ */
+import type { AddonContext, TokenService } from "../addon.ts"
+import { NO_STORE, type OpenTables, type StoreService, type TableMigration } from "../addon-store.ts"
+import type { Clock } from "../clock.ts"
+import type { Logger } from "../log.ts"
+import { Redactor } from "../secrets.ts"
+
+/** What the program has for its addons. */
+export interface Services {
+  readonly log: Logger
+  readonly clock: Clock
+  readonly tokens: TokenService
+  /** Default: one that keeps nothing. */
+  readonly store?: StoreService
+  /** Default: one that knows none of the program's secrets. */
+  readonly redactor?: Redactor
+}
+
+export interface GivenContext {
+  readonly context: AddonContext
+  /** To be called once `setup` has returned. Resolves when what it has asked for is there. */
+  prepared(): Promise<void>
+}
+
+export function contextFor(
+  name: string,
+  { log, clock, tokens, store = NO_STORE, redactor = new Redactor() }: Services,
+  own: Pick<AddonContext, "options" | "state" | "signal">,
+): GivenContext {
+  const asked: Promise<unknown>[] = []
+  let isSetUp = false
+  const tables: OpenTables = <Tables>(migrations: readonly TableMigration[]) => {
+    const opening = store.tables<Tables>(name, migrations)
+    opening.catch(() => {}) // Whoever awaits it hears of it.
+    if (!isSetUp) asked.push(opening)
+    return opening
+  }
+  const context: AddonContext = {
+    ...own,
+    log: prefixed(log, name),
+    clock,
+    tokens,
+    redactor,
+    history: store.history,
+    records: (of) => store.records(name, of),
+    tables,
+  }
+  const prepared = async () => {
+    isSetUp = true
+    await Promise.all(asked)
+  }
+  return { context, prepared }
+}
+
+function prefixed(log: Logger, name: string): Logger {
+  return {
+    debug: (message) => log.debug(`${name}: ${message}`),
+    info: (message) => log.info(`${name}: ${message}`),
+    warn: (message) => log.warn(`${name}: ${message}`),
+    error: (message) => log.error(`${name}: ${message}`),
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The seam between what is kept and the database that keeps it. Whoever stands above it has a kysely and these words, all
+ * promises, and writes SQL that both databases run: texts, whole numbers, doubles, bytes and null. Today there is SQLite,
+ * a file in the confdir, opened in a thread of its own; whatever is SQLite's alone is below here (sqlite.ts).
+ */
+import type { Kysely } from "kysely"
+import { messageOf, StartError } from "../errors.ts"
+import { migrate, type Steps } from "./migrations.ts"
+import { isDamage, openSqlite, type SqliteSources, singleValue } from "./sqlite.ts"
+
+export interface Database<Schema> {
+  readonly db: Kysely<Schema>
+  /** Rejects with a StartError where what is written would not be found again. To be asked before each job. */
+  check(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface StateDatabaseOptions {
+  readonly file: string
+  /** How its tables come to be. */
+  readonly steps: Steps
+  readonly sources?: SqliteSources | undefined
+}
+
+/**
+ * Opens what may not be lost: each commit is on the disk before it is reported. Rejects with a StartError where the file is
+ * damaged, which then stays as it is and where it is.
+ */
+export async function openState<Schema>({ file, steps, sources }: StateDatabaseOptions): Promise<Database<Schema>> {
+  try {
+    const open = openSqlite<Schema>(file, { isDurable: true, ...(sources === undefined ? {} : { sources }) })
+    try {
+      const found = String(singleValue(open.connection, "pragma quick_check(1)")).replace(/\s+/g, " ")
+      if (found !== "ok") throw new StartError(damaged(file, found))
+      await migrate(open.db, file, steps)
+    } catch (thrown) {
+      open.abandon()
+      throw thrown
+    }
+    const check = async () => {
+      if (open.isInPlace()) return
+      throw new StartError(
+        `${file}: was deleted or replaced while llmproxy runs; stop llmproxy, put the file in its place, start again`,
+      )
+    }
+    return { db: open.db, check, close: async () => (open.isInPlace() ? open.close() : open.leave()) }
+  } catch (thrown) {
+    throw isDamage(thrown) ? new StartError(damaged(file, messageOf(thrown))) : thrown
+  }
+}
+
+/** What a job threw, in words that say what to do. */
+export function stateFailure(file: string, thrown: unknown): unknown {
+  return isDamage(thrown) ? new StartError(damaged(file, messageOf(thrown))) : thrown
+}
+
+function damaged(file: string, what: string): string {
+  return (
+    `${file} is damaged (${what}): it holds what addons keep, so nothing begins in its place by itself; ` +
+    `stop llmproxy, delete ${file}-wal and ${file}-shm, and put a copy of yours there, or what ` +
+    `sqlite3 ${file} .recover | sqlite3 state-new.db saves; or move it away, and addons begin with nothing`
+  )
+}

@@ -1,0 +1,192 @@
+/**
+ * An addon's own tables, on its side of the thread: a kysely that makes the SQL here and has it run there, with the addon's
+ * prefix (prefix.ts), given out once the addon's migrations have run.
+ */
+import {
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  Kysely,
+  type QueryResult,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  sql,
+} from "kysely"
+import type { TableMigration } from "../../addon-store.ts"
+import { messageOf, StartError, UsageError } from "../../errors.ts"
+import type { CallOptions } from "../record-calls.ts"
+import { TransactionalAdapter } from "../sqlite.ts"
+import { TablePrefix } from "./prefix.ts"
+import type { StatementResult } from "./statements.ts"
+import type { StateJob } from "./thread.ts"
+
+/** Of a migration's name. */
+const NAME_CHARS_MAX = 200
+
+export interface TablesOptions {
+  readonly addon: string
+  readonly migrations: readonly TableMigration[]
+  ask(job: StateJob, options?: CallOptions): Promise<unknown>
+  now(): number
+}
+
+/** Rejects with a UsageError that names the addon and the migration, or a StartError when the database cannot be opened. */
+export async function openTables<Tables>(options: TablesOptions): Promise<Kysely<Tables>> {
+  const { addon, migrations, ask, now } = options
+  const told = (text: string) => new UsageError(`addon "${addon}": tables: ${text}`)
+  checkNames(migrations, told)
+  try {
+    await ask({ kind: "open" })
+  } catch (thrown) {
+    throw new StartError(messageOf(thrown))
+  }
+  const config = { dialect: new ThreadDialect(ask), plugins: [new TablePrefix(addon)] }
+  const db = new Kysely<unknown>(config)
+  checkOrder(await doneIn(db, addon), migrations, told)
+  for (const [position, migration] of migrations.entries()) {
+    const { name } = migration
+    try {
+      await db.transaction().execute(async (transaction) => {
+        // First, so that another program that runs it at this moment is waited for.
+        const { rows } = await sql`insert into addon_migrations (addon, name, position, applied_at)
+          values (${addon}, ${name}, ${position}, ${now()}) on conflict (addon, name) do nothing
+          returning name`.execute(transaction)
+        if (rows.length > 0) await migration.up(transaction)
+      })
+    } catch (thrown) {
+      throw told(`migration "${name}" failed and is taken back: ${messageOf(thrown)}`)
+    }
+  }
+  checkOrder(await doneIn(db, addon), migrations, told)
+  return new Kysely<Tables>(config)
+}
+
+type Told = (text: string) => UsageError
+
+function checkNames(migrations: readonly TableMigration[], told: Told): void {
+  const names = new Set<string>()
+  for (const { name } of migrations) {
+    if (!/^[\w.-]+$/.test(name) || name.length > NAME_CHARS_MAX)
+      throw told(`"${name}" is no name of a migration: letters, digits, dots and hyphens, as in "0001-votes"`)
+    if (names.has(name)) throw told(`two migrations are named "${name}"`)
+    names.add(name)
+  }
+}
+
+/** The names of those that have run, in their order. Written as text: of a table that is the program's, not the addon's. */
+async function doneIn(db: Kysely<unknown>, addon: string): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`select name from addon_migrations where addon = ${addon}
+    order by position`.execute(db)
+  return rows.map(({ name }) => name)
+}
+
+/** What has run is the begin of the list, or the tables are not what the addon takes them for. */
+function checkOrder(done: readonly string[], migrations: readonly TableMigration[], told: Told): void {
+  for (const [position, name] of done.entries()) {
+    const listed = migrations[position]?.name
+    if (listed === name) continue
+    if (!migrations.some((migration) => migration.name === name))
+      throw told(
+        `"${name}" has run and is not in the list: the tables are of a newer version of the addon; use that one`,
+      )
+    throw told(`"${listed}" stands before "${name}", which has run already; a new migration stands at the end`)
+  }
+}
+
+type Ask = TablesOptions["ask"]
+
+/** SQLite's SQL, run by the thread. */
+class ThreadDialect implements Dialect {
+  readonly #ask: Ask
+
+  constructor(ask: Ask) {
+    this.#ask = ask
+  }
+
+  createDriver(): Driver {
+    return new ThreadDriver(this.#ask)
+  }
+
+  createQueryCompiler(): SqliteQueryCompiler {
+    return new SqliteQueryCompiler()
+  }
+
+  createAdapter(): TransactionalAdapter {
+    return new TransactionalAdapter()
+  }
+
+  createIntrospector(db: Kysely<unknown>): SqliteIntrospector {
+    return new SqliteIntrospector(db)
+  }
+}
+
+/** Transactions of this process, in whatever kysely. */
+let transactions = 0
+
+/** As many connections as are asked for: the thread has one, and lets them take turns. */
+class ThreadDriver implements Driver {
+  readonly #ask: Ask
+
+  constructor(ask: Ask) {
+    this.#ask = ask
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<ThreadConnection> {
+    return new ThreadConnection(this.#ask)
+  }
+
+  async beginTransaction(connection: ThreadConnection): Promise<void> {
+    transactions += 1
+    const transaction = transactions
+    // Whether one was begun that nobody knows of does not matter: it is taken back.
+    await this.#ask({ kind: "begin", transaction })
+    connection.transaction = transaction
+  }
+
+  commitTransaction(connection: ThreadConnection): Promise<void> {
+    return this.#end(connection, "commit")
+  }
+
+  rollbackTransaction(connection: ThreadConnection): Promise<void> {
+    return this.#end(connection, "rollback")
+  }
+
+  async releaseConnection(): Promise<void> {}
+
+  /** The thread is everybody's. */
+  async destroy(): Promise<void> {}
+
+  async #end(connection: ThreadConnection, how: "commit" | "rollback"): Promise<void> {
+    const { transaction } = connection
+    if (transaction === undefined) return
+    connection.transaction = undefined
+    await this.#ask({ kind: "end", transaction, how }, { isOnce: true })
+  }
+}
+
+class ThreadConnection implements DatabaseConnection {
+  transaction: number | undefined
+  readonly #ask: Ask
+
+  constructor(ask: Ask) {
+    this.#ask = ask
+  }
+
+  async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+    const job: StateJob = { kind: "statement", transaction: this.transaction, sql, parameters }
+    const { rows, changes, insertId } = (await this.#ask(job, { isOnce: true })) as StatementResult
+    return {
+      rows: rows as Row[], // what the caller says that the statement gives
+      ...(changes === undefined ? {} : { numAffectedRows: changes }),
+      ...(insertId === undefined ? {} : { insertId }),
+    }
+  }
+
+  /** All at once: an answer is bounded. */
+  async *streamQuery<Row>(query: CompiledQuery): AsyncIterableIterator<QueryResult<Row>> {
+    yield await this.executeQuery<Row>(query)
+  }
+}
