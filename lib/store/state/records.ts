@@ -6,7 +6,7 @@ import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql
 import { type AddonRecordTable, columnsFor, type StateSchema } from "./schema.ts"
 
 /** Entries that one answer holds. */
-export const ENTRIES_MAX = 1_000
+const ENTRIES_MAX = 1_000
 /** Milliseconds between two looks for counters that have run out, while some are counted. */
 const SWEEP_MS = 60_000
 

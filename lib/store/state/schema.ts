@@ -25,7 +25,7 @@ export interface AddonRecordTable {
   updated_at: number
 }
 
-export interface AddonMigrationTable {
+interface AddonMigrationTable {
   addon: string
   name: string
   /** In its addon's list, from 0. */

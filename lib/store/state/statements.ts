@@ -8,9 +8,9 @@ import type { Clock, Timer } from "../../clock.ts"
 import type { StateSchema } from "./schema.ts"
 
 /** Milliseconds that a transaction may stand without a statement. */
-export const TRANSACTION_IDLE_MS_MAX = 5_000
+const TRANSACTION_IDLE_MS_MAX = 5_000
 /** Rows that one answer holds. */
-export const RESULT_ROWS_MAX = 100_000
+const RESULT_ROWS_MAX = 100_000
 
 /** Transactions of which is remembered that they were taken back. */
 const OVERDUE_MAX = 1_000

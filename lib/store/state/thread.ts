@@ -29,7 +29,7 @@ export type StateJob =
   | { readonly kind: "end"; readonly transaction: number; readonly how: "commit" | "rollback" }
   | { readonly kind: "close" }
 
-export interface StateFailure extends JobFailure {
+interface StateFailure extends JobFailure {
   /** Whether the job may succeed later. */
   readonly isPassing: boolean
 }
