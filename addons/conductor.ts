@@ -246,8 +246,13 @@ class Conductor {
   #toCloud(flow: LlmFlow, reason: string, tokens: number | undefined, refusal: Refusal, wish?: Wish): void {
     const { cloudModel } = this.#context.options
     if (flow.localOnly) this.#refuse(flow, wish === undefined ? reason : `${wish.why}; ${reason}`, tokens, refusal)
-    else if (!this.keys.usable(flow)) this.#refuse(flow, `${reason}; no key for the cloud`, tokens, refusal)
-    else {
+    else if (!this.keys.usable(flow)) {
+      const message = refusal.error.message + this.keys.dropped
+      this.#refuse(flow, `${reason}; no key for the cloud`, tokens, {
+        ...refusal,
+        error: { ...refusal.error, message },
+      })
+    } else {
       flow.route({ name: "cloud", reason, ...(tokens === undefined ? {} : { tokens }) })
       if (flow.baseUrl && cloudModel !== undefined) flow.llm.request.model = cloudModel
     }

@@ -18,6 +18,7 @@ export type {
   TableMigration,
 } from "./addon-store.ts"
 export type { Clock, Timer } from "./clock.ts"
+export { isOpenAiKey, isPlaceholderKey } from "./cloud-key.ts"
 export { FlowError } from "./errors.ts"
 export type * from "./flow.ts"
 export { Headers, type HeadersInit } from "./headers.ts"

@@ -3,21 +3,17 @@
  * to the proxy's own address keeps a key of OpenAI's kind; else `cloudKey` takes its place, towards the base upstream
  * alone. With neither, no prompt leaves the machine.
  */
-import { type Flow, isLoopbackHost, isObject, type JsonValue } from "llmproxy"
+import { type Flow, isLoopbackHost, isObject, isOpenAiKey, isPlaceholderKey, type JsonValue } from "llmproxy"
 import type { ConductorOptions } from "./options.ts"
 
-/** OpenAI's keys begin with sk-, as do Anthropic's and OpenRouter's. */
-const OPENAI_KEY = /^sk-(?!ant-|or-)/
-/** Characters of a key that may stand for none: what is longer opens something. */
-const PLACEHOLDER_CHARS_MAX = 200
-/** What people write where a program insists on a key: it opens nothing, so a prompt is not sent with it. */
-const PLACEHOLDER = /^(|none|null|undefined|dummy|placeholder|changeme|ollama|lm-?studio|x+)$|not?[-_ ]?(key|need)/i
 /** Fields of the client's that belong to another key, or to another site. */
 const BESIDES = ["api-key", "x-api-key", "cookie", "openai-organization", "openai-project"]
 /** Nesting beyond this is no conversation; llmproxy does not read much deeper ones as a request to a model. */
 const DEPTH_MAX = 500
 
 export interface Credentials {
+  /** A sentence for whoever is told to set a key and has, with a space before it; else empty. */
+  readonly dropped: string
   /** Whether the request can go to the cloud. */
   usable(flow: Flow): boolean
   /** The fields to ask the base upstream with in another request than the flow's own; undefined without a key. */
@@ -29,9 +25,16 @@ export interface Credentials {
 export function credentials(options: Pick<ConductorOptions, "cloudKey">): Credentials {
   const cloudKey = (flow: Flow) => {
     const key = options.cloudKey?.trim()
-    return key === undefined || isPlaceholder(key) || !flow.client.mayUseKeys ? undefined : key
+    return key === undefined || isPlaceholderKey(key) || !flow.client.mayUseKeys ? undefined : key
+  }
+  const dropped = () => {
+    const key = options.cloudKey?.trim() ?? ""
+    return key !== "" && isPlaceholderKey(key) ? " (It is set, to a placeholder, which is not used.)" : ""
   }
   return {
+    get dropped() {
+      return dropped()
+    },
     usable: (flow) => !flow.baseUrl || ownKey(flow) !== undefined || cloudKey(flow) !== undefined,
     fields(flow) {
       const key = ownKey(flow) ?? cloudKey(flow)
@@ -43,7 +46,7 @@ export function credentials(options: Pick<ConductorOptions, "cloudKey">): Creden
       if (key !== undefined) {
         for (const name of BESIDES) flow.request.headers.delete(name)
         flow.route({ headers: { Authorization: `Bearer ${key}` } })
-      } else if (mayCarryPrompt(flow)) refuse(flow)
+      } else if (mayCarryPrompt(flow)) refuse(flow, dropped())
     },
   }
 }
@@ -57,11 +60,7 @@ export function staysAtDoor(flow: Flow): boolean {
 /** A key that the client itself has for OpenAI. */
 function ownKey(flow: Flow): string | undefined {
   const bearer = /^Bearer\s+(\S+)\s*$/i.exec(flow.request.headers.get("authorization") ?? "")?.[1]
-  return bearer !== undefined && OPENAI_KEY.test(bearer) && !isPlaceholder(bearer) ? bearer : undefined
-}
-
-function isPlaceholder(key: string): boolean {
-  return key.length <= PLACEHOLDER_CHARS_MAX && PLACEHOLDER.test(key.replace(/^[:"'\s]+|["'\s]+$/g, ""))
+  return bearer !== undefined && isOpenAiKey(bearer) ? bearer : undefined
 }
 
 /**
@@ -93,7 +92,7 @@ function isDeeper(value: JsonValue | undefined, levels: number): boolean {
   return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1))
 }
 
-function refuse(flow: Flow): void {
+function refuse(flow: Flow, dropped: string): void {
   const { method, path, host } = flow.request
   flow.respond({
     status: 401,
@@ -103,7 +102,7 @@ function refuse(flow: Flow): void {
       message:
         `llmproxy: ${method} ${path.split("?", 1)[0]} would go to ${host}, and the request has no key for it. ` +
         (flow.client.mayUseKeys
-          ? "Give the client a key that starts with sk-, or set OPENAI_API_KEY where llmproxy runs."
+          ? `Give the client a key that starts with sk-, or set OPENAI_API_KEY where llmproxy runs.${dropped}`
           : "Give the client a key that starts with sk-: llmproxy's own is for clients that authenticate (--proxy-auth)."),
     },
   })

@@ -80,6 +80,6 @@ export function tooLong({ tokens, needed, limit }: Room, stays: boolean): string
     : "Reduce the length of the messages, or set OPENAI_API_KEY so that llmproxy can send such requests to the cloud."
   return (
     `This model's maximum context length is ${limit} tokens. However, your messages resulted in ${tokens} tokens, ` +
-    `which with room for the answer is ${needed} of the local model's. ${advice}`
+    `and the local model needs ${needed} of its own for them and its answer. ${advice}`
   )
 }

@@ -35,7 +35,7 @@ export async function listModels(
   ]
   flow.route({ name: "local", reason: `models: ${reasons.join(", ")}` })
   if (ours === undefined && theirs === undefined) {
-    const message = `llmproxy: no models to list: ${reasons.join(", ")}. Start the local host at ${local.bases.join(", ")}, or set OPENAI_API_KEY.`
+    const message = `llmproxy: no models to list: ${reasons.join(", ")}. Start the local host at ${local.bases.join(", ")}, or set OPENAI_API_KEY.${keys.dropped}`
     flow.respond({ status: 502, json: { error: { message, type: "api_error", param: null, code: "no_models" } } })
     return
   }

@@ -65,17 +65,18 @@ export function overflow(message: string): Refusal {
 export function missed(misses: readonly Miss[], why: string, stays: boolean): Refusal {
   const said = misses.map(({ base }) => base).join(", ")
   const last = misses.at(-1)
-  const message = `llmproxy: ${said}: ${why}. Mend or start the local host${help(stays)}.`
+  const end = why.endsWith(".") ? "" : "."
+  const message = `llmproxy: ${said}: ${why}${end} Mend or start the local host${help(stays)}.`
   const small = misses.findLast(({ kind }) => kind === "small")
   if (last === undefined || (small !== undefined && misses.every(({ kind }) => kind === "small")))
     return overflow(small === undefined ? message : tooLong(small.room, stays))
   const full = misses.findLast(({ isOverflow }) => isOverflow)
   if (full !== undefined)
-    return overflow(`llmproxy: ${said}: ${why}. Reduce the length of the messages${help(stays)}.${told(full)}`)
+    return overflow(`llmproxy: ${said}: ${why}${end} Reduce the length of the messages${help(stays)}.${told(full)}`)
   const busy = misses.find(({ failure }) => isBusy(failure?.error?.kind))
   if (busy !== undefined) {
     const headers = { "Retry-After": String(LOADING_S) }
-    const wait = `llmproxy: ${busy.base}: ${why}. Please try again in ${LOADING_S.toFixed(3)}s.`
+    const wait = `llmproxy: ${busy.base}: ${why}${end} Please try again in ${LOADING_S.toFixed(3)}s.`
     return { status: 429, headers, error: { code: "rate_limit_exceeded", message: wait, type: "tokens" } }
   }
   const { failure } = last

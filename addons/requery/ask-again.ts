@@ -8,6 +8,8 @@ import {
   type Flow,
   type Headers,
   isObject,
+  isOpenAiKey,
+  isPlaceholderKey,
   type JsonObject,
   type JsonValue,
   type LlmFlow,
@@ -21,9 +23,6 @@ import { retryFilter } from "./watch.ts"
 const TEMPERATURE_MAX = 1.2
 /** Where the request names none: the conductor's. */
 const TEMPERATURE_DEFAULT = 0.3
-/** What people write where a program insists on a key: it opens nothing. */
-const PLACEHOLDER =
-  /^(sk-)?(|none|null|undefined|dummy|placeholder|changeme|ollama|lm-?studio|x+)$|not?[-_ ]?(key|need)/i
 const KEY_FIELDS = ["authorization", "api-key", "x-api-key"]
 /** Fields of the client's that belong to another key, or to another site. */
 const BESIDES = ["api-key", "x-api-key", "cookie", "openai-organization", "openai-project"]
@@ -94,17 +93,16 @@ export function cloudFields(flow: Flow, cloudKey: string | undefined): Headers |
   const headers = flow.original.headers.clone()
   for (const name of OURS) headers.delete(name)
   if (!flow.baseUrl) return KEY_FIELDS.some((name) => headers.has(name)) ? headers : undefined
-  if (isOpenAiKey(headers.get("authorization"))) return headers
+  if (hasOpenAiKey(headers.get("authorization"))) return headers
   const key = cloudKey?.trim() ?? ""
-  if (PLACEHOLDER.test(key) || !flow.client.mayUseKeys) return undefined
+  if (isPlaceholderKey(key) || !flow.client.mayUseKeys) return undefined
   for (const name of BESIDES) headers.delete(name)
   headers.set("Authorization", `Bearer ${key}`)
   return headers
 }
 
-function isOpenAiKey(field: string | undefined): boolean {
-  const key = /^Bearer\s+(\S+)\s*$/i.exec(field ?? "")?.[1]
-  return key !== undefined && /^sk-(?!ant-|or-)/.test(key) && !PLACEHOLDER.test(key)
+function hasOpenAiKey(field: string | undefined): boolean {
+  return isOpenAiKey(/^Bearer\s+(\S+)\s*$/i.exec(field ?? "")?.[1] ?? "")
 }
 
 /** Asks the client's own upstream, as the client did. `model`: undefined leaves the client's. */

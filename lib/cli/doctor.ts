@@ -8,16 +8,14 @@ import { isTrusted } from "../../certs/trust.ts"
 import { CORE_OPTIONS, settingsFrom } from "../core-options.ts"
 import { systemCodeOf } from "../errors.ts"
 import { printable } from "../log.ts"
-import type { OptionSources } from "../option-sources.ts"
-import type { OptionSpecs } from "../option-spec.ts"
 import { resolveOptions } from "../options.ts"
-import { hostAndPort } from "../proxy/authority.ts"
 import { Redactor } from "../secrets.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { makeAsk } from "./doctor/ask.ts"
-import type { Check, ConductorValues, Finding, Mark, Patient } from "./doctor/check.ts"
+import type { Check, Finding, Mark, Patient } from "./doctor/check.ts"
 import { checkClients } from "./doctor/clients.ts"
 import { checkCloud } from "./doctor/cloud.ts"
+import { conductorValues } from "./doctor/conductor-values.ts"
 import { checkLocal } from "./doctor/local.ts"
 import { checkCa, checkNode, checkNoProxy, checkPort } from "./doctor/machine.ts"
 import { checkRedirect, redirectRules } from "./doctor/redirect.ts"
@@ -44,20 +42,6 @@ const SIGNS: Readonly<Record<Mark, readonly [string, Colour]>> = {
   bad: ["✗", "red"],
   note: ["–", "yellow"],
 }
-
-/** LM Studio's, which the conductor asks where nothing is said. */
-const DEFAULT_LOCAL_PORT = 1234
-
-/** The conductor's own declaration is the addon's; these are what doctor needs of it, read from the same places. */
-const CONDUCTOR_OPTIONS = {
-  localUrl: { type: "string", help: "" },
-  localUrls: { type: "list", help: "", default: [] },
-  localHost: { type: "string", help: "", env: "LOCAL_LLM_HOST" },
-  localPort: { type: "integer", help: "", env: "LOCAL_LLM_PORT" },
-  localKey: { type: "string", help: "", secret: true },
-  cloudKey: { type: "string", help: "", secret: true, env: "OPENAI_API_KEY" },
-  maxTokenCount: { type: "integer", help: "", default: 8192, env: "MAX_TOKEN_COUNT" },
-} as const satisfies OptionSpecs
 
 /** The options that change what there is to be looked at, or how. */
 const LOOKED_AT = ["port", "host", "mode", "base-upstream", "connect-to", "upstream-ca", "insecure"]
@@ -124,24 +108,13 @@ async function patientOf(line: CommandLine, world: World): Promise<Patient> {
     nodeVersion: world.nodeVersion,
     confdir,
     values,
-    conductor: conductorOf(sources),
+    conductor: conductorValues(sources),
     ask: makeAsk(world.clock, fetchAs(settingsFrom(values))),
     listens: tryListening,
     loadCa: () => loadCa(confdir, { clock }),
     isTrusted: (ca) => isTrusted(ca, world.platform),
     holdsCa,
   }
-}
-
-function conductorOf(sources: OptionSources): ConductorValues {
-  const options = resolveOptions("conductor", CONDUCTOR_OPTIONS, sources)
-  const { localUrl, localUrls, localHost, localPort, ...values } = options
-  if (localUrls.length > 0) return { ...values, localUrls }
-  if (localUrl !== undefined) return { ...values, localUrls: [localUrl] }
-  if (localHost === undefined && localPort === undefined) return { ...values, localUrls: [] }
-  const host = localHost ?? "127.0.0.1"
-  const port = localPort ?? DEFAULT_LOCAL_PORT
-  return { ...values, localUrls: [host.includes("://") ? host : `http://${hostAndPort(host, port)}`] }
 }
 
 /** Listens for a moment, which is the only true answer to whether one could. */

@@ -5,7 +5,7 @@
 
 import { App, type Listening } from "../app.ts"
 import { baseUrlOf, CORE_OPTIONS, type CoreValues } from "../core-options.ts"
-import type { Logger } from "../log.ts"
+import { type Logger, printable } from "../log.ts"
 import { resolveOptions } from "../options.ts"
 import { isLoopbackHost } from "../proxy/self.ts"
 import { Redactor } from "../secrets.ts"
@@ -29,6 +29,7 @@ export interface Prepared extends Sources {
   readonly log: Logger
   readonly paint: Paint
   readonly terminal: Terminal
+  readonly redactor: Redactor
 }
 
 export interface PrepareOptions {
@@ -67,7 +68,7 @@ export async function prepare(
     clock: world.clock,
     redactor,
   })
-  return { app, values, log, paint, terminal, sources, confdir: read.confdir }
+  return { app, values, log, paint, terminal, redactor, sources, confdir: read.confdir }
 }
 
 /** Warnings about where the proxy runs and listens. */
@@ -81,6 +82,23 @@ export function warnAtStart(
   if (node !== undefined && !isQuiet) log.warn(node)
   const open = new Set(listeners.map(({ host }) => host).filter((host) => !isLoopbackHost(host)))
   for (const host of open) log.warn(`listening on ${host}: ${whoMayCome(values)}`)
+}
+
+/**
+ * With the conductor: whether there is a cloud key, and, when they have answered, the local hosts. Nobody waits for them.
+ * `width`: characters of the names before each.
+ */
+export async function tellState(prepared: Prepared, world: World, err: Output, width: number): Promise<void> {
+  const { app, paint, redactor } = prepared
+  if (!app.addons.chain.addons.some(({ name }) => name === "conductor")) return
+  const { stateAtStart } = await import("./doctor/at-start.ts")
+  const tell = (name: string, text: string) =>
+    err.write(`  ${paint("dim", name.padEnd(width))}  ${printable(redactor.text(text))}\n`)
+  const { cloudKey, localHosts } = stateAtStart(prepared, world)
+  tell("cloud key", cloudKey)
+  void localHosts.then((hosts) => {
+    for (const host of hosts) tell("local host", host)
+  })
 }
 
 /** What an address that others can reach means for them. */

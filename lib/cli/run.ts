@@ -15,11 +15,13 @@ import { catchTheRest } from "./last-resort.ts"
 import { proxyHint } from "./node-program.ts"
 import { fileOutput, type Output } from "./output.ts"
 import { PROXY_FLAGS } from "./proxy-flags.ts"
-import { openaiBaseUrl, prepare, warnAtStart, writeSummary } from "./proxy-run.ts"
+import { openaiBaseUrl, prepare, tellState, warnAtStart, writeSummary } from "./proxy-run.ts"
 import type { World } from "./world.ts"
 
 /** Milliseconds for flows that the program has left behind to be reported. */
 const GRACE_MS = 1_000
+/** Characters of the names before what is said of the local host and the key. */
+const STATE_WIDTH = 10
 /** What shells exit with for a command that is not there, and for one that cannot be run. */
 const NOT_FOUND = 127
 const NOT_RUNNABLE = 126
@@ -57,6 +59,7 @@ async function run(line: CommandLine, world: World): Promise<number> {
       const baseUrl = openaiBaseUrl(listening)
       if (!isQuiet)
         log.write(`llmproxy listening on ${baseUrlOf(listening.host, listening.port)}, base URL ${baseUrl}\n`)
+      if (!isQuiet) await tellState(prepared, world, log, STATE_WIDTH)
       const hint = await proxyHint(program, world)
       if (hint !== undefined && !isQuiet)
         log.write(`${hint}; if its calls do not show up, set ${baseUrlVariable(listening, baseUpstream)}\n`)

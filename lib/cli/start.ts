@@ -10,7 +10,7 @@ import { hostAndPort } from "../proxy/authority.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { catchTheRest } from "./last-resort.ts"
 import { PROXY_FLAGS } from "./proxy-flags.ts"
-import { GRACE_MS, openaiBaseUrl, type Prepared, prepare, warnAtStart, writeSummary } from "./proxy-run.ts"
+import { GRACE_MS, openaiBaseUrl, type Prepared, prepare, tellState, warnAtStart, writeSummary } from "./proxy-run.ts"
 import type { World } from "./world.ts"
 
 export const startCommand: Command = {
@@ -52,7 +52,11 @@ async function start(line: CommandLine, world: World): Promise<number> {
     }
     const isQuiet = line.has("quiet")
     warnAtStart(prepared, world, app.listeners, isQuiet)
-    if (!isQuiet) world.err.write(announcement(listening, prepared, line))
+    if (!isQuiet) {
+      const rows = announcedRows(listening, prepared, line)
+      world.err.write(announcement(listening, prepared, rows))
+      await tellState(prepared, world, world.err, rowWidth(rows))
+    }
     await Promise.race([signals.first, app.broken])
     signals.endAtNext()
     if (app.clients > 0 && !isQuiet) prepared.log.info("ending: open streams get 10 s; once more to end them now")
@@ -68,15 +72,14 @@ async function start(line: CommandLine, world: World): Promise<number> {
   }
 }
 
+/** A name and what it names. */
+type Row = readonly [name: string, text: string]
+
 /** What a person needs to point a client at the proxy. */
-export function announcement(
-  listening: Listening,
-  { app, paint, values, confdir }: Announced,
-  line: CommandLine,
-): string {
+function announcedRows(listening: Listening, { app, values, confdir }: Prepared, line: CommandLine): Row[] {
   const { port } = listening
   const { listeners } = app
-  const first = listeners.find((one) => one.host === listening.host && one.port === port)
+  const first = listenerAt(listening, listeners)
   const isProxy = first?.mode.kind === "regular" || first?.mode.kind === "upstream"
   const env = ["llmproxy env"]
   if (port !== 8080) env.push("-p", String(port))
@@ -87,21 +90,33 @@ export function announcement(
   const addons = app.addons.chain.addons
     .filter(({ file, hooks }) => file !== undefined && Object.keys(hooks).length > 0)
     .map(({ name }) => name)
-  const rows = [
-    ...(addons.length === 0 ? [] : [["addons", addons.join(", ")]]),
-    ...(isProxy
-      ? [
-          ["base URL", `OPENAI_BASE_URL=${openaiBaseUrl(listening)}`],
-          ["all traffic of a shell", `eval "$(${env.join(" ")})"`],
-        ]
-      : []),
-    // Of the first one the line above says it all, unless its mode leads somewhere.
-    ...listeners.filter((one) => one !== first || one.text !== one.mode.kind).map((one) => [one.text, urlOf(one)]),
+  const ways: Row[] = [
+    ["base URL", `OPENAI_BASE_URL=${openaiBaseUrl(listening)}`],
+    ["all traffic of a shell", `eval "$(${env.join(" ")})"`],
   ]
-  const width = Math.max(...rows.map(([name = ""]) => name.length))
-  const lines = rows.map(([name = "", text = ""]) => `  ${paint("dim", name.padEnd(width))}  ${text}\n`)
-  const url = first === undefined ? baseUrlOf(listening.host, port) : urlOf(first)
+  const others = listeners.filter((one) => one !== first || one.text !== one.mode.kind)
+  return [
+    ...(addons.length === 0 ? [] : [["addons", addons.join(", ")] as const]),
+    ...(isProxy ? ways : []),
+    // Of the first one the line above says it all, unless its mode leads somewhere.
+    ...others.map((one): Row => [one.text, urlOf(one)]),
+  ]
+}
+
+function announcement(listening: Listening, { app, paint }: Prepared, rows: readonly Row[]): string {
+  const first = listenerAt(listening, app.listeners)
+  const url = first === undefined ? baseUrlOf(listening.host, listening.port) : urlOf(first)
+  const width = rowWidth(rows)
+  const lines = rows.map(([name, text]) => `  ${paint("dim", name.padEnd(width))}  ${text}\n`)
   return `llmproxy listening on ${paint("bold", url)}\n${lines.join("")}`
+}
+
+function listenerAt({ host, port }: Listening, listeners: readonly ModeListening[]): ModeListening | undefined {
+  return listeners.find((one) => one.host === host && one.port === port)
+}
+
+function rowWidth(rows: readonly Row[]): number {
+  return Math.max(0, ...rows.map(([name]) => name.length))
 }
 
 /** What a client of that mode is given. */
@@ -111,8 +126,6 @@ function urlOf({ mode, host, port }: ModeListening): string {
   const url = baseUrlOf(host, port)
   return mode.kind === "socks5" ? url.replace(/^http/, "socks5") : url
 }
-
-type Announced = Pick<Prepared, "app" | "paint" | "values" | "confdir">
 
 /** The first signal asks the program to end, the second one ends it. */
 class SignalWaiter {

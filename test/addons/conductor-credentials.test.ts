@@ -103,6 +103,16 @@ test("a request that another addon sends elsewhere does not take our key along",
   t.equal(rig.cloud.requests.length, 0)
 })
 
+test("whoever is told to set a key is told that it is a placeholder that is set", async (t) => {
+  const rig = await startRig(t, { env: { OPENAI_API_KEY: "not-needed" } })
+  const dropped = /OPENAI_API_KEY.*It is set, to a placeholder, which is not used/
+  t.match((await rig.ask("POST", "/v1/embeddings", { model: "m", input: "x" })).text, dropped)
+  t.match((await rig.chat()).text, dropped)
+  t.match((await rig.ask("GET", "/v1/models")).text, dropped)
+  const without = await startRig(t)
+  t.notMatch((await without.chat()).text, "placeholder")
+})
+
 test("other base-URL requests get the key as well, and without one nothing that may hold a prompt leaves", async (t) => {
   const withKey = await startRig(t, { cloud: CLOUD_TEXT, env: { OPENAI_API_KEY: "sk-cloud" } })
   const without = await startRig(t, { cloud: CLOUD_TEXT })

@@ -2,6 +2,7 @@
 import type { Ca } from "../../certs/ca.ts"
 import type { Asking, Reply } from "../../lib/cli/doctor/ask.ts"
 import type { Patient } from "../../lib/cli/doctor/check.ts"
+import { conductorValues } from "../../lib/cli/doctor/conductor-values.ts"
 import { CORE_OPTIONS } from "../../lib/core-options.ts"
 import { NO_SOURCES } from "../../lib/option-sources.ts"
 import { resolveOptions } from "../../lib/options.ts"
@@ -33,7 +34,7 @@ export function makePatient(more: Partial<Patient> = {}, answers: Answers = {}):
     nodeVersion: "24.22.1",
     confdir: "/c",
     values: resolveOptions(undefined, CORE_OPTIONS, NO_SOURCES),
-    conductor: { localUrls: [], localKey: undefined, cloudKey: undefined, maxTokenCount: 8_192 },
+    conductor: conductorValues(NO_SOURCES),
     ask: async (url, asking = {}) => {
       asked.push({ url, ...asking })
       const found = answers[url]

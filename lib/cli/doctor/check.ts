@@ -6,6 +6,7 @@ import type { Ca } from "../../../certs/ca.ts"
 import type { Clock } from "../../clock.ts"
 import type { CoreValues } from "../../core-options.ts"
 import type { Ask } from "./ask.ts"
+import type { ConductorValues } from "./conductor-values.ts"
 
 /** `bad`: something is broken. `note`: worth knowing, and nothing has to be done. */
 export type Mark = "good" | "bad" | "note"
@@ -32,15 +33,6 @@ export interface Patient {
   isTrusted(ca: Ca): Promise<"yes" | "no" | "unknown">
   /** Whether a file of certificates holds the CA; `unreadable` where there is no such file. */
   holdsCa(ca: Ca, file: string): Promise<"yes" | "no" | "unreadable">
-}
-
-/** What the conductor's options say, whether it is loaded or not. */
-export interface ConductorValues {
-  /** In the order in which the conductor tries them; empty: nothing is said, and the usual places are looked at. */
-  readonly localUrls: readonly string[]
-  readonly localKey: string | undefined
-  readonly cloudKey: string | undefined
-  readonly maxTokenCount: number
 }
 
 export type Check = (patient: Patient) => Promise<Finding[]>

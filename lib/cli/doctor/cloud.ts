@@ -1,6 +1,7 @@
 /**
  * Whether the cloud takes the key: asked by listing models, which costs nothing. The key itself is never shown.
  */
+import { isPlaceholderKey } from "../../cloud-key.ts"
 import { certificateAdvice, certificateCodeIn } from "../../proxy/certificate-failure.ts"
 import { Redactor } from "../../secrets.ts"
 import { fieldOf } from "./ask.ts"
@@ -8,7 +9,7 @@ import type { Finding, Patient } from "./check.ts"
 
 export async function checkCloud({ ask, conductor, values }: Patient): Promise<Finding[]> {
   const base = values.baseUpstream.replace(/\/+$/, "").replace(/\/v1$/, "")
-  const { cloudKey: key } = conductor
+  const key = conductor.cloudKey?.trim()
   if (key === undefined || key === "")
     return [
       {
@@ -17,6 +18,11 @@ export async function checkCloud({ ask, conductor, values }: Patient): Promise<F
         fix: "set OPENAI_API_KEY, in the environment or in .env",
       },
     ]
+  const from = conductor.cloudKeyFrom ?? "the cloud key"
+  if (isPlaceholderKey(key)) {
+    const text = `what stands in ${from} is a placeholder: it is not used, and base-URL requests that bring no key stay here`
+    return [{ mark: "note", text, fix: "set a key there to have a cloud" }]
+  }
   if (!/^[\x21-\x7e]+$/.test(key))
     return [
       { mark: "bad", text: "the cloud key holds spaces or other characters that no key has", fix: "set it again" },

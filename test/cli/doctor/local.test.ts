@@ -1,7 +1,7 @@
 /** Which model server answers where, what it has, and whether it gives a token. */
 import { test } from "tap"
 import type { Reply } from "../../../lib/cli/doctor/ask.ts"
-import type { ConductorValues } from "../../../lib/cli/doctor/check.ts"
+import type { ConductorValues } from "../../../lib/cli/doctor/conductor-values.ts"
 import { checkLocal } from "../../../lib/cli/doctor/local.ts"
 import { type Answers, answer, LATE, makePatient, OURS } from "../../helpers/patient.ts"
 
