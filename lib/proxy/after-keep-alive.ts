@@ -85,7 +85,8 @@ function contextOf({ core }: FlowState, llm: LlmState, told: Partial<Completion>
 
 /** Writes a whole JSON answer as events; returns the error to break off with when it is none. */
 export function writeJsonAsEvents(flow: FlowState, head: StreamResponseHead, body: Buffer): FlowError | undefined {
-  const { llm, delivery } = flow
+  const { llm } = flow
+  const { delivery } = flow.exchange
   if (llm === undefined) return new FlowError("llmproxy", "internal", "a flow without a dialect cannot be kept alive")
   const dialect = llm.dialectOf
   const answer = head.status < 400 ? readAnswer(dialect, body) : { error: readError(dialect, head.status, body) }
@@ -126,5 +127,5 @@ export function writeErrorEvent(flow: FlowState, reason: FlowError): void {
     code: reason.code,
     message: reason.code === UNNAMED || message.includes(reason.code) ? message : `${message} (${reason.code})`,
   }
-  flow.delivery.write(Buffer.from(dialect.errorEvent(event)))
+  flow.exchange.delivery.write(Buffer.from(dialect.errorEvent(event)))
 }

@@ -198,7 +198,7 @@ export class AnswerState implements GivenAnswer, EncodableAnswer {
   }
 
   abort(): void {
-    this.child.clientLeft(new FlowError("addon", "unused", "the answer was not used"))
+    this.child.leave(new FlowError("addon", "unused", "the answer was not used"))
     this.#body?.close()
   }
 

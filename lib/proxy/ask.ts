@@ -23,11 +23,10 @@ const UNUSED = new FlowError("llmproxy", "unused", "the connection was not used"
 
 /** Sends the request and waits for the response's head. Rejects with a FlowError. */
 export async function ask(flow: FlowState): Promise<Incoming> {
-  flow.way?.direct(flow.request)
+  flow.exchange.route?.direct(flow.request)
   dropForeignCredentials(flow)
-  flow.way?.setFields(flow.request)
+  flow.exchange.route?.setFields(flow.request)
   checkKeys(flow)
-  flow.phase = "upstream"
   const target = targetOf(flow)
   flow.locality.check(target)
   const sender = new RequestSender(flow, target)
@@ -80,7 +79,7 @@ function maySendAgain(stream: ServerStream, sender: RequestSender, thrown: unkno
 /** A stream on a connection that waits for one, if there is any: then there is nothing to wait for. */
 function reuse(flow: FlowState, target: Target): ServerStream | undefined {
   const stream = flow.core.upstream.reuse(target)
-  return stream && taken(flow, target, stream)
+  return stream && take(flow, target, stream)
 }
 
 /** `failed`: the stream on whose connection it is not to be. */
@@ -88,11 +87,11 @@ async function open(flow: FlowState, target: Target, failed: ServerStream | unde
   // A signal is made only where somebody may have to wait: reading `flow.signal` creates it.
   const signal = () => flow.signal
   const again = failed === undefined ? {} : { fresh: true, avoid: failed.info.id }
-  return taken(flow, target, await claimed(flow, flow.core.upstream.open(target, { ...again, signal })))
+  return take(flow, target, await claim(flow, flow.core.upstream.open(target, { ...again, signal })))
 }
 
 /** What `opening` gives, for a flow that lives: one that fails does not wait for the dial, nor uses what comes of it. */
-function claimed<S extends ServerStream | undefined>(flow: FlowState, opening: Promise<S>): Promise<S> {
+function claim<S extends ServerStream | undefined>(flow: FlowState, opening: Promise<S>): Promise<S> {
   return flow.orFail(opening).catch((thrown: unknown) => {
     opening.then(
       (late) => late?.abort(flow.error ?? UNUSED),
@@ -104,8 +103,7 @@ function claimed<S extends ServerStream | undefined>(flow: FlowState, opening: P
 
 /** The connection that the client has authenticated, or is about to; undefined: it does not matter which. */
 function boundTo(flow: FlowState, target: Target): BoundUpstream | undefined {
-  const { core, parent, request, delivery } = flow
-  const { connection } = delivery.client
+  const { core, parent, request, connection } = flow
   const known = parent === undefined ? BoundUpstreams.of(connection)?.get(target) : undefined
   if (known !== undefined || !authenticatesConnection(request.headers, target)) return known
   if (parent === undefined) {
@@ -121,22 +119,21 @@ function boundTo(flow: FlowState, target: Target): BoundUpstream | undefined {
 
 /** Undefined: it has ended. */
 async function openAlone(flow: FlowState, target: Target, bound: BoundUpstream): Promise<ServerStream | undefined> {
-  const stream = await claimed(
+  const stream = await claim(
     flow,
     bound.open(() => flow.signal),
   )
-  return stream && taken(flow, target, stream)
+  return stream && take(flow, target, stream)
 }
 
 /** To a client that knows of this proxy: here a connection's authentication stays the client's (RFC 4559 section 6). */
-function tellOfSessions({ parent, delivery }: FlowState, { headers }: StreamResponseHead): void {
-  const { connection, baseUrl } = delivery.client
+function tellOfSessions({ parent, connection, baseUrl }: FlowState, { headers }: StreamResponseHead): void {
   if (parent !== undefined || baseUrl || !connection.proxied || !offersConnectionScheme(headers)) return
   headers.append("Proxy-Support", "Session-Based-Authentication")
 }
 
 /** The stream is the flow's from here on. Throws a FlowError where its connection leads elsewhere than it may. */
-function taken(flow: FlowState, target: Target, stream: ServerStream): ServerStream {
+function take(flow: FlowState, target: Target, stream: ServerStream): ServerStream {
   try {
     flow.locality.arrived(target, stream.info)
   } catch (thrown) {
@@ -166,8 +163,7 @@ function dropForeignCredentials(flow: FlowState): void {
 }
 
 /** A key that the client has not brought is given to nobody who may not use it; see ClientInfo.mayUseKeys. */
-function checkKeys({ delivery, request, original, client, parent }: FlowState): void {
-  const { baseUrl, connection } = delivery.client
+function checkKeys({ baseUrl, connection, request, original, client, parent }: FlowState): void {
   if (parent !== undefined || !(baseUrl || connection.reverse) || client.mayUseKeys) return
   const key = [...request.headers].find(
     ([name, value]) => isSecretName(name.toLowerCase(), "field") && !original.headers.getAll(name).includes(value),
@@ -227,20 +223,21 @@ function decoded(name: string): string {
 }
 
 function targetOf(flow: FlowState): Target {
-  const { request, way, core, original } = flow
+  const { request, core, original } = flow
+  const { route } = flow.exchange
   const host = normalHost(request.host)
   if (host === undefined) throw new FlowError("client", "bad-host", `${request.host} is no host name`)
   // The name that the client's own handshake asked for, while the request still goes where its tunnel leads.
-  const { connection, head } = flow.delivery.client
+  const { connection, head } = flow.exchange.delivery.client
   const sameHost = flow.parent === undefined && original.host === request.host
   const connectTo =
-    way?.connectTo ??
+    route?.connectTo ??
     connectToRule(core.settings, host, request.port) ??
     (sameHost && original.port === request.port ? connection.connectTo : undefined)
   // To the upstream's proxy "localhost" would be itself: a model that an addon asks on this machine is asked directly.
-  const isOurs = (flow.parent !== undefined || way?.url !== undefined) && isLoopbackHost(host)
+  const isOurs = (flow.parent !== undefined || route?.url !== undefined) && isLoopbackHost(host)
   const isDirectly = isOurs || (connection.via !== undefined && flow.locality.names(request))
-  const via = way?.via ?? (isDirectly ? undefined : connection.via)
+  const via = route?.via ?? (isDirectly ? undefined : connection.via)
   const isDirect = connectTo === undefined && head.upgrade === undefined
   const protocol = protocolOf(flow)
   const target: Target = {
@@ -253,7 +250,7 @@ function targetOf(flow: FlowState): Target {
     via,
     // What comes over HTTP/2 in clear may be for a server that speaks nothing else: a tunnel asks it.
     forward: isDirect && protocol !== "h2c" && isForwarded(via, request.scheme),
-    ca: way?.ca,
+    ca: route?.ca,
     verify: core.settings.verify,
   }
   return withFitProtocol(flow, target)
@@ -263,15 +260,17 @@ function targetOf(flow: FlowState): Target {
  * A client that knows that its server speaks HTTP/2 without TLS says so by its own first bytes; at the base-URL door
  * it only knows of us.
  */
-function protocolOf({ delivery, request, parent, way }: FlowState): Protocol {
-  const { connection, head, baseUrl } = delivery.client
+function protocolOf({ exchange, request, parent }: FlowState): Protocol {
+  const { connection, head, baseUrl } = exchange.delivery.client
   const knows = head.version === "HTTP/2.0" && connection.tls === undefined && head.scheme === "http" && !baseUrl
-  return knows && request.scheme === "http" && parent === undefined && way?.url === undefined ? "h2c" : "auto"
+  return knows && request.scheme === "http" && parent === undefined && exchange.route?.url === undefined
+    ? "h2c"
+    : "auto"
 }
 
 /** Upgrades are HTTP/1.1's, but for WebSocket where a session takes it (RFC 8441). */
-function withFitProtocol({ delivery, core }: FlowState, target: Target): Target {
-  const { upgrade } = delivery.client.head
+function withFitProtocol({ exchange, core }: FlowState, target: Target): Target {
+  const { upgrade } = exchange.delivery.client.head
   if (upgrade === undefined || (isWebSocket(upgrade) && core.upstream.takesWebSockets(target))) return target
   return { ...target, protocol: target.scheme === "https" ? "http/1.1" : "auto" }
 }

@@ -1,6 +1,6 @@
 /**
- * What an answer meant is told: `llmResponse` or `llmError`, once for each addon. Who holds an answer back judges it first
- * and may put another one in its place; all others hear of the one that the client gets.
+ * What an answer meant is told: `llmResponse` or `llmError`, once to each addon. Those that hold it back are told first,
+ * and may put another one in its place; all others are told of the one that the client gets.
  */
 import type { LoadedAddon } from "../chain.ts"
 import type { AnswerObserver } from "./answer-observer.ts"
@@ -8,27 +8,28 @@ import type { FlowState } from "./flow-state.ts"
 import { type Completion, sumOfUsage } from "./observe.ts"
 
 /** Tells those that have not been told. `cut`: the answer broke off. */
-export async function conclude(flow: FlowState, observer: AnswerObserver, cut: boolean): Promise<void> {
+export async function tellOthers(flow: FlowState, observer: AnswerObserver, cut: boolean): Promise<void> {
   understand(flow, observer, cut)
-  if (flow.concluded) return
-  flow.concluded = true
-  const { judges } = flow
-  await tell(flow, (addon) => judges?.has(addon) !== true)
+  const { exchange } = flow
+  if (exchange.told) return
+  exchange.told = true
+  const { holders } = exchange
+  await tell(flow, (addon) => holders?.has(addon) !== true)
 }
 
 /** Tells those that hold the answer, then, unless they have put another one in its place, the others. */
-export async function judge(flow: FlowState, observer: AnswerObserver): Promise<void> {
+export async function tellHolders(flow: FlowState, observer: AnswerObserver): Promise<void> {
   understand(flow, observer, false)
-  const holders = flow.response?.holders
-  const judges = new Set(flow.chain.addons.filter((addon) => addon.hold || holders?.has(addon) === true))
-  flow.judges = judges
-  await tell(flow, (addon) => judges.has(addon))
+  const asked = flow.response?.holders
+  const holders = new Set(flow.chain.addons.filter((addon) => addon.hold || asked?.has(addon) === true))
+  flow.exchange.holders = holders
+  await tell(flow, (addon) => holders.has(addon))
   flow.check()
-  if (flow.replied === undefined) await conclude(flow, observer, false)
+  if (flow.exchange.replied === undefined) await tellOthers(flow, observer, false)
 }
 
-/** Something else takes the held answer's place: what it means is found out as it is sent. Returns what was rejected. */
-export function rejected({ llm }: FlowState): Completion | undefined {
+/** Something else takes the held answer's place: what it means is found out as it is sent. Returns what the held one meant. */
+export function putAside({ llm }: FlowState): Completion | undefined {
   const completion = llm?.completion
   if (llm === undefined) return undefined
   llm.completion = undefined
@@ -37,7 +38,7 @@ export function rejected({ llm }: FlowState): Completion | undefined {
 }
 
 /** A client that got an error in the place of an answer: the record still says what the model had said, and its cost. */
-export function keepRejected(flow: FlowState, completion: Completion | undefined): void {
+export function putBack(flow: FlowState, completion: Completion | undefined): void {
   const { llm } = flow
   if (llm !== undefined && completion !== undefined) llm.completion ??= withUsage(flow, completion)
 }
@@ -55,7 +56,7 @@ function understand(flow: FlowState, observer: AnswerObserver, cut: boolean): vo
  * The host's count, or ours, stands in for what the client's bytes do not say: clients that stream seldom ask for usage.
  * What addons have spent besides is added.
  */
-function withUsage({ answerUsage, spent }: FlowState, completion: Completion): Completion {
+function withUsage({ exchange: { answerUsage, spent } }: FlowState, completion: Completion): Completion {
   const isSilent = completion.usage.source === "none"
   const own = isSilent && answerUsage !== undefined ? answerUsage : completion.usage
   const usage = spent.reduce(sumOfUsage, own)

@@ -9,7 +9,7 @@ import { eventsOrWhole, ourMessage, routeNote, writeErrorEvent, writeJsonAsEvent
 import { AnswerObserver } from "./answer-observer.ts"
 import type { BodyCollector } from "./body-collector.ts"
 import { BufferBody } from "./body-queue.ts"
-import { conclude, judge, keepRejected, rejected } from "./conclude.ts"
+import { putAside, putBack, tellHolders, tellOthers } from "./conclude.ts"
 import { dropBodyFields } from "./flow-request.ts"
 import { FlowResponseState } from "./flow-response.ts"
 import type { FlowState } from "./flow-state.ts"
@@ -31,12 +31,12 @@ export async function deliver(flow: FlowState, incoming: Incoming): Promise<void
   const collector = new Collector(flow, incoming)
   const response = new FlowResponseState(incoming.head, flow.memory, collector)
   flow.response = response
-  flow.phase = "upstream"
+  flow.exchange.advance("arrive")
   if (chain.has("responseHeaders")) await chain.run("responseHeaders", flow, flow)
   flow.check()
-  response.open = false
+  flow.exchange.advance("pass")
   if (incoming.tunnel !== undefined && response.status === 101)
-    await flow.core.upgrade(flow, incoming.tunnel, flow.delivery)
+    await flow.core.upgrade(flow, incoming.tunnel, flow.exchange.delivery)
   else await deliverBody(flow, collector)
   flow.mark("endMs")
   if (chain.has("response")) await chain.run("response", flow, flow)
@@ -76,6 +76,10 @@ class Collector {
     return decodedWhole(flow, await this.#body.collect(), this.#incoming.head)
   }
 
+  get isOpen(): boolean {
+    return this.#flow.exchange.ruling("shape") === "yes"
+  }
+
   /** What is to be delivered: as it came, what was collected, or what an addon set in its place. */
   rest(): Incoming {
     const incoming = this.#incoming
@@ -96,7 +100,7 @@ function sendHead(flow: FlowState, incoming: Incoming): void {
   if (routed?.name !== undefined) head.headers.set("x-llmproxy-route", shown(routed.name))
   if (routed?.reason !== undefined) head.headers.set("x-llmproxy-reason", shown(routed.reason))
   if (routed?.tokens !== undefined) head.headers.set("x-llmproxy-tokens", String(routed.tokens))
-  flow.delivery.head(head, body.length, () => routeNote(flow))
+  flow.exchange.delivery.head(head, body.length, () => routeNote(flow))
 }
 
 /** What a person wrote, fit for a field value. */
@@ -106,16 +110,16 @@ function fieldText(text: string): string {
 
 /** `observe`: nobody has looked at this answer yet. */
 async function stream(flow: FlowState, source: Incoming, observe: boolean): Promise<void> {
-  if (flow.delivery.state === "kept") return streamAfterComments(flow, source, observe)
+  if (flow.exchange.delivery.state === "kept") return streamAfterComments(flow, source, observe)
   return streamAs(flow, source, observe ? observerFor(flow, source.head) : undefined)
 }
 
 async function streamAs(flow: FlowState, incoming: Incoming, observer: AnswerObserver | undefined): Promise<void> {
-  flow.observer = observer
-  flow.phase = "response"
+  flow.exchange.observer = observer
+  flow.exchange.advance("send")
   sendHead(flow, incoming)
   await pump(flow, incoming, observer)
-  if (observer !== undefined) await conclude(flow, observer, false)
+  if (observer !== undefined) await tellOthers(flow, observer, false)
   flow.check()
 }
 
@@ -123,7 +127,7 @@ function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver 
   const { llm, chain } = flow
   if (llm === undefined) return undefined
   if (!chain.has("llmDelta") && !chain.has("llmResponse") && !chain.has("llmError")) return undefined
-  const tell = chain.has("llmDelta") && flow.judges === undefined
+  const tellsDeltas = chain.has("llmDelta") && flow.exchange.holders === undefined
   return new AnswerObserver({
     dialect: llm.dialectOf,
     head,
@@ -131,43 +135,42 @@ function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver 
     elapsed: () => flow.elapsedSinceRequest(),
     onDelta: (delta) => {
       if (flow.timings.firstDeltaMs === undefined && isContent(delta)) flow.mark("firstDeltaMs")
-      if (tell) void chain.run("llmDelta", flow, flow as FlowState & { llm: typeof llm }, delta)
+      if (tellsDeltas) void chain.run("llmDelta", flow, flow as FlowState & { llm: typeof llm }, delta)
     },
   })
 }
 
-/** Reads the answer whole, lets `llmResponse` judge it, then sends it, or what was put in its place. */
+/** Reads the answer whole, lets those that hold it hear of it, then sends it, or what was put in its place. */
 async function hold(flow: FlowState, incoming: Incoming): Promise<void> {
   flow.keepAlive()
-  flow.phase = "held"
+  flow.exchange.advance("hold")
   const observer = observerFor(flow, incoming.head)
-  flow.observer = observer
+  flow.exchange.observer = observer
   const raw = await collectorOf(flow, observedBody(incoming, observer)).collect()
   flow.check()
   const bytes = await decodedWhole(flow, raw, incoming.head)
   if (bytes !== raw) dropBodyFields(incoming.head.headers)
-  flow.response?.held(bytes)
-  if (observer !== undefined) await judge(flow, observer)
+  flow.response?.holdBytes(bytes)
+  if (observer !== undefined) await tellHolders(flow, observer)
   flow.check()
-  const { replied } = flow
+  const replied = flow.exchange.takeReply()
   if (replied === undefined) {
     const length = bytes === raw ? incoming.body.length : bytes.length
     const { read } = bufferBody(bytes)
     return stream(flow, { ...incoming, body: { length, read } }, false)
   }
-  flow.replied = undefined
   // A completion brings its own; an answer's is found out as it is written.
-  flow.answerUsage = replied.kind === "reply" ? replied.reply.completion?.usage : undefined
+  flow.exchange.answerUsage = replied.kind === "reply" ? replied.reply.completion?.usage : undefined
   const other = await flow.orFail(incomingFrom(flow, replied))
   flow.response = replacedResponse(flow, other.head)
-  const judged = rejected(flow)
+  const aside = putAside(flow)
   try {
     await stream(flow, other, true)
   } catch (thrown) {
     other.abort(flow.error ?? UNUSED)
     throw thrown
   } finally {
-    keepRejected(flow, judged)
+    putBack(flow, aside)
   }
 }
 
@@ -180,9 +183,8 @@ function bufferBody(bytes: Buffer): Incoming["body"] {
 
 /** `flow.response` is what the client gets: another one, once an addon has put another answer in the held one's place. */
 function replacedResponse(flow: FlowState, head: StreamResponseHead): FlowResponseState {
-  const response = new FlowResponseState(head, flow.memory, { collect: () => Promise.reject(UNUSED) })
+  const response = new FlowResponseState(head, flow.memory, { isOpen: false, collect: () => Promise.reject(UNUSED) })
   response.keepBytes = flow.response?.keepBytes ?? 0
-  response.open = false
   return response
 }
 
@@ -203,23 +205,24 @@ async function streamAfterComments(flow: FlowState, source: Incoming, observe: b
   const incoming = asIdentity(source)
   const { head } = incoming
   const observer = observe ? observerFor(flow, head) : undefined
-  flow.observer = observer
+  flow.exchange.observer = observer
   const events = head.status < 400 ? await flow.orFail(eventsOrWhole(flow, incoming)) : undefined
   if (events !== undefined && !Buffer.isBuffer(events)) return streamAs(flow, events, observer)
   const bytes = events ?? (await collectorOf(flow, incoming.body).collect())
   await observer?.feed(bytes)
   flow.check()
-  flow.phase = "response"
+  flow.exchange.advance("send")
   const failed = writeJsonAsEvents(flow, head, bytes)
-  if (failed === undefined) flow.delivery.end()
-  if (observer !== undefined) await conclude(flow, observer, false)
+  if (failed === undefined) flow.exchange.delivery.end()
+  if (observer !== undefined) await tellOthers(flow, observer, false)
   flow.check()
   if (failed !== undefined) throw failed
 }
 
 /** The flow has failed: the client is told in the best way that is left, then the last hooks run. */
 export async function breakOff(flow: FlowState, reason: FlowError): Promise<void> {
-  const { delivery, core } = flow
+  const { core } = flow
+  const { delivery } = flow.exchange
   flow.mark("endMs")
   try {
     if (flow.parent !== undefined || reason.code === "killed" || reason.code === "client-gone") delivery.abort(reason)
@@ -229,9 +232,9 @@ export async function breakOff(flow: FlowState, reason: FlowError): Promise<void
       delivery.abort(reason)
     }
     // Whatever becomes of the hooks before it, `error` fires: addons free there what they hold for the flow.
-    const observer = flow.observer ?? unseen(flow)
+    const observer = flow.exchange.observer ?? unseen(flow)
     if (observer !== undefined)
-      await conclude(flow, observer, true).catch((thrown) => core.log.error(messageOf(thrown)))
+      await tellOthers(flow, observer, true).catch((thrown) => core.log.error(messageOf(thrown)))
     await flow.chain.run("error", flow, flow, reason)
   } catch (thrown) {
     core.log.error(`${flow.request.method} ${flow.request.host}: failed while it broke off: ${String(thrown)}`)
@@ -245,7 +248,7 @@ function unseen(flow: FlowState): AnswerObserver | undefined {
 }
 
 function respondWithError(flow: FlowState, reason: FlowError): void {
-  const { delivery } = flow
+  const { delivery } = flow.exchange
   const { contentType, body } = errorContent(flow.clientDialect, {
     status: reason.status,
     code: reason.code,

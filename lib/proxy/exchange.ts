@@ -14,14 +14,13 @@ import { incomingFrom } from "./reply.ts"
 /** Serves one flow to its end. Never rejects. */
 export async function exchange(flow: FlowState): Promise<void> {
   flow.chain.acquire()
-  flow.delivery.client.onAbort((reason) => flow.clientLeft(reason))
+  flow.exchange.delivery.client.onAbort((reason) => flow.exchange.leave(reason))
   let incoming: Incoming | undefined
   try {
     if (isHeard(flow)) await readRequest(flow)
     else markWhole(flow)
-    const { replied } = flow
-    flow.replied = undefined // From here on it is what replaces a held answer.
-    incoming = replied === undefined ? await (flow.asking ?? ask)(flow) : await flow.orFail(incomingFrom(flow, replied))
+    const replied = flow.exchange.takeReply()
+    incoming = replied === undefined ? await askUpstream(flow) : await flow.orFail(incomingFrom(flow, replied))
     await deliver(flow, incoming)
   } catch (thrown) {
     const reason = flow.error ?? asFlowError(thrown)
@@ -32,6 +31,11 @@ export async function exchange(flow: FlowState): Promise<void> {
     flow.finish()
     flow.chain.release()
   }
+}
+
+function askUpstream(flow: FlowState): Promise<Incoming> {
+  flow.exchange.advance("ask")
+  return flow.origin.ask === undefined ? ask(flow) : flow.origin.ask(flow)
 }
 
 /** Whether anybody wants the request before it is sent. Nobody does for most flows, and those wait for nothing. */
@@ -45,23 +49,23 @@ async function readRequest(flow: FlowState): Promise<void> {
   const { chain } = flow
   await chain.run("requestHeaders", flow, flow)
   flow.check()
-  if (flow.replied !== undefined) return
+  if (flow.exchange.replied !== undefined) return
   const dialect = listensToLlm(flow) ? flow.clientDialect : undefined
   if (chain.collect || dialect !== undefined) await collect(flow)
   markWhole(flow)
   await chain.run("request", flow, flow)
   flow.check()
   markWhole(flow)
-  if (dialect !== undefined && flow.replied === undefined) await announce(flow, dialect)
+  if (dialect !== undefined && flow.exchange.replied === undefined) await announce(flow, dialect)
 }
 
 /** The request is whole, if there is no body or it was collected; else request-sender.ts comes to its end. */
 function markWhole(flow: FlowState): void {
-  if (flow.request.collected || flow.delivery.client.body.length === 0) flow.mark("requestMs")
+  if (flow.request.collected || flow.exchange.delivery.client.body.length === 0) flow.mark("requestMs")
 }
 
-function listensToLlm({ chain, dialect }: FlowState): boolean {
-  if (dialect !== undefined) return true
+function listensToLlm({ chain, origin }: FlowState): boolean {
+  if (origin.dialect !== undefined) return true
   return chain.has("llmRequest") || chain.has("llmResponse") || chain.has("llmDelta") || chain.has("llmError")
 }
 

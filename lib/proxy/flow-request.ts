@@ -127,7 +127,7 @@ export class FlowRequestState implements FlowRequest {
   }
 
   /** The body as it goes to the upstream: collected, or the rest of what streams. Called once. */
-  outgoing(): Body {
+  giveAway(): Body {
     this.#isGivenAway = true
     if (this.#collected !== undefined) {
       const whole = new BufferBody(this.#collected)

@@ -13,14 +13,14 @@ import type { StreamResponseHead } from "./streams.ts"
 
 /** What a response can do for its hooks while the flow is in `responseHeaders`. */
 export interface ResponseActions {
+  /** False once `responseHeaders` is over: nothing can be asked for any more. Default: true. */
+  readonly isOpen?: boolean
   /** Reads the whole decoded body. */
   collect(): Promise<Buffer>
 }
 
 export class FlowResponseState implements FlowResponse {
   readonly headers: Headers
-  /** False once `responseHeaders` is over: nothing can be asked for any more. */
-  open = true
   keepBytes = 0
   holding = false
   /** Who has asked to hold the answer, and so judges it. */
@@ -103,7 +103,7 @@ export class FlowResponseState implements FlowResponse {
   }
 
   set text(value: string) {
-    if (!this.open || this.#collected === undefined)
+    if (this.#actions.isOpen === false || this.#collected === undefined)
       throw new Error("response.text can be set in responseHeaders, after await flow.response.collect()")
     this.replaced = Buffer.from(value, "utf8")
     this.#collected = this.replaced
@@ -141,7 +141,7 @@ export class FlowResponseState implements FlowResponse {
   }
 
   /** From the exchange: the answer is held, and this is what it decodes to. */
-  held(bytes: Buffer): void {
+  holdBytes(bytes: Buffer): void {
     this.#collected = bytes
   }
 
@@ -193,6 +193,7 @@ export class FlowResponseState implements FlowResponse {
   }
 
   #check(what: string): void {
-    if (!this.open) throw new Error(`flow.response.${what} comes too late: the place for it is responseHeaders`)
+    if (this.#actions.isOpen === false)
+      throw new Error(`flow.response.${what} comes too late: the place for it is responseHeaders`)
   }
 }

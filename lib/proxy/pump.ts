@@ -14,10 +14,10 @@ import type { Incoming } from "./incoming.ts"
 
 /** Resolves when the answer is out and ended. Rejects when it broke off before it was whole. */
 export async function pump(flow: FlowState, incoming: Incoming, observer: AnswerObserver | undefined): Promise<void> {
-  const { delivery } = flow
+  const { delivery } = flow.exchange
   const moving = new Moving(flow, incoming, observer)
   // Where nobody listens, nobody hears how it ended.
-  if (flow.chain.addons.length > 0) flow.onLeave = (reason) => moving.clientLeft(reason)
+  if (flow.chain.addons.length > 0) flow.exchange.onLeave = (reason) => moving.clientLeft(reason)
   try {
     for (;;) {
       const next = nextPiece(incoming.body)
@@ -34,7 +34,7 @@ export async function pump(flow: FlowState, incoming: Incoming, observer: Answer
     // The flow has all that it was for. What the bytes lack, a client that is still there sees.
     delivery.abort(flowErrorOf(thrown))
   } finally {
-    flow.onLeave = undefined
+    flow.exchange.onLeave = undefined
   }
 }
 
@@ -65,10 +65,10 @@ class Moving {
    * the flow fails.
    */
   pass(piece: Buffer): Promise<void> | undefined {
-    const { delivery, sizes } = this.#flow
+    const { exchange, sizes } = this.#flow
     sizes.response += piece.length
     this.#left -= piece.length
-    const hasRoom = delivery.write(piece)
+    const hasRoom = exchange.delivery.write(piece)
     const observing = this.#observer?.feed(piece)
     const storing = this.#keeper?.store(piece)
     if (hasRoom && observing === undefined && storing === undefined) return undefined
@@ -121,6 +121,6 @@ class Moving {
     const gone = new Promise<never>((_, reject) => {
       this.#wake = reject
     })
-    return this.#flow.orFail(Promise.race([this.#flow.delivery.ready(), gone]))
+    return this.#flow.orFail(Promise.race([this.#flow.exchange.delivery.ready(), gone]))
   }
 }

@@ -37,7 +37,7 @@ export class RequestSender {
   constructor(flow: FlowState, target: Target) {
     this.#flow = flow
     this.#target = target
-    this.#body = flow.request.outgoing()
+    this.#body = flow.request.giveAway()
   }
 
   /** Whether everything that was sent so far is still here. */
@@ -48,7 +48,7 @@ export class RequestSender {
   /** Sends the request on `stream`; what was sent on an earlier one is sent again. */
   start(stream: ServerStream): void {
     const { request } = this.#flow
-    const { client } = this.#flow.delivery
+    const { client } = this.#flow.exchange.delivery
     const { length } = this.#body
     // A request without a body may still say Content-Length: 0, and keeps it.
     const hasBody = length !== 0 || request.headers.has("content-length")
@@ -98,7 +98,7 @@ export class RequestSender {
         const piece = next instanceof Promise ? await next : next
         if (piece === undefined) break
         if (this.#attached !== undefined) await this.#attached.promise
-        if (this.#flow.phase === "ended") return
+        if (this.#flow.ended) return
         this.#keep(piece)
         this.#flow.sizes.request += piece.length
         const stream = this.#stream
@@ -108,13 +108,13 @@ export class RequestSender {
       this.#ended = true
       if (this.#stream !== undefined) this.#end(this.#stream)
     } catch (thrown) {
-      if (thrown instanceof Error) this.#flow.bodyFailed(thrown)
+      if (thrown instanceof Error) this.#flow.fail(asBodyError(thrown))
     }
   }
 
   #end(stream: ServerStream): void {
     this.#flow.mark("requestMs")
-    stream.end(this.#flow.delivery.client.trailers)
+    stream.end(this.#flow.exchange.delivery.client.trailers)
   }
 
   #keep(piece: Buffer): void {
@@ -126,7 +126,8 @@ export class RequestSender {
 
   /** Throws a FlowError, which ends the stream, when there are too many. */
   #inform(head: StreamResponseHead): void {
-    const { chain, delivery } = this.#flow
+    const { chain } = this.#flow
+    const { delivery } = this.#flow.exchange
     if (++this.#interim > INTERIM_MAX) throw this.#tooManyInterim()
     if (head.status === 100 && this.#isOurs()) return
     if (!chain.has("informational")) {
@@ -144,8 +145,8 @@ export class RequestSender {
 
   /** Whether it was us who asked for a 100: an addon's Expect. Every other one is passed on (RFC 9110 section 15.2). */
   #isOurs(): boolean {
-    const { request, delivery } = this.#flow
-    return !delivery.client.expectsContinue && request.headers.has("expect")
+    const { request, exchange } = this.#flow
+    return !exchange.delivery.client.expectsContinue && request.headers.has("expect")
   }
 
   #tooManyInterim(): FlowError {
@@ -153,4 +154,10 @@ export class RequestSender {
     const message = `${hostAndPort(host, port)} sent more than ${INTERIM_MAX} interim responses (1xx) and no answer; it was given up`
     return new FlowError("upstream", "too-many-interim", message)
   }
+}
+
+/** The request's body could not be read to its end. */
+function asBodyError(thrown: Error): FlowError {
+  if (thrown instanceof FlowError) return thrown
+  return new FlowError("client", "bad-body", thrown.message, { cause: thrown })
 }

@@ -26,19 +26,18 @@ export async function sendChild(
   sender: AddonFlow | undefined,
 ): Promise<Answer> {
   parent.check()
-  const way = Route.ofSent(options)
+  const route = Route.ofSent(options)
   const body = Buffer.from(request.json === undefined ? (request.text ?? "") : JSON.stringify(request.json))
   const head = headOf(request, options.url)
   const inner = new InnerClient(parent.connection, head, body)
   const chain = sender === undefined ? parent.chain : parent.chain.without(sender.addon)
-  const child = new FlowState(core, inner, chain, parent)
-  child.dialect = options.dialect === undefined ? dialectFor(head.method, head.path) : dialectNamed(options.dialect)
-  child.way = way
+  const dialect = options.dialect === undefined ? dialectFor(head.method, head.path) : dialectNamed(options.dialect)
+  const child = new FlowState(core, inner, chain, { parent, dialect, route })
   // A child whose answer is complete has nothing left to abort.
   const independent = parent.onFail((reason) => {
-    if (!inner.over) child.clientLeft(reason)
+    if (!inner.over) child.leave(reason)
   })
-  const answer = new AnswerState(child, inner, child.dialect, { transform: options.transform, sender })
+  const answer = new AnswerState(child, inner, dialect, { transform: options.transform, sender })
   const deadline = deadlineOf(child, options)
   void exchange(child).then(independent)
   await answer.until(options.until ?? "delta")

@@ -52,7 +52,7 @@ async function serveRequest(stream: ClientStream, session: Http2Session): Promis
     const refusal = own && stream.baseUrl ? undefined : await session.authorise(stream.head.headers)
     if (refusal !== undefined) refuse(stream, refusal)
     else if (own) await serveOwn(stream, session.pages)
-    else await exchange(new FlowState(session.core, stream, session.chain(), undefined))
+    else await exchange(new FlowState(session.core, stream, session.chain()))
   } catch (thrown) {
     const error = new FlowError("llmproxy", "internal", messageOf(thrown), { status: 500, cause: thrown })
     session.core.log.error(`${session.connection.address}: ${error.message}`)

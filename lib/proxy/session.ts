@@ -230,7 +230,7 @@ export class Session {
 
   /** The next request is read once this one's answer is out; its last hooks may run on. Never rejects. */
   async #serve(stream: ClientStream): Promise<void> {
-    await exchange(new FlowState(this.#context.core, stream, this.#context.chain(), undefined))
+    await exchange(new FlowState(this.#context.core, stream, this.#context.chain()))
     this.#flows.end()
   }
 

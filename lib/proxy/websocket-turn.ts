@@ -95,11 +95,8 @@ export class Turn {
       this.#decide = resolve
     })
     this.#client = new TurnClient(options, () => this.#settle())
-    this.flow = new FlowState(socket.core, this.#client, socket.chain, undefined)
-    this.flow.client = socket.client
-    this.flow.dialect = dialect.dialect
-    this.flow.turn = { number, socket }
-    this.flow.asking = () => this.#ask()
+    const origin = { turn: { number, socket }, dialect: dialect.dialect, ask: () => this.#ask() }
+    this.flow = new FlowState(socket.core, this.#client, socket.chain, origin)
     this.flow.onFail((reason) => this.#stop(reason))
     this.#release = socket.onFail((reason) => this.flow.fail(reason))
   }
@@ -155,7 +152,6 @@ export class Turn {
       return ask(flow)
     }
     flow.locality.checkOn(socket.locality)
-    flow.phase = "upstream"
     flow.server = socket.server === undefined ? undefined : { ...socket.server, reused: true }
     this.asked = true
     this.#options.onAsk(this)
@@ -179,9 +175,8 @@ export class Turn {
 
   /** Whether addons send the turn somewhere else than down this connection. */
   #leaves(): boolean {
-    const { way, request, original } = this.flow
-    if (this.#options.message === undefined) return false
-    return way?.leaves(original.url) === true || request.url !== original.url
+    const { request, original } = this.flow
+    return this.#options.message !== undefined && (this.flow.isRoutedAway || request.url !== original.url)
   }
 
   async #read(): Promise<Buffer | undefined> {

@@ -56,7 +56,7 @@ export async function llmFlow(options: TestFlowOptions): Promise<TestFlow<LlmFlo
 }
 
 function replyOf(state: FlowState): Reply | undefined {
-  return state.replied?.kind === "reply" ? state.replied.reply : undefined
+  return state.exchange.replied?.kind === "reply" ? state.exchange.replied.reply : undefined
 }
 
 async function makeFlow(options: TestFlowOptions): Promise<{ state: FlowState; path: string }> {
@@ -84,7 +84,7 @@ async function makeFlow(options: TestFlowOptions): Promise<{ state: FlowState; p
   )
   const clock = options.clock ?? new ManualClock()
   const chain = new HookChain([], { clock, budgetMs: 5_000 })
-  const state = new FlowState(coreFor(clock, options), client, chain, undefined)
+  const state = new FlowState(coreFor(clock, options), client, chain)
   await state.request.collect()
   return { state, path }
 }

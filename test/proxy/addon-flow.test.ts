@@ -98,11 +98,11 @@ test("what is done with the flow is done", async (t) => {
     reasoningTokens: 0,
     source: "counted",
   })
-  t.equal(flow.spent.length, 1)
+  t.equal(flow.exchange.spent.length, 1)
   view.route({ name: "here" })
   t.equal(flow.routed?.name, "here")
   view.respond({ text: "x" })
-  t.equal(flow.replied?.kind, "reply")
+  t.equal(flow.exchange.replied?.kind, "reply")
   view.keepAlive("note")()
   t.equal(await view.waitFor(Promise.resolve(1)), 1)
   const paused = view.pause()
