@@ -23,7 +23,7 @@ export class FlowResponseState implements FlowResponse {
   readonly headers: Headers
   keepBytes = 0
   holding = false
-  /** Who has asked to hold the answer, and so judges it. */
+  /** Who has asked to hold the answer, and so hears first what it means. */
   readonly holders = new Set<LoadedAddon>()
   truncated = false
   /** The body that an addon set, in place of the upstream's. */

@@ -103,7 +103,7 @@ class SocketRelay {
       } catch (thrown) {
         this.#fail(thrown, "server")
       }
-      this.#conclude()
+      this.#bothEnded()
     } finally {
       settled()
       this.#idle.stop()
@@ -261,7 +261,7 @@ class SocketRelay {
   }
 
   /** Both directions have ended. Without a Close it was a cut, however gently the connection ended. */
-  #conclude(): void {
+  #bothEnded(): void {
     const { websocket } = this.#flow
     this.#over = true
     if (websocket.closeCode === undefined && this.#flow.error === undefined)
