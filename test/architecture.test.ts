@@ -96,6 +96,36 @@ test("lib never imports addons", async (t) => {
   )
 })
 
+test("no file leads round to itself by what it imports, types included", async (t) => {
+  const imports = new Map(sources.map(({ path, imports }) => [path, imports]))
+  const done = new Set<string>()
+  /** The first circle that is met from `path` on; `way`: how it was come to. */
+  const circleFrom = (path: string, way: readonly string[]): readonly string[] | undefined => {
+    if (way.includes(path)) return [...way.slice(way.indexOf(path)), path]
+    if (done.has(path)) return undefined
+    for (const one of imports.get(path) ?? []) {
+      const circle = circleFrom(one, [...way, path])
+      if (circle !== undefined) return circle
+    }
+    done.add(path)
+    return undefined
+  }
+  const circles = sources.map(({ path }) => circleFrom(path, [])?.join(" -> ")).filter((one) => one !== undefined)
+  t.strictSame(circles, [])
+})
+
+test("how an exchange stands is known to the flow's own files alone", async (t) => {
+  const own =
+    /^lib\/proxy\/(?:flow\/|flow-|exchange|ask\.|deliver\.|conclude\.|pump\.|request-sender\.|after-keep-alive\.)/
+  const others = sources.filter(
+    ({ path, text }) => !own.test(path) && /\.exchange\b(?!\()|exchange-state\.ts/.test(text),
+  )
+  t.strictSame(
+    others.map(({ path }) => path),
+    [],
+  )
+})
+
 test("an addon imports the public API, its own files and packages that come with ours, as a user's addon can", async (t) => {
   const { dependencies }: { dependencies: object } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"))
   const packages = new Set(Object.keys(dependencies))

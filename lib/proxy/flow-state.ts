@@ -35,7 +35,7 @@ import type { Incoming } from "./incoming.ts"
 import { Locality } from "./locality.ts"
 import { MemoryShare } from "./memory.ts"
 import { type Dialect, dialectFor, type LlmState } from "./observe.ts"
-import { asReplied } from "./replied.ts"
+import { asReplied, type Replied } from "./replied.ts"
 import { Route } from "./route.ts"
 import type { ClientLink, ClientStream } from "./streams.ts"
 
@@ -134,6 +134,11 @@ export class FlowState implements FlowCore {
 
   respond(replyOrAnswer: Reply | Answer, options: RespondOptions = {}): void {
     if (this.exchange.allows("respond")) this.exchange.reply(asReplied(replyOrAnswer, options))
+  }
+
+  /** What `respond` was given, until the exchange takes it. */
+  get replied(): Replied | undefined {
+    return this.exchange.replied
   }
 
   route(spec: RouteSpec): void {
@@ -258,7 +263,7 @@ export class FlowState implements FlowCore {
   }
 
   stopped(): boolean {
-    return this.exchange.replied !== undefined || this.exchange.error !== undefined
+    return this.replied !== undefined || this.exchange.error !== undefined
   }
 
   failed(addon: LoadedAddon, hook: HookName, error: unknown): void {

@@ -56,7 +56,7 @@ export async function llmFlow(options: TestFlowOptions): Promise<TestFlow<LlmFlo
 }
 
 function replyOf(state: FlowState): Reply | undefined {
-  return state.exchange.replied?.kind === "reply" ? state.exchange.replied.reply : undefined
+  return state.replied?.kind === "reply" ? state.replied.reply : undefined
 }
 
 async function makeFlow(options: TestFlowOptions): Promise<{ state: FlowState; path: string }> {

@@ -102,7 +102,7 @@ test("what is done with the flow is done", async (t) => {
   view.route({ name: "here" })
   t.equal(flow.routed?.name, "here")
   view.respond({ text: "x" })
-  t.equal(flow.exchange.replied?.kind, "reply")
+  t.equal(flow.replied?.kind, "reply")
   view.keepAlive("note")()
   t.equal(await view.waitFor(Promise.resolve(1)), 1)
   const paused = view.pause()
