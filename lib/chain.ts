@@ -6,10 +6,11 @@
  */
 import type { FailurePolicy } from "./addon.ts"
 import type { Clock } from "./clock.ts"
-import { FlowError, messageOf } from "./errors.ts"
+import { FlowError, fullMessageOf, messageOf } from "./errors.ts"
 import { HookBudget } from "./hook-budget.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "./hooks.ts"
 import type { Logger } from "./log.ts"
+import { shownPath } from "./shown-path.ts"
 
 export { HookBudget, HookWait } from "./hook-budget.ts"
 
@@ -275,25 +276,32 @@ export function plainScope(log: Logger): HookScope {
     viewFor: () => undefined,
     stopped: () => false,
     failed(addon, hook, error) {
-      const line = describeFailure(addon, hook, error)
-      log.error(line)
+      reportFailure(log, addon, hook, error)
       if (addon.onError !== "block") return
+      const line = describeFailure(addon, hook, error)
       throw error instanceof FlowError ? error : new FlowError("addon", "hook-failed", line, { cause: error })
     },
   }
 }
 
-/** One line: which addon, which of its functions, what it threw, and where. */
+/** One line: which addon, which of its functions, what it threw and why, and where. */
 export function describeFailure(addon: LoadedAddon, hook: string, error: unknown): string {
   const place = thrownAt(error)
-  return `addon "${addon.name}": ${hook} failed: ${messageOf(error)}${place === undefined ? "" : ` (${place})`}`
+  return `addon "${addon.name}": ${hook} failed: ${fullMessageOf(error)}${place === undefined ? "" : ` (${place})`}`
+}
+
+/** That line as an error, and the whole stack for who asks for debug messages. */
+export function reportFailure(log: Logger, addon: LoadedAddon, hook: string, error: unknown): void {
+  log.error(describeFailure(addon, hook, error))
+  for (const line of stackOf(error)) log.debug(line.trimEnd())
 }
 
 /** `file:line:column` of the innermost frame of a stack that is a file of the user's. */
 export function thrownAt(error: unknown): string | undefined {
   for (const line of stackOf(error)) {
     const found = /^\s+at (?:.*\()?(?:file:\/\/)?([^()]+:\d+:\d+)\)?$/.exec(line)?.[1]
-    if (found !== undefined && !found.startsWith("node:") && !found.includes("/node_modules/")) return found
+    if (found === undefined || found.startsWith("node:") || found.includes("/node_modules/")) continue
+    return shownPath(found)
   }
   return undefined
 }

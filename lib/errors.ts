@@ -50,6 +50,31 @@ export function messageOf(thrown: unknown): string {
   }
 }
 
+/** Errors behind an error that are told with it. */
+const CAUSES_MAX = 3
+
+/** The message with those of what caused it, as far as it does not say them itself: "fetch failed" says nothing. */
+export function fullMessageOf(thrown: unknown): string {
+  let text = messageOf(thrown)
+  let cause = causeOf(thrown)
+  for (let i = 0; i < CAUSES_MAX && cause !== undefined; i++) {
+    const further = messageOf(cause) || systemCodeOf(cause) || ""
+    if (!text.includes(further)) text += `: ${further}`
+    cause = causeOf(cause)
+  }
+  return text
+}
+
+function causeOf(thrown: unknown): unknown {
+  try {
+    if (!(thrown instanceof Error)) return undefined
+    // Several attempts that failed: the first stands for all.
+    return thrown.cause ?? (thrown instanceof AggregateError ? thrown.errors[0] : undefined)
+  } catch {
+    return undefined // A proxy whose getters throw.
+  }
+}
+
 /** Whether an addon's error is one of ours; whatever was thrown may throw when it is looked at. */
 export function isFlowError(thrown: unknown): thrown is FlowError {
   try {

@@ -7,11 +7,12 @@
 import { createHash } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { createRequire, isBuiltin } from "node:module"
-import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path"
+import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from "esbuild"
 import { didYouMean } from "./did-you-mean.ts"
 import { messageOf, UsageError } from "./errors.ts"
+import { shownPath } from "./shown-path.ts"
 
 type ScriptFormat = "cjs" | "esm"
 
@@ -94,12 +95,6 @@ export async function bundle(request: BundleRequest): Promise<Bundle> {
   } catch (error) {
     throw buildError(error, folder)
   }
-}
-
-/** A path as people see it in messages: from the current folder when it lies there. */
-export function shownPath(file: string): string {
-  const path = relative(process.cwd(), file)
-  return path.startsWith("..") || isAbsolute(path) ? file : path
 }
 
 export function fingerprint(content: Uint8Array): string {

@@ -9,10 +9,10 @@ import type { AddonDefinition, FailurePolicy } from "./addon.ts"
 import { didYouMean } from "./did-you-mean.ts"
 import { messageOf, UsageError } from "./errors.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "./hooks.ts"
-import { shownPath } from "./loader-bundle.ts"
 import type { OptionSpecs } from "./option-spec.ts"
 import { isRecord } from "./option-value.ts"
 import { checkOptionSpecs } from "./options.ts"
+import { shownPath } from "./shown-path.ts"
 
 export interface CheckedAddon {
   readonly name: string

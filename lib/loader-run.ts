@@ -8,9 +8,10 @@ import { Module } from "node:module"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
-import { bundle, PROVIDED_NAME, type ProvidedModules, shownPath, TopLevelAwaitError } from "./loader-bundle.ts"
+import { bundle, PROVIDED_NAME, type ProvidedModules, TopLevelAwaitError } from "./loader-bundle.ts"
 import type { BundleCache } from "./loader-cache.ts"
 import type { Logger } from "./log.ts"
+import { shownPath } from "./shown-path.ts"
 
 export interface RunRequest {
   /** Absolute path of the addon's entry. */
@@ -26,8 +27,17 @@ export interface RunRequest {
 /** Where ES modules in files find what CommonJS scripts are given by their Module. */
 const HANDOVER = Symbol.for("llmproxy.provided")
 
+export interface RanAddon {
+  readonly exported: unknown
+  /**
+   * What Node keeps the script's source map for: once it is freed, stacks name lines of the script. To be held as long as
+   * the addon may run. Undefined for an ES module, which is never freed.
+   */
+  readonly script: object | undefined
+}
+
 /** What the entry exports. Throws a UsageError when it cannot be built, and whatever the addon throws. */
-export async function runAddon(request: RunRequest): Promise<unknown> {
+export async function runAddon(request: RunRequest): Promise<RanAddon> {
   process.setSourceMapsEnabled(true)
   const { entry, modules, files, cache } = request
   const script = { entry, modules, files, format: "cjs", scriptPath: entry } as const
@@ -37,19 +47,23 @@ export async function runAddon(request: RunRequest): Promise<unknown> {
   } catch (error) {
     if (!(error instanceof TopLevelAwaitError)) throw error
     request.log.warn(`${shownPath(entry)}: top-level await is slower to load, and keeps memory at each reload`)
-    return await importFromFile(request)
+    return { exported: await importFromFile(request), script: undefined }
   }
 }
 
-function evaluate(code: string, entry: string, provided: ReadonlyMap<string, object>): unknown {
+/** Scripts so far: two versions of one file would share a source map if they had one name. */
+let scripts = 0
+
+function evaluate(code: string, entry: string, provided: ReadonlyMap<string, object>): RanAddon {
   const module = new Module(entry)
   module.filename = entry
   module.paths = nodeModulesAbove(entry) // for a require() of a computed name: esbuild resolved all others
   // ES modules are strict, and esbuild does not say so: a write to an option must throw, not vanish.
   const script = `"use strict";const ${PROVIDED_NAME} = module.${PROVIDED_NAME};${code}`
   Object.defineProperty(module, PROVIDED_NAME, { value: provided })
-  compile(module, script, entry)
-  return module.exports
+  scripts += 1
+  compile(module, script, `${entry}?${scripts}`)
+  return { exported: module.exports, script: module }
 }
 
 /** Module's own compiler, which is not in its types: the one way to a script whose stack lines are mapped. */

@@ -5,14 +5,15 @@
 import { readFile } from "node:fs/promises"
 import type { AddonDefinition } from "./addon.ts"
 import { type LoadedAddon, thrownAt } from "./chain.ts"
-import { messageOf, UsageError } from "./errors.ts"
+import { fullMessageOf, UsageError } from "./errors.ts"
 import { contextFor, type GivenContext, type Services } from "./loader/context.ts"
-import { fingerprint, type ProvidedModules, shownPath } from "./loader-bundle.ts"
+import { fingerprint, type ProvidedModules } from "./loader-bundle.ts"
 import { BundleCache } from "./loader-cache.ts"
 import { type AddonSource, type CheckedAddon, checkDefinition, checkExports, checkSetup } from "./loader-check.ts"
 import { findNested } from "./loader-find.ts"
-import { runAddon } from "./loader-run.ts"
+import { type RanAddon, runAddon } from "./loader-run.ts"
 import type { OptionGroup, OptionStore } from "./option-store.ts"
+import { shownPath } from "./shown-path.ts"
 
 export interface VersionMakerOptions extends Services {
   readonly options: OptionStore
@@ -40,6 +41,8 @@ export class VersionMaker {
   readonly #cache: BundleCache | undefined
   /** What addons keep over reloads, by name. */
   readonly #states = new Map<string, Map<string, unknown>>()
+  /** The script of each addon that may still run, see RanAddon. */
+  readonly #scripts = new WeakMap<LoadedAddon, object>()
 
   constructor(options: VersionMakerOptions) {
     this.#options = options
@@ -54,14 +57,16 @@ export class VersionMaker {
   /** `files` is filled with what was read, also when that fails. Throws a UsageError that begins with the file. */
   async fromFile(file: string, files: Map<string, string>): Promise<Version> {
     const { modules, log } = this.#options
-    let exported: unknown
+    let ran: RanAddon
     try {
-      exported = await runAddon({ entry: file, modules, files, log, cache: this.#cache })
+      ran = await runAddon({ entry: file, modules, files, log, cache: this.#cache })
     } catch (error) {
       throw error instanceof UsageError ? error : new UsageError(`${shownPath(file)}: ${failureText(error)}`)
     }
     const source: AddonSource = { file, files: files.keys() }
-    return this.#version(checkExports(exported, source), source, files)
+    const version = this.#version(checkExports(ran.exported, source), source, files)
+    if (ran.script !== undefined) this.#scripts.set(version.addon, ran.script)
+    return version
   }
 
   /** A version of an addon that the program brings. */
@@ -151,5 +156,5 @@ function whereOf({ file }: AddonSource): string {
 function failureText(error: unknown): string {
   const place = thrownAt(error)
   const kind = error instanceof Error ? `${error.name}: ` : ""
-  return `${kind}${messageOf(error)}${place === undefined ? "" : ` (${place})`}`
+  return `${kind}${fullMessageOf(error)}${place === undefined ? "" : ` (${place})`}`
 }

@@ -6,12 +6,12 @@
  */
 import { extname } from "node:path"
 import type { AddonDefinition } from "./addon.ts"
-import { describeFailure, HookChain, type HookScope, type LoadedAddon, plainScope } from "./chain.ts"
+import { describeFailure, HookChain, type HookScope, type LoadedAddon, plainScope, reportFailure } from "./chain.ts"
 import { messageOf, UsageError } from "./errors.ts"
-import { shownPath } from "./loader-bundle.ts"
 import { findAddon, type SearchPlaces } from "./loader-find.ts"
 import { checkDistinct, isAsRead, type Version, VersionMaker, type VersionMakerOptions } from "./loader-version.ts"
 import { FileWatcher } from "./loader-watch.ts"
+import { shownPath } from "./shown-path.ts"
 
 export interface AddonManagerOptions extends VersionMakerOptions {
   /** Milliseconds that an asynchronous hook may work. */
@@ -300,7 +300,7 @@ export class AddonManager {
   async #runQuietly(hook: "running" | "configure", changed: ReadonlySet<string> = new Set()): Promise<void> {
     const chain = this.#chain
     const { log } = this.#options
-    const scope: HookScope = { ...plainScope(log), failed: (...what) => log.error(describeFailure(...what)) }
+    const scope: HookScope = { ...plainScope(log), failed: (...what) => reportFailure(log, ...what) }
     await (hook === "running" ? chain.run(hook, scope) : chain.run(hook, scope, changed))
   }
 

@@ -4,7 +4,7 @@
  * when flow-life.ts's, where to route.ts's.
  */
 import type { HookChain, LoadedAddon } from "../chain.ts"
-import { describeFailure } from "../chain.ts"
+import { reportFailure } from "../chain.ts"
 import { FlowError, isFlowError, messageOf } from "../errors.ts"
 import type {
   Answer,
@@ -269,8 +269,7 @@ export class FlowState implements FlowCore {
   failed(addon: LoadedAddon, hook: HookName, error: unknown): void {
     // What an addon sees when it waits for a flow that has failed is no failure of the addon.
     if (error === this.error && error !== undefined) return
-    const line = describeFailure(addon, hook, error)
-    this.core.log.error(line)
+    reportFailure(this.core.log, addon, hook, error)
     if (addon.onError !== "block" || hook === "error" || hook === "response" || hook === "websocketEnd") return
     // What the addon asked for and could not have (a body that is too large, an upstream that is cut) is not its fault.
     const foreign = isFlowError(error) && error.source !== "addon"
