@@ -3,6 +3,8 @@
  * a plain object, or a module that exports functions named like hooks, works as well. chain.ts calls the hooks.
  */
 import type { FlowHistory, OpenTables, Records } from "./addon-store.ts"
+import type { Events } from "./api/events.ts"
+import type { Metrics } from "./api/metrics.ts"
 import type { Clock } from "./clock.ts"
 import type { Hooks } from "./hooks.ts"
 import type { LlmRequest } from "./llm/model.ts"
@@ -68,6 +70,10 @@ export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   records(name: string): Records
   /** Tables of the addon's own, for what records are too small for. */
   readonly tables: OpenTables
+  /** What addons tell each other. */
+  readonly events: Events
+  /** What the addon counts and measures, for whoever watches the proxy. */
+  readonly metrics: Metrics
 }
 
 export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Partial<Hooks> {

@@ -23,6 +23,8 @@ import { type Mode, type ModeAddress, modeAddresses, parseMode } from "./proxy/m
 import type { ProxyServer } from "./proxy/server.ts"
 import type { ProxySettings } from "./proxy/settings.ts"
 import { Redactor } from "./secrets.ts"
+import { LocalBus } from "./services/event-bus.ts"
+import { MetricRegistry } from "./services/metric-registry.ts"
 import { LazyStore } from "./store/lazy-store.ts"
 import { type LeafSettings, leafSettings, makeLeaves } from "./tls-options.ts"
 
@@ -72,6 +74,8 @@ export class App {
   readonly store: OptionStore
   readonly values: CoreValues
   readonly addons: AddonManager
+  /** What addons count and measure. */
+  readonly metrics = new MetricRegistry()
   /** Rejects with a StartError when clients cannot be served after all; the ports are closed then. Never resolves. */
   readonly broken: Promise<never>
   readonly #options: AppOptions
@@ -116,6 +120,8 @@ export class App {
       budgetMs: this.values.hookBudgetMs,
       tokens,
       store: this.#kept,
+      metrics: this.metrics,
+      bus: new LocalBus(),
       redactor: this.#redactor,
       modules: {
         llmproxy: () => import("./index.ts"),

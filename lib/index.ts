@@ -17,6 +17,8 @@ export type {
   Records,
   TableMigration,
 } from "./addon-store.ts"
+export type { Events } from "./api/events.ts"
+export type { Counter, Gauge, Histogram, HistogramSpec, Labels, MetricSpec, Metrics } from "./api/metrics.ts"
 export type { Clock, Timer } from "./clock.ts"
 export { isOpenAiKey, isPlaceholderKey } from "./cloud-key.ts"
 export { FlowError } from "./errors.ts"

@@ -7,6 +7,8 @@ import { NO_STORE, type OpenTables, type StoreService, type TableMigration } fro
 import type { Clock } from "../clock.ts"
 import type { Logger } from "../log.ts"
 import { Redactor } from "../secrets.ts"
+import { type Bus, eventsFor, LocalBus } from "../services/event-bus.ts"
+import { MetricRegistry } from "../services/metric-registry.ts"
 
 /** What the program has for its addons. */
 export interface Services {
@@ -17,6 +19,10 @@ export interface Services {
   readonly store?: StoreService
   /** Default: one that knows none of the program's secrets. */
   readonly redactor?: Redactor
+  /** Default: one of its own. */
+  readonly metrics?: MetricRegistry
+  /** What carries events. Default: one of its own. */
+  readonly bus?: Bus
 }
 
 export interface GivenContext {
@@ -27,9 +33,12 @@ export interface GivenContext {
 
 export function contextFor(
   name: string,
-  { log, clock, tokens, store = NO_STORE, redactor = new Redactor() }: Services,
+  services: Services,
   own: Pick<AddonContext, "options" | "state" | "signal">,
 ): GivenContext {
+  const { clock, tokens, store = NO_STORE, redactor = new Redactor() } = services
+  const { metrics = new MetricRegistry(), bus = new LocalBus() } = services
+  const log = prefixed(services.log, name)
   const asked: Promise<unknown>[] = []
   let isSetUp = false
   const tables: OpenTables = <Tables>(migrations: readonly TableMigration[]) => {
@@ -40,13 +49,15 @@ export function contextFor(
   }
   const context: AddonContext = {
     ...own,
-    log: prefixed(log, name),
+    log,
     clock,
     tokens,
     redactor,
     history: store.history,
     records: (of) => store.records(name, of),
     tables,
+    events: eventsFor(bus, own.signal, log),
+    metrics: metrics.metricsFor(name, own.signal, log),
   }
   const prepared = async () => {
     isSetUp = true
