@@ -14,7 +14,7 @@ const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 
 export type MetricKind = "counter" | "gauge" | "histogram"
 
-export interface Series {
+interface Series {
   readonly labels: Readonly<Record<string, string>>
   /** Of a histogram: the sum of what was observed. */
   readonly value: number
