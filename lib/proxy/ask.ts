@@ -30,10 +30,10 @@ export async function ask(flow: FlowState): Promise<Incoming> {
   const target = targetOf(flow)
   flow.locality.check(target)
   const sender = new RequestSender(flow, target)
-  let bound = boundTo(flow, target)
+  let bound = bindTo(flow, target)
   let alone = bound && (await openAlone(flow, target, bound))
   while (bound !== undefined && alone === undefined) {
-    bound = boundTo(flow, target) // That connection has ended while the request waited for it, and is no more.
+    bound = bindTo(flow, target) // That connection has ended while the request waited for it, and is no more.
     alone = bound && (await openAlone(flow, target, bound))
   }
   let stream = alone ?? reuse(flow, target) ?? (await open(flow, target, undefined))
@@ -101,8 +101,8 @@ function claim<S extends ServerStream | undefined>(flow: FlowState, opening: Pro
   })
 }
 
-/** The connection that the client has authenticated, or is about to; undefined: it does not matter which. */
-function boundTo(flow: FlowState, target: Target): BoundUpstream | undefined {
+/** The connection that the client has authenticated, or is about to: its own from now on. Undefined: any will do. */
+function bindTo(flow: FlowState, target: Target): BoundUpstream | undefined {
   const { core, parent, request, connection } = flow
   const known = parent === undefined ? BoundUpstreams.of(connection)?.get(target) : undefined
   if (known !== undefined || !authenticatesConnection(request.headers, target)) return known
@@ -135,7 +135,7 @@ function tellOfSessions({ parent, connection, baseUrl }: FlowState, { headers }:
 /** The stream is the flow's from here on. Throws a FlowError where its connection leads elsewhere than it may. */
 function take(flow: FlowState, target: Target, stream: ServerStream): ServerStream {
   try {
-    flow.locality.arrived(target, stream.info)
+    flow.locality.arrive(target, stream.info)
   } catch (thrown) {
     stream.abort(flowErrorOf(thrown))
     throw thrown

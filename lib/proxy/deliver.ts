@@ -19,7 +19,7 @@ import { errorContent, isContent } from "./observe.ts"
 import { pump } from "./pump.ts"
 import { incomingFrom } from "./reply.ts"
 import type { StreamResponseHead } from "./streams.ts"
-import { asIdentity, transformed } from "./transform.ts"
+import { applyTransforms, dropCoding } from "./transform.ts"
 import { collectorOf, decodedWhole } from "./whole-answer.ts"
 
 /**
@@ -48,7 +48,7 @@ async function deliverBody(flow: FlowState, collector: Collector): Promise<void>
   const held = (response?.holding === true || chain.hold) && flow.llm !== undefined
   let source = plain
   try {
-    if (response?.transforming === true) source = await transformed(flow, plain)
+    if (response?.transforming === true) source = await applyTransforms(flow, plain)
     if (held) await hold(flow, source)
     else await stream(flow, source, true)
   } catch (thrown) {
@@ -202,7 +202,7 @@ function observedBody(incoming: Incoming, observer: AnswerObserver | undefined):
 /** A head and comments have been sent: events can follow, a JSON answer becomes events, an error ends the stream. */
 async function streamAfterComments(flow: FlowState, source: Incoming, observe: boolean): Promise<void> {
   // A client that has a head was told of no Content-Encoding.
-  const incoming = asIdentity(source)
+  const incoming = dropCoding(source)
   const { head } = incoming
   const observer = observe ? observerFor(flow, head) : undefined
   flow.exchange.observer = observer

@@ -59,7 +59,7 @@ export class Locality {
   }
 
   /** The flow's connection is there, and nothing was sent on it. Throws a FlowError where it leads elsewhere. */
-  arrived(target: Target, peer: ServerInfo): void {
+  arrive(target: Target, peer: ServerInfo): void {
     this.#target = target
     this.#peer = peer
     this.#judge(target, peer.connectTo, peer.address)

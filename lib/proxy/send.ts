@@ -38,7 +38,7 @@ export async function sendChild(
     if (!inner.over) child.leave(reason)
   })
   const answer = new AnswerState(child, inner, dialect, { transform: options.transform, sender })
-  const deadline = deadlineOf(child, options)
+  const deadline = startDeadline(child, options)
   void exchange(child).then(independent)
   await answer.until(options.until ?? "delta")
   deadline?.cancel()
@@ -47,7 +47,7 @@ export async function sendChild(
 }
 
 /** `timeoutMs`: the child fails then. */
-function deadlineOf(child: FlowState, { timeoutMs, url }: SendOptions): Timer | undefined {
+function startDeadline(child: FlowState, { timeoutMs, url }: SendOptions): Timer | undefined {
   if (timeoutMs === undefined) return undefined
   return child.core.clock.after(timeoutMs, () =>
     child.fail(new FlowError("upstream", "timeout", `${url}: no answer within ${timeoutMs} ms`, { status: 504 })),

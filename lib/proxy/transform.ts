@@ -30,7 +30,7 @@ import { tooLarge } from "./whole-answer.ts"
  * comes. An answer that is one JSON body is read to its end first: rejects where it cannot be read, for no part of it may
  * leave unedited.
  */
-export async function transformed(flow: FlowState, incoming: Incoming): Promise<Incoming> {
+export async function applyTransforms(flow: FlowState, incoming: Incoming): Promise<Incoming> {
   const { response } = flow
   if (response === undefined) return incoming
   let pieces: AsyncIterable<Buffer> = decoded(incoming)
@@ -56,8 +56,8 @@ export async function transformed(flow: FlowState, incoming: Incoming): Promise<
   return { ...result, body: { length: result.body.length, read: () => flow.orFail(result.body.read()) } }
 }
 
-/** The same answer without its Content-Encoding: for a client that was told of none. */
-export function asIdentity(incoming: Incoming): Incoming {
+/** Takes the Content-Encoding off, from the head as well: for a client that was told of none. */
+export function dropCoding(incoming: Incoming): Incoming {
   if (codingsOf(incoming.head.headers.get("content-encoding")).length === 0) return incoming
   const pieces = decoded(incoming)
   dropBodyFields(incoming.head.headers)
