@@ -1,3 +1,4 @@
+import * as fs from "node:fs"
 import { createSecureContext } from "node:tls"
 import { test } from "tap"
 import { explainPem } from "../../lib/proxy/trust-store.ts"
@@ -19,7 +20,7 @@ test("a context is made once for each set of certificates, and the sets are boun
   // Without the some hundred roots of the system, which take their time.
   const { TrustStore } = await t.mockImport<typeof import("../../lib/proxy/trust-store.ts")>(
     "../../lib/proxy/trust-store.ts",
-    { "node:tls": { createSecureContext, rootCertificates: [] }, "node:fs": { readFileSync: () => "" } },
+    { "node:tls": { createSecureContext, rootCertificates: [] }, "node:fs": { ...fs, readFileSync: () => "" } },
   )
   const store = new TrustStore([ca])
   const first = store.context(undefined)
@@ -57,6 +58,7 @@ test("a system without a bundle of roots has Node's own", async (t) => {
   })
   const module = await t.mockImport<typeof import("../../lib/proxy/trust-store.ts")>("../../lib/proxy/trust-store.ts", {
     "node:fs": {
+      ...fs,
       readFileSync: () => {
         throw new Error("no such file")
       },
