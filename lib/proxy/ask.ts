@@ -101,7 +101,7 @@ function claim<S extends ServerStream | undefined>(flow: FlowState, opening: Pro
   })
 }
 
-/** The connection that the client has authenticated, or is about to: its own from now on. Undefined: any will do. */
+/** The connection that the client has authenticated, or is about to: its own from now on. Undefined: it does not matter which. */
 function bindTo(flow: FlowState, target: Target): BoundUpstream | undefined {
   const { core, parent, request, connection } = flow
   const known = parent === undefined ? BoundUpstreams.of(connection)?.get(target) : undefined
