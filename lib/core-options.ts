@@ -7,6 +7,7 @@ import { messageOf, UsageError } from "./errors.ts"
 import type { OptionSpecs, OptionValues } from "./option-spec.ts"
 import { addressRange, proxyUser, proxyUsers } from "./proxy/access-rules.ts"
 import { hostAndPort, normalHost, parseAuthority } from "./proxy/authority.ts"
+import { bypassRule } from "./proxy/bypass.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings, type ProxyUser } from "./proxy/settings.ts"
 import { explainPem } from "./proxy/trust-store.ts"
 import { TLS_OPTIONS, tlsSettings } from "./tls-options.ts"
@@ -41,6 +42,11 @@ export const CORE_OPTIONS = {
     type: "list",
     default: [],
     help: "HOST:PORT:ADDR:PORT: connect to ADDR:PORT instead of HOST:PORT, as curl's.",
+  },
+  upstreamBypass: {
+    type: "list",
+    default: [],
+    help: "Hosts that the proxy of --mode upstream is not asked for, as NO_PROXY names them.",
   },
   upstreamCa: { type: "list", default: [], help: "PEM files with certificates to trust besides the system's." },
   insecure: { type: "boolean", default: false, help: "Do not verify upstream certificates." },
@@ -143,6 +149,7 @@ export function settingsFrom(values: CoreValues): ProxySettings {
     baseHosts: values.baseHost.map(hostName),
     baseOrigins: values.baseOrigin,
     connectTo: values.connectTo.map(connectToRule),
+    upstreamBypass: values.upstreamBypass.map(bypassRule),
     upstreamCa: values.upstreamCa.map(pemFile),
     verify: !values.insecure,
     ignoreHosts: values.ignoreHosts.map((text) => pattern("--ignore-hosts", text)),

@@ -36,8 +36,8 @@ export interface PrepareOptions {
   /** Where the lines of the flows go, and the log. */
   readonly out: Output
   readonly err: Output
-  /** Values that count where nobody has said otherwise. */
-  readonly defaults?: Readonly<Record<string, unknown>>
+  /** Values that count where no flag says otherwise, made of what else is said. */
+  defaults?(values: CoreValues): Promise<Readonly<Record<string, unknown>>>
 }
 
 /** Reads what the line, the environment and the files say. Throws a UsageError. */
@@ -48,7 +48,8 @@ export async function prepare(
 ): Promise<Prepared> {
   collectShortLived()
   const read = await sourcesOf(line, world)
-  const sources = { ...read.sources, flags: { ...defaults, ...read.sources.flags } }
+  const said = await defaults?.(resolveOptions(undefined, CORE_OPTIONS, read.sources))
+  const sources = { ...read.sources, flags: { ...said, ...read.sources.flags } }
   const values = resolveOptions(undefined, CORE_OPTIONS, sources)
   const isQuiet = line.has("quiet")
   const [paint, logPaint] = await Promise.all([

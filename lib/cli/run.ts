@@ -9,10 +9,12 @@ import type { Listening } from "../app.ts"
 import { baseUrlOf } from "../core-options.ts"
 import { messageOf, StartError, systemCodeOf, UsageError } from "../errors.ts"
 import type { Command, CommandLine } from "./command.ts"
+import { makeAsk } from "./doctor/ask.ts"
 import { makeEnvironment } from "./env.ts"
 import type { Environment } from "./environment.ts"
 import { catchTheRest } from "./last-resort.ts"
 import { proxyHint } from "./node-program.ts"
+import { type OuterProxy, outerProxy } from "./outer-proxy.ts"
 import { fileOutput, type Output } from "./output.ts"
 import { PROXY_FLAGS } from "./proxy-flags.ts"
 import { openaiBaseUrl, prepare, tellState, warnAtStart, writeSummary } from "./proxy-run.ts"
@@ -45,7 +47,15 @@ async function run(line: CommandLine, world: World): Promise<number> {
   if (program === undefined) throw new UsageError("run: what to run stands behind --, as in llmproxy run -- curl URL")
   const log = openLog(line, world)
   try {
-    const prepared = await prepare(line, world, { out: log, err: log, defaults: { port: "0" } })
+    let outer: OuterProxy | undefined
+    const prepared = await prepare(line, world, {
+      out: log,
+      err: log,
+      defaults: async ({ mode }) => {
+        if (mode.length === 0) outer = await outerProxy(world.env, makeAsk(world.clock))
+        return { port: "0", ...(outer === undefined ? {} : modeThrough(outer)) }
+      },
+    })
     const { app, values, confdir, terminal } = prepared
     const letGo = catchTheRest(prepared.log)
     try {
@@ -59,6 +69,8 @@ async function run(line: CommandLine, world: World): Promise<number> {
       const baseUrl = openaiBaseUrl(listening)
       if (!isQuiet)
         log.write(`llmproxy listening on ${baseUrlOf(listening.host, listening.port)}, base URL ${baseUrl}\n`)
+      if (outer !== undefined && !isQuiet)
+        log.write(`going on through ${outer.text}, as the environment says; -m regular goes past it\n`)
       if (!isQuiet) await tellState(prepared, world, log, STATE_WIDTH)
       const hint = await proxyHint(program, world)
       if (hint !== undefined && !isQuiet)
@@ -74,6 +86,12 @@ async function run(line: CommandLine, world: World): Promise<number> {
   } finally {
     log.close()
   }
+}
+
+/** Where everything goes on through the shell's own proxy. */
+function modeThrough({ via, bypass }: OuterProxy): { mode: string[]; upstreamBypass: readonly string[] } {
+  // The slash tells a password of digits from a port to listen on.
+  return { mode: [`upstream:${via.replace(/\/*$/, "/")}`], upstreamBypass: bypass }
 }
 
 /** The variable by which a client of the base upstream comes here; Anthropic's add /v1 themselves. */

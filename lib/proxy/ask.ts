@@ -5,6 +5,7 @@ import { FlowError, flowErrorOf } from "../errors.ts"
 import { isSecretName } from "../secret-names.ts"
 import { formatAuthority, normalHost } from "./authority.ts"
 import { authenticatesConnection, BoundUpstream, BoundUpstreams, offersConnectionScheme } from "./bound-upstream.ts"
+import { wayOut } from "./bypass.ts"
 import type { FlowState } from "./flow-state.ts"
 import { Http2ServerStream } from "./h2-server-stream.ts"
 import { isWebSocket } from "./h2-websocket.ts"
@@ -237,7 +238,8 @@ function targetOf(flow: FlowState): Target {
   // To the upstream's proxy "localhost" would be itself: a model that an addon asks on this machine is asked directly.
   const isOurs = (flow.parent !== undefined || route?.url !== undefined) && isLoopbackHost(host)
   const isDirectly = isOurs || (connection.via !== undefined && flow.locality.names(request))
-  const via = route?.via ?? (isDirectly ? undefined : connection.via)
+  const via =
+    route?.via ?? (isDirectly ? undefined : wayOut(core.settings, connection.via, { host, port: request.port }))
   const isDirect = connectTo === undefined && head.upgrade === undefined
   const protocol = protocolOf(flow)
   const target: Target = {

@@ -2,6 +2,7 @@
  * A connection of its own to an upstream, for bytes that are relayed unseen. It never enters the pool.
  */
 import type { Socket } from "node:net"
+import { wayOut } from "./bypass.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import type { ExchangeCore } from "./flow-core.ts"
 import type { Place } from "./place.ts"
@@ -13,12 +14,13 @@ import { connectToRule, type Target } from "./target.ts"
  */
 export async function openTunnel(
   core: ExchangeCore,
-  { via, connectTo: wanted, tls }: ClientConnection,
+  { via: usual, connectTo: wanted, tls }: ClientConnection,
   place: Extract<Place, { kind: "tunnel" }>,
   sni: string | undefined,
 ): Promise<Socket> {
   const { scheme, host, port } = place
   const connectTo = connectToRule(core.settings, host, port) ?? wanted
+  const via = wayOut(core.settings, usual, { host, port })
   const { verify } = core.settings
   const target: Target = { scheme, protocol: "auto", host, port, sni, connectTo, via, ca: undefined, verify }
   const { socket } = await core.upstream.dial(target, tls?.alpn === undefined ? [] : [tls.alpn])

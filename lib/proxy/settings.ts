@@ -7,6 +7,7 @@ import type { TLSSocket } from "node:tls"
 import type { KeyPair } from "../../certs/key-pair.ts"
 import { DEFAULT_TLS_VERSIONS, type TlsVersions } from "../../certs/tls-versions.ts"
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "../http1/message.ts"
+import type { BypassRule } from "./bypass.ts"
 
 /** curl's --connect-to: connections to host:port go to address:port. An empty host or an undefined port fits all. */
 export interface ConnectToRule {
@@ -54,6 +55,8 @@ export interface ProxySettings {
   /** Values of Origin that may call our own address. */
   readonly baseOrigins: readonly string[]
   readonly connectTo: readonly ConnectToRule[]
+  /** Hosts that a mode upstream's proxy is not asked for. */
+  readonly upstreamBypass: readonly BypassRule[]
   /** PEM certificates to trust besides the system's. */
   readonly upstreamCa: readonly string[]
   /** False: upstream certificates are not verified. */
@@ -112,6 +115,7 @@ export const DEFAULT_SETTINGS: ProxySettings = {
   baseHosts: [],
   baseOrigins: [],
   connectTo: [],
+  upstreamBypass: [],
   upstreamCa: [],
   verify: true,
   ignoreHosts: [],

@@ -8,7 +8,7 @@ import { NO_SOURCES } from "../../lib/option-sources.ts"
 import { resolveOptions } from "../../lib/options.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 
-const REFUSED: Reply = { kind: "refused", why: "ECONNREFUSED" }
+export const REFUSED: Reply = { kind: "refused", why: "ECONNREFUSED" }
 export const LATE: Reply = { kind: "late", why: "no answer within 2 s" }
 
 export function answer(json: unknown, status = 200, ms = 12): Reply {

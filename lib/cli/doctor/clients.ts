@@ -34,7 +34,10 @@ function proxyFinding(patient: Patient): Finding {
   if (proxy === undefined || !isOurAddress(patient, proxy)) {
     // Never its user and password.
     const place = proxy === undefined ? "what is no URL" : `${proxy.protocol}//${proxy.host}`
-    return { mark: "note", text: `HTTPS_PROXY names ${place}, not llmproxy at ${here}`, fix: LEAD }
+    const text = `HTTPS_PROXY names ${place}, not llmproxy at ${here}`
+    if (proxy === undefined) return { mark: "note", text, fix: LEAD }
+    const fix = `\`llmproxy run\` goes on through it; where you start llmproxy yourself, add --mode upstream:${place}`
+    return { mark: "note", text, fix }
   }
   if (!lower || !env.http_proxy) {
     const missing = ["http_proxy", "https_proxy"].filter((name) => !env[name])

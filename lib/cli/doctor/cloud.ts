@@ -7,7 +7,7 @@ import { Redactor } from "../../secrets.ts"
 import { fieldOf } from "./ask.ts"
 import type { Finding, Patient } from "./check.ts"
 
-export async function checkCloud({ ask, conductor, values }: Patient): Promise<Finding[]> {
+export async function checkCloud({ ask, conductor, env, values }: Patient): Promise<Finding[]> {
   const base = values.baseUpstream.replace(/\/+$/, "").replace(/\/v1$/, "")
   const key = conductor.cloudKey?.trim()
   if (key === undefined || key === "")
@@ -29,7 +29,13 @@ export async function checkCloud({ ask, conductor, values }: Patient): Promise<F
     ]
   const reply = await ask(`${base}/v1/models`, { headers: { authorization: `Bearer ${key}` } })
   if (reply.kind !== "answer")
-    return [{ mark: "bad", text: `${base} does not answer: ${reply.why}`, fix: fixFor(reply.why, values.mode) }]
+    return [
+      {
+        mark: "bad",
+        text: `${base} does not answer: ${reply.why}`,
+        fix: fixFor(reply.why, isBehindProxy(env, values.mode)),
+      },
+    ]
   if (reply.status === 200) return [{ mark: "good", text: `${base} takes the cloud key` }]
   const redactor = new Redactor()
   redactor.know([key])
@@ -39,10 +45,16 @@ export async function checkCloud({ ask, conductor, values }: Patient): Promise<F
   return [{ mark: "bad", text, fix: isRefused ? "set another OPENAI_API_KEY" : "look at the provider's status page" }]
 }
 
-function fixFor(why: string, modes: readonly string[]): string {
+function fixFor(why: string, isBehind: boolean): string {
   const refused = certificateCodeIn(why)
   if (refused !== undefined) return certificateAdvice(refused)
-  const isBehindProxy = modes.some((mode) => mode.startsWith("upstream:"))
-  const further = isBehindProxy ? "; doctor asked it directly, llmproxy goes through the proxy of --mode upstream" : ""
+  const further = isBehind
+    ? "; doctor asked it directly, llmproxy goes through the proxy of --mode upstream or, under run, of HTTPS_PROXY"
+    : ""
   return `check the network and --base-upstream${further}`
+}
+
+/** Whether there is a proxy on the way out that doctor does not take: of --mode, or, under `run`, of the environment. */
+function isBehindProxy(env: Patient["env"], modes: readonly string[]): boolean {
+  return Boolean(env.https_proxy || env.HTTPS_PROXY) || modes.some((mode) => mode.startsWith("upstream:"))
 }

@@ -13,7 +13,11 @@ async function check(env: Record<string, string>, nodeVersion = "24.22.1") {
 test("a shell without HTTPS_PROXY, or with another's, is told how to have ours", async (t) => {
   t.match(await check({}), [{ mark: "note", text: /HTTPS_PROXY is not set: .* go past/, fix: /llmproxy env/ }])
   t.match(await check({ HTTPS_PROXY: "http://me:secret@corp.test:3128" }), [
-    { mark: "note", text: "HTTPS_PROXY names http://corp.test:3128, not llmproxy at http://127.0.0.1:8080" },
+    {
+      mark: "note",
+      text: "HTTPS_PROXY names http://corp.test:3128, not llmproxy at http://127.0.0.1:8080",
+      fix: /llmproxy run.* goes on through it.*--mode upstream:http:\/\/corp\.test:3128$/,
+    },
   ])
   t.match(await check({ https_proxy: "http://[" }), [{ mark: "note", text: /names what is no URL/ }])
   t.same(await check(LED), [{ mark: "good", text: "HTTPS_PROXY leads to llmproxy" }])
