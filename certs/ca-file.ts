@@ -3,7 +3,7 @@
  * Everything that would later fail in a client's handshake, where nobody sees why, is refused here in one line.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
-import { messageOf, StartError } from "../lib/errors.ts"
+import { messageOf, StartError } from "../lib/base/errors.ts"
 import { type IssuerFacts, issuerFacts, type Signer, signerFor } from "./certificate.ts"
 
 const PEM_BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----/gs

@@ -6,7 +6,7 @@
 import { generateKeyPairSync, randomBytes, X509Certificate } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
-import { FlowError, messageOf, StartError, systemCodeOf, UsageError } from "../lib/errors.ts"
+import { FlowError, messageOf, StartError, systemCodeOf, UsageError } from "../lib/base/errors.ts"
 import { type CaMaterial, readCa } from "./ca-file.ts"
 import {
   caConstraints,

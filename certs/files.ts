@@ -7,9 +7,9 @@ import { randomBytes } from "node:crypto"
 import { constants } from "node:fs"
 import { chmod, copyFile, link, lstat, open, readFile, rm, stat } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
-import { messageOf, StartError, systemCodeOf } from "../lib/errors.ts"
-import { makeFolder } from "../lib/folders.ts"
-import { beginFile, outputPlace } from "../lib/output-place.ts"
+import { messageOf, StartError, systemCodeOf } from "../lib/base/errors.ts"
+import { makeFolder } from "../lib/base/folders.ts"
+import { beginFile, outputPlace } from "../lib/base/output-place.ts"
 
 const PRIVATE_DIRECTORY = 0o700
 const PRIVATE_FILE = 0o600

@@ -3,7 +3,7 @@
  * at the start, because what is wrong with it would otherwise show in the middle of a handshake.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto"
-import { messageOf } from "../lib/errors.ts"
+import { messageOf } from "../lib/base/errors.ts"
 
 /** PEM, in the shape that node:tls takes. */
 export interface KeyPair {

@@ -6,7 +6,7 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto"
 import { createSecureContext, type SecureContext } from "node:tls"
 import { LRUCache } from "lru-cache"
-import { FlowError, messageOf } from "../lib/errors.ts"
+import { FlowError, messageOf } from "../lib/base/errors.ts"
 import type { Ca } from "./ca.ts"
 import {
   authorityKeyId,

@@ -5,7 +5,7 @@
  */
 import { isIP, isIPv4 } from "node:net"
 import { domainToASCII } from "node:url"
-import { FlowError } from "../lib/errors.ts"
+import { FlowError } from "../lib/base/errors.ts"
 
 export type HostName =
   | { readonly kind: "dns"; readonly text: string }

@@ -4,29 +4,29 @@
  */
 import { join } from "node:path"
 import type { Ca } from "../certs/ca.ts"
-import type { AddonDefinition, TokenService, TokenVocabulary } from "./addon.ts"
-import { HISTORY_FILE, STATE_FILE, type StoreService } from "./addon-store.ts"
-import { type Clock, systemClock } from "./clock.ts"
-import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./core-options.ts"
-import { messageOf, StartError, UsageError } from "./errors.ts"
+import type { AddonDefinition, TokenService, TokenVocabulary } from "./api/addon.ts"
+import { HISTORY_FILE, STATE_FILE, type StoreService } from "./api/store.ts"
+import { type Clock, systemClock } from "./base/clock.ts"
+import { messageOf, StartError, UsageError } from "./base/errors.ts"
+import type { Logger } from "./base/log.ts"
+import { Redactor } from "./base/secrets/redactor.ts"
 import type { LlmRequest } from "./llm/model.ts"
 import { boundRequest } from "./llm/tokens/plan.ts"
-import { AddonManager } from "./loader.ts"
-import type { SearchPlaces } from "./loader-find.ts"
-import type { Logger } from "./log.ts"
-import type { OptionSources } from "./option-sources.ts"
-import { OptionStore } from "./option-store.ts"
-import type { OwnAnswer, OwnRequest } from "./proxy/front-door.ts"
-import { KeyLog } from "./proxy/keylog.ts"
-import { Listener } from "./proxy/listener.ts"
-import { type Mode, type ModeAddress, modeAddresses, parseMode } from "./proxy/mode.ts"
-import type { ProxyServer } from "./proxy/server.ts"
+import type { SearchPlaces } from "./loader/find.ts"
+import { AddonManager } from "./loader/manager.ts"
+import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./options/core.ts"
+import type { OptionSources } from "./options/sources.ts"
+import { OptionStore } from "./options/store.ts"
+import { type LeafSettings, leafSettings, makeLeaves } from "./options/tls.ts"
+import type { OwnAnswer, OwnRequest } from "./proxy/session/front-door.ts"
+import { Listener } from "./proxy/session/listener.ts"
+import { type Mode, type ModeAddress, modeAddresses, parseMode } from "./proxy/session/mode.ts"
+import type { ProxyServer } from "./proxy/session/server.ts"
 import type { ProxySettings } from "./proxy/settings.ts"
-import { Redactor } from "./secrets.ts"
+import { KeyLog } from "./proxy/tls/keylog.ts"
 import { LocalBus } from "./services/event-bus.ts"
 import { MetricRegistry } from "./services/metric-registry.ts"
 import { LazyStore } from "./store/lazy-store.ts"
-import { type LeafSettings, leafSettings, makeLeaves } from "./tls-options.ts"
 
 export interface AppOptions {
   readonly sources: OptionSources
@@ -46,7 +46,7 @@ export interface AppOptions {
   /** What keeps flows and addons' records; ended with the program. Default: history.db and state.db in the confdir. */
   readonly store?: StoreService
   /** Loads what serves the clients of ports that are open already. Default: lib/proxy/server.ts. */
-  readonly serving?: () => Promise<Pick<typeof import("./proxy/server.ts"), "ProxyServer">>
+  readonly serving?: () => Promise<Pick<typeof import("./proxy/session/server.ts"), "ProxyServer">>
   /** Is told the program's secrets, wherever its options have them from. Default: one of its own. */
   readonly redactor?: Redactor
 }
@@ -245,7 +245,7 @@ export class App {
 
   /** Loads what serves clients, which is most of the program, now that they can come: the first ones wait for it. */
   async #serve(settings: ProxySettings, leafOptions: LeafSettings, ca: Ca): Promise<void> {
-    const load = this.#options.serving ?? (() => import("./proxy/server.ts"))
+    const load = this.#options.serving ?? (() => import("./proxy/session/server.ts"))
     const [{ ProxyServer }, leaves] = await Promise.all([load(), makeLeaves(ca, leafOptions, () => this.#clock.now())])
     const server = new ProxyServer({
       settings,
@@ -288,7 +288,7 @@ class LazyTokens implements TokenService {
   }
 
   async vocabulary(file: string): Promise<TokenVocabulary> {
-    const { openVocabulary } = await import("./vocabulary.ts")
+    const { openVocabulary } = await import("./services/vocabulary.ts")
     const opened = await openVocabulary(file, {
       onFailure: (error) => this.#log.warn(`token counting with ${file}: ${String(error)}`),
     })

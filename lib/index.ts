@@ -8,7 +8,11 @@ export {
   type FailurePolicy,
   type TokenService,
   type TokenVocabulary,
-} from "./addon.ts"
+} from "./api/addon.ts"
+export type { Events } from "./api/events.ts"
+export type * from "./api/flow.ts"
+export type { ClientHookInfo, ConnectHookInfo, HookName, Hooks, ServerHookInfo, TlsHookInfo } from "./api/hooks.ts"
+export type { Counter, Gauge, Histogram, HistogramSpec, Labels, MetricSpec, Metrics } from "./api/metrics.ts"
 export type {
   FlowHistory,
   HistoryLimits,
@@ -16,16 +20,16 @@ export type {
   OpenTables,
   Records,
   TableMigration,
-} from "./addon-store.ts"
-export type { Events } from "./api/events.ts"
-export type { Counter, Gauge, Histogram, HistogramSpec, Labels, MetricSpec, Metrics } from "./api/metrics.ts"
-export type { Clock, Timer } from "./clock.ts"
-export { isOpenAiKey, isPlaceholderKey } from "./cloud-key.ts"
-export { FlowError } from "./errors.ts"
-export type * from "./flow.ts"
-export { Headers, type HeadersInit } from "./headers.ts"
-export type { ClientHookInfo, ConnectHookInfo, HookName, Hooks, ServerHookInfo, TlsHookInfo } from "./hooks.ts"
-export { isObject } from "./llm/json.ts"
+} from "./api/store.ts"
+export { countUsage } from "./api/usage.ts"
+export type { Clock, Timer } from "./base/clock.ts"
+export { isOpenAiKey, isPlaceholderKey } from "./base/cloud-key.ts"
+export { FlowError } from "./base/errors.ts"
+export { Headers, type HeadersInit } from "./base/headers.ts"
+export { isObject } from "./base/json.ts"
+export type { Logger } from "./base/log.ts"
+export { type OutputPlace, type OutputStream, openStream, outputPlace } from "./base/output-place.ts"
+export { Redactor } from "./base/secrets/redactor.ts"
 export { textOf } from "./llm/message-text.ts"
 export type {
   Choice,
@@ -48,11 +52,7 @@ export {
   TEMPLATES,
   templateForModel,
   templateNamed,
-} from "./llm/template.ts"
+} from "./llm/template/index.ts"
 export type { TokenCount } from "./llm/tokens/counter.ts"
-export type { Logger } from "./log.ts"
-export type { OptionSpec, OptionSpecs, OptionValues } from "./option-spec.ts"
-export { type OutputPlace, type OutputStream, openStream, outputPlace } from "./output-place.ts"
-export { isLoopbackHost } from "./proxy/self.ts"
-export { Redactor } from "./secrets.ts"
-export { countUsage } from "./usage.ts"
+export type { OptionSpec, OptionSpecs, OptionValues } from "./options/spec.ts"
+export { isLoopbackHost } from "./proxy/upstream/self.ts"

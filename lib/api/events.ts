@@ -1,7 +1,7 @@
 /**
  * Events: what addons tell each other. Interfaces; lib/services/event-bus.ts brings them to whoever listens.
  */
-import type { JsonValue } from "../llm/json.ts"
+import type { JsonValue } from "../base/json.ts"
 
 /** Between addons of one process now. Whatever carries them later, the two calls stay as they are. */
 export interface Events {

@@ -4,7 +4,7 @@
  * may wait, for how long, and what is tried again, is for those who ask.
  */
 import type { Worker } from "node:worker_threads"
-import { messageOf } from "../errors.ts"
+import { messageOf } from "./errors.ts"
 
 export interface JobRequest<Job> {
   readonly id: number

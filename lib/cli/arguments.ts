@@ -4,8 +4,8 @@
  * flags. yargs only lays out the help: loading it costs as long as Node itself takes to start.
  */
 import { type ParseArgsConfig, parseArgs } from "node:util"
-import { didYouMean } from "../did-you-mean.ts"
-import { UsageError } from "../errors.ts"
+import { didYouMean } from "../base/did-you-mean.ts"
+import { UsageError } from "../base/errors.ts"
 import { CommandLine, type Flag, type Flags } from "./command.ts"
 
 type Values = Record<string, string | boolean | string[]>

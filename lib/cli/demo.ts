@@ -14,8 +14,8 @@ import { LOCAL_SCRIPT } from "./demo/host.ts"
 import type { Door, Outcome, Seen } from "./demo/messages.ts"
 import { differences, type Result, type Step, steps, THRESHOLD } from "./demo/plan.ts"
 import { DemoChild, DemoProxy, demoEnvironment, OWN_BUILD, type ProcessPlace } from "./demo/processes.ts"
-import { clean, fold } from "./flow-line.ts"
-import { type Paint, paintFor } from "./paint.ts"
+import { clean, fold } from "./terminal/flow-line.ts"
+import { type Paint, paintFor } from "./terminal/paint.ts"
 import type { World } from "./world.ts"
 
 /** Characters of an answer that are shown. */

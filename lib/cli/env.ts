@@ -4,15 +4,15 @@
  */
 import { loadOrCreateCa } from "../../certs/ca.ts"
 import { writeCaBundle } from "../../certs/trust.ts"
-import { baseUrlOf, CORE_OPTIONS } from "../core-options.ts"
-import { didYouMean } from "../did-you-mean.ts"
-import { UsageError } from "../errors.ts"
-import { resolveOptions } from "../options.ts"
+import { didYouMean } from "../base/did-you-mean.ts"
+import { UsageError } from "../base/errors.ts"
+import { baseUrlOf, CORE_OPTIONS } from "../options/core.ts"
+import { resolveOptions } from "../options/resolve.ts"
 import type { Command, CommandLine } from "./command.ts"
-import { type Environment, proxyEnvironment } from "./environment.ts"
 import { ADDRESS_FLAGS, sourcesOf } from "./proxy-flags.ts"
-import { assignments, SHELLS, type Shell, usualShell } from "./shell.ts"
-import { writeWgetSettings } from "./wget-settings.ts"
+import { type Environment, proxyEnvironment } from "./run/environment.ts"
+import { assignments, SHELLS, type Shell, usualShell } from "./run/shell.ts"
+import { writeWgetSettings } from "./run/wget-settings.ts"
 import type { World } from "./world.ts"
 
 export const envCommand: Command = {

@@ -3,7 +3,7 @@
  * end the process, and with it everybody's traffic; here it is an error in the log, with its stack, and the traffic goes
  * on. Our own code is not written to lean on this.
  */
-import type { Logger } from "../log.ts"
+import type { Logger } from "../base/log.ts"
 
 /** Listens until the returned function is called. */
 export function catchTheRest(log: Pick<Logger, "error">): () => void {

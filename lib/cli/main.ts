@@ -2,10 +2,10 @@
  * From the words of a command line to a command, and from whatever it throws to an exit status: 0, 1 when the world
  * was not as it should be, 2 when the line was not. Each command's file is loaded when it is the one.
  */
-import { didYouMean } from "../did-you-mean.ts"
-import { StartError, UsageError } from "../errors.ts"
-import { printableLines } from "../log.ts"
-import { Redactor } from "../secrets.ts"
+import { didYouMean } from "../base/did-you-mean.ts"
+import { StartError, UsageError } from "../base/errors.ts"
+import { printableLines } from "../base/log.ts"
+import { Redactor } from "../base/secrets/redactor.ts"
 import { readArguments } from "./arguments.ts"
 import type { Command, CommandLine, Flags } from "./command.ts"
 import { COMMANDS } from "./commands.ts"

@@ -2,13 +2,13 @@
  * Options in words: those of the addons that -s names, for `--help`, and all of them, for `--options`.
  */
 import { App } from "../app.ts"
-import { makeLogger } from "../log.ts"
-import type { OptionRow } from "../options.ts"
+import { makeLogger } from "../base/log.ts"
+import type { OptionRow } from "../options/resolve.ts"
 import type { CommandLine } from "./command.ts"
 import { addonPlaces } from "./package.ts"
 import { sourcesOf } from "./proxy-flags.ts"
+import { wrap } from "./terminal/wrap.ts"
 import type { World } from "./world.ts"
-import { wrap } from "./wrap.ts"
 
 const PIPE_COLUMNS = 100
 

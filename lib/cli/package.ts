@@ -4,8 +4,8 @@
 import { existsSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import type { SearchPlaces } from "../loader-find.ts"
-import { isRecord } from "../option-value.ts"
+import type { SearchPlaces } from "../loader/find.ts"
+import { isRecord } from "../options/value.ts"
 
 function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url))

@@ -2,9 +2,9 @@
  * The flags of the commands that start a proxy, and where the values of its options come from because of them.
  */
 import { join, resolve } from "node:path"
-import { readConfigFile } from "../config-file.ts"
-import { CORE_OPTIONS } from "../core-options.ts"
-import { type OptionSources, readEnvFile } from "../option-sources.ts"
+import { readConfigFile } from "../options/config-file.ts"
+import { CORE_OPTIONS } from "../options/core.ts"
+import { type OptionSources, readEnvFile } from "../options/sources.ts"
 import type { CommandLine, Flag, Flags } from "./command.ts"
 import type { World } from "./world.ts"
 

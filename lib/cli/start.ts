@@ -4,9 +4,9 @@
 
 import { shellQuote } from "../../certs/trust.ts"
 import type { Listening, ModeListening } from "../app.ts"
-import { baseUrlOf } from "../core-options.ts"
-import { messageOf } from "../errors.ts"
-import { hostAndPort } from "../proxy/authority.ts"
+import { messageOf } from "../base/errors.ts"
+import { baseUrlOf } from "../options/core.ts"
+import { hostAndPort } from "../proxy/io/authority.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { catchTheRest } from "./last-resort.ts"
 import { PROXY_FLAGS } from "./proxy-flags.ts"

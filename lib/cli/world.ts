@@ -3,8 +3,8 @@
  * folders, streams, signals. processWorld() is the real one.
  */
 import { homedir } from "node:os"
-import { type Clock, systemClock } from "../clock.ts"
-import { type Output, outputOf } from "./output.ts"
+import { type Clock, systemClock } from "../base/clock.ts"
+import { type Output, outputOf } from "./terminal/output.ts"
 
 export interface World {
   readonly env: Readonly<Record<string, string | undefined>>

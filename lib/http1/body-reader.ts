@@ -1,7 +1,7 @@
 /**
  * The body of one message after another, by the framing of its head (RFC 9112 section 6.3).
  */
-import type { Headers } from "../headers.ts"
+import type { Headers } from "../base/headers.ts"
 import type { ByteQueue } from "./byte-queue.ts"
 import { ChunkedReader } from "./chunked.ts"
 import type { Framing, HeadLimits } from "./message.ts"

@@ -2,7 +2,7 @@
  * The chunked coding (RFC 9112 section 7.1): framing is read byte by byte, one state after another, so a
  * feed may end anywhere; data leaves as views. Extensions are dropped, after they were checked and counted.
  */
-import type { Headers } from "../headers.ts"
+import type { Headers } from "../base/headers.ts"
 import { BlockFinder } from "./blocks.ts"
 import type { ByteQueue } from "./byte-queue.ts"
 import { parseFields } from "./fields.ts"

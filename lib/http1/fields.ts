@@ -3,7 +3,7 @@
  * Strict: every doubt is a violation, because a peer that reads the same bytes otherwise could be made to see
  * another message. What the fields mean is framing.ts's concern, which gets its few fields noted on the way.
  */
-import { Headers } from "../headers.ts"
+import { Headers } from "../base/headers.ts"
 import { lowerNameIn } from "./field-names.ts"
 import type { HeadLimits } from "./message.ts"
 import { quoted, type Side, violation } from "./violation.ts"

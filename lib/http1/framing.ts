@@ -2,7 +2,7 @@
  * Where a message ends, and whether its connection lives on (RFC 9112 sections 6 and 9).
  * Stricter than the RFC where it leaves a choice: two readers of one message must not be able to differ.
  */
-import type { Headers } from "../headers.ts"
+import type { Headers } from "../base/headers.ts"
 import type { NotedFields } from "./fields.ts"
 import type { Framing } from "./message.ts"
 import { quoted, type Side, violation } from "./violation.ts"

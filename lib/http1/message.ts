@@ -1,7 +1,7 @@
 /**
  * What the HTTP/1.1 codec speaks of: heads, framings, events (RFC 9112). Types only; parser.ts reads, serializer.ts writes.
  */
-import type { Headers } from "../headers.ts"
+import type { Headers } from "../base/headers.ts"
 
 /** RFC 9112 section 6. `until-close` is for responses only. */
 export type Framing =

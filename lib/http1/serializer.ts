@@ -3,7 +3,7 @@
  * hop-by-hop fields go (RFC 9110 section 7.6.1) and what frames the body is made true for this hop.
  * Which framing and which connection option are right for the peer is the caller's decision.
  */
-import type { Headers } from "../headers.ts"
+import type { Headers } from "../base/headers.ts"
 import { TOKEN } from "./field-names.ts"
 import { BAD_VALUE } from "./fields.ts"
 import { connectionTokens, FORBIDDEN_TRAILERS } from "./framing.ts"

@@ -2,7 +2,7 @@
  * How the codec refuses: one FlowError a violation, worded alike, without raw control bytes.
  * The caller closes the connection afterwards: what follows a violation cannot be framed.
  */
-import { FlowError } from "../errors.ts"
+import { FlowError } from "../base/errors.ts"
 
 /** Whose bytes are read: the client's requests or the upstream's responses. */
 export type Side = "client" | "upstream"

@@ -2,7 +2,7 @@
  * Bounds what an encoder holds of an answer that it writes anew: a tool call until it is whole, the texts that a format
  * says again at its end. Beyond the limit the stream is cut, for what would follow could not be true.
  */
-import { FlowError } from "../errors.ts"
+import { FlowError } from "../base/errors.ts"
 import { COMPLETION_CHARS_MAX } from "./assemble.ts"
 
 export class AnswerLimit {

@@ -2,8 +2,9 @@
  * Puts the deltas of an answer together into a Completion, and takes a Completion apart into deltas again. The same for
  * every dialect. The result is bounded: an answer beyond the limit still streams to the client, but is kept in part.
  */
+
+import { isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "../base/json.ts"
 import type { StreamEvent } from "./dialect.ts"
-import { isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "./json.ts"
 import {
   type Choice,
   type Completion,

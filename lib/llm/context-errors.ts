@@ -4,7 +4,7 @@
  * a list of phrases, each seen in the wild, and behind it a rule for the form (overflow-form.ts) that finds the others;
  * what an error means otherwise is error-kind.ts.
  */
-import { type JsonValue, numberOf, objectOf } from "./json.ts"
+import { type JsonValue, numberOf, objectOf } from "../base/json.ts"
 import type { ContextOverflow } from "./model.ts"
 import { overflowByForm } from "./overflow-form.ts"
 

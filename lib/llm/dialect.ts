@@ -4,7 +4,7 @@
  *
  * Reading is lenient (CRLF, `data:` with or without a space, comments, string errors, `choices: []`), writing strict.
  */
-import type { JsonObject, JsonValue } from "./json.ts"
+import type { JsonObject, JsonValue } from "../base/json.ts"
 import type { Completion, Delta, DialectName, LlmError, LlmRequest } from "./model.ts"
 
 /** One event of a stream: its exact bytes, and what it means. */

@@ -1,15 +1,15 @@
 /**
  * The dialects that llmproxy speaks. A new one is a file of its own and a line here.
  */
-import { FlowError } from "../errors.ts"
-import { anthropicMessages } from "./anthropic-messages.ts"
+import { FlowError } from "../base/errors.ts"
+import { anthropicMessages } from "./anthropic/messages.ts"
 import type { Dialect } from "./dialect.ts"
-import { llamacpp } from "./llamacpp.ts"
-import { ollama } from "./ollama.ts"
-import { openaiChat } from "./openai-chat.ts"
-import { openaiCompletions } from "./openai-completions.ts"
-import { openaiRealtime } from "./openai-realtime.ts"
-import { openaiResponses } from "./openai-responses.ts"
+import { llamacpp } from "./llamacpp/llamacpp.ts"
+import { ollama } from "./ollama/ollama.ts"
+import { openaiChat } from "./openai/chat.ts"
+import { openaiCompletions } from "./openai/completions.ts"
+import { openaiRealtime } from "./openai/realtime.ts"
+import { openaiResponses } from "./responses/responses.ts"
 import { realtimeSocket, responsesSocket, type SocketDialect } from "./websocket-events.ts"
 
 export const DIALECTS: readonly Dialect[] = [

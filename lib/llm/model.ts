@@ -2,7 +2,7 @@
  * What traffic with a language model means, whatever its wire format: request, delta, completion, usage, error.
  * Our words keep the provider's beside them (`raw`). Dialects translate; nothing here knows a wire format.
  */
-import type { JsonObject, JsonValue } from "./json.ts"
+import type { JsonObject, JsonValue } from "../base/json.ts"
 
 export type DialectName =
   | "openai-chat"

@@ -2,8 +2,8 @@
  * A raw prompt seen as messages: one user message whose content is the prompt, so that editing it edits the body. For
  * the dialects without a conversation. A prompt of token ids has no text, so it has no messages.
  */
-import { FlowError } from "../errors.ts"
-import { isObject, type JsonObject, type JsonValue } from "./json.ts"
+import { FlowError } from "../base/errors.ts"
+import { isObject, type JsonObject, type JsonValue } from "../base/json.ts"
 import { textOf } from "./message-text.ts"
 import type { ContentPart, DialectName, Message } from "./model.ts"
 

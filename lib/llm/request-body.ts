@@ -3,7 +3,7 @@
  * what was changed is written in place (spans.ts). Nothing is copied up front: the original is parsed again when the
  * body leaves, which costs less than holding two trees for as long as the addons run.
  */
-import { isObject, type JsonObject, parseJson, withoutBom } from "./json.ts"
+import { isObject, type JsonObject, parseJson, withoutBom } from "../base/json.ts"
 import { deepEqual, editJson, isDeeperThan } from "./spans.ts"
 
 /** Bodies nest at most this deep. No request to a model does; addons that walk a body by recursion must not be ended by one. */

@@ -2,8 +2,8 @@
  * What the requests of all dialects have in common, as a view on their body: reading never throws, setting changes that
  * one value. A dialect says where its parameters stand and what they are called; `messages` and `system` are its own.
  */
-import { FlowError } from "../errors.ts"
-import { type JsonObject, type JsonValue, numberOf, stringOf } from "./json.ts"
+import { FlowError } from "../base/errors.ts"
+import { type JsonObject, type JsonValue, numberOf, stringOf } from "../base/json.ts"
 import type { DialectName, LlmRequest, Message } from "./model.ts"
 
 /** What the dialects call the same parameter. */

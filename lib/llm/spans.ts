@@ -3,7 +3,7 @@
  * that were edited and replaces only those. Prompt caches compare bytes, so a body written anew costs its user money.
  * Scanning and comparing use loops instead of recursion: a body of 100,000 brackets must not end the process.
  */
-import { isObject, type JsonObject, type JsonValue, parseJson } from "./json.ts"
+import { isObject, type JsonObject, type JsonValue, parseJson } from "../base/json.ts"
 
 /** Changes deeper than this many levels are written by re-serialising the value at that level. */
 export const EDIT_DEPTH_MAX = 32

@@ -2,7 +2,7 @@
  * The arguments of a tool call, between the two forms that providers give them: JSON text (OpenAI) and an object
  * (Anthropic, Ollama). Text that is no object is wrapped, never dropped: the program behind the client has to see it.
  */
-import { isObject, type JsonObject, type JsonValue, parseJson, stringOf } from "./json.ts"
+import { isObject, type JsonObject, type JsonValue, parseJson, stringOf } from "../base/json.ts"
 
 // Anthropic's own advice for arguments that the model got wrong (docs, fine-grained tool streaming, "invalid JSON").
 const WRAPPED = "INVALID_JSON"

@@ -2,7 +2,7 @@
  * What an answer cost, as providers tell it: two sets of names (`prompt_tokens`, `input_tokens`) that gateways mix, and
  * several places for the part that came from a cache. One reader for every dialect. Pure.
  */
-import { type JsonObject, numberOf, objectOf } from "./json.ts"
+import { type JsonObject, numberOf, objectOf } from "../base/json.ts"
 import type { Usage } from "./model.ts"
 
 /** Undefined where there is no count but 0: no answer costs nothing, so somebody wrote it who did not know. */

@@ -5,13 +5,14 @@
  * Sources: OpenAI's API reference, Responses, "WebSocket events", and its guide "Mid-turn steering"; openai-node,
  * resources/realtime and resources/beta/responses.
  */
+
+import { isObject, type JsonObject, objectOf, parseJson, stringOf } from "../base/json.ts"
 import type { Dialect } from "./dialect.ts"
-import { isObject, type JsonObject, objectOf, parseJson, stringOf } from "./json.ts"
-import { openaiRealtime } from "./openai-realtime.ts"
-import { openaiResponses } from "./openai-responses.ts"
+import { openaiRealtime } from "./openai/realtime.ts"
 import { RequestBody } from "./request-body.ts"
 import { pathOnly } from "./request-view.ts"
-import { parseResponsesRequest, ResponsesRequest } from "./responses-request.ts"
+import { parseResponsesRequest, ResponsesRequest } from "./responses/request.ts"
+import { openaiResponses } from "./responses/responses.ts"
 
 /**
  * What a server's message is to the turn that waits for an answer (`begun`: some of it has come). `begins`: the first of

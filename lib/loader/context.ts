@@ -2,11 +2,11 @@
  * What one version of an addon is given beside its flows: the program's services, each bound to the addon's name. What was
  * asked for in `setup` and takes time (tables) is waited for before the version takes part.
  */
-import type { AddonContext, TokenService } from "../addon.ts"
-import { NO_STORE, type OpenTables, type StoreService, type TableMigration } from "../addon-store.ts"
-import type { Clock } from "../clock.ts"
-import type { Logger } from "../log.ts"
-import { Redactor } from "../secrets.ts"
+import type { AddonContext, TokenService } from "../api/addon.ts"
+import { NO_STORE, type OpenTables, type StoreService, type TableMigration } from "../api/store.ts"
+import type { Clock } from "../base/clock.ts"
+import type { Logger } from "../base/log.ts"
+import { Redactor } from "../base/secrets/redactor.ts"
 import { type Bus, eventsFor, LocalBus } from "../services/event-bus.ts"
 import { MetricRegistry } from "../services/metric-registry.ts"
 

@@ -6,8 +6,8 @@
 import { X509Certificate } from "node:crypto"
 import { networkInterfaces } from "node:os"
 import { certificateOnlyPkcs12 } from "../../certs/pkcs12.ts"
-import { hostAndPort } from "../proxy/authority.ts"
-import type { OwnAnswer, OwnRequest } from "../proxy/front-door.ts"
+import { hostAndPort } from "../proxy/io/authority.ts"
+import type { OwnAnswer, OwnRequest } from "../proxy/session/front-door.ts"
 import { POLICY, pageHtml } from "./html.ts"
 
 export interface OnboardingFacts {

@@ -7,7 +7,7 @@ import type { TLSSocket } from "node:tls"
 import type { KeyPair } from "../../certs/key-pair.ts"
 import { DEFAULT_TLS_VERSIONS, type TlsVersions } from "../../certs/tls-versions.ts"
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "../http1/message.ts"
-import type { BypassRule } from "./bypass.ts"
+import type { BypassRule } from "./io/bypass.ts"
 
 /** curl's --connect-to: connections to host:port go to address:port. An empty host or an undefined port fits all. */
 export interface ConnectToRule {

@@ -5,8 +5,8 @@
  * Bodies are pulled: nothing is read from a socket that nobody asked for, beyond one buffer of a named size.
  */
 import type { Duplex } from "node:stream"
-import type { FlowError } from "../errors.ts"
-import type { Headers } from "../headers.ts"
+import type { FlowError } from "../base/errors.ts"
+import type { Headers } from "../base/headers.ts"
 
 /** A body that is pulled piece by piece. */
 export interface Body {

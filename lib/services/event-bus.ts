@@ -3,9 +3,9 @@
  * carries texts. What a version of an addon is given, `eventsFor`, makes JSON of them and keeps failures apart.
  */
 import type { Events } from "../api/events.ts"
-import { messageOf } from "../errors.ts"
-import { type JsonValue, parseJson } from "../llm/json.ts"
-import type { Logger } from "../log.ts"
+import { messageOf } from "../base/errors.ts"
+import { type JsonValue, parseJson } from "../base/json.ts"
+import type { Logger } from "../base/log.ts"
 
 /** PostgreSQL's NOTIFY carries 8,000 bytes, the name and what a bus adds included. */
 const EVENT_BYTES_MAX = 7_000

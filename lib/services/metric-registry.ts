@@ -3,7 +3,7 @@
  * become a label's value, and a client can say anything. Who shows them to whom is not decided here.
  */
 import type { HistogramSpec, MetricSpec, Metrics } from "../api/metrics.ts"
-import type { Logger } from "../log.ts"
+import type { Logger } from "../base/log.ts"
 
 /** Sets of label values that one metric has, before the one for all others. */
 const SERIES_MAX = 1_000

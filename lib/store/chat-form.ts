@@ -3,7 +3,7 @@
  * ids, each answered by its result. Programs that fine-tune take this form and no other, so what has no place in it is not
  * left out in silence: the whole exchange is refused, with the reason. Reasoning has no place and is no loss. Pure.
  */
-import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../llm/json.ts"
+import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../base/json.ts"
 import { chatTools } from "./chat-tools.ts"
 
 export interface ChatForm {

@@ -1,5 +1,5 @@
 /** Tools in chat's form: `{type: "function", function: {name, description, parameters}}`, from every dialect's own. Pure. */
-import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../llm/json.ts"
+import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../base/json.ts"
 
 /** What a tool takes that is given one text. */
 const ONE_TEXT: JsonObject = { type: "object", properties: { input: { type: "string" } }, required: ["input"] }

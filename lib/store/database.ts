@@ -4,7 +4,7 @@
  * a file in the confdir, opened in a thread of its own; whatever is SQLite's alone is below here (sqlite.ts).
  */
 import type { Kysely } from "kysely"
-import { messageOf, StartError } from "../errors.ts"
+import { messageOf, StartError } from "../base/errors.ts"
 import { migrate, type Steps } from "./migrations.ts"
 import { isDamage, openSqlite, type SqliteSources, singleValue } from "./sqlite.ts"
 

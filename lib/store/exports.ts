@@ -3,7 +3,7 @@
  * out: an export holds one conversation in memory. Pure.
  */
 
-import { isObject, type JsonObject, type JsonValue, stringOf } from "../llm/json.ts"
+import { isObject, type JsonObject, type JsonValue, stringOf } from "../base/json.ts"
 import { textOf } from "../llm/message-text.ts"
 import type { FinishUnified } from "../llm/model.ts"
 import { chatForm, NoChatForm } from "./chat-form.ts"

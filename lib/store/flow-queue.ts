@@ -4,10 +4,11 @@
  * waited for while the queue has room; a batch that fails for good falls to single flows, so that only those are lost that
  * cannot be stored. What is dropped is counted and said; the traffic never waits.
  */
-import type { Clock } from "../clock.ts"
-import type { FlowSnapshot } from "../flow.ts"
-import { isObject } from "../llm/json.ts"
-import type { Logger } from "../log.ts"
+
+import type { FlowSnapshot } from "../api/flow.ts"
+import type { Clock } from "../base/clock.ts"
+import { isObject } from "../base/json.ts"
+import type { Logger } from "../base/log.ts"
 import { asJson } from "./notes.ts"
 import { Pauses } from "./retry.ts"
 import { troubleOf } from "./thread-link.ts"

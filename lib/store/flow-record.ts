@@ -3,11 +3,11 @@
  * The request's meaning is read here, from its body, so that the proxy's thread only hands a text over. Pure.
  */
 import { createHash } from "node:crypto"
-import type { FlowSnapshot } from "../flow.ts"
+import type { FlowSnapshot } from "../api/flow.ts"
+import { isObject, type JsonObject, type JsonValue, parseJson } from "../base/json.ts"
+import type { Redactor } from "../base/secrets/redactor.ts"
 import { dialectNamed } from "../llm/index.ts"
-import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
 import type { Choice, LlmRequest } from "../llm/model.ts"
-import type { Redactor } from "../secrets.ts"
 import { asJson } from "./notes.ts"
 import type { CONTENT_COLUMNS, NewFlowRow } from "./schema.ts"
 

@@ -2,11 +2,12 @@
  * The history as the proxy sees it: flows, kept by a thread of its own (thread-link.ts). They wait in a bounded queue
  * (flow-queue.ts).
  */
-import type { FlowHistory, HistoryLimits } from "../addon-store.ts"
-import { type Clock, systemClock } from "../clock.ts"
-import { messageOf } from "../errors.ts"
-import type { FlowSnapshot } from "../flow.ts"
-import type { Logger } from "../log.ts"
+
+import type { FlowSnapshot } from "../api/flow.ts"
+import type { FlowHistory, HistoryLimits } from "../api/store.ts"
+import { type Clock, systemClock } from "../base/clock.ts"
+import { messageOf } from "../base/errors.ts"
+import type { Logger } from "../base/log.ts"
 import { FlowQueue } from "./flow-queue.ts"
 import { Pauses } from "./retry.ts"
 import type { StoreJob } from "./thread.ts"

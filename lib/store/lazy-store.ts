@@ -5,10 +5,10 @@
  */
 import { existsSync } from "node:fs"
 import type { Kysely } from "kysely"
-import type { FlowHistory, HistoryLimits, Records, StoreService, TableMigration } from "../addon-store.ts"
-import type { Clock } from "../clock.ts"
-import { messageOf } from "../errors.ts"
-import type { Logger } from "../log.ts"
+import type { FlowHistory, HistoryLimits, Records, StoreService, TableMigration } from "../api/store.ts"
+import type { Clock } from "../base/clock.ts"
+import { messageOf } from "../base/errors.ts"
+import type { Logger } from "../base/log.ts"
 import type { HistoryClient } from "./history-client.ts"
 import type { StateClient } from "./state/client.ts"
 

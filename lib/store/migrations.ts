@@ -3,7 +3,7 @@
  * was released is never changed; a change is a new step. A file of a newer llmproxy is refused, not guessed at.
  */
 import { type Kysely, type Migration, type MigrationProvider, Migrator } from "kysely"
-import { messageOf, StartError } from "../errors.ts"
+import { messageOf, StartError } from "../base/errors.ts"
 import type { Schema } from "./schema.ts"
 
 const TEXTS = [

@@ -1,7 +1,7 @@
 /**
  * What addons leave in a flow's metadata as data that can go to a thread and to a disk. Pure.
  */
-import { isObject, type JsonValue } from "../llm/json.ts"
+import { isObject, type JsonValue } from "../base/json.ts"
 
 /** Below this depth a value is left out: nothing that a person wrote is nested so far. */
 const DEPTH_MAX = 64

@@ -4,7 +4,7 @@
  * comes soon.
  */
 import { setTimeout } from "node:timers/promises"
-import { StartError } from "../errors.ts"
+import { StartError } from "../base/errors.ts"
 import { isDamage } from "./sqlite.ts"
 import { Writer } from "./writer.ts"
 

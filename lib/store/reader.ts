@@ -4,8 +4,8 @@
  */
 import { existsSync } from "node:fs"
 import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from "kysely"
-import { StartError, UsageError } from "../errors.ts"
-import { isObject, type JsonObject, type JsonValue, parseJson } from "../llm/json.ts"
+import { StartError, UsageError } from "../base/errors.ts"
+import { isObject, type JsonObject, type JsonValue, parseJson } from "../base/json.ts"
 import { checkMigrated } from "./migrations.ts"
 import type { FlowRow, Schema } from "./schema.ts"
 import { isDamage, openSqlite } from "./sqlite.ts"

@@ -2,7 +2,7 @@
  * Addons' calls on what they keep: an addon's calls are done one after the other, in their order, and none is refused
  * because there are many. What passes is tried again for a while, with the calls behind it waiting.
  */
-import type { Clock } from "../clock.ts"
+import type { Clock } from "../base/clock.ts"
 import { Pauses } from "./retry.ts"
 import { type StoreTrouble, troubleOf } from "./thread-link.ts"
 

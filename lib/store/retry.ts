@@ -1,5 +1,5 @@
 /** How long what passes is waited for before it is tried again, and how often. */
-import type { Clock } from "../clock.ts"
+import type { Clock } from "../base/clock.ts"
 
 /** Milliseconds before the second try; doubled for each further one. */
 const DELAY_MS_MIN = 100

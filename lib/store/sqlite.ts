@@ -8,8 +8,8 @@ import { chmodSync, closeSync, openSync, renameSync, rmSync, statSync } from "no
 import { createRequire } from "node:module"
 import { dirname } from "node:path"
 import { Kysely, SqliteAdapter, SqliteDialect } from "kysely"
-import { messageOf, StartError, systemCodeOf } from "../errors.ts"
-import { makeFolder } from "../folders.ts"
+import { messageOf, StartError, systemCodeOf } from "../base/errors.ts"
+import { makeFolder } from "../base/folders.ts"
 import type { Schema } from "./schema.ts"
 
 /** The oldest SQLite that is used. */

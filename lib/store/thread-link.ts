@@ -4,10 +4,10 @@
  * when, is for those who ask.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
+import { messageOf } from "../base/errors.ts"
+import { isObject } from "../base/json.ts"
+import type { Logger } from "../base/log.ts"
 import { type JobFailure, type JobRequest, JobThread } from "../base/threads.ts"
-import { messageOf } from "../errors.ts"
-import { isObject } from "../llm/json.ts"
-import type { Logger } from "../log.ts"
 import { gated, NativeGate } from "./native-gate.ts"
 import { BUSY_TIMEOUT_MS, isPassing, SOURCES } from "./sqlite.ts"
 

@@ -3,9 +3,10 @@
  * file within its limits, a step at a time. A thread of its own because SQLite waits where it works: for the disk, for
  * another program's lock, for hashes and redaction of long texts. The other side is client.ts.
  */
+
+import type { FlowSnapshot } from "../api/flow.ts"
+import { messageOf } from "../base/errors.ts"
 import type { JobFailure, JobNotice, JobReply, JobRequest } from "../base/threads.ts"
-import { messageOf } from "../errors.ts"
-import type { FlowSnapshot } from "../flow.ts"
 import { isDamage, isPassing, type SqliteSources, setAside } from "./sqlite.ts"
 import { type Retention, Writer } from "./writer.ts"
 

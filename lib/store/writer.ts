@@ -3,9 +3,9 @@
  * history's thread, and in tests without one.
  */
 import type { Transaction } from "kysely"
-import { messageOf } from "../errors.ts"
-import type { FlowSnapshot } from "../flow.ts"
-import { Redactor } from "../secrets.ts"
+import type { FlowSnapshot } from "../api/flow.ts"
+import { messageOf } from "../base/errors.ts"
+import { Redactor } from "../base/secrets/redactor.ts"
 import { conversationHash, dropContent, dropConversation, keepContents, keepConversations } from "./contents.ts"
 import { type ContentColumn, type FlowRecord, learnFrom, recordOf } from "./flow-record.ts"
 import { migrate } from "./migrations.ts"

@@ -2,21 +2,22 @@
  * Flows for tests of addons, without a socket: the real flow object over a client in memory. A hook is called with it,
  * then the test looks at what the hook did. `send` is whatever the test says.
  */
-import { HookChain } from "../chain.ts"
-import type { Answer, Flow, LlmFlow, Reply, SendOptions, SendRequest } from "../flow.ts"
-import { Headers, type HeadersInit } from "../headers.ts"
-import type { JsonObject } from "../llm/json.ts"
-import { makeLogger } from "../log.ts"
-import { defaultPort } from "../proxy/authority.ts"
-import { ClientConnection } from "../proxy/client-connection.ts"
-import type { ExchangeCore } from "../proxy/flow-core.ts"
-import { FlowState } from "../proxy/flow-state.ts"
-import { InnerClient } from "../proxy/inner-client.ts"
-import { MemoryBudget } from "../proxy/memory.ts"
-import { dialectFor, readLlmRequest } from "../proxy/observe.ts"
+
+import type { Answer, Flow, LlmFlow, Reply, SendOptions, SendRequest } from "../api/flow.ts"
+import { Headers, type HeadersInit } from "../base/headers.ts"
+import type { JsonObject } from "../base/json.ts"
+import { makeLogger } from "../base/log.ts"
+import { Redactor } from "../base/secrets/redactor.ts"
+import { HookChain } from "../loader/chain.ts"
+import { MemoryBudget } from "../proxy/body/memory.ts"
+import { dialectFor, readLlmRequest } from "../proxy/body/observe.ts"
+import { InnerClient } from "../proxy/child/inner-client.ts"
+import type { ExchangeCore } from "../proxy/flow/core.ts"
+import { FlowState } from "../proxy/flow/state.ts"
+import { defaultPort } from "../proxy/io/authority.ts"
+import { ClientConnection } from "../proxy/session/client-connection.ts"
 import { DEFAULT_SETTINGS } from "../proxy/settings.ts"
-import { Upstream } from "../proxy/upstream.ts"
-import { Redactor } from "../secrets.ts"
+import { Upstream } from "../proxy/upstream/pool.ts"
 import { ManualClock } from "./manual-clock.ts"
 
 export interface TestFlowOptions {

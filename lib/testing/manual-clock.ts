@@ -1,7 +1,7 @@
 /**
  * A clock that a test turns by hand, so that nothing sleeps and no test depends on how fast the machine is.
  */
-import type { Clock, Timer } from "../clock.ts"
+import type { Clock, Timer } from "../base/clock.ts"
 
 interface Pending {
   readonly at: number

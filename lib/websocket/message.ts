@@ -2,7 +2,7 @@
  * Collects the frames of one message: their bytes as they stood on the wire, and the payload that they make together.
  * Bounded by its owner, who asks for `cost` after each piece.
  */
-import { Pieces } from "../pieces.ts"
+import { Pieces } from "../base/pieces.ts"
 import { applyMask, type FrameHead, TEXT } from "./frame.ts"
 
 /** What a frame costs beyond its bytes: a message must not fill memory with empty ones. */

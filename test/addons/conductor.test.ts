@@ -1,6 +1,6 @@
 /** Where the conductor sends requests, what each side gets, and what the client is told of it. */
 import { test } from "tap"
-import type { Completion } from "../../lib/flow.ts"
+import type { Completion } from "../../lib/api/flow.ts"
 import {
   CHAT_PATH,
   CLOUD,
@@ -23,7 +23,7 @@ import {
   SSE_HEAD,
   sseAnswer,
   textEvent,
-} from "../helpers/proxy-host.ts"
+} from "../helpers/hosts/proxy-host.ts"
 import { always } from "../helpers/test-proxy.ts"
 
 const COMPLETION = {

@@ -4,10 +4,9 @@
  */
 import { join } from "node:path"
 import { type Test, test } from "tap"
-import { HISTORY_FILE } from "../../lib/addon-store.ts"
+import { HISTORY_FILE } from "../../lib/api/store.ts"
 import { dialectFor } from "../../lib/llm/index.ts"
 import { openSqlite } from "../../lib/store/sqlite.ts"
-import { ANSWER_FORMS, type AnswerForm, LABELS, labelled, SECRET_TEXT } from "../helpers/answer-forms.ts"
 import {
   CHAT_PATH,
   CLOUD,
@@ -18,9 +17,10 @@ import {
   notExpected,
   startRig,
 } from "../helpers/conductor-rig.ts"
-import { assembled, decodeAll } from "../helpers/dialect-fixtures.ts"
-import { textEvent } from "../helpers/proxy-host.ts"
-import type { WireResponse } from "../helpers/wire.ts"
+import { textEvent } from "../helpers/hosts/proxy-host.ts"
+import { ANSWER_FORMS, type AnswerForm, LABELS, labelled, SECRET_TEXT } from "../helpers/llm/answer-forms.ts"
+import { assembled, decodeAll } from "../helpers/llm/dialect-fixtures.ts"
+import type { WireResponse } from "../helpers/wire/wire.ts"
 
 const CODINGS = [
   "",

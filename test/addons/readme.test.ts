@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { test } from "tap"
 import { SHIPPED_ADDONS } from "../../addons/index.ts"
 import { CHAT_PATH, chatBody, sentTo, startRig } from "../helpers/conductor-rig.ts"
-import { addon, chatJson, jsonAnswer } from "../helpers/proxy-host.ts"
+import { addon, chatJson, jsonAnswer } from "../helpers/hosts/proxy-host.ts"
+import { startSocketHost } from "../helpers/hosts/websocket-host.ts"
 import { always } from "../helpers/test-proxy.ts"
-import { startSocketHost } from "../helpers/websocket-host.ts"
 
 const FOLDER = "test/fixtures/readme-addons"
 const USAGE = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 }

@@ -2,7 +2,7 @@
 import { test } from "tap"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { CHAT_PATH, CLOUD, fieldOf, sentTo } from "../helpers/conductor-rig.ts"
-import { chatEvent, chatJson, DONE, FINISH, jsonAnswer, sseAnswer, until } from "../helpers/proxy-host.ts"
+import { chatEvent, chatJson, DONE, FINISH, jsonAnswer, sseAnswer, until } from "../helpers/hosts/proxy-host.ts"
 import { asking, FORMS, message, PILOT, pieces, startRequery, wantsJson } from "../helpers/requery-rig.ts"
 
 const KEY = "Authorization: Bearer sk-own\r\n"

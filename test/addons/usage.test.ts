@@ -1,7 +1,7 @@
 import { type Test, test } from "tap"
-import type { Usage } from "../../lib/flow.ts"
+import type { Usage } from "../../lib/api/flow.ts"
 import { CHAT_PATH, CLOUD, chatBody, flowWatcher, message, startRig } from "../helpers/conductor-rig.ts"
-import { origin } from "../helpers/proxy-host.ts"
+import { origin } from "../helpers/hosts/proxy-host.ts"
 
 function event(choices: readonly object[], more: object = {}): string {
   return `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", model: "m", choices, ...more })}\n\n`

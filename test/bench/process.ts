@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
-import { systemCodeOf } from "../../lib/errors.ts"
+import { systemCodeOf } from "../../lib/base/errors.ts"
 
 /** Clock ticks a second in /proc/PID/stat: a constant of the Linux ABI. */
 const TICKS_PER_SECOND = 100

@@ -17,7 +17,7 @@ import {
   subjectKeyId,
 } from "../../certs/certificate.ts"
 import type { Asn1 } from "../../certs/der.ts"
-import { StartError } from "../../lib/errors.ts"
+import { StartError } from "../../lib/base/errors.ts"
 
 const NOW = Date.UTC(2026, 10, 20)
 const YEAR_MS = 365 * 86_400_000

@@ -2,7 +2,7 @@
 import fc from "fast-check"
 import { test } from "tap"
 import { parseHostName, shown } from "../../certs/name.ts"
-import { FlowError } from "../../lib/errors.ts"
+import { FlowError } from "../../lib/base/errors.ts"
 
 test("a DNS name is lower-cased, IDNA, without its final dot", async (t) => {
   const names: [given: string, text: string][] = [

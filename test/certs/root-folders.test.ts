@@ -39,8 +39,8 @@ test("an upstream whose CA stands in SSL_CERT_DIR alone is trusted", async (t) =
     else process.env.SSL_CERT_DIR = before
   })
   const seen: (readonly string[])[] = []
-  const { TrustStore } = await t.mockImport<typeof import("../../lib/proxy/trust-store.ts")>(
-    "../../lib/proxy/trust-store.ts",
+  const { TrustStore } = await t.mockImport<typeof import("../../lib/proxy/tls/trust-store.ts")>(
+    "../../lib/proxy/tls/trust-store.ts",
     {
       "node:tls": {
         createSecureContext: ({ ca: roots }: { ca: readonly string[] }) => seen.push(roots),

@@ -1,7 +1,7 @@
 /** Bodies as they are printed: no secret is seen in them, whatever pieces it came in. */
 import { type Test, test } from "tap"
-import { BODY_BYTES_MAX, requestText, responseText } from "../../lib/cli/flow-text.ts"
-import { Redactor } from "../../lib/secrets.ts"
+import { Redactor } from "../../lib/base/secrets/redactor.ts"
+import { BODY_BYTES_MAX, requestText, responseText } from "../../lib/cli/terminal/flow-text.ts"
 import { testFlow } from "../../lib/testing/flows.ts"
 import { leaks, type SecretForm, secretForms } from "../helpers/secret-forms.ts"
 import { endedFlow } from "../helpers/shown-flow.ts"

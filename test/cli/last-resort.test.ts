@@ -3,8 +3,8 @@ import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "tap"
 import { ScriptedOrigin } from "../../lib/testing/origin.ts"
-import { jsonReply } from "../helpers/chat-replies.ts"
 import { startCommand } from "../helpers/command-process.ts"
+import { jsonReply } from "../helpers/hosts/chat-replies.ts"
 
 test("an addon's forgotten promise and its throwing timer are logged, and the traffic goes on", async (t) => {
   const origin = await ScriptedOrigin.start(jsonReply("Hello"))

@@ -1,7 +1,7 @@
 /** Secrets in a text that comes in pieces: nothing of them is printed, wherever the pieces are cut. */
 import { randomBytes } from "node:crypto"
 import { test } from "tap"
-import { LiveText } from "../../lib/cli/live-text.ts"
+import { LiveText } from "../../lib/cli/terminal/live-text.ts"
 import { leaks, secretForms } from "../helpers/secret-forms.ts"
 
 const key = () => randomBytes(20).toString("hex")

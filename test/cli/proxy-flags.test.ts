@@ -3,8 +3,8 @@ import { join } from "node:path"
 import { test } from "tap"
 import { readArguments } from "../../lib/cli/arguments.ts"
 import { confdirOf, PROXY_FLAGS, sourcesOf } from "../../lib/cli/proxy-flags.ts"
-import { CORE_OPTIONS } from "../../lib/core-options.ts"
-import { resolveOptions } from "../../lib/options.ts"
+import { CORE_OPTIONS } from "../../lib/options/core.ts"
+import { resolveOptions } from "../../lib/options/resolve.ts"
 import { FakeWorld } from "../helpers/world.ts"
 
 test("a flag wins over the environment, that over .env, that over the config file, that over the default", async (t) => {

@@ -5,8 +5,8 @@ import { type Test, test } from "tap"
 import { main } from "../../lib/cli/main.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { ScriptedOrigin } from "../../lib/testing/origin.ts"
-import { jsonReply, sseReply } from "../helpers/chat-replies.ts"
 import { startCommand } from "../helpers/command-process.ts"
+import { jsonReply, sseReply } from "../helpers/hosts/chat-replies.ts"
 import { FakeWorld, type FakeWorldOptions } from "../helpers/world.ts"
 
 interface Running {

@@ -4,7 +4,7 @@
 import { connect, type Socket } from "node:net"
 import { SocksClient } from "socks"
 import type { Test } from "tap"
-import { type Mode, parseMode } from "../../lib/proxy/mode.ts"
+import { type Mode, parseMode } from "../../lib/proxy/session/mode.ts"
 import type { ProxySettings } from "../../lib/proxy/settings.ts"
 import { startProxy } from "../helpers/test-proxy.ts"
 import type { Way } from "./client.ts"

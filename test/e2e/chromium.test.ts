@@ -12,7 +12,7 @@ import { type Test, test } from "tap"
 import { loadOrCreateCa } from "../../certs/ca.ts"
 import { LeafFactory } from "../../certs/leaf.ts"
 import { trustCommands } from "../../certs/trust.ts"
-import { systemCodeOf } from "../../lib/errors.ts"
+import { systemCodeOf } from "../../lib/base/errors.ts"
 
 // Chromium on a busy machine, from nothing to the page.
 const BROWSER_TIMEOUT_MS = 60_000

@@ -6,7 +6,7 @@ import { type Test, test } from "tap"
 import { openSqlite, singleValue } from "../../lib/store/sqlite.ts"
 import { exitsWith, plainEnvironment, startCommand } from "../helpers/command-process.ts"
 import { builtCommand } from "../helpers/dist.ts"
-import { answer, origin } from "../helpers/proxy-host.ts"
+import { answer, origin } from "../helpers/hosts/proxy-host.ts"
 
 const COMMAND = builtCommand()
 

@@ -9,7 +9,8 @@ import { createServer } from "node:https"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { test } from "tap"
-import { CLIENT_KEY, WAYS, type Way } from "../helpers/chat-clients.ts"
+import { CLIENT_KEY, WAYS, type Way } from "../helpers/clients/chat-clients.ts"
+import { exitsWith, missing, runThrough } from "../helpers/command-process.ts"
 import {
   answerEvents,
   CLOUD_MODEL,
@@ -19,8 +20,7 @@ import {
   SMALL_PROMPT,
   startChatHosts,
   toPort,
-} from "../helpers/chat-hosts.ts"
-import { exitsWith, missing, runThrough } from "../helpers/command-process.ts"
+} from "../helpers/hosts/chat-hosts.ts"
 import { always, ok, sharedCertificates, startOrigin } from "../helpers/test-proxy.ts"
 
 const skip = missing("curl")

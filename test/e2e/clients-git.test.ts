@@ -6,9 +6,9 @@ import { createHash, randomBytes } from "node:crypto"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "tap"
-import { startChatHosts, toPort } from "../helpers/chat-hosts.ts"
 import { exitsWith, missing, runThrough } from "../helpers/command-process.ts"
-import { GIT_NAME, git, startGitHost } from "../helpers/git-host.ts"
+import { startChatHosts, toPort } from "../helpers/hosts/chat-hosts.ts"
+import { GIT_NAME, git, startGitHost } from "../helpers/hosts/git-host.ts"
 
 /** Bytes of a file that git cannot compress: the pack takes many writes. */
 const LARGE_BYTES = 3_000_000

@@ -8,7 +8,7 @@ import { createServer } from "node:net"
 import { join } from "node:path"
 import { type Test, test } from "tap"
 import { ProxyAgent, fetch as undiciFetch } from "undici"
-import { type Mode, parseMode } from "../../lib/proxy/mode.ts"
+import { type Mode, parseMode } from "../../lib/proxy/session/mode.ts"
 import { missing, plainEnvironment } from "../helpers/command-process.ts"
 import { always, ok, sharedCertificates, startOrigin, startProxy, type TestProxy } from "../helpers/test-proxy.ts"
 

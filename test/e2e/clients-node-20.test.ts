@@ -4,9 +4,9 @@
  */
 import { test } from "tap"
 import { usesEnvProxy } from "../../lib/cli/node-version.ts"
-import { fixture } from "../helpers/chat-clients.ts"
-import { type Cell, proxyCells, runCells } from "../helpers/client-cells.ts"
-import { furtherFile, furtherFolder, notInstalled } from "../helpers/further-clients.ts"
+import { fixture } from "../helpers/clients/chat-clients.ts"
+import { type Cell, proxyCells, runCells } from "../helpers/clients/client-cells.ts"
+import { furtherFile, furtherFolder, notInstalled } from "../helpers/clients/further-clients.ts"
 
 const env = furtherFolder === undefined ? {} : { LLMPROXY_TEST_CLIENTS: furtherFolder }
 const program = [process.execPath, fixture("one-call.mjs")]

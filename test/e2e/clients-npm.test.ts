@@ -6,10 +6,10 @@ import { spawnSync } from "node:child_process"
 import { readdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "tap"
-import { fixture } from "../helpers/chat-clients.ts"
-import { startChatHosts, toPort } from "../helpers/chat-hosts.ts"
+import { fixture } from "../helpers/clients/chat-clients.ts"
 import { exitsWith, missing, runThrough } from "../helpers/command-process.ts"
-import { npmSettings, REGISTRY_NAME, startNpmRegistry } from "../helpers/npm-registry.ts"
+import { startChatHosts, toPort } from "../helpers/hosts/chat-hosts.ts"
+import { npmSettings, REGISTRY_NAME, startNpmRegistry } from "../helpers/hosts/npm-registry.ts"
 
 const GREETING = fixture("npm/greeting")
 const WORDS = fixture("npm/words")

@@ -4,7 +4,7 @@
  */
 import { test } from "tap"
 import { usesEnvProxy } from "../../lib/cli/node-version.ts"
-import { checkChatClient, fixture } from "../helpers/chat-clients.ts"
+import { checkChatClient, fixture } from "../helpers/clients/chat-clients.ts"
 
 const isProxied = usesEnvProxy(process.versions.node)
 

@@ -3,8 +3,8 @@
  * openai-python. The interpreter is LLMPROXY_TEST_PYTHON, or the first usual one that has the client.
  */
 import { test } from "tap"
-import { checkChatClient, fixture, WAYS } from "../helpers/chat-clients.ts"
-import { interpreterWith, noInterpreter } from "../helpers/python.ts"
+import { checkChatClient, fixture, WAYS } from "../helpers/clients/chat-clients.ts"
+import { interpreterWith, noInterpreter } from "../helpers/clients/python.ts"
 
 const CLIENTS = [
   { name: "urllib", module: "urllib.request", file: "urllib_chat.py" },

@@ -6,10 +6,10 @@ import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "tap"
 import { usesEnvProxy } from "../../lib/cli/node-version.ts"
-import { fixture } from "../helpers/chat-clients.ts"
-import { proxyFolder, startChatHosts, toPort } from "../helpers/chat-hosts.ts"
+import { fixture } from "../helpers/clients/chat-clients.ts"
 import { exitsWith, missing, runThrough, startCommand } from "../helpers/command-process.ts"
-import { startEchoHost } from "../helpers/upgrade-host.ts"
+import { proxyFolder, startChatHosts, toPort } from "../helpers/hosts/chat-hosts.ts"
+import { startEchoHost } from "../helpers/hosts/upgrade-host.ts"
 
 const noCurl = missing("curl")
 

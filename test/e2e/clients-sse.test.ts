@@ -8,7 +8,9 @@ import type { Socket } from "node:net"
 import { join } from "node:path"
 import { type Test, test } from "tap"
 import type { OriginRequest, ReplyScript } from "../../lib/testing/origin.ts"
-import { WAYS, type Way } from "../helpers/chat-clients.ts"
+import { WAYS, type Way } from "../helpers/clients/chat-clients.ts"
+import { Reports, SseClient } from "../helpers/clients/sse-client.ts"
+import { exitsWith, startCommand } from "../helpers/command-process.ts"
 import {
   answerEvents,
   CLOUD_NAME,
@@ -20,9 +22,7 @@ import {
   SMALL_PROMPT,
   SSE_HEAD,
   toPort,
-} from "../helpers/chat-hosts.ts"
-import { exitsWith, startCommand } from "../helpers/command-process.ts"
-import { Reports, SseClient } from "../helpers/sse-client.ts"
+} from "../helpers/hosts/chat-hosts.ts"
 import { startOrigin } from "../helpers/test-proxy.ts"
 
 const EVENTS = 500

@@ -4,8 +4,8 @@
  * none of it; further traffic is switched off where there is a switch.
  */
 import { pass } from "tap"
-import { type CommandFor, testRow } from "../helpers/client-cells.ts"
-import { furtherFile } from "../helpers/further-clients.ts"
+import { type CommandFor, testRow } from "../helpers/clients/client-cells.ts"
+import { furtherFile } from "../helpers/clients/further-clients.ts"
 
 const claude = furtherFile(`@anthropic-ai/claude-code-${process.platform}-${process.arch}/claude`)
 const codex = furtherFile("@openai/codex/bin/codex.js")

@@ -1,7 +1,7 @@
 /** The rows of curl, wget and git in the README's table of clients. */
 
 import { test } from "tap"
-import { testRow } from "../helpers/client-cells.ts"
+import { testRow } from "../helpers/clients/client-cells.ts"
 import { missing } from "../helpers/command-process.ts"
 
 const OWN = "https://api.openai.com"

@@ -3,9 +3,9 @@
  * which takes it by itself, on this one.
  */
 import { test } from "tap"
-import { fixture } from "../helpers/chat-clients.ts"
-import { type CommandFor, testRow } from "../helpers/client-cells.ts"
-import { furtherFile, furtherFolder, notInstalled, proxiedNode } from "../helpers/further-clients.ts"
+import { fixture } from "../helpers/clients/chat-clients.ts"
+import { type CommandFor, testRow } from "../helpers/clients/client-cells.ts"
+import { furtherFile, furtherFolder, notInstalled, proxiedNode } from "../helpers/clients/further-clients.ts"
 
 const env = furtherFolder === undefined ? {} : { LLMPROXY_TEST_CLIENTS: furtherFolder }
 const node = proxiedNode()

@@ -1,8 +1,8 @@
 /** The rows of Python's clients in the README's table. The interpreter: see test/helpers/python.ts. */
 import { test } from "tap"
-import { fixture } from "../helpers/chat-clients.ts"
-import { testRow } from "../helpers/client-cells.ts"
-import { interpreterWith, noInterpreter } from "../helpers/python.ts"
+import { fixture } from "../helpers/clients/chat-clients.ts"
+import { testRow } from "../helpers/clients/client-cells.ts"
+import { interpreterWith, noInterpreter } from "../helpers/clients/python.ts"
 
 const MODULES = { urllib: "urllib.request", requests: "requests", httpx: "httpx", openai: "openai" }
 

@@ -1,7 +1,7 @@
 /** The README's table of clients says what the tests of each client have seen, and nothing else. */
 import { readFileSync } from "node:fs"
 import { test } from "tap"
-import { ROWS, rowText } from "../helpers/client-rows.ts"
+import { ROWS, rowText } from "../helpers/clients/client-rows.ts"
 
 test("the README's table of clients holds the rows that are tested, in their order", (t) => {
   const section = /^### Clients\n([\s\S]*?)(?=^##)/m.exec(readFileSync("README.md", "utf8"))?.[1] ?? ""

@@ -9,9 +9,9 @@ import { createServer } from "node:net"
 import { dirname, join } from "node:path"
 import tap, { type Test } from "tap"
 import { startRig } from "../helpers/conductor-rig.ts"
+import { eventsOf } from "../helpers/hosts/proxy-host.ts"
+import { tinyLlama } from "../helpers/hosts/tiny-llama.ts"
 import { installed } from "../helpers/installed.ts"
-import { eventsOf } from "../helpers/proxy-host.ts"
-import { tinyLlama } from "../helpers/tiny-llama.ts"
 
 const {
   LLMPROXY_TEST_LLAMA_SERVER: llama = installed("llama-server"),

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path"
 import { type Test, test } from "tap"
 import { exitsWith, missing, plainEnvironment, RunningCommand } from "../helpers/command-process.ts"
 import { builtCommand } from "../helpers/dist.ts"
-import { npmSettings } from "../helpers/npm-registry.ts"
+import { npmSettings } from "../helpers/hosts/npm-registry.ts"
 
 const skip = missing("npm")
 

@@ -2,13 +2,13 @@
  * An AddonManager for tests: the clock is turned by hand, log lines are kept, and nothing is watched unless asked for.
  */
 
-import type { TokenService } from "../../lib/addon.ts"
-import { type HookScope, plainScope } from "../../lib/chain.ts"
-import type { Clock } from "../../lib/clock.ts"
-import { AddonManager } from "../../lib/loader.ts"
-import { type Logger, makeLogger } from "../../lib/log.ts"
-import { NO_SOURCES, type OptionSources } from "../../lib/option-sources.ts"
-import { OptionStore } from "../../lib/option-store.ts"
+import type { TokenService } from "../../lib/api/addon.ts"
+import type { Clock } from "../../lib/base/clock.ts"
+import { type Logger, makeLogger } from "../../lib/base/log.ts"
+import { type HookScope, plainScope } from "../../lib/loader/chain.ts"
+import { AddonManager } from "../../lib/loader/manager.ts"
+import { NO_SOURCES, type OptionSources } from "../../lib/options/sources.ts"
+import { OptionStore } from "../../lib/options/store.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 
 export interface AddonHost {
@@ -50,7 +50,7 @@ export function addonHost(settings: AddonHostOptions = {}): AddonHost {
     budgetMs: 5_000,
     tokens: noTokens,
     modules: {
-      llmproxy: () => import("../../lib/addon.ts"),
+      llmproxy: () => import("../../lib/api/addon.ts"),
       "llmproxy/testing": () => import("../../lib/testing/manual-clock.ts"),
     },
     places: { folders: settings.folders ?? ["/"], shipped: settings.shipped },

@@ -1,7 +1,7 @@
 /** Snapshots of flows for tests of what is kept: a chat that went well, with whatever a test changes. */
-import type { Completion, FlowSnapshot, JsonValue } from "../../lib/flow.ts"
+import type { Completion, FlowSnapshot, JsonValue } from "../../lib/api/flow.ts"
+import { uuidv7 } from "../../lib/base/uuid.ts"
 import { completionOf } from "../../lib/llm/assemble.ts"
-import { uuidv7 } from "../../lib/uuid.ts"
 
 export interface ChatOptions {
   readonly start?: number

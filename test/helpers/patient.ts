@@ -3,9 +3,9 @@ import type { Ca } from "../../certs/ca.ts"
 import type { Asking, Reply } from "../../lib/cli/doctor/ask.ts"
 import type { Patient } from "../../lib/cli/doctor/check.ts"
 import { conductorValues } from "../../lib/cli/doctor/conductor-values.ts"
-import { CORE_OPTIONS } from "../../lib/core-options.ts"
-import { NO_SOURCES } from "../../lib/option-sources.ts"
-import { resolveOptions } from "../../lib/options.ts"
+import { CORE_OPTIONS } from "../../lib/options/core.ts"
+import { resolveOptions } from "../../lib/options/resolve.ts"
+import { NO_SOURCES } from "../../lib/options/sources.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 
 export const REFUSED: Reply = { kind: "refused", why: "ECONNREFUSED" }

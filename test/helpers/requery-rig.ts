@@ -3,13 +3,13 @@
  * does. The host gives its answers in order, the last one for ever; clients ask with a stream or without.
  */
 import type { Test } from "tap"
-import type { AddonDefinition } from "../../lib/addon.ts"
-import type { Clock } from "../../lib/clock.ts"
-import type { Flow } from "../../lib/flow.ts"
+import type { AddonDefinition } from "../../lib/api/addon.ts"
+import type { Flow } from "../../lib/api/flow.ts"
+import type { Clock } from "../../lib/base/clock.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import type { OriginRequest } from "../../lib/testing/origin.ts"
 import { flowWatcher, message, type Rig, startRig } from "./conductor-rig.ts"
-import { chatEvent, chatJson, DONE, FINISH, jsonAnswer, sseAnswer } from "./proxy-host.ts"
+import { chatEvent, chatJson, DONE, FINISH, jsonAnswer, sseAnswer } from "./hosts/proxy-host.ts"
 
 export interface RequeryRig extends Rig {
   readonly flows: Flow[]

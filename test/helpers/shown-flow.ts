@@ -1,9 +1,9 @@
 /** Flows that have ended in a given way, for what is printed of them: real flow objects, filled in by hand. */
 
-import type { FlowError } from "../../lib/errors.ts"
-import type { Completion, Flow } from "../../lib/flow.ts"
-import { Headers } from "../../lib/headers.ts"
-import type { JsonObject } from "../../lib/llm/json.ts"
+import type { Completion, Flow } from "../../lib/api/flow.ts"
+import type { FlowError } from "../../lib/base/errors.ts"
+import { Headers } from "../../lib/base/headers.ts"
+import type { JsonObject } from "../../lib/base/json.ts"
 import { NO_USAGE } from "../../lib/llm/model.ts"
 import { llmFlow, testFlow } from "../../lib/testing/flows.ts"
 

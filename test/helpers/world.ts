@@ -1,8 +1,9 @@
 /** A process for tests of commands: nothing of this machine, what is printed is kept, signals are sent by hand. */
-import type { Output } from "../../lib/cli/output.ts"
+
+import type { Clock } from "../../lib/base/clock.ts"
+import { systemClock } from "../../lib/base/clock.ts"
+import type { Output } from "../../lib/cli/terminal/output.ts"
 import type { World } from "../../lib/cli/world.ts"
-import type { Clock } from "../../lib/clock.ts"
-import { systemClock } from "../../lib/clock.ts"
 
 export interface FakeWorldOptions {
   env?: Record<string, string | undefined>

@@ -1,5 +1,5 @@
 import { test } from "tap"
-import { bytesOf, readRequests, readResponses, wholeAndBytes } from "../helpers/http1-messages.ts"
+import { bytesOf, readRequests, readResponses, wholeAndBytes } from "../helpers/wire/http1-messages.ts"
 
 const HEAD = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -4,17 +4,17 @@
  */
 import { randomInt } from "node:crypto"
 import { type Test, test } from "tap"
-import { FlowError } from "../../lib/errors.ts"
+import { FlowError } from "../../lib/base/errors.ts"
 import type { RequestEvent, RequestHead, ResponseEvent, ResponseHead } from "../../lib/http1/message.ts"
 import { RequestParser, ResponseParser } from "../../lib/http1/parser.ts"
-import { Dice, makeRequest, makeResponse, mutate } from "../helpers/http1-mutations.ts"
+import { Dice, makeRequest, makeResponse, mutate } from "../helpers/wire/http1-mutations.ts"
 import {
   type NodeMessage,
   type NodeReading,
   nodeReadsRequests,
   nodeReadsResponse,
   nodeServer,
-} from "../helpers/node-parser.ts"
+} from "../helpers/wire/node-parser.ts"
 
 const CASES = Number(process.env.LLMPROXY_FUZZ_CASES ?? 40_000)
 const SEED = Number(process.env.LLMPROXY_FUZZ_SEED ?? randomInt(2 ** 31))

@@ -1,7 +1,7 @@
 import { test } from "tap"
-import { FlowError } from "../../lib/errors.ts"
+import { FlowError } from "../../lib/base/errors.ts"
 import { RequestParser } from "../../lib/http1/parser.ts"
-import { bytesOf, readRequests, readResponses, wholeAndBytes } from "../helpers/http1-messages.ts"
+import { bytesOf, readRequests, readResponses, wholeAndBytes } from "../helpers/wire/http1-messages.ts"
 
 const REFUSED: readonly [rule: string, lines: string, code: string][] = [
   ["a line that is folded", "X: a\r\n b\r\n", "obs-fold"],

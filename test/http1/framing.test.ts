@@ -1,6 +1,6 @@
 import { test } from "tap"
 import { connectionTokens } from "../../lib/http1/framing.ts"
-import { bytesOf, readRequests, readResponses } from "../helpers/http1-messages.ts"
+import { bytesOf, readRequests, readResponses } from "../helpers/wire/http1-messages.ts"
 
 const REFUSED_BY_BOTH: readonly [rule: string, lines: string, code: string][] = [
   ["Content-Length with Transfer-Encoding", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "ambiguous-length"],

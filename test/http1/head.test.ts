@@ -1,5 +1,5 @@
 import { test } from "tap"
-import { bytesOf, readRequests, readResponses } from "../helpers/http1-messages.ts"
+import { bytesOf, readRequests, readResponses } from "../helpers/wire/http1-messages.ts"
 
 /** Code and status that the bytes are refused with. */
 function refusal(text: string): string | undefined {

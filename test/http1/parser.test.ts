@@ -1,9 +1,9 @@
 import assert from "node:assert/strict"
 import { test } from "tap"
-import { FlowError } from "../../lib/errors.ts"
+import { FlowError } from "../../lib/base/errors.ts"
 import { RequestParser, ResponseParser } from "../../lib/http1/parser.ts"
 import { everySplit } from "../../lib/testing/every-split.ts"
-import { bytesOf, readRequests, readResponses, wholeAndBytes } from "../helpers/http1-messages.ts"
+import { bytesOf, readRequests, readResponses, wholeAndBytes } from "../helpers/wire/http1-messages.ts"
 
 const REQUESTS: Record<string, string> = {
   "no body": "GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -5,11 +5,11 @@
 import assert from "node:assert/strict"
 import fc from "fast-check"
 import { test } from "tap"
-import type { Headers } from "../../lib/headers.ts"
+import type { Headers } from "../../lib/base/headers.ts"
 import type { Framing, RequestEvent, ResponseEvent } from "../../lib/http1/message.ts"
 import { RequestParser, ResponseParser } from "../../lib/http1/parser.ts"
 import { chunkHead, requestHead, responseHead, trailerSection } from "../../lib/http1/serializer.ts"
-import { bytesOf } from "../helpers/http1-messages.ts"
+import { bytesOf } from "../helpers/wire/http1-messages.ts"
 
 /** latin1 characters that a field value may hold. */
 const VALUE_CHARS = [...'\t !"#aZ09:;,=\x80\xe9\xff']

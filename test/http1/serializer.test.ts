@@ -1,5 +1,5 @@
 import { test } from "tap"
-import { Headers } from "../../lib/headers.ts"
+import { Headers } from "../../lib/base/headers.ts"
 import type { Framing } from "../../lib/http1/message.ts"
 import {
   chunkHead,

@@ -1,7 +1,7 @@
 import { test } from "tap"
+import type { JsonValue } from "../../lib/base/json.ts"
 import { Assembler, completionOf, deltasOf, isContent } from "../../lib/llm/assemble.ts"
 import type { StreamEvent } from "../../lib/llm/dialect.ts"
-import type { JsonValue } from "../../lib/llm/json.ts"
 import { type Choice, type Delta, NO_USAGE, type Usage } from "../../lib/llm/model.ts"
 
 const USAGE: Usage = { ...NO_USAGE, source: "provider" }

@@ -1,7 +1,7 @@
 import { test } from "tap"
+import { parseJson } from "../../lib/base/json.ts"
 import { contextOverflow } from "../../lib/llm/context-errors.ts"
-import { parseJson } from "../../lib/llm/json.ts"
-import { readErrorBody } from "../../lib/llm/openai-errors.ts"
+import { readErrorBody } from "../../lib/llm/openai/errors.ts"
 
 interface Case {
   readonly server: string

@@ -2,13 +2,13 @@
  * Errors of the dialects that are not OpenAI's chat: each in the words its clients look for, read and written.
  */
 import { test } from "tap"
-import { anthropicMessages } from "../../lib/llm/anthropic-messages.ts"
+import { anthropicMessages } from "../../lib/llm/anthropic/messages.ts"
 import type { Dialect } from "../../lib/llm/dialect.ts"
-import { llamacpp } from "../../lib/llm/llamacpp.ts"
+import { llamacpp } from "../../lib/llm/llamacpp/llamacpp.ts"
 import type { LlmErrorKind } from "../../lib/llm/model.ts"
-import { ollama } from "../../lib/llm/ollama.ts"
-import { openaiResponses } from "../../lib/llm/openai-responses.ts"
-import { decodeAll } from "../helpers/dialect-fixtures.ts"
+import { ollama } from "../../lib/llm/ollama/ollama.ts"
+import { openaiResponses } from "../../lib/llm/responses/responses.ts"
+import { decodeAll } from "../helpers/llm/dialect-fixtures.ts"
 
 test("anthropic-messages: an error has the type of its kind, and a status may say more", async (t) => {
   const cases: [number, string, string][] = [

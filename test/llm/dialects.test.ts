@@ -4,10 +4,10 @@
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { test } from "tap"
+import { type JsonValue, objectOf, parseJson } from "../../lib/base/json.ts"
 import { Assembler, deltasOf } from "../../lib/llm/assemble.ts"
 import type { Dialect, EncodeContext, StreamEvent } from "../../lib/llm/dialect.ts"
 import { DIALECTS, dialectFor, dialectNamed } from "../../lib/llm/index.ts"
-import { type JsonValue, objectOf, parseJson } from "../../lib/llm/json.ts"
 import type { Completion, LlmError, Usage } from "../../lib/llm/model.ts"
 
 const ROOT = new URL("../fixtures/llm/", import.meta.url)

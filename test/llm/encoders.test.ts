@@ -3,17 +3,17 @@
  * are no JSON, choices that the format has no place for, answers beyond the limit.
  */
 import { test } from "tap"
+import { arrayOf, isObject, type JsonObject, objectOf, parseJson } from "../../lib/base/json.ts"
 import { AnswerLimit } from "../../lib/llm/answer-limit.ts"
-import { anthropicMessages } from "../../lib/llm/anthropic-messages.ts"
+import { anthropicMessages } from "../../lib/llm/anthropic/messages.ts"
 import { completionFrom } from "../../lib/llm/assemble.ts"
 import type { Dialect } from "../../lib/llm/dialect.ts"
-import { arrayOf, isObject, type JsonObject, objectOf, parseJson } from "../../lib/llm/json.ts"
-import { llamacpp } from "../../lib/llm/llamacpp.ts"
+import { llamacpp } from "../../lib/llm/llamacpp/llamacpp.ts"
 import { type Delta, NO_USAGE, type Usage } from "../../lib/llm/model.ts"
-import { ollama } from "../../lib/llm/ollama.ts"
-import { openaiChat } from "../../lib/llm/openai-chat.ts"
-import { openaiResponses } from "../../lib/llm/openai-responses.ts"
-import { assembled, contextFor, decodeAll } from "../helpers/dialect-fixtures.ts"
+import { ollama } from "../../lib/llm/ollama/ollama.ts"
+import { openaiChat } from "../../lib/llm/openai/chat.ts"
+import { openaiResponses } from "../../lib/llm/responses/responses.ts"
+import { assembled, contextFor, decodeAll } from "../helpers/llm/dialect-fixtures.ts"
 
 function piece(call: number, json: string, name?: string, id?: string): Delta {
   return { type: "toolCall", index: 0, call, id, name, arguments: json }

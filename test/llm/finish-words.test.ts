@@ -1,10 +1,10 @@
 import { test } from "tap"
+import type { JsonObject } from "../../lib/base/json.ts"
 import { finishReasonOf, isUnknownWord } from "../../lib/llm/finish-words.ts"
 import { DIALECTS } from "../../lib/llm/index.ts"
-import type { JsonObject } from "../../lib/llm/json.ts"
-import { openaiChat } from "../../lib/llm/openai-chat.ts"
-import { openaiResponses } from "../../lib/llm/openai-responses.ts"
-import { contextFor } from "../helpers/dialect-fixtures.ts"
+import { openaiChat } from "../../lib/llm/openai/chat.ts"
+import { openaiResponses } from "../../lib/llm/responses/responses.ts"
+import { contextFor } from "../helpers/llm/dialect-fixtures.ts"
 
 test("a provider's word for the end of an answer means what it means, in whatever dialect it comes", async (t) => {
   const words = {

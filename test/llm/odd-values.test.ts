@@ -4,11 +4,11 @@
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { test } from "tap"
-import { messageOf } from "../../lib/errors.ts"
+import { messageOf } from "../../lib/base/errors.ts"
+import { isObject, type JsonObject, type JsonValue, parseJson } from "../../lib/base/json.ts"
 import type { Dialect } from "../../lib/llm/dialect.ts"
 import { DIALECTS } from "../../lib/llm/index.ts"
-import { isObject, type JsonObject, type JsonValue, parseJson } from "../../lib/llm/json.ts"
-import { contextFor, decodeAll } from "../helpers/dialect-fixtures.ts"
+import { contextFor, decodeAll } from "../helpers/llm/dialect-fixtures.ts"
 
 const ODD: readonly JsonValue[] = [null, -7.5, "x", [], {}, [null], { type: 1 }, true]
 

@@ -1,11 +1,10 @@
 /** Answers recorded from running hosts, each read, counted and classified as what it is. */
 import { test } from "tap"
+import { isObject, type JsonObject, parseJson } from "../../lib/base/json.ts"
 import type { Dialect } from "../../lib/llm/dialect.ts"
 import { dialectNamed } from "../../lib/llm/index.ts"
-import { isObject, type JsonObject, parseJson } from "../../lib/llm/json.ts"
 import type { DialectName } from "../../lib/llm/model.ts"
-import { readErrorBody } from "../../lib/llm/openai-errors.ts"
-import { assembled, decodeAll } from "../helpers/dialect-fixtures.ts"
+import { readErrorBody } from "../../lib/llm/openai/errors.ts"
 import {
   RECORDED_HOSTS,
   type RecordedAnswer,
@@ -13,7 +12,8 @@ import {
   recorded,
   recordedChunks,
   recordedNames,
-} from "../helpers/recorded-hosts.ts"
+} from "../helpers/hosts/recorded-hosts.ts"
+import { assembled, decodeAll } from "../helpers/llm/dialect-fixtures.ts"
 
 /** The dialect of a recording, by how its name begins. */
 function dialectOf(host: RecordedHost, name: string): Dialect {

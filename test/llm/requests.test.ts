@@ -3,8 +3,8 @@
  * do not know survive, and what a dialect has no place for is refused instead of lost.
  */
 import { test } from "tap"
+import type { JsonObject } from "../../lib/base/json.ts"
 import { dialectFor } from "../../lib/llm/index.ts"
-import type { JsonObject } from "../../lib/llm/json.ts"
 import type { LlmRequest } from "../../lib/llm/model.ts"
 import { RequestBody } from "../../lib/llm/request-body.ts"
 

@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { test } from "tap"
-import { isObject, type JsonObject, type JsonValue } from "../../lib/llm/json.ts"
+import { isObject, type JsonObject, type JsonValue } from "../../lib/base/json.ts"
 import {
   deepCopy,
   deepEqual,

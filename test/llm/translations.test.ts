@@ -3,13 +3,13 @@
  * it: over the forms of every dialect, to every dialect, and back.
  */
 import { test } from "tap"
+import { parseJson } from "../../lib/base/json.ts"
 import { deltasOf } from "../../lib/llm/assemble.ts"
 import type { Dialect } from "../../lib/llm/dialect.ts"
 import { DIALECTS } from "../../lib/llm/index.ts"
-import { parseJson } from "../../lib/llm/json.ts"
 import type { Completion, Delta, DialectName, FinishUnified } from "../../lib/llm/model.ts"
 import { argumentsText } from "../../lib/llm/tool-arguments.ts"
-import { assembled, contextFor, decodeAll, streamedAnswers } from "../helpers/dialect-fixtures.ts"
+import { assembled, contextFor, decodeAll, streamedAnswers } from "../helpers/llm/dialect-fixtures.ts"
 
 interface Places {
   readonly calls: boolean

@@ -1,7 +1,7 @@
 import { test } from "tap"
+import type { JsonObject } from "../../lib/base/json.ts"
 import { Assembler } from "../../lib/llm/assemble.ts"
 import { DIALECTS } from "../../lib/llm/index.ts"
-import type { JsonObject } from "../../lib/llm/json.ts"
 import type { Usage } from "../../lib/llm/model.ts"
 import { mergeUsage, readCounts } from "../../lib/llm/usage.ts"
 

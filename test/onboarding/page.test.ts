@@ -2,7 +2,7 @@ import { createHash, X509Certificate } from "node:crypto"
 import { test } from "tap"
 import { onboardingAnswer } from "../../lib/onboarding/page.ts"
 import { clientGuides, platformGuides } from "../../lib/onboarding/steps.ts"
-import type { OwnRequest } from "../../lib/proxy/front-door.ts"
+import type { OwnRequest } from "../../lib/proxy/session/front-door.ts"
 import { sharedCertificates } from "../helpers/test-proxy.ts"
 
 async function ask(path: string, some: Partial<OwnRequest> = {}, host = "127.0.0.1") {

@@ -1,5 +1,5 @@
 import { test } from "tap"
-import { makeLogger } from "../../lib/log.ts"
+import { makeLogger } from "../../lib/base/log.ts"
 import { eventsFor, LocalBus } from "../../lib/services/event-bus.ts"
 
 function addons() {

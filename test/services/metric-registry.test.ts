@@ -1,5 +1,5 @@
 import { test } from "tap"
-import { makeLogger } from "../../lib/log.ts"
+import { makeLogger } from "../../lib/base/log.ts"
 import { MetricRegistry } from "../../lib/services/metric-registry.ts"
 
 function registry() {

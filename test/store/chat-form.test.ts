@@ -1,6 +1,6 @@
 /** Conversations of every dialect in chat's form: with tools, calls and results, and nothing left out in silence. */
 import { test } from "tap"
-import type { JsonObject, JsonValue } from "../../lib/llm/json.ts"
+import type { JsonObject, JsonValue } from "../../lib/base/json.ts"
 import { chatForm, NoChatForm } from "../../lib/store/chat-form.ts"
 
 const user = (content: JsonValue): JsonObject => ({ role: "user", content })

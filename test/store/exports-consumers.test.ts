@@ -3,11 +3,11 @@ import { spawnSync } from "node:child_process"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "tap"
-import { isObject, type JsonObject, stringOf } from "../../lib/llm/json.ts"
+import { isObject, type JsonObject, stringOf } from "../../lib/base/json.ts"
 import { type Answered, type ExportFormat, exporterFor } from "../../lib/store/exports.ts"
 import type { FlowRow } from "../../lib/store/schema.ts"
+import { interpreterWith, noInterpreter } from "../helpers/clients/python.ts"
 import { START } from "../helpers/flow-snapshots.ts"
-import { interpreterWith, noInterpreter } from "../helpers/python.ts"
 
 const LOOK = {
   name: "look",

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process"
 import { test } from "tap"
-import type { JsonObject } from "../../lib/llm/json.ts"
+import type { JsonObject } from "../../lib/base/json.ts"
 import { type Answered, EXPORT_FORMATS, type ExportFormat, exporterFor, isAnswered } from "../../lib/store/exports.ts"
 import type { Exchange } from "../../lib/store/reader.ts"
 import type { FlowRow } from "../../lib/store/schema.ts"

@@ -1,6 +1,6 @@
 import { test } from "tap"
-import type { DialectName, JsonValue } from "../../lib/flow.ts"
-import { Redactor } from "../../lib/secrets.ts"
+import type { DialectName, JsonValue } from "../../lib/api/flow.ts"
+import { Redactor } from "../../lib/base/secrets/redactor.ts"
 import { recordOf } from "../../lib/store/flow-record.ts"
 import { chat, completion } from "../helpers/flow-snapshots.ts"
 

@@ -1,6 +1,6 @@
 /** The way to the store's thread when the thread dies within SQLite. What becomes of the jobs is client.test.ts's. */
 import { test } from "tap"
-import { makeLogger } from "../../lib/log.ts"
+import { makeLogger } from "../../lib/base/log.ts"
 import type { StoreJob } from "../../lib/store/thread.ts"
 import { ThreadLink } from "../../lib/store/thread-link.ts"
 import { bundled } from "../helpers/bundled.ts"

@@ -1,7 +1,7 @@
 import { test } from "tap"
 import { ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { ok, sharedCertificates } from "../helpers/test-proxy.ts"
-import { Wire } from "../helpers/wire.ts"
+import { Wire } from "../helpers/wire/wire.ts"
 
 test("an origin keeps the exact bytes of what it was sent, in any pieces", async (t) => {
   const origin = await ScriptedOrigin.start((_, socket) => void socket.write(ok("hi")))

@@ -7,11 +7,11 @@
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { type Dispatcher, fetch, ProxyAgent } from "undici"
-import { messageOf } from "../../errors.ts"
+import { messageOf } from "../../base/errors.ts"
+import type { JsonValue } from "../../base/json.ts"
 import { Assembler } from "../../llm/assemble.ts"
 import type { StreamEvent } from "../../llm/dialect.ts"
 import { dialectNamed } from "../../llm/index.ts"
-import type { JsonValue } from "../../llm/json.ts"
 import type { Completion } from "../../llm/model.ts"
 import { type Door, type Job, type Outcome, onMessage, tell } from "./messages.ts"
 

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http"
-import { isRecord } from "../../option-value.ts"
+import { isRecord } from "../../options/value.ts"
 import { type Seen, tell } from "./messages.ts"
 
 /** Milliseconds between two words of a stream: slow enough to be seen to stream. */

@@ -2,10 +2,10 @@
  * One HTTP request with an end: an answer, or why there is none. Follows no redirect, because a key may be in it, and
  * reads no more than it needs.
  */
-import type { Clock } from "../../clock.ts"
-import { messageOf, systemCodeOf } from "../../errors.ts"
-import { parseJson } from "../../llm/json.ts"
-import { isRecord } from "../../option-value.ts"
+import type { Clock } from "../../base/clock.ts"
+import { messageOf, systemCodeOf } from "../../base/errors.ts"
+import { parseJson } from "../../base/json.ts"
+import { isRecord } from "../../options/value.ts"
 
 /** Milliseconds for one request, its body included. */
 const ASK_MS = 2_000

@@ -3,9 +3,9 @@
  * model waits at each local host. A look, no more: nothing is asked of a model, and nothing waits for it. `doctor` looks
  * closer.
  */
-import { isOpenAiKey, isPlaceholderKey, shownKey } from "../../cloud-key.ts"
-import { type CoreValues, settingsFrom } from "../../core-options.ts"
-import type { OptionSources } from "../../option-sources.ts"
+import { isOpenAiKey, isPlaceholderKey, shownKey } from "../../base/cloud-key.ts"
+import { type CoreValues, settingsFrom } from "../../options/core.ts"
+import type { OptionSources } from "../../options/sources.ts"
 import type { World } from "../world.ts"
 import { type Ask, makeAsk } from "./ask.ts"
 import { type ConductorValues, conductorValues, DEFAULT_LOCAL_URL } from "./conductor-values.ts"

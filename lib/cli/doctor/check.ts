@@ -3,8 +3,8 @@
  * the machine that it needs is in the patient, so that tests can make any machine.
  */
 import type { Ca } from "../../../certs/ca.ts"
-import type { Clock } from "../../clock.ts"
-import type { CoreValues } from "../../core-options.ts"
+import type { Clock } from "../../base/clock.ts"
+import type { CoreValues } from "../../options/core.ts"
 import type { Ask } from "./ask.ts"
 import type { ConductorValues } from "./conductor-values.ts"
 

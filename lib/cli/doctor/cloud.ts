@@ -1,9 +1,9 @@
 /**
  * Whether the cloud takes the key: asked by listing models, which costs nothing. The key itself is never shown.
  */
-import { isPlaceholderKey } from "../../cloud-key.ts"
-import { certificateAdvice, certificateCodeIn } from "../../proxy/certificate-failure.ts"
-import { Redactor } from "../../secrets.ts"
+import { isPlaceholderKey } from "../../base/cloud-key.ts"
+import { Redactor } from "../../base/secrets/redactor.ts"
+import { certificateAdvice, certificateCodeIn } from "../../proxy/tls/certificate-failure.ts"
 import { fieldOf } from "./ask.ts"
 import type { Finding, Patient } from "./check.ts"
 

@@ -2,10 +2,11 @@
  * What the conductor's options say of its hosts and its key, for commands that tell people of them. The declaration is the
  * addon's own; here is what is needed of it, read from the same places.
  */
-import { findValue, type OptionSources } from "../../option-sources.ts"
-import type { OptionSpecs } from "../../option-spec.ts"
-import { resolveOptions } from "../../options.ts"
-import { hostAndPort } from "../../proxy/authority.ts"
+
+import { resolveOptions } from "../../options/resolve.ts"
+import { findValue, type OptionSources } from "../../options/sources.ts"
+import type { OptionSpecs } from "../../options/spec.ts"
+import { hostAndPort } from "../../proxy/io/authority.ts"
 
 /** LM Studio's, which the conductor asks where nothing is said. */
 const DEFAULT_LOCAL_PORT = 1234

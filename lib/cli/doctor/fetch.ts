@@ -4,8 +4,8 @@
  */
 import { Agent, buildConnector, fetch as undiciFetch } from "undici"
 import type { ProxySettings } from "../../proxy/settings.ts"
-import { connectToRule } from "../../proxy/target.ts"
-import { TrustStore } from "../../proxy/trust-store.ts"
+import { TrustStore } from "../../proxy/tls/trust-store.ts"
+import { connectToRule } from "../../proxy/upstream/target.ts"
 import type { Fetch } from "./ask.ts"
 
 export function fetchAs(settings: ProxySettings): Fetch {

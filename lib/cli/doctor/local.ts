@@ -2,8 +2,8 @@
  * Looks for model servers on this machine: at their usual ports, and where the conductor was told. Each is asked for its
  * models and for one token.
  */
-import { baseUrlOf } from "../../core-options.ts"
-import { duration } from "../flow-line.ts"
+import { baseUrlOf } from "../../options/core.ts"
+import { duration } from "../terminal/flow-line.ts"
 import { fieldOf } from "./ask.ts"
 import type { Finding, Patient } from "./check.ts"
 import { identify, type LocalModel, type LocalServer, preferred } from "./local-servers.ts"

@@ -2,12 +2,12 @@
  * Checks of the machine itself: Node, the port, the variables that hide hosts from a proxy, the CA.
  */
 import { caPaths } from "../../../certs/ca.ts"
-import { baseUrlOf } from "../../core-options.ts"
-import { messageOf, StartError } from "../../errors.ts"
-import { OWN_SERVER } from "../../proxy/front-door.ts"
-import { type ModeAddress, modeAddresses, parseMode } from "../../proxy/mode.ts"
-import { API_HOSTS, hidingEntries } from "../environment.ts"
+import { messageOf, StartError } from "../../base/errors.ts"
+import { baseUrlOf } from "../../options/core.ts"
+import { OWN_SERVER } from "../../proxy/session/front-door.ts"
+import { type ModeAddress, modeAddresses, parseMode } from "../../proxy/session/mode.ts"
 import { nodeWarning } from "../node-version.ts"
+import { API_HOSTS, hidingEntries } from "../run/environment.ts"
 import type { Finding, Patient } from "./check.ts"
 
 /** What package.json's engines ask for. */

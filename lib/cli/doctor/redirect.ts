@@ -3,8 +3,8 @@
  * filter's rules that lead them here. The rules are printed for a person to read and run; nothing is changed.
  */
 import { isIP } from "node:net"
-import { type ModeAddress, modeAddresses, parseMode } from "../../proxy/mode.ts"
-import { loadTransparent } from "../../proxy/transparent.ts"
+import { type ModeAddress, modeAddresses, parseMode } from "../../proxy/session/mode.ts"
+import { loadTransparent } from "../../proxy/session/transparent.ts"
 import type { Finding, Patient } from "./check.ts"
 
 /** The ports whose connections are led to the proxy. */

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises"
 import type { Ca } from "../../../certs/ca.ts"
 import { rootsOfFolders } from "../../../certs/root-folders.ts"
 import { ADDING_VARIABLES, BUNDLE_VARIABLES } from "../../../certs/trust.ts"
-import { StartError } from "../../errors.ts"
+import { StartError } from "../../base/errors.ts"
 import type { Finding, Patient } from "./check.ts"
 import { leadsHere } from "./clients.ts"
 

@@ -1,7 +1,7 @@
 /**
  * The flags by which flows are chosen, and what they mean.
  */
-import { UsageError } from "../../errors.ts"
+import { UsageError } from "../../base/errors.ts"
 import type { FlowFilter, StatusFilter } from "../../store/reader.ts"
 import type { CommandLine, Flags } from "../command.ts"
 

@@ -1,14 +1,14 @@
 /**
  * Flows of the history as a person reads them in a terminal. Whatever comes from outside is made harmless here.
  */
-import { isObject, type JsonObject, parseJson, stringOf } from "../../llm/json.ts"
+import { isObject, type JsonObject, parseJson, stringOf } from "../../base/json.ts"
+import { printable } from "../../base/log.ts"
 import { textOf } from "../../llm/message-text.ts"
-import { printable } from "../../log.ts"
 import { textWithCalls } from "../../store/exports.ts"
 import type { Exchange, ListedFlow, UsageSum } from "../../store/reader.ts"
 import type { FlowRow } from "../../store/schema.ts"
-import { shownText } from "../live-text.ts"
-import type { Paint } from "../paint.ts"
+import { shownText } from "../terminal/live-text.ts"
+import type { Paint } from "../terminal/paint.ts"
 
 /** The end of an id is enough to find it: the beginning is the time. */
 const SHORT_ID_CHARS = 8

@@ -3,12 +3,13 @@
  * changed or taken out where it stands, what has no place there is added beside it, everything else keeps its bytes.
  * Only an answer in a form that holds more than we find is written anew, and keeps its other members.
  */
+
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, parseJson, withoutBom } from "../../base/json.ts"
 import { completionFrom, deltasOf } from "../assemble.ts"
 import type { Dialect, EncodeContext } from "../dialect.ts"
-import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, parseJson, withoutBom } from "../json.ts"
 import type { Completion, Delta } from "../model.ts"
-import { saysSomething } from "../openai-read.ts"
-import { kindOf } from "../responses-correlate.ts"
+import { saysSomething } from "../openai/read.ts"
+import { kindOf } from "../responses/correlate.ts"
 import { deepCopy, deepEqual } from "../spans.ts"
 import { edited } from "./event-draft.ts"
 import { type EditDelta, isPiece, keyOf, pieceText, sameDelta, shareOut, unchanged } from "./pieces.ts"

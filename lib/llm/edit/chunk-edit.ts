@@ -3,11 +3,12 @@
  * objects. What changed is changed in its event; what was added is written by the dialect's encoder, in events of its
  * own; an event from which all was taken is gone, unless it says something else.
  */
+
+import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "../../base/json.ts"
 import { AnswerLimit } from "../answer-limit.ts"
 import type { Dialect, EncodeContext, StreamEncoder, StreamEvent } from "../dialect.ts"
-import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "../json.ts"
 import { type Delta, NO_USAGE, type Usage } from "../model.ts"
-import { saysSomething } from "../openai-read.ts"
+import { saysSomething } from "../openai/read.ts"
 import { deepEqual } from "../spans.ts"
 import { mergeUsage } from "../usage.ts"
 import { EventDraft } from "./event-draft.ts"

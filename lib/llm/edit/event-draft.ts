@@ -2,9 +2,9 @@
  * One event of a stream, to be edited where it stands: its JSON is found in its bytes, and what of it changes is replaced
  * there. All else, the event's other fields and line ends included, keeps its bytes.
  */
-import { type JsonValue, parseJson } from "../json.ts"
+import { type JsonValue, parseJson } from "../../base/json.ts"
+import { SseDecoder } from "../framing/sse.ts"
 import { deepCopy, editJson } from "../spans.ts"
-import { SseDecoder } from "../sse.ts"
 
 /** Only objects are edited, and an event may be any JSON. */
 const WRAP = '{"_":'

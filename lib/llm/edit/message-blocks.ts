@@ -1,5 +1,5 @@
 /** The blocks of an Anthropic message that is edited: what is known of one while it streams, and how its events look. */
-import { type JsonObject, objectOf } from "../json.ts"
+import { type JsonObject, objectOf } from "../../base/json.ts"
 import type { Delta } from "../model.ts"
 import { argumentsObject } from "../tool-arguments.ts"
 import { type CallDelta, type Piece, pieceText } from "./pieces.ts"

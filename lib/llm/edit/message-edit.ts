@@ -4,13 +4,14 @@
  * is gone; its stop waits where text was held back, so that what comes late still goes into it. What has no block gets
  * one of its own, as soon as no other is open.
  */
+
+import { type JsonObject, numberOf, objectOf, stringOf } from "../../base/json.ts"
 import { AnswerLimit } from "../answer-limit.ts"
-import { withCounts } from "../anthropic-read.ts"
-import { stopWord } from "../anthropic-words.ts"
+import { withCounts } from "../anthropic/read.ts"
+import { stopWord } from "../anthropic/words.ts"
 import type { StreamEncoder, StreamEvent } from "../dialect.ts"
-import { type JsonObject, numberOf, objectOf, stringOf } from "../json.ts"
+import { namedEvent } from "../framing/sse-json.ts"
 import { type Delta, NO_USAGE, type Usage } from "../model.ts"
-import { namedEvent } from "../sse-json.ts"
 import { mergeUsage } from "../usage.ts"
 import { EventDraft } from "./event-draft.ts"
 import type { EditedStream, EventEditor } from "./event-editor.ts"

@@ -2,8 +2,8 @@
  * Where providers say a text again beside the text itself: as tokens with their probabilities, as numbers of tokens, as
  * OpenRouter's details. An edited text must not stand there as it was.
  */
-import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
-import { detailName } from "../openai-read.ts"
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../../base/json.ts"
+import { detailName } from "../openai/read.ts"
 
 /** Members that hold the tokens of an answer: as texts (logprobs) or as numbers. */
 const TOKENS = ["logprobs", "completion_probabilities", "token_ids", "tokens", "context"]

@@ -3,12 +3,13 @@
  * says it again; their numbers and those of the events move where some come or go. As in message-edit.ts, an item's start
  * waits for something to stand in it, and its end where text was held back. What has no item gets one of its own.
  */
+
+import { arrayOf, isObject, type JsonObject, objectOf } from "../../base/json.ts"
 import { AnswerLimit } from "../answer-limit.ts"
 import type { StreamEvent } from "../dialect.ts"
-import { arrayOf, isObject, type JsonObject, objectOf } from "../json.ts"
 import type { Delta } from "../model.ts"
-import { kindOf } from "../responses-correlate.ts"
-import { OutputItem } from "../responses-items.ts"
+import { kindOf } from "../responses/correlate.ts"
+import { OutputItem } from "../responses/items.ts"
 import { deepCopy, deepEqual } from "../spans.ts"
 import type { EditedStream, EventEditor } from "./event-editor.ts"
 import { isPiece, type Piece, pieceText, sameDelta, shareOut } from "./pieces.ts"

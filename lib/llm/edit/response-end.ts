@@ -1,11 +1,12 @@
 /** The words of a response that is edited: kinds of items, and what its last event says of its end and its cost. */
+
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../../base/json.ts"
 import type { EncodeContext } from "../dialect.ts"
-import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
 import { type Delta, NO_USAGE, type Usage } from "../model.ts"
-import { saysSomething } from "../openai-read.ts"
-import { kindOf } from "../responses-correlate.ts"
-import type { OutputItem } from "../responses-items.ts"
-import { callItem, messageItem, reasoningItem, toolTypes, writeResponsesUsage } from "../responses-words.ts"
+import { saysSomething } from "../openai/read.ts"
+import { kindOf } from "../responses/correlate.ts"
+import type { OutputItem } from "../responses/items.ts"
+import { callItem, messageItem, reasoningItem, toolTypes, writeResponsesUsage } from "../responses/words.ts"
 import { mergeUsage } from "../usage.ts"
 import { type Piece, sameDelta } from "./pieces.ts"
 import { requestWords, setResponseEnd } from "./places.ts"

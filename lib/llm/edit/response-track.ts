@@ -2,9 +2,9 @@
  * What is known of one item of a response that is edited: its texts as they came and as they left, and the events that
  * wait. A stream says each text up to four times more (part, item, response); they get the text that left.
  */
-import { arrayOf, isObject, type JsonObject, numberOf, objectOf, stringOf } from "../json.ts"
+import { arrayOf, isObject, type JsonObject, numberOf, objectOf, stringOf } from "../../base/json.ts"
 import type { Delta } from "../model.ts"
-import { type Item, ItemCorrelation, type ItemKind, kindOf } from "../responses-correlate.ts"
+import { type Item, ItemCorrelation, type ItemKind, kindOf } from "../responses/correlate.ts"
 import { deepCopy, deepEqual } from "../spans.ts"
 import type { Piece, TextType } from "./pieces.ts"
 import { dropTokens } from "./repeats.ts"

@@ -1,8 +1,9 @@
 /** What leaves of an edited response: its events, with the numbers that they and their items have now. */
+
+import { type JsonObject, numberOf, stringOf } from "../../base/json.ts"
 import type { StreamEncoder } from "../dialect.ts"
-import { type JsonObject, numberOf, stringOf } from "../json.ts"
+import { namedEvent } from "../framing/sse-json.ts"
 import type { Delta } from "../model.ts"
-import { namedEvent } from "../sse-json.ts"
 import { EventDraft } from "./event-draft.ts"
 import type { EditedStream } from "./event-editor.ts"
 import type { Raw } from "./response-track.ts"

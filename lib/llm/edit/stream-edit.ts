@@ -4,11 +4,11 @@
  * stand for themselves (chunk-edit.ts), blocks that are opened and closed (message-edit.ts), items that are told twice
  * (response-edit.ts).
  */
-import { FlowError } from "../../errors.ts"
+import { FlowError } from "../../base/errors.ts"
 import type { Dialect, EncodeContext, StreamEvent } from "../dialect.ts"
-import type { StreamFraming } from "../framing.ts"
+import type { StreamFraming } from "../framing/framing.ts"
+import { writerFor } from "../framing/reframe.ts"
 import type { Delta } from "../model.ts"
-import { writerFor } from "../reframe.ts"
 import { AnewEditor } from "./anew-edit.ts"
 import { ChunkEditor } from "./chunk-edit.ts"
 import type { EditedStream, EventEditor } from "./event-editor.ts"

@@ -4,17 +4,18 @@
  * events of another dialect that tell a text or a call where the stream's own tells none. Comments, end marks, empty
  * data and objects that say nothing in any dialect are readable: they have nothing to edit.
  */
-import { anthropicMessages } from "../anthropic-messages.ts"
+
+import { isObject, type JsonObject, parseJson, withoutBom } from "../../base/json.ts"
+import { anthropicMessages } from "../anthropic/messages.ts"
 import { isContent } from "../assemble.ts"
 import type { Dialect, StreamEvent } from "../dialect.ts"
-import type { StreamFraming } from "../framing.ts"
-import { isObject, type JsonObject, parseJson, withoutBom } from "../json.ts"
-import { llamacpp } from "../llamacpp.ts"
+import type { StreamFraming } from "../framing/framing.ts"
+import { decoderFor } from "../framing/reframe.ts"
+import { llamacpp } from "../llamacpp/llamacpp.ts"
 import type { DialectName } from "../model.ts"
-import { ollama } from "../ollama.ts"
-import { openaiChat } from "../openai-chat.ts"
-import { openaiResponses } from "../openai-responses.ts"
-import { decoderFor } from "../reframe.ts"
+import { ollama } from "../ollama/ollama.ts"
+import { openaiChat } from "../openai/chat.ts"
+import { openaiResponses } from "../responses/responses.ts"
 
 const END_MARK = "[DONE]"
 /** The fields of SSE, a comment's empty name, and llama.cpp's `error`. */

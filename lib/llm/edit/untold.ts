@@ -3,8 +3,9 @@
  * `delta`), in an event that is to say nothing yet, or in another dialect's words. An addon that edits a stream has not
  * seen them, so that they do not pass; what stands there is emptied. What is told as "other" is told.
  */
+
+import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../../base/json.ts"
 import type { StreamEvent } from "../dialect.ts"
-import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
 import type { Delta, DialectName } from "../model.ts"
 import { EventDraft } from "./event-draft.ts"
 import { isPiece, pieceText } from "./pieces.ts"

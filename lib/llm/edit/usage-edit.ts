@@ -2,7 +2,7 @@
  * Changes what an answer says it cost, where it says it: each number moves by as much as an addon has moved it, under
  * whatever names the provider has it, and every other count stays (cache writes, tiers, server tools).
  */
-import { type JsonObject, numberOf, objectOf } from "../json.ts"
+import { type JsonObject, numberOf, objectOf } from "../../base/json.ts"
 import type { DialectName, Usage } from "../model.ts"
 
 type Path = readonly string[]

@@ -1,6 +1,7 @@
 /** Pieces that have no place yet where an edited stream stands: they wait, those of one text or call as one. */
+
+import { type JsonObject, objectOf, stringOf } from "../../base/json.ts"
 import { AnswerLimit } from "../answer-limit.ts"
-import { type JsonObject, objectOf, stringOf } from "../json.ts"
 import type { Delta, Usage } from "../model.ts"
 import { isWholeObject } from "../tool-arguments.ts"
 import { mergeUsage } from "../usage.ts"

@@ -4,7 +4,7 @@
  * speaking for another. The formats are the other files of this folder. Pure.
  */
 
-import { arrayOf, isObject, stringOf } from "../json.ts"
+import { arrayOf, isObject, stringOf } from "../../base/json.ts"
 import { textOf } from "../message-text.ts"
 import type { Message } from "../model.ts"
 import { argumentsText } from "../tool-arguments.ts"

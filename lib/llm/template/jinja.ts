@@ -2,7 +2,7 @@
  * Chat templates in Jinja, as model files carry them and people write them: rendered with @huggingface/jinja, which is
  * loaded with the first one. A template is a program of its model's maker; it sees the messages and nothing else.
  */
-import type { JsonObject } from "../json.ts"
+import type { JsonObject } from "../../base/json.ts"
 import { asText, type ChatTemplate, turnsOf } from "./chat-template.ts"
 import { DEEPSEEK_CODER } from "./deepseek.ts"
 

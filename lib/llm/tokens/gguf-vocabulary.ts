@@ -3,7 +3,7 @@
  * it was made from, scored pieces (`llama`) by sentencepiece.ts. What cannot be counted exactly is refused by name.
  * Source: ggml, docs/gguf.md, "Tokenizer"; llama.cpp, src/llama-vocab.cpp. Pure.
  */
-import { numberOf, stringOf } from "../json.ts"
+import { numberOf, stringOf } from "../../base/json.ts"
 import { PRETOKENIZERS } from "./pretokenizers.ts"
 import { ScoredPieces, SPACE_MARK } from "./sentencepiece.ts"
 import { InexactVocabularyError, type TextTokenizer, tokenizerFromJson } from "./vocabulary.ts"

@@ -4,7 +4,7 @@
  * so that one walk serves the exact count, the bound by bytes and the estimate.
  * Source: OpenAI cookbook, "How to count tokens with tiktoken".
  */
-import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../../base/json.ts"
 import type { LlmRequest, Message } from "../model.ts"
 import { encodingFor } from "./encodings.ts"
 import { audioTokens, FILE_TOKENS, imageTokens } from "./media.ts"

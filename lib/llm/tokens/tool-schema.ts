@@ -3,7 +3,7 @@
  * rule stops at the first level; deeper levels are counted by the same rule, which is an approximation.
  * Source: OpenAI cookbook, "How to count tokens with tiktoken", section 7 (101 tokens for gpt-4o, 105 for gpt-4).
  */
-import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../../base/json.ts"
 import type { EncodingName } from "./encodings.ts"
 
 /** Where the texts and the fixed costs go. */

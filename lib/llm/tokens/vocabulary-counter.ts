@@ -1,6 +1,6 @@
 /**
  * Counts with a model's own vocabulary: prompts exactly, conversations as near as the unknown form that their host gives
- * them allows. The vocabulary itself is in a thread (lib/vocabulary.ts); text-counts.ts remembers what it said.
+ * them allows. The vocabulary itself is in a thread (lib/services/vocabulary.ts); text-counts.ts remembers what it said.
  */
 import type { LlmRequest } from "../model.ts"
 import { ESTIMATE_METHOD, type TokenCount } from "./counter.ts"

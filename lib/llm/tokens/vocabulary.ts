@@ -1,11 +1,11 @@
 /**
  * A model's own vocabulary as something that counts: a tokenizer.json with Hugging Face's library, the vocabulary in a
  * GGUF file through gguf-vocabulary.ts. Special tokens in a text are special here, as they are for the hosts that get
- * the text. Pure: who reads the file hands over what is in it, in a thread of its own (lib/vocabulary-thread.ts).
+ * the text. Pure: who reads the file hands over what is in it, in a thread of its own (lib/services/vocabulary.ts).
  */
 import { hash } from "node:crypto"
 import { LRUCache } from "lru-cache"
-import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../json.ts"
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../../base/json.ts"
 import type { Counted } from "./encode.ts"
 import { splitRuns } from "./runs.ts"
 import { beforeMarks, SPACE_MARK } from "./sentencepiece.ts"

@@ -4,11 +4,11 @@
  * the first addon that has tables.
  */
 import type { Kysely } from "kysely"
-import type { Records, TableMigration } from "../../addon-store.ts"
-import { type Clock, systemClock } from "../../clock.ts"
-import { messageOf, StartError } from "../../errors.ts"
-import { type JsonValue, parseJson } from "../../llm/json.ts"
-import type { Logger } from "../../log.ts"
+import type { Records, TableMigration } from "../../api/store.ts"
+import { type Clock, systemClock } from "../../base/clock.ts"
+import { messageOf, StartError } from "../../base/errors.ts"
+import { type JsonValue, parseJson } from "../../base/json.ts"
+import type { Logger } from "../../base/log.ts"
 import { type CallOptions, RecordCalls } from "../record-calls.ts"
 import { ThreadLink } from "../thread-link.ts"
 import type { RecordDeed, StateJob } from "./thread.ts"

@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs"
 import type { Kysely, Migration } from "kysely"
-import { messageOf } from "../../errors.ts"
+import { messageOf } from "../../base/errors.ts"
 import type { Steps } from "../migrations.ts"
 import { isDamage, openSqlite, type SqliteSources } from "../sqlite.ts"
 

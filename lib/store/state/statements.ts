@@ -4,7 +4,7 @@
  * for its end.
  */
 import { CompiledQuery, type ControlledTransaction, type Kysely } from "kysely"
-import type { Clock, Timer } from "../../clock.ts"
+import type { Clock, Timer } from "../../base/clock.ts"
 import type { StateSchema } from "./schema.ts"
 
 /** Milliseconds that a transaction may stand without a statement. */

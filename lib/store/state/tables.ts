@@ -13,8 +13,8 @@ import {
   SqliteQueryCompiler,
   sql,
 } from "kysely"
-import type { TableMigration } from "../../addon-store.ts"
-import { messageOf, StartError, UsageError } from "../../errors.ts"
+import type { TableMigration } from "../../api/store.ts"
+import { messageOf, StartError, UsageError } from "../../base/errors.ts"
 import type { CallOptions } from "../record-calls.ts"
 import { TransactionalAdapter } from "../sqlite.ts"
 import { TablePrefix } from "./prefix.ts"

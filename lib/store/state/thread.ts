@@ -3,9 +3,10 @@
  * so that no record waits for the hashes of a conversation. Jobs may overlap: a transaction is several of them, and what
  * else comes waits for its end within the database. The other side is client.ts.
  */
+
+import { type Clock, systemClock } from "../../base/clock.ts"
+import { messageOf } from "../../base/errors.ts"
 import type { JobFailure, JobNotice, JobReply, JobRequest } from "../../base/threads.ts"
-import { type Clock, systemClock } from "../../clock.ts"
-import { messageOf } from "../../errors.ts"
 import { type Database, openState, stateFailure } from "../database.ts"
 import { isPassing, type SqliteSources } from "../sqlite.ts"
 import { type RecordPlace, Records } from "./records.ts"

@@ -1,7 +1,7 @@
 import { test } from "tap"
 import { answerFilter } from "../../../addons/conductor/answer-filter.ts"
 import type { Delta } from "../../../lib/llm/model.ts"
-import { DEEPSEEK_CODER } from "../../../lib/llm/template.ts"
+import { DEEPSEEK_CODER } from "../../../lib/llm/template/index.ts"
 
 const text = (value: string, index = 0): Delta => ({ type: "text", index, text: value })
 const finish = (index = 0): Delta => ({ type: "finish", index, reason: { unified: "length", raw: "length" } })

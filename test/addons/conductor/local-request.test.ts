@@ -1,9 +1,9 @@
 import { test } from "tap"
 import { askedTokens, localRequest, obstacleIn } from "../../../addons/conductor/local-request.ts"
 import { OPTIONS } from "../../../addons/conductor/options.ts"
-import type { JsonObject } from "../../../lib/llm/json.ts"
+import type { JsonObject } from "../../../lib/base/json.ts"
 import type { LlmRequest } from "../../../lib/llm/model.ts"
-import { openaiChat } from "../../../lib/llm/openai-chat.ts"
+import { openaiChat } from "../../../lib/llm/openai/chat.ts"
 
 const MESSAGES = [{ role: "user", content: "hi" }]
 

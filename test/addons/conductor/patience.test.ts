@@ -5,8 +5,8 @@ import { Patience, QUESTIONS_MS } from "../../../addons/conductor/patience.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
 import type { OriginRequest } from "../../../lib/testing/origin.ts"
 import { startRig } from "../../helpers/conductor-rig.ts"
-import { hello, hostNamed, scripted } from "../../helpers/local-hosts.ts"
-import { until } from "../../helpers/proxy-host.ts"
+import { hello, hostNamed, scripted } from "../../helpers/hosts/local-hosts.ts"
+import { until } from "../../helpers/hosts/proxy-host.ts"
 
 test("only the time in which questions are asked counts", async (t) => {
   const clock = new ManualClock(0)

@@ -1,7 +1,7 @@
 import { test } from "tap"
 import { Ratios } from "../../../addons/conductor/ratios.ts"
-import { NO_STORE, type Records } from "../../../lib/addon-store.ts"
-import type { JsonValue } from "../../../lib/flow.ts"
+import type { JsonValue } from "../../../lib/api/flow.ts"
+import { NO_STORE, type Records } from "../../../lib/api/store.ts"
 
 function memory(records = new Map<string, JsonValue>()): Records & { records: Map<string, JsonValue> } {
   return {

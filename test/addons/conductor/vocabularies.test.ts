@@ -1,7 +1,7 @@
 import { test } from "tap"
 import { Vocabularies } from "../../../addons/conductor/vocabularies.ts"
-import type { TokenVocabulary } from "../../../lib/addon.ts"
-import { makeLogger } from "../../../lib/log.ts"
+import type { TokenVocabulary } from "../../../lib/api/addon.ts"
+import { makeLogger } from "../../../lib/base/log.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
 
 const NO_TOKENS = {

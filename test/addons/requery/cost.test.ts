@@ -1,6 +1,6 @@
 import { test } from "tap"
 import { costOf, costOfPart } from "../../../addons/requery/cost.ts"
-import type { Completion, LlmFlow } from "../../../lib/flow.ts"
+import type { Completion, LlmFlow } from "../../../lib/api/flow.ts"
 import { NO_USAGE } from "../../../lib/llm/model.ts"
 import { llmFlow } from "../../../lib/testing/flows.ts"
 

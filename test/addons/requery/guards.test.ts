@@ -4,7 +4,7 @@ import { embeddedSchema } from "../../../addons/requery/gpt-pilot.ts"
 import { chosenGuards, GUARDS, Said } from "../../../addons/requery/guards.ts"
 import { Schemas } from "../../../addons/requery/json-schema.ts"
 import { isThinking, spoken } from "../../../addons/requery/spoken.ts"
-import type { Completion, LlmRequest } from "../../../lib/flow.ts"
+import type { Completion, LlmRequest } from "../../../lib/api/flow.ts"
 
 const NO_DEMAND: Demand = {
   json: false,

@@ -4,9 +4,9 @@ import { demandOf } from "../../../addons/requery/demand.ts"
 import { embeddedSchema } from "../../../addons/requery/gpt-pilot.ts"
 import { readJson } from "../../../addons/requery/json-answer.ts"
 import { Schemas } from "../../../addons/requery/json-schema.ts"
-import type { JsonObject } from "../../../lib/flow.ts"
+import type { JsonObject } from "../../../lib/api/flow.ts"
 import type { FinishUnified } from "../../../lib/llm/model.ts"
-import { openaiChat } from "../../../lib/llm/openai-chat.ts"
+import { openaiChat } from "../../../lib/llm/openai/chat.ts"
 import { wantsJson } from "../../helpers/requery-rig.ts"
 
 const schemas = new Schemas()

@@ -4,7 +4,7 @@ import { makeAsk } from "../../../lib/cli/doctor/ask.ts"
 import { fetchAs } from "../../../lib/cli/doctor/fetch.ts"
 import { DEFAULT_SETTINGS, type ProxySettings } from "../../../lib/proxy/settings.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
-import { jsonReply } from "../../helpers/chat-replies.ts"
+import { jsonReply } from "../../helpers/hosts/chat-replies.ts"
 import { sharedCertificates, startOrigin } from "../../helpers/test-proxy.ts"
 
 function askAs(settings: Partial<ProxySettings>) {

@@ -1,7 +1,7 @@
 /** Node, port, NO_PROXY and CA: what is good, what is broken, and what to do. */
 import { test } from "tap"
+import { StartError } from "../../../lib/base/errors.ts"
 import { checkCa, checkNode, checkNoProxy, checkPort } from "../../../lib/cli/doctor/machine.ts"
-import { StartError } from "../../../lib/errors.ts"
 import { answer, fakeCa, makePatient, OURS } from "../../helpers/patient.ts"
 
 test("a Node that is too old is broken, one without fixes is noted, a current one is good", async (t) => {

@@ -2,9 +2,9 @@
 import { test } from "tap"
 import { checkRedirect, redirectRules } from "../../../lib/cli/doctor/redirect.ts"
 import { main } from "../../../lib/cli/main.ts"
-import { CORE_OPTIONS, type CoreValues } from "../../../lib/core-options.ts"
-import { NO_SOURCES } from "../../../lib/option-sources.ts"
-import { resolveOptions } from "../../../lib/options.ts"
+import { CORE_OPTIONS, type CoreValues } from "../../../lib/options/core.ts"
+import { resolveOptions } from "../../../lib/options/resolve.ts"
+import { NO_SOURCES } from "../../../lib/options/sources.ts"
 import { makePatient } from "../../helpers/patient.ts"
 import { FakeWorld } from "../../helpers/world.ts"
 

@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "tap"
+import { StartError } from "../../../lib/base/errors.ts"
 import type { Patient } from "../../../lib/cli/doctor/check.ts"
 import { checkRoots, holdsCa } from "../../../lib/cli/doctor/roots.ts"
-import { StartError } from "../../../lib/errors.ts"
 import { fakeCa, makePatient } from "../../helpers/patient.ts"
 import { testCertificates } from "../../helpers/test-certificates.ts"
 

@@ -3,8 +3,8 @@ import { test } from "tap"
 import { StreamEditor } from "../../../lib/llm/edit/stream-edit.ts"
 import { dialectNamed } from "../../../lib/llm/index.ts"
 import type { Delta } from "../../../lib/llm/model.ts"
-import { contextFor } from "../../helpers/dialect-fixtures.ts"
-import { dataLines, redacts } from "../../helpers/edited-streams.ts"
+import { contextFor } from "../../helpers/llm/dialect-fixtures.ts"
+import { dataLines, redacts } from "../../helpers/llm/edited-streams.ts"
 
 const dialect = dialectNamed("openai-realtime")
 

@@ -1,12 +1,12 @@
 import { test } from "tap"
+import { type JsonObject, parseJson } from "../../../lib/base/json.ts"
 import type { Dialect } from "../../../lib/llm/dialect.ts"
 import { editAnswer } from "../../../lib/llm/edit/answer-edit.ts"
 import type { EditDelta } from "../../../lib/llm/edit/pieces.ts"
 import { DIALECTS, dialectNamed } from "../../../lib/llm/index.ts"
-import { type JsonObject, parseJson } from "../../../lib/llm/json.ts"
 import type { Completion, Delta } from "../../../lib/llm/model.ts"
-import { contextFor } from "../../helpers/dialect-fixtures.ts"
-import { redacts } from "../../helpers/edited-streams.ts"
+import { contextFor } from "../../helpers/llm/dialect-fixtures.ts"
+import { redacts } from "../../helpers/llm/edited-streams.ts"
 
 /** Whole answers with what no delta tells. */
 const BODIES: Record<string, string> = {

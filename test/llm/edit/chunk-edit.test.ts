@@ -1,7 +1,7 @@
 /** Edited streams whose events stand for themselves: what was not edited stays, event by event. */
 import { test } from "tap"
+import type { JsonObject } from "../../../lib/base/json.ts"
 import { dialectNamed } from "../../../lib/llm/index.ts"
-import type { JsonObject } from "../../../lib/llm/json.ts"
 import type { Delta } from "../../../lib/llm/model.ts"
 import {
   changes,
@@ -12,7 +12,7 @@ import {
   redacts,
   redactsAcross,
   told,
-} from "../../helpers/edited-streams.ts"
+} from "../../helpers/llm/edited-streams.ts"
 
 const chat = dialectNamed("openai-chat")
 const ollama = dialectNamed("ollama")

@@ -1,7 +1,7 @@
 /** Edited Anthropic streams: blocks keep what was not edited, and stay a message that the SDKs can read. */
 import { type Test, test } from "tap"
+import { isObject, type JsonObject } from "../../../lib/base/json.ts"
 import { dialectNamed } from "../../../lib/llm/index.ts"
-import { isObject, type JsonObject } from "../../../lib/llm/json.ts"
 import type { Delta } from "../../../lib/llm/model.ts"
 import {
   editStream,
@@ -12,7 +12,7 @@ import {
   redactsAcross,
   type StoppingEdit,
   told,
-} from "../../helpers/edited-streams.ts"
+} from "../../helpers/llm/edited-streams.ts"
 
 const dialect = dialectNamed("anthropic-messages")
 

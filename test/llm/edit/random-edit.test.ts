@@ -1,9 +1,9 @@
 /** Whatever an addon makes of a stream, what leaves says exactly that, in a form that can be read. */
 import { test } from "tap"
+import { isObject } from "../../../lib/base/json.ts"
 import { DIALECTS } from "../../../lib/llm/index.ts"
-import { isObject } from "../../../lib/llm/json.ts"
 import type { Delta } from "../../../lib/llm/model.ts"
-import { editStream, fixtureStreams, linesOf, told } from "../../helpers/edited-streams.ts"
+import { editStream, fixtureStreams, linesOf, told } from "../../helpers/llm/edited-streams.ts"
 
 const ROUNDS = 60
 

@@ -1,7 +1,7 @@
 /** Edited Responses: an edited text is edited wherever the stream says it again, and everything else stays. */
 import { type Test, test } from "tap"
+import { arrayOf, isObject, type JsonObject, objectOf } from "../../../lib/base/json.ts"
 import { dialectNamed } from "../../../lib/llm/index.ts"
-import { arrayOf, isObject, type JsonObject, objectOf } from "../../../lib/llm/json.ts"
 import type { Delta } from "../../../lib/llm/model.ts"
 import {
   editStream,
@@ -12,7 +12,7 @@ import {
   redactsAcross,
   type StoppingEdit,
   told,
-} from "../../helpers/edited-streams.ts"
+} from "../../helpers/llm/edited-streams.ts"
 
 const dialect = dialectNamed("openai-responses")
 

@@ -2,9 +2,9 @@
 import { test } from "tap"
 import { DIALECTS, dialectNamed } from "../../../lib/llm/index.ts"
 import type { Delta } from "../../../lib/llm/model.ts"
-import { decodeAll } from "../../helpers/dialect-fixtures.ts"
-import { changes, editStream, fixtureStreams, told } from "../../helpers/edited-streams.ts"
-import { RECORDED_HOSTS, recorded, recordedNames } from "../../helpers/recorded-hosts.ts"
+import { RECORDED_HOSTS, recorded, recordedNames } from "../../helpers/hosts/recorded-hosts.ts"
+import { decodeAll } from "../../helpers/llm/dialect-fixtures.ts"
+import { changes, editStream, fixtureStreams, told } from "../../helpers/llm/edited-streams.ts"
 
 /** Other objects that say the same. */
 const copies = (delta: Delta): Delta[] => [{ ...delta }]

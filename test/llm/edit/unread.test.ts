@@ -2,11 +2,11 @@
 import assert from "node:assert/strict"
 import { test } from "tap"
 import { StreamEditor } from "../../../lib/llm/edit/stream-edit.ts"
+import { framingOf } from "../../../lib/llm/framing/reframe.ts"
 import { DIALECTS, dialectNamed } from "../../../lib/llm/index.ts"
 import type { Delta, DialectName } from "../../../lib/llm/model.ts"
-import { framingOf } from "../../../lib/llm/reframe.ts"
-import { contextFor } from "../../helpers/dialect-fixtures.ts"
-import { editStream, fixtureStreams } from "../../helpers/edited-streams.ts"
+import { contextFor } from "../../helpers/llm/dialect-fixtures.ts"
+import { editStream, fixtureStreams } from "../../helpers/llm/edited-streams.ts"
 
 const CHAT = 'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 const SECRET = '{"choices":[{"index":0,"delta":{"content":"ZEBRA"}}]'

@@ -1,11 +1,19 @@
 /** In chunks, lines and objects, and in whole answers: a second place of a text does not pass an edit unread. */
 import { test } from "tap"
+import { type JsonObject, parseJson } from "../../../lib/base/json.ts"
 import { editAnswer } from "../../../lib/llm/edit/answer-edit.ts"
 import { dialectNamed } from "../../../lib/llm/index.ts"
-import { type JsonObject, parseJson } from "../../../lib/llm/json.ts"
 import type { Delta, DialectName } from "../../../lib/llm/model.ts"
-import { contextFor } from "../../helpers/dialect-fixtures.ts"
-import { dataLines, editStream, linesOf, redacted, redacts, redactsAcross, told } from "../../helpers/edited-streams.ts"
+import { contextFor } from "../../helpers/llm/dialect-fixtures.ts"
+import {
+  dataLines,
+  editStream,
+  linesOf,
+  redacted,
+  redacts,
+  redactsAcross,
+  told,
+} from "../../helpers/llm/edited-streams.ts"
 
 const SECRET = "a secret"
 const STEP = 5

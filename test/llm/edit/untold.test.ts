@@ -1,9 +1,9 @@
 /** Text that no delta tells does not pass an edit: neither as it came, nor behind a text that was edited. */
 import { test } from "tap"
+import type { JsonObject } from "../../../lib/base/json.ts"
 import { dialectNamed } from "../../../lib/llm/index.ts"
-import type { JsonObject } from "../../../lib/llm/json.ts"
 import type { Delta, DialectName } from "../../../lib/llm/model.ts"
-import { editStream, redacts, told } from "../../helpers/edited-streams.ts"
+import { editStream, redacts, told } from "../../helpers/llm/edited-streams.ts"
 
 /** The bytes between two cuts of a stream. */
 const STEP = 11

@@ -1,7 +1,7 @@
 /** Golden prompts of DeepSeek's later formats, as the chat templates in their tokenizer_config.json render them. */
 import { test } from "tap"
 import type { Message } from "../../../lib/llm/model.ts"
-import { TEMPLATES, templateNamed } from "../../../lib/llm/template.ts"
+import { TEMPLATES, templateNamed } from "../../../lib/llm/template/index.ts"
 
 const system = (content: string): Message => ({ role: "system", content })
 const user = (content: string): Message => ({ role: "user", content })

@@ -1,7 +1,7 @@
 /** Golden prompts of the other families' formats. */
 import { test } from "tap"
 import type { Message } from "../../../lib/llm/model.ts"
-import { templateNamed } from "../../../lib/llm/template.ts"
+import { templateNamed } from "../../../lib/llm/template/index.ts"
 
 const system = (content: string): Message => ({ role: "system", content })
 const user = (content: string): Message => ({ role: "user", content })

@@ -1,7 +1,7 @@
 /** Templates in Jinja: a host's own, or a file of the user's. */
 import { test } from "tap"
 import type { Message } from "../../../lib/llm/model.ts"
-import { cleanOutput, jinjaTemplate, templateNamed } from "../../../lib/llm/template.ts"
+import { cleanOutput, jinjaTemplate, templateNamed } from "../../../lib/llm/template/index.ts"
 
 const CHATML =
   "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"

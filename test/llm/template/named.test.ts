@@ -1,6 +1,6 @@
 /** Which format a model's name stands for. */
 import { test } from "tap"
-import { templateForModel, templateNamed } from "../../../lib/llm/template.ts"
+import { templateForModel, templateNamed } from "../../../lib/llm/template/index.ts"
 
 test("a model's name tells its format, however the host writes it", (t) => {
   const cases: Readonly<Record<string, string | undefined>> = {

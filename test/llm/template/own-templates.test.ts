@@ -2,9 +2,9 @@
 import { existsSync, readFileSync } from "node:fs"
 import tap from "tap"
 import type { Message } from "../../../lib/llm/model.ts"
-import { templateNamed } from "../../../lib/llm/template.ts"
-import { generatedConversation, renderedBy } from "../../helpers/conversations.ts"
-import { OWN_TEMPLATES, type OwnTemplate } from "../../helpers/own-templates.ts"
+import { templateNamed } from "../../../lib/llm/template/index.ts"
+import { generatedConversation, renderedBy } from "../../helpers/llm/conversations.ts"
+import { OWN_TEMPLATES, type OwnTemplate } from "../../helpers/llm/own-templates.ts"
 
 interface Recorded {
   readonly source: string

@@ -4,7 +4,7 @@ import { boundRequest, TokenCounter } from "../../../lib/llm/tokens/counter.ts"
 import { type Counted, countTexts } from "../../../lib/llm/tokens/encode.ts"
 import type { TableName } from "../../../lib/llm/tokens/encodings.ts"
 import type { CountingBackend } from "../../../lib/llm/tokens/worker-client.ts"
-import { requestOf } from "../../helpers/llm-request.ts"
+import { requestOf } from "../../helpers/llm/llm-request.ts"
 
 /** Counts in the test's own thread, and remembers what it was asked. */
 class RecordingBackend implements CountingBackend {

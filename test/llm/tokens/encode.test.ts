@@ -3,7 +3,7 @@ import { countTokens as cl100k } from "gpt-tokenizer/encoding/cl100k_base"
 import { countTokens as o200k } from "gpt-tokenizer/encoding/o200k_base"
 import { test } from "tap"
 import { countTexts } from "../../../lib/llm/tokens/encode.ts"
-import { Random } from "../../helpers/generated-exchange.ts"
+import { Random } from "../../helpers/wire/generated-exchange.ts"
 
 const AS_TEXT = { disallowedSpecial: new Set<string>() }
 

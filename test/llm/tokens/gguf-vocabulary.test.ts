@@ -3,7 +3,7 @@ import { test } from "tap"
 import { type GgufMetadata, tokenizerFromGguf } from "../../../lib/llm/tokens/gguf-vocabulary.ts"
 import { PRETOKENIZERS } from "../../../lib/llm/tokens/pretokenizers.ts"
 import { Vocabulary } from "../../../lib/llm/tokens/vocabulary.ts"
-import { joiningVocabulary, scoredVocabulary } from "../../helpers/vocabularies.ts"
+import { joiningVocabulary, scoredVocabulary } from "../../helpers/llm/vocabularies.ts"
 
 const TEXTS = [
   "",

@@ -1,11 +1,11 @@
 /** Every text that reaches a model is in the plan, in each dialect's own places. */
 import { test } from "tap"
-import { MessagesRequest } from "../../../lib/llm/anthropic-request.ts"
-import type { JsonObject } from "../../../lib/llm/json.ts"
-import { parseOllamaRequest } from "../../../lib/llm/ollama-request.ts"
-import { parseResponsesRequest } from "../../../lib/llm/responses-request.ts"
+import type { JsonObject } from "../../../lib/base/json.ts"
+import { MessagesRequest } from "../../../lib/llm/anthropic/request.ts"
+import { parseOllamaRequest } from "../../../lib/llm/ollama/request.ts"
+import { parseResponsesRequest } from "../../../lib/llm/responses/request.ts"
 import { type CountPlan, planRequest } from "../../../lib/llm/tokens/plan.ts"
-import { requestOf } from "../../helpers/llm-request.ts"
+import { requestOf } from "../../helpers/llm/llm-request.ts"
 
 const SCHEMA = { type: "object", properties: { answer: { type: "string" } } }
 

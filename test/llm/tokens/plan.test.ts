@@ -1,8 +1,8 @@
 import { test } from "tap"
-import type { JsonValue } from "../../../lib/llm/json.ts"
+import type { JsonValue } from "../../../lib/base/json.ts"
 import type { Message } from "../../../lib/llm/model.ts"
 import { boundRequest, estimateText, planRequest } from "../../../lib/llm/tokens/plan.ts"
-import { requestOf } from "../../helpers/llm-request.ts"
+import { requestOf } from "../../helpers/llm/llm-request.ts"
 
 const BASE64 = "QUFB".repeat(50_000)
 

@@ -1,5 +1,5 @@
 import { test } from "tap"
-import type { JsonObject, JsonValue } from "../../../lib/llm/json.ts"
+import type { JsonObject, JsonValue } from "../../../lib/base/json.ts"
 import type { EncodingName } from "../../../lib/llm/tokens/encodings.ts"
 import { planTools } from "../../../lib/llm/tokens/tool-schema.ts"
 

@@ -1,9 +1,9 @@
 import cl100k from "gpt-tokenizer/bpeRanks/cl100k_base"
 import { test } from "tap"
-import type { JsonObject, JsonValue } from "../../../lib/llm/json.ts"
+import type { JsonObject, JsonValue } from "../../../lib/base/json.ts"
 import { countTexts } from "../../../lib/llm/tokens/encode.ts"
 import { tokenizerFromJson, Vocabulary } from "../../../lib/llm/tokens/vocabulary.ts"
-import { byteLetters } from "../../helpers/vocabularies.ts"
+import { byteLetters } from "../../helpers/llm/vocabularies.ts"
 
 const END = { id: 900, content: "<|end|>", special: true, normalized: false, lstrip: false, rstrip: false }
 

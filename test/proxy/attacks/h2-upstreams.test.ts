@@ -4,7 +4,7 @@
  */
 import type { Socket } from "node:net"
 import { type Test, test } from "tap"
-import { call, type H2Answer, openSession } from "../../helpers/h2-client.ts"
+import { call, type H2Answer, openSession } from "../../helpers/clients/h2-client.ts"
 import {
   block,
   END,
@@ -16,7 +16,7 @@ import {
   startHttp2Origin,
   WHOLE,
   words,
-} from "../../helpers/h2-origin.ts"
+} from "../../helpers/hosts/h2-origin.ts"
 import { eventually, startProxy, type TestProxy } from "../../helpers/test-proxy.ts"
 
 const MB = 1_000_000

@@ -3,10 +3,10 @@
  */
 import { createServer, type Socket } from "node:net"
 import { type Test, test } from "tap"
-import type { LoadedAddon } from "../../../lib/chain.ts"
-import { call, openSession } from "../../helpers/h2-client.ts"
-import { block, END, FRAME, frame, startFrameOrigin, WHOLE } from "../../helpers/h2-origin.ts"
-import { addon, gate, recorder, request, startHost, until } from "../../helpers/proxy-host.ts"
+import type { LoadedAddon } from "../../../lib/loader/chain.ts"
+import { call, openSession } from "../../helpers/clients/h2-client.ts"
+import { block, END, FRAME, frame, startFrameOrigin, WHOLE } from "../../helpers/hosts/h2-origin.ts"
+import { addon, gate, recorder, request, startHost, until } from "../../helpers/hosts/proxy-host.ts"
 import { everythingTo } from "../../helpers/test-proxy.ts"
 
 const EARLY = Buffer.from(`HTTP/1.1 103 Early Hints\r\nLink: <${"a".repeat(2_000)}>\r\n\r\n`)

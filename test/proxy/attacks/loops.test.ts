@@ -3,12 +3,12 @@
  * nothing is sent round.
  */
 import { type Test, test } from "tap"
-import { makeLogger } from "../../../lib/log.ts"
-import { Listener } from "../../../lib/proxy/listener.ts"
-import type { Mode } from "../../../lib/proxy/mode.ts"
-import { call, openSession } from "../../helpers/h2-client.ts"
+import { makeLogger } from "../../../lib/base/log.ts"
+import { Listener } from "../../../lib/proxy/session/listener.ts"
+import type { Mode } from "../../../lib/proxy/session/mode.ts"
+import { call, openSession } from "../../helpers/clients/h2-client.ts"
 import { startProxy, type TestProxy, type TestProxyOptions } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 interface Ring {
   readonly proxy: TestProxy

@@ -2,11 +2,11 @@
  * Bytes that come in frames of one byte each: what they cost is in proportion to the bytes, not to their number.
  */
 import { type Test, test } from "tap"
-import type { Flow } from "../../../lib/flow.ts"
-import { data, FLAG, FrameWire, headers, request, windowUpdate } from "../../helpers/h2-frames.ts"
-import { block, END, FRAME, frame, startFrameOrigin, WHOLE } from "../../helpers/h2-origin.ts"
+import type { Flow } from "../../../lib/api/flow.ts"
+import { block, END, FRAME, frame, startFrameOrigin, WHOLE } from "../../helpers/hosts/h2-origin.ts"
 import { baseTo, eventually, startOrigin, startProxy, type TestProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { data, FLAG, FrameWire, headers, request, windowUpdate } from "../../helpers/wire/h2-frames.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const MB = 1_000_000
 /** Streams of one connection, and the bytes that each may send before somebody reads them. */

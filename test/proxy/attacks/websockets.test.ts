@@ -5,9 +5,14 @@
 import { constants, deflateRawSync } from "node:zlib"
 import { type Test, test } from "tap"
 import { PING, TEXT, writeFrame } from "../../../lib/websocket/frame.ts"
-import { addon, recorder, until } from "../../helpers/proxy-host.ts"
-import { type SocketClient, type SocketHost, startSocketHost, UPGRADE_FIELDS } from "../../helpers/websocket-host.ts"
-import type { Wire } from "../../helpers/wire.ts"
+import { addon, recorder, until } from "../../helpers/hosts/proxy-host.ts"
+import {
+  type SocketClient,
+  type SocketHost,
+  startSocketHost,
+  UPGRADE_FIELDS,
+} from "../../helpers/hosts/websocket-host.ts"
+import type { Wire } from "../../helpers/wire/wire.ts"
 
 const MB = 1_000_000
 const MASK = Buffer.of(1, 2, 3, 4)

@@ -5,7 +5,7 @@
 import { createServer, type Socket } from "node:net"
 import { type Test, test } from "tap"
 import { eventually, startProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const PIECE = Buffer.alloc(65_536, "x")
 const BODY_BYTES = 256 * 1_048_576

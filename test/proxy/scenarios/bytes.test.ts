@@ -5,6 +5,7 @@
 import type { Socket } from "node:net"
 import { type Test, test } from "tap"
 import type { OriginRequest } from "../../../lib/testing/origin.ts"
+import { everythingTo, sharedCertificates, startOrigin, startProxy, type TestProxy } from "../../helpers/test-proxy.ts"
 import {
   digest,
   type GeneratedExchange,
@@ -12,9 +13,8 @@ import {
   generateExchange,
   Random,
   toPieces,
-} from "../../helpers/generated-exchange.ts"
-import { everythingTo, sharedCertificates, startOrigin, startProxy, type TestProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+} from "../../helpers/wire/generated-exchange.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const EXCHANGES = 1_000
 const CLIENTS = 6
@@ -70,19 +70,19 @@ function originScript(exchanges: readonly GeneratedExchange[], witness: Witness,
 
 function hooksOf(witness: Witness, host: boolean) {
   return {
-    async requestHeaders(flow: import("../../../lib/flow.ts").Flow): Promise<void> {
+    async requestHeaders(flow: import("../../../lib/api/flow.ts").Flow): Promise<void> {
       const { id } = witness.at(flow.request.path)
       if (id % 2 === 0) await flow.request.collect()
     },
-    request(flow: import("../../../lib/flow.ts").Flow): void {
+    request(flow: import("../../../lib/api/flow.ts").Flow): void {
       const { id, digests } = witness.at(flow.request.path)
       // Half of the bodies stream on, unseen by hooks.
       if (id % 2 === 0) digests.request = digest(flow.request.headers.lines(), flow.request.bytes, host)
     },
-    responseHeaders(flow: import("../../../lib/flow.ts").Flow): void {
+    responseHeaders(flow: import("../../../lib/api/flow.ts").Flow): void {
       flow.response?.keep(KEEP_BYTES)
     },
-    response(flow: import("../../../lib/flow.ts").Flow): void {
+    response(flow: import("../../../lib/api/flow.ts").Flow): void {
       if (flow.response === undefined) return
       const { digests } = witness.at(flow.request.path)
       digests.response = digest(flow.response.headers.lines(), flow.response.bytes, true)

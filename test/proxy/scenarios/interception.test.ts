@@ -14,7 +14,7 @@ import {
   startProxy,
   type TestProxyOptions,
 } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const REQUEST = "GET /x HTTP/1.1\r\nHost: api.test\r\n\r\n"
 

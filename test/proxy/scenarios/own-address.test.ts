@@ -4,7 +4,7 @@
 import { hostname } from "node:os"
 import { test } from "tap"
 import { always, baseTo, ok, startOrigin, startProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const SPELLINGS = [
   "localhost",

@@ -1,9 +1,9 @@
 /** --mode reverse: everything goes to one server, whatever form it came in. */
 import { connect as connectHttp2 } from "node:http2"
 import { test } from "tap"
-import { type Mode, parseMode } from "../../../lib/proxy/mode.ts"
+import { type Mode, parseMode } from "../../../lib/proxy/session/mode.ts"
 import { always, eventually, ok, startOrigin, startProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const reverseTo = (port: number, base = "", scheme = "http"): Mode =>
   parseMode(`reverse:${scheme}://127.0.0.1:${port}${base}`).mode

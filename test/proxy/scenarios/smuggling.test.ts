@@ -4,7 +4,7 @@
  */
 import { test } from "tap"
 import { always, baseTo, eventually, ok, startOrigin, startProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const HOST = "Host: localhost\r\n"
 const INNER = `GET /smuggled HTTP/1.1\r\n${HOST}\r\n`

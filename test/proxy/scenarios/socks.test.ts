@@ -4,10 +4,10 @@
  */
 import { createServer, type Server, type Socket } from "node:net"
 import { type Test, test } from "tap"
-import type { Mode } from "../../../lib/proxy/mode.ts"
+import type { Mode } from "../../../lib/proxy/session/mode.ts"
 import { everySplit } from "../../../lib/testing/every-split.ts"
 import { always, eventually, everythingTo, ok, startOrigin, startProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const mode: Mode = { kind: "socks5" }
 const GREETING = Buffer.from([5, 1, 0])

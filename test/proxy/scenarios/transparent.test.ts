@@ -4,8 +4,8 @@
  */
 import { createServer, type Socket } from "node:net"
 import { type Test, test } from "tap"
-import type { LlmFlow } from "../../../lib/flow.ts"
-import type { Mode } from "../../../lib/proxy/mode.ts"
+import type { LlmFlow } from "../../../lib/api/flow.ts"
+import type { Mode } from "../../../lib/proxy/session/mode.ts"
 import {
   always,
   eventually,
@@ -15,7 +15,7 @@ import {
   startProxy,
   type TestProxy,
 } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const mode: Mode = { kind: "transparent" }
 

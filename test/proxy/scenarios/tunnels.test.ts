@@ -5,7 +5,7 @@
 import { createServer, type Server, type Socket } from "node:net"
 import { type Test, test } from "tap"
 import { baseTo, eventually, startOrigin, startProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 /** A server of raw bytes with half-open sockets. */
 async function rawServer(t: Test, serve: (socket: Socket) => void): Promise<{ port: number; sockets: Set<Socket> }> {

@@ -4,11 +4,11 @@
  */
 import { connect, createServer, type Socket } from "node:net"
 import { type Test, test } from "tap"
-import type { Lookup } from "../../../lib/proxy/dial.ts"
 import type { ProxySettings } from "../../../lib/proxy/settings.ts"
+import type { Lookup } from "../../../lib/proxy/upstream/dial.ts"
 import { testCertificates } from "../../helpers/test-certificates.ts"
 import { always, baseTo, eventually, everythingTo, ok, startOrigin, startProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const GET = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

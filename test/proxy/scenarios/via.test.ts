@@ -5,9 +5,9 @@
 import { connect, createServer, type Server, type Socket } from "node:net"
 import { createServer as createTlsServer } from "node:tls"
 import { type Test, test } from "tap"
-import type { Mode } from "../../../lib/proxy/mode.ts"
+import type { Mode } from "../../../lib/proxy/session/mode.ts"
 import { always, eventually, ok, sharedCertificates, startOrigin, startProxy } from "../../helpers/test-proxy.ts"
-import { Wire } from "../../helpers/wire.ts"
+import { Wire } from "../../helpers/wire/wire.ts"
 
 const through = (via: string): Mode => ({ kind: "upstream", via })
 const BASIC = `Proxy-Authorization: Basic ${Buffer.from("me:p@ss").toString("base64")}`

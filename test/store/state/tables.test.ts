@@ -1,8 +1,8 @@
 /** Addons' own tables: their migrations, and what a transaction holds up. */
 import { type Generated, sql } from "kysely"
 import { test } from "tap"
-import type { TableMigration } from "../../../lib/addon-store.ts"
-import { StartError, UsageError } from "../../../lib/errors.ts"
+import type { TableMigration } from "../../../lib/api/store.ts"
+import { StartError, UsageError } from "../../../lib/base/errors.ts"
 import { openSqlite, singleValue } from "../../../lib/store/sqlite.ts"
 import { placeFor, served } from "./served.ts"
 

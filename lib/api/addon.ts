@@ -1,0 +1,101 @@
+/**
+ * What an addon is: a name, options, a failure policy and hooks. `defineAddon` is an identity function that gives types;
+ * a plain object, or a module that exports functions named like hooks, works as well. chain.ts calls the hooks.
+ */
+
+import type { Clock } from "../base/clock.ts"
+import type { Logger } from "../base/log.ts"
+import type { Redactor } from "../base/secrets/redactor.ts"
+import type { LlmRequest } from "../llm/model.ts"
+import type { TokenCount } from "../llm/tokens/counter.ts"
+import type { OptionSpecs, OptionValues } from "../options/spec.ts"
+import type { Events } from "./events.ts"
+import type { Hooks } from "./hooks.ts"
+import type { Metrics } from "./metrics.ts"
+import type { FlowHistory, OpenTables, Records } from "./store.ts"
+
+/** `continue`: log and go on without it. `block`: the request is stopped. */
+export type FailurePolicy = "continue" | "block"
+
+export interface TokenService {
+  /** Tokens of a whole request by OpenAI's rules. Never blocks the event loop. */
+  countRequest(request: LlmRequest): Promise<TokenCount>
+  /** Tokens of a text. */
+  countText(text: string, model?: string): Promise<number>
+  /** An upper bound that costs nothing: a token is at least one byte. */
+  boundRequest(request: LlmRequest): number
+  /** Loads what counting for `model` needs, so that the first request does not wait for it. */
+  warm(model?: string): Promise<void>
+  /**
+   * Opens a model's own vocabulary: a tokenizer.json or a GGUF file. Rejects with an Error that names the file and what
+   * is wrong with it; named "InexactVocabularyError" where only exact counting is not possible.
+   */
+  vocabulary(file: string): Promise<TokenVocabulary>
+}
+
+/** A model's own vocabulary, in a thread of its own. Its counts never reject: what cannot be counted is estimated. */
+export interface TokenVocabulary {
+  /** The file's name, for people. */
+  readonly name: string
+  /** What a count names as its method; another one: it could not be counted now, and was guessed from its bytes. */
+  readonly method: string
+  /** Tokens of a raw prompt, those that a host puts around it included. */
+  countPrompt(prompt: string): Promise<TokenCount>
+  /** Tokens of a request as messages: its texts by the vocabulary, their form by OpenAI's rules, so never "exact". */
+  countRequest(request: LlmRequest): Promise<TokenCount>
+  close(): Promise<void>
+}
+
+/**
+ * What an addon has beside its flows. It knows of no hook: one that waits for `tokens`, `history`, `records` or `tables` does so with
+ * `flow.waitFor`, so that its time budget stands still.
+ */
+export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
+  /** Live: always the present values. */
+  readonly options: OptionValues<O>
+  /** Survives reloads of the addon. */
+  readonly state: Map<string, unknown>
+  /** Aborted when this version of the addon is replaced; flows that it has begun finish on it. */
+  readonly signal: AbortSignal
+  readonly log: Logger
+  readonly clock: Clock
+  readonly tokens: TokenService
+  /** Takes secrets out of texts: it knows the program's own keys and passwords. For what an addon shows or writes. */
+  readonly redactor: Redactor
+  /** Where flows are kept. Nothing is loaded or opened before the first one. */
+  readonly history: FlowHistory
+  /**
+   * Records of the addon's own, under a name of its choice: kept over restarts, seen by no other addon. To be asked for in
+   * `setup`, so that a place that cannot be read is told of at the start.
+   */
+  records(name: string): Records
+  /** Tables of the addon's own, for what records are too small for. */
+  readonly tables: OpenTables
+  /** What addons tell each other. */
+  readonly events: Events
+  /** What the addon counts and measures, for whoever watches the proxy. */
+  readonly metrics: Metrics
+}
+
+export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Partial<Hooks> {
+  /** Lower-case words joined by hyphens; the prefix of its options. Default: the file's name. */
+  name?: string
+  /** Default: continue. */
+  onError?: FailurePolicy
+  options?: O
+  /** Collect every request's body, so that `request` can read it. */
+  collect?: boolean
+  /** Hold every LLM answer until `llmResponse` has accepted it. */
+  hold?: boolean
+  /** Other addons to load behind this one, by path from this file. A function is asked once, when the addon is loaded. */
+  addons?: readonly string[] | ((options: OptionValues<O>) => readonly string[])
+  /** Makes the hooks, with a closure for what they remember. */
+  setup?(context: AddonContext<O>): Partial<Hooks> | undefined
+}
+
+/** Gives an addon's declaration its types. */
+export function defineAddon<const O extends OptionSpecs = Record<never, never>>(
+  addon: AddonDefinition<O>,
+): AddonDefinition<O> {
+  return addon
+}

@@ -1,0 +1,95 @@
+/**
+ * The two requests of Ollama's own API: a conversation (/api/chat) and a prompt (/api/generate). Parameters stand in
+ * `options`, and an answer streams unless `stream` is false. Source: Ollama, docs/api.md and api/types.go.
+ */
+import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../../base/json.ts"
+import type { LlmRequest, Message } from "../model.ts"
+import { messagesOf, setSystemIn, systemIn } from "../openai/chat-request.ts"
+import { promptMessages, promptOf } from "../prompt-message.ts"
+import { RequestView } from "../request-view.ts"
+
+const NAMES = { maxTokens: "num_predict", stop: "stop" }
+
+abstract class OllamaRequest extends RequestView {
+  override readonly dialect = "ollama"
+
+  constructor(body: JsonObject) {
+    super(body, NAMES)
+  }
+
+  protected override get parameters(): JsonObject | undefined {
+    return objectOf(this.body.options)
+  }
+
+  protected override assignParameter(key: string, value: JsonValue | undefined): void {
+    if (value !== undefined && !isObject(this.body.options)) this.body.options = {}
+    super.assignParameter(key, value)
+  }
+
+  override get stream(): boolean {
+    return this.body.stream !== false
+  }
+
+  override set stream(value: boolean) {
+    this.body.stream = value
+  }
+}
+
+class OllamaChatRequest extends OllamaRequest {
+  get messages(): Message[] {
+    return messagesOf(this.body)
+  }
+
+  set messages(value: Message[]) {
+    this.body.messages = value
+  }
+
+  /** The text of the first message whose role is `system`. */
+  get system(): string | undefined {
+    return systemIn(this.messages)
+  }
+
+  set system(value: string | undefined) {
+    if (value !== undefined && !Array.isArray(this.body.messages)) this.body.messages = []
+    setSystemIn(this.messages, value)
+  }
+}
+
+/** `template`, `raw`, `context`, `suffix` and `images` are the client's and the server's affair. */
+export class OllamaGenerateRequest extends OllamaRequest {
+  get messages(): Message[] {
+    return promptMessages(this.body)
+  }
+
+  set messages(value: Message[]) {
+    this.body.prompt = promptOf(value)
+  }
+
+  get system(): string | undefined {
+    return stringOf(this.body.system)
+  }
+
+  set system(value: string | undefined) {
+    this.assign("system", value)
+  }
+
+  override get tools(): undefined {
+    return undefined
+  }
+
+  override set tools(value: JsonValue[] | undefined) {
+    if (value !== undefined) this.refuse("tools", "send them to /api/chat")
+  }
+}
+
+/**
+ * The request in `body`. Other programs serve /api/chat, too, so a model is demanded; without messages or a prompt it
+ * asks Ollama to load the model. Where the path is neither, the body decides.
+ */
+export function parseOllamaRequest(body: JsonObject, plainPath: string): LlmRequest | undefined {
+  if (typeof body.model !== "string") return undefined
+  if (plainPath.endsWith("/generate") || (body.messages === undefined && body.prompt !== undefined))
+    return body.prompt === undefined || typeof body.prompt === "string" ? new OllamaGenerateRequest(body) : undefined
+  const isList = Array.isArray(body.messages) && messagesOf(body).length === body.messages.length
+  return body.messages === undefined || isList ? new OllamaChatRequest(body) : undefined
+}

@@ -1,0 +1,66 @@
+/**
+ * From what stands behind `-s` to a file: a path, looked for in the current folder and then in the package's, or the
+ * bare name of a shipped addon.
+ */
+import { readdirSync, realpathSync, statSync } from "node:fs"
+import { basename, dirname, extname, resolve } from "node:path"
+import { didYouMean } from "../base/did-you-mean.ts"
+import { UsageError } from "../base/errors.ts"
+
+export interface SearchPlaces {
+  /** Folders that a path may start from, in order: the current one, the package's. */
+  readonly folders: readonly string[]
+  /** Where the shipped addons are, for bare names. */
+  readonly shipped: string | undefined
+}
+
+/** What may be an addon's entry. The shipped addons exist as .ts and, compiled, as .js: the source comes first. */
+const EXTENSIONS = [".ts", ".mts", ".cts", ".js", ".mjs", ".cjs"]
+
+/** The real path of an addon's entry. Throws a UsageError that says where it was looked for. */
+export function findAddon(script: string, places: SearchPlaces): string {
+  const paths = places.folders.map((folder) => resolve(folder, script))
+  const bare = /^[\w-]+$/.test(script)
+  if (bare && places.shipped !== undefined) {
+    const { shipped } = places
+    paths.push(...EXTENSIONS.map((extension) => resolve(shipped, script + extension)))
+  }
+  const found = paths.find(isFile)
+  if (found !== undefined) return checkedEntry(found, script)
+  const names = bare ? namesIn(places.shipped) : paths.flatMap((path) => filesIn(dirname(path)))
+  const hint = didYouMean(basename(script), new Set(names))
+  const folders = new Set(paths.map((path) => dirname(path)))
+  throw new UsageError(`-s ${script}: no such addon; looked in ${[...folders].join(", ")}${hint}`)
+}
+
+/** The real path of an addon that another one names, relative to it. */
+export function findNested(path: string, parent: string): string {
+  const file = resolve(dirname(parent), path)
+  // Of compiled addons, what is named as .ts was compiled, too.
+  const found = [file, file.replace(/\.([mc]?)ts$/, ".$1js")].find(isFile)
+  if (found !== undefined) return checkedEntry(found, path)
+  const hint = didYouMean(basename(path), filesIn(dirname(file)))
+  throw new UsageError(`${parent}: addons: there is no ${path} beside it${hint}`)
+}
+
+function checkedEntry(file: string, asked: string): string {
+  if (!EXTENSIONS.includes(extname(file)))
+    throw new UsageError(`${asked}: an addon is a file that ends in ${EXTENSIONS.join(", ")}`)
+  return realpathSync(file) // as the bundler and the watcher name it
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true
+}
+
+function namesIn(folder: string | undefined): string[] {
+  return filesIn(folder).map((file) => basename(file, extname(file)))
+}
+
+function filesIn(folder: string | undefined): string[] {
+  try {
+    return folder === undefined ? [] : readdirSync(folder).filter((file) => EXTENSIONS.includes(extname(file)))
+  } catch {
+    return [] // no such folder: no suggestion
+  }
+}

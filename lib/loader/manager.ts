@@ -1,0 +1,316 @@
+/**
+ * Owns the addons: loads them, keeps the present chain of hooks, and replaces an addon when a file of it changes.
+ * A new version is made beside the old one, and only when all of it worked does it take the old one's place, so that
+ * a slip while editing never takes the proxy down. Flows that run finish on the version that they began with.
+ * How a file becomes a version is loader-version.ts.
+ */
+import { extname } from "node:path"
+import type { AddonDefinition } from "../api/addon.ts"
+import { messageOf, UsageError } from "../base/errors.ts"
+import { shownPath } from "../base/shown-path.ts"
+import { describeFailure, HookChain, type HookScope, type LoadedAddon, plainScope, reportFailure } from "./chain.ts"
+import { findAddon, type SearchPlaces } from "./find.ts"
+import { checkDistinct, isAsRead, type Version, VersionMaker, type VersionMakerOptions } from "./version.ts"
+import { FileWatcher } from "./watch.ts"
+
+export interface AddonManagerOptions extends VersionMakerOptions {
+  /** Milliseconds that an asynchronous hook may work. */
+  readonly budgetMs: number
+  readonly places: SearchPlaces
+  /** Whether changed files are noticed; `reload()` works without. */
+  readonly watch: boolean
+}
+
+export interface ReloadResult {
+  readonly name: string
+  readonly file: string
+  readonly outcome: "reloaded" | "failed"
+  /** Why it failed. */
+  readonly message: string | undefined
+}
+
+type Failure = { readonly files: ReadonlyMap<string, string>; readonly message: string }
+
+const CODE = new Set([".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx", ".json"])
+
+export class AddonManager {
+  readonly #options: AddonManagerOptions
+  /** What was asked for, in order: a file, or an addon of the program's. */
+  readonly #roots: (string | Version)[] = []
+  readonly #maker: VersionMaker
+  /** The last try to replace an addon, by its file, where it failed. */
+  readonly #failures = new Map<string, Failure>()
+  /** Chains without new flows that still have running ones. */
+  readonly #retired = new Set<HookChain>()
+  /** Replaced versions whose `done` waits for those. */
+  readonly #replaced = new Set<Version>()
+  readonly #listeners = new Set<(results: readonly ReloadResult[]) => void>()
+  readonly #watcher: FileWatcher | undefined
+  readonly #forgetOptions: () => void
+  #versions: readonly Version[] = []
+  #chain: HookChain
+  #isRunning = false
+  #isClosed = false
+  /** Loads and reloads, one at a time. */
+  #queue: Promise<unknown> = Promise.resolve()
+  #dones: Promise<void>[] = []
+
+  constructor(options: AddonManagerOptions) {
+    this.#options = options
+    this.#maker = new VersionMaker(options)
+    this.#chain = this.#chainOf([])
+    this.#forgetOptions = options.options.onChange((changed) => void this.#runQuietly("configure", changed))
+    if (!options.watch) return
+    this.#watcher = new FileWatcher({
+      clock: options.clock,
+      log: options.log,
+      onChange: () => void this.reload(),
+      // A failed build may have missed a file that it could not name; then new code beside it is a reason to try again.
+      cares: (file) => this.#failures.size > 0 && CODE.has(extname(file)),
+    })
+  }
+
+  /** The hooks as they are now. A flow takes it once, at its begin, and holds it with `acquire` and `release`. */
+  get chain(): HookChain {
+    return this.#chain
+  }
+
+  /** Adds an addon of the program's own, behind those that are there. To be called before `load`. */
+  add(definition: AddonDefinition): void {
+    this.#roots.push(this.#maker.fromDefinition(definition))
+  }
+
+  /** Loads what `-s` names, in order, runs `load` and `configure`. Throws a UsageError; then nothing is loaded. */
+  load(scripts: readonly string[]): Promise<void> {
+    return this.#enqueue(async () => {
+      const files = scripts.map((script) => findAddon(script, this.#options.places))
+      const roots = [...this.#roots]
+      this.#roots.push(...files.filter((file, i) => files.indexOf(file) === i && !roots.includes(file)))
+      try {
+        await this.#replace(new Map(), new Map(), (versions) => {
+          for (const { options } of versions) this.#options.options.adopt(options)
+          this.#options.options.checkNames()
+        })
+      } catch (error) {
+        this.#roots.splice(0, this.#roots.length, ...roots)
+        throw error
+      }
+    })
+  }
+
+  /** The proxy listens: runs `running`. Addons that come later get it at once. */
+  async running(): Promise<void> {
+    this.#isRunning = true
+    await this.#runQuietly("running")
+  }
+
+  /** Replaces each addon of which a file's content has changed. Never rejects; a failure is logged and told. */
+  reload(): Promise<readonly ReloadResult[]> {
+    return this.#enqueue(async () => {
+      const results: ReloadResult[] = []
+      for (const { addon } of this.#versions) {
+        const result = addon.file === undefined ? undefined : await this.#reloadFile(addon.file)
+        if (result !== undefined) results.push(result)
+      }
+      if (results.length > 0) for (const listener of this.#listeners) listener(results)
+      return results
+    })
+  }
+
+  /** Calls `listener` after each reload that did something. Returns how to stop that. */
+  onReload(listener: (results: readonly ReloadResult[]) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** Ends all addons: their signals, then `done`, waited for. To be called when the last flow has ended. */
+  close(): Promise<void> {
+    this.#watcher?.close()
+    this.#forgetOptions()
+    return this.#enqueue(async () => {
+      if (this.#isClosed) return
+      this.#isClosed = true
+      const versions = [...this.#replaced, ...this.#versions]
+      for (const { ending } of versions) ending.abort()
+      this.#retired.clear()
+      this.#replaced.clear()
+      this.#versions = []
+      this.#chain = this.#chainOf([])
+      for (const version of versions) await this.#done(version)
+      await Promise.all([...this.#dones, this.#maker.settled()])
+    })
+  }
+
+  #enqueue<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work)
+    this.#queue = result.catch(() => {})
+    return result
+  }
+
+  async #reloadFile(file: string): Promise<ReloadResult | undefined> {
+    const version = this.#versions.find(({ addon }) => addon.file === file)
+    if (version === undefined || this.#isClosed) return undefined // dropped by a reload of the addon that named it
+    const { name } = version.addon
+    if (await isAsRead(version.files)) {
+      // The person took the slip back: the running version is what the files say.
+      if (this.#failures.delete(file)) this.#watch()
+      return undefined
+    }
+    const start = this.#options.clock.monotonic()
+    const read = new Map<string, string>()
+    try {
+      const fresh = await this.#make(file, read)
+      await this.#replace(new Map([[file, fresh]]), read, () => {})
+    } catch (error) {
+      return this.#failed(name, file, { files: read, message: messageOf(error) })
+    }
+    this.#failures.delete(file)
+    this.#watch()
+    const took = Math.round(this.#options.clock.monotonic() - start)
+    this.#options.log.info(`addon "${name}": reloaded from ${shownPath(file)} in ${took} ms`)
+    return { name, file, outcome: "reloaded", message: undefined }
+  }
+
+  #failed(name: string, file: string, failure: Failure): ReloadResult | undefined {
+    const before = this.#failures.get(file)
+    this.#failures.set(file, failure)
+    this.#watch()
+    // Tried again because something beside it changed, with the same end: said once.
+    if (before?.message === failure.message) return undefined
+    this.#options.log.error(`addon "${name}" was not reloaded and runs on as it was: ${failure.message}`)
+    return { name, file, outcome: "failed", message: failure.message }
+  }
+
+  /**
+   * Brings in new versions: makes those that are missing, runs their first hooks, then swaps the chain in one step.
+   * Whatever throws before that step leaves everything as it was.
+   */
+  async #replace(
+    fresh: Map<string, Version>,
+    read: Map<string, string>,
+    check: (versions: readonly Version[]) => void,
+  ): Promise<void> {
+    const started: Version[] = []
+    try {
+      const versions = await this.#assemble(fresh, read)
+      checkDistinct(versions)
+      check(versions)
+      const news = versions.filter((version) => !this.#versions.includes(version))
+      for (const version of news) {
+        await this.#start(version)
+        started.push(version)
+      }
+      this.#swap(versions)
+    } catch (error) {
+      const made = new Set([...fresh.values(), ...started])
+      for (const { ending } of made) ending.abort()
+      for (const version of started) await this.#done(version)
+      throw error
+    }
+  }
+
+  /** Makes a version; `read` learns of its files even if that fails, because then they are what to watch. */
+  async #make(file: string, read: Map<string, string>): Promise<Version> {
+    const files = new Map<string, string>()
+    try {
+      return await this.#maker.fromFile(file, files)
+    } finally {
+      for (const [path, hash] of files) read.set(path, hash)
+    }
+  }
+
+  /** All addons in order, each before those that it names. New ones are put into `fresh`. */
+  async #assemble(fresh: Map<string, Version>, read: Map<string, string>): Promise<Version[]> {
+    const present = new Map(this.#versions.map((version) => [version.addon.file, version]))
+    const versions: Version[] = []
+    const seen = new Set<string>()
+    const visit = async (file: string) => {
+      if (seen.has(file)) return // twice named, or a circle
+      seen.add(file)
+      const version = fresh.get(file) ?? present.get(file) ?? (await this.#make(file, read))
+      if (version !== present.get(file)) fresh.set(file, version)
+      versions.push(version)
+      for (const nested of version.nested) await visit(nested)
+    }
+    for (const root of this.#roots) {
+      if (typeof root === "string") await visit(root)
+      else versions.push(root)
+    }
+    return versions
+  }
+
+  /** The first hooks of a new version. Their failure is the version's, whatever `onError` says. */
+  async #start({ addon, options, prepared }: Version): Promise<void> {
+    await prepared()
+    const chain = this.#chainOf([addon])
+    const where = addon.file === undefined ? "" : `${shownPath(addon.file)}: `
+    const scope: HookScope = {
+      ...plainScope(this.#options.log),
+      failed: (_addon, hook, error) => {
+        throw new UsageError(where + describeFailure(addon, hook, error))
+      },
+    }
+    await chain.run("load", scope)
+    await chain.run("configure", scope, options.names)
+    if (this.#isRunning) await chain.run("running", scope)
+  }
+
+  #swap(versions: readonly Version[]): void {
+    const gone = this.#versions.filter((version) => !versions.includes(version))
+    const names = new Set(versions.map(({ addon }) => addon.name))
+    for (const { addon } of gone) if (!names.has(addon.name)) this.#options.options.drop(addon.name)
+    for (const { options } of versions) this.#options.options.adopt(options)
+    const old = this.#chain
+    this.#versions = versions
+    this.#chain = this.#chainOf(versions.map(({ addon }) => addon))
+    for (const version of gone) {
+      version.ending.abort()
+      this.#replaced.add(version)
+    }
+    this.#retired.add(old)
+    old.onIdle(() => {
+      if (this.#retired.delete(old)) this.#endReplaced()
+    })
+    this.#watch()
+  }
+
+  /** Runs `done` of the replaced versions that no running flow knows any more. */
+  #endReplaced(): void {
+    for (const version of this.#replaced) {
+      if ([...this.#retired].some((chain) => chain.addons.includes(version.addon))) continue
+      this.#replaced.delete(version)
+      const done = this.#done(version).then(() => {
+        this.#dones = this.#dones.filter((other) => other !== done)
+      })
+      this.#dones.push(done)
+    }
+  }
+
+  async #done({ addon }: Version): Promise<void> {
+    try {
+      await this.#chainOf([addon]).run("done", plainScope(this.#options.log))
+    } catch {
+      // plainScope has logged it, and there is nothing left to stop.
+    }
+  }
+
+  /** Runs a hook of all addons that stops nothing. */
+  async #runQuietly(hook: "running"): Promise<void>
+  async #runQuietly(hook: "configure", changed: ReadonlySet<string>): Promise<void>
+  async #runQuietly(hook: "running" | "configure", changed: ReadonlySet<string> = new Set()): Promise<void> {
+    const chain = this.#chain
+    const { log } = this.#options
+    const scope: HookScope = { ...plainScope(log), failed: (...what) => reportFailure(log, ...what) }
+    await (hook === "running" ? chain.run(hook, scope) : chain.run(hook, scope, changed))
+  }
+
+  #watch(): void {
+    const maps = [...this.#versions, ...this.#failures.values()].map(({ files }) => files)
+    this.#watcher?.set(maps.flatMap((files) => [...files.keys()]))
+  }
+
+  #chainOf(addons: readonly LoadedAddon[]): HookChain {
+    const { clock, budgetMs, log } = this.#options
+    return new HookChain(addons, { clock, budgetMs, log })
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * Makes one version of an addon: a file is built and evaluated, or a declaration taken as it is; it is judged, its options
+ * are resolved, and its `setup` is called. Nothing of it is seen by anybody until loader.ts puts it into the chain.
+ */
+import { readFile } from "node:fs/promises"
+import type { AddonDefinition } from "../api/addon.ts"
+import { fullMessageOf, UsageError } from "../base/errors.ts"
+import { shownPath } from "../base/shown-path.ts"
+import type { OptionGroup, OptionStore } from "../options/store.ts"
+import { fingerprint, type ProvidedModules } from "./bundle.ts"
+import { BundleCache } from "./cache.ts"
+import { type LoadedAddon, thrownAt } from "./chain.ts"
+import { type AddonSource, type CheckedAddon, checkDefinition, checkExports, checkSetup } from "./check.ts"
+import { contextFor, type GivenContext, type Services } from "./context.ts"
+import { findNested } from "./find.ts"
+import { type RanAddon, runAddon } from "./run.ts"
+
+export interface VersionMakerOptions extends Services {
+  readonly options: OptionStore
+  /** What `import ... from "llmproxy"` and "llmproxy/testing" mean: the running instance's namespaces. */
+  readonly modules: ProvidedModules
+  /** The folder of built addons, so that a start need not build them; it is made when there is something to keep. Default: none. */
+  readonly cacheDir?: string
+}
+
+export interface Version {
+  readonly addon: LoadedAddon
+  /** Its own files with the hash of what was read; empty for an addon that the program brings. */
+  readonly files: ReadonlyMap<string, string>
+  /** The entries of the addons that it names, absolute. */
+  readonly nested: readonly string[]
+  readonly options: OptionGroup
+  /** Ends this version: its context's `signal`. */
+  readonly ending: AbortController
+  /** Resolves when what `setup` has asked for is there. Rejects with a UsageError or a StartError. */
+  prepared(): Promise<void>
+}
+
+export class VersionMaker {
+  readonly #options: VersionMakerOptions
+  readonly #cache: BundleCache | undefined
+  /** What addons keep over reloads, by name. */
+  readonly #states = new Map<string, Map<string, unknown>>()
+  /** The script of each addon that may still run, see RanAddon. */
+  readonly #scripts = new WeakMap<LoadedAddon, object>()
+
+  constructor(options: VersionMakerOptions) {
+    this.#options = options
+    if (options.cacheDir !== undefined) this.#cache = new BundleCache(options.cacheDir, options.log)
+  }
+
+  /** Resolves when nothing is being written any more. */
+  async settled(): Promise<void> {
+    await this.#cache?.written()
+  }
+
+  /** `files` is filled with what was read, also when that fails. Throws a UsageError that begins with the file. */
+  async fromFile(file: string, files: Map<string, string>): Promise<Version> {
+    const { modules, log } = this.#options
+    let ran: RanAddon
+    try {
+      ran = await runAddon({ entry: file, modules, files, log, cache: this.#cache })
+    } catch (error) {
+      throw error instanceof UsageError ? error : new UsageError(`${shownPath(file)}: ${failureText(error)}`)
+    }
+    const source: AddonSource = { file, files: files.keys() }
+    const version = this.#version(checkExports(ran.exported, source), source, files)
+    if (ran.script !== undefined) this.#scripts.set(version.addon, ran.script)
+    return version
+  }
+
+  /** A version of an addon that the program brings. */
+  fromDefinition(definition: AddonDefinition): Version {
+    const source: AddonSource = { file: undefined, files: [] }
+    return this.#version(checkDefinition(definition, source), source, new Map())
+  }
+
+  #version(checked: CheckedAddon, source: AddonSource, files: ReadonlyMap<string, string>): Version {
+    const { name, onError, collect, hold } = checked
+    const { file } = source
+    const options = this.#options.options.prepare(name, checked.options)
+    const nested = file === undefined ? [] : checked.addons(options.values).map((path) => findNested(path, file))
+    const ending = new AbortController()
+    try {
+      const { hooks, prepared } = this.#setUp(checked, source, options, ending.signal)
+      return { addon: { name, onError, collect, hold, hooks, file }, files, nested, options, ending, prepared }
+    } catch (error) {
+      ending.abort()
+      throw error
+    }
+  }
+
+  #setUp(
+    checked: CheckedAddon,
+    source: AddonSource,
+    { values }: OptionGroup,
+    signal: AbortSignal,
+  ): { hooks: LoadedAddon["hooks"]; prepared: () => Promise<void> } {
+    const { name, setup } = checked
+    if (setup === undefined) return { hooks: checked.hooks, prepared: () => Promise.resolve() }
+    const given = contextFor(name, this.#options, { options: values, state: this.#stateOf(name), signal })
+    let returned: unknown
+    try {
+      returned = setup(given.context)
+    } catch (error) {
+      throw new UsageError(`${whereOf(source)}addon "${name}": setup failed: ${failureText(error)}`)
+    }
+    return { hooks: checkSetup(returned, checked, source), prepared: () => preparedFor(given, source) }
+  }
+
+  #stateOf(name: string): Map<string, unknown> {
+    const state = this.#states.get(name) ?? new Map<string, unknown>()
+    this.#states.set(name, state)
+    return state
+  }
+}
+
+/** Whether the files still hold what was read. One that is gone for a moment, while an editor saves, counts as changed. */
+export async function isAsRead(files: ReadonlyMap<string, string>): Promise<boolean> {
+  const checks = [...files].map(async ([file, hash]) => {
+    try {
+      return fingerprint(await readFile(file)) === hash
+    } catch {
+      return false
+    }
+  })
+  return (await Promise.all(checks)).every((same) => same)
+}
+
+/** Throws a UsageError when two addons have one name: their options and states would be one. */
+export function checkDistinct(versions: readonly Version[]): void {
+  const byName = new Map<string, LoadedAddon>()
+  for (const { addon } of versions) {
+    const other = byName.get(addon.name)
+    byName.set(addon.name, addon)
+    if (other === undefined) continue
+    const places = [other, addon].map(({ file }) => (file === undefined ? "the program itself" : shownPath(file)))
+    throw new UsageError(`two addons are named "${addon.name}": ${places.join(" and ")}; give one another name`)
+  }
+}
+
+/** With the file in front, as other complaints of its loading. */
+async function preparedFor({ prepared }: GivenContext, source: AddonSource): Promise<void> {
+  try {
+    await prepared()
+  } catch (error) {
+    throw error instanceof UsageError ? new UsageError(whereOf(source) + error.message) : error
+  }
+}
+
+function whereOf({ file }: AddonSource): string {
+  return file === undefined ? "" : `${shownPath(file)}: `
+}
+
+/** What was thrown, and the line of the user's that threw it. */
+function failureText(error: unknown): string {
+  const place = thrownAt(error)
+  const kind = error instanceof Error ? `${error.name}: ` : ""
+  return `${kind}${fullMessageOf(error)}${place === undefined ? "" : ` (${place})`}`
+}

@@ -1,0 +1,176 @@
+/**
+ * The present values of every option. Groups (an addon's options, the program's own) hand out live objects, so that an
+ * addon keeps one object and always reads the present value. A change is all or nothing: a bad value changes no other.
+ */
+import { didYouMean } from "../base/did-you-mean.ts"
+import { UsageError } from "../base/errors.ts"
+import { percentDecoded } from "../base/percent.ts"
+import { describeOptions, fullName, type OptionRow, resolveOptions } from "./resolve.ts"
+import { type ConfigValues, type OptionSources, parseSet, placeInConfig } from "./sources.ts"
+import type { OptionSpecs, OptionValues } from "./spec.ts"
+import { isRecord } from "./value.ts"
+
+/** One prefix, its declaration, and its values: live once the group is adopted. */
+export interface OptionGroup<O extends OptionSpecs = OptionSpecs> {
+  readonly prefix: string | undefined
+  readonly specs: O
+  readonly values: OptionValues<O>
+  /** The full names of its options. */
+  readonly names: ReadonlySet<string>
+}
+
+interface Held {
+  readonly group: OptionGroup
+  readonly replace: (values: Readonly<Record<string, unknown>>) => void
+}
+
+/** `user:password` in a URL. */
+const URL_USER = /:\/\/([^/@]*)@/
+/** In `--mode`: a URL without credentials, and a port to listen on behind any, which make a host look like a user. */
+const REVERSE = /^reverse:/i
+const LISTEN_PORT = /^(upstream:.*)@\d+$/is
+
+/** The password of `user:password`, decoded as in a URL; a text without a colon is one itself. */
+function passwordIn(user = ""): string {
+  return percentDecoded(user.slice(user.indexOf(":") + 1))
+}
+
+function userIn(text: string): string | undefined {
+  return REVERSE.test(text) ? undefined : URL_USER.exec(text.replace(LISTEN_PORT, "$1"))?.[1]
+}
+
+export class OptionStore {
+  #sources: OptionSources
+  readonly #held = new Map<string | undefined, Held>()
+  readonly #prepared = new WeakMap<OptionGroup, Held>()
+  readonly #listeners = new Set<(changed: ReadonlySet<string>) => void>()
+
+  constructor(sources: OptionSources) {
+    this.#sources = sources
+  }
+
+  /** Declares options and gives their live values. A prefix that is declared again replaces what it was. */
+  define<const O extends OptionSpecs>(prefix: string | undefined, specs: O): OptionValues<O> {
+    const group = this.prepare(prefix, specs)
+    this.adopt(group)
+    return group.values
+  }
+
+  /** The first half of `define`, for a version of an addon that may yet fail to load: it is not listed, nor updated. */
+  prepare<const O extends OptionSpecs>(prefix: string | undefined, specs: O): OptionGroup<O> {
+    let present: Readonly<Record<string, unknown>> = resolveOptions(prefix, specs, this.#sources)
+    const values = {}
+    const names = Object.keys(specs)
+    for (const name of names) Object.defineProperty(values, name, { enumerable: true, get: () => present[name] })
+    const group: OptionGroup<O> = {
+      prefix,
+      specs,
+      values: Object.freeze(values) as OptionValues<O>, // has exactly the getters that `specs` names
+      names: new Set(names.map((name) => fullName(prefix, name))),
+    }
+    const replace = (next: Readonly<Record<string, unknown>>) => {
+      present = next
+    }
+    this.#prepared.set(group, { group, replace })
+    return group
+  }
+
+  /** The second half of `define`. */
+  adopt(group: OptionGroup): void {
+    const held = this.#prepared.get(group)
+    if (held === undefined) throw new Error(`options of ${group.prefix}: prepared by another store`)
+    this.#held.set(group.prefix, held)
+  }
+
+  /** Forgets a group: its addon is gone. */
+  drop(prefix: string | undefined): void {
+    this.#held.delete(prefix)
+  }
+
+  /** Reads everything again. Returns the full names of what changed, and tells the listeners. On an error nothing changes. */
+  update(sources: OptionSources): ReadonlySet<string> {
+    const resolved = [...this.#held.values()].map((held) => {
+      const { prefix, specs } = held.group
+      return { held, values: resolveOptions(prefix, specs, sources) }
+    })
+    const changed = new Set<string>()
+    for (const { held, values } of resolved) {
+      const { prefix, values: before } = held.group
+      for (const [name, value] of Object.entries(values))
+        if (JSON.stringify(value) !== JSON.stringify(before[name])) changed.add(fullName(prefix, name))
+      held.replace(values)
+    }
+    this.#sources = sources
+    if (changed.size > 0) for (const listener of this.#listeners) listener(changed)
+    return changed
+  }
+
+  /** Calls `listener` after each update that changed something. Returns how to stop that. */
+  onChange(listener: (changed: ReadonlySet<string>) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** Throws a UsageError for a name that somebody set and nobody declares. To be called once all groups are there. */
+  checkNames(): void {
+    for (const text of this.#sources.set) this.#checkSet(parseSet(text).name)
+    const { config } = this.#sources
+    if (config === undefined) return
+    for (const [key, value] of Object.entries(config.values)) this.#checkConfig(config, key, value)
+  }
+
+  /** The values of secret options, and passwords in the URLs of others: what must be shown nowhere. */
+  secrets(): string[] {
+    return [...this.#held.values()].flatMap(({ group: { specs, values } }) => {
+      return Object.entries(specs).flatMap(([name, spec]) => {
+        const value: unknown = values[name]
+        const texts = (Array.isArray(value) ? value : [value]).filter((text) => typeof text === "string")
+        return texts.flatMap((text) => (spec.secret === true ? [text, passwordIn(text)] : passwordIn(userIn(text))))
+      })
+    })
+  }
+
+  /** Help for all options, the program's own first. */
+  describe(): OptionRow[] {
+    const groups = [...this.#held.values()].map(({ group }) => group)
+    groups.sort((a, b) => Number(a.prefix !== undefined) - Number(b.prefix !== undefined))
+    return groups.flatMap((group) => describeOptions(group.specs, group.prefix))
+  }
+
+  #checkSet(name: string): void {
+    const dot = name.indexOf(".")
+    const prefix = dot < 0 ? undefined : name.slice(0, dot)
+    const known = this.#held.get(prefix)?.group.names
+    if (known?.has(name)) return
+    const all = [...this.#held.values()].flatMap(({ group }) => [...group.names])
+    if (prefix === undefined) throw new UsageError(`--set ${name}: no such option${didYouMean(name, all)}`)
+    if (known !== undefined)
+      throw new UsageError(`--set ${name}: addon "${prefix}" has no such option${didYouMean(name, known)}`)
+    const hint = didYouMean(prefix, this.#prefixes()) || "; load it with -s"
+    throw new UsageError(`--set ${name}: no addon named "${prefix}" is loaded${hint}`)
+  }
+
+  #checkConfig(config: ConfigValues, key: string, value: unknown): void {
+    const own = this.#held.get(undefined)?.group.names ?? new Set<string>()
+    if (own.has(key)) return
+    const group = this.#held.get(key)?.group
+    if (group === undefined) {
+      // An object is for an addon that is not loaded this time: one config file serves every start.
+      if (isRecord(value)) return
+      throw new UsageError(
+        `${placeInConfig(config, key)}: no option named "${key}"${didYouMean(key, [...own, ...this.#prefixes()])}`,
+      )
+    }
+    for (const name of Object.keys(isRecord(value) ? value : {})) {
+      if (group.names.has(`${key}.${name}`)) continue
+      const hint = didYouMean(name, Object.keys(group.specs))
+      throw new UsageError(
+        `${placeInConfig(config, key, name)}: ${key}: addon "${key}" has no option named "${name}"${hint}`,
+      )
+    }
+  }
+
+  #prefixes(): string[] {
+    return [...this.#held.keys()].filter((prefix) => prefix !== undefined)
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * The client of a flow as addons see it, told lazily: most flows are never asked who it was.
+ */
+import type { ClientInfo } from "../../api/flow.ts"
+import type { Headers } from "../../base/headers.ts"
+import { isForOtherSite } from "../access/access.ts"
+import type { ClientLink } from "../streams.ts"
+import type { ExchangeCore } from "./core.ts"
+
+export class ClientView implements ClientInfo {
+  readonly #core: ExchangeCore
+  readonly #connection: ClientLink
+  /** As it came: addons change the request's own, and drop credentials there. */
+  readonly #head: Headers
+  #id: string | undefined
+
+  constructor(core: ExchangeCore, connection: ClientLink, head: Headers) {
+    this.#core = core
+    this.#connection = connection
+    this.#head = head
+  }
+
+  get id(): string {
+    this.#id ??= this.#core.identify(this.#connection, this.#head)
+    return this.#id
+  }
+  get address(): string {
+    return this.#connection.address
+  }
+  get port(): number {
+    return this.#connection.port
+  }
+  get mayUseKeys(): boolean {
+    const { fromOpenListener, user } = this.#connection
+    return (!fromOpenListener || user !== undefined) && !isForOtherSite(this.#head, this.#core.settings)
+  }
+  get tls(): ClientInfo["tls"] {
+    return this.#connection.tls
+  }
+}

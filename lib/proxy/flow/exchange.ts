@@ -1,0 +1,122 @@
+/**
+ * One flow, top to bottom: the request's head and body, its meaning, the upstream (or an addon's answer), the response.
+ * This is the one place where both halves meet; HTTP versions end at the two stream interfaces (streams.ts).
+ */
+import { FlowError, messageOf } from "../../base/errors.ts"
+import type { Incoming } from "../body/incoming.ts"
+import { type Dialect, readLlmRequest } from "../body/observe.ts"
+import { ask } from "./ask.ts"
+import { breakOff, deliver } from "./deliver.ts"
+import { insistsOnBody } from "./insist.ts"
+import { incomingFrom } from "./reply.ts"
+import type { FlowState } from "./state.ts"
+
+/** Serves one flow to its end. Never rejects. */
+export async function exchange(flow: FlowState): Promise<void> {
+  flow.chain.acquire()
+  flow.exchange.delivery.client.onAbort((reason) => flow.exchange.leave(reason))
+  let incoming: Incoming | undefined
+  try {
+    if (isHeard(flow)) await readRequest(flow)
+    else markWhole(flow)
+    const replied = flow.exchange.takeReply()
+    incoming = replied === undefined ? await askUpstream(flow) : await flow.orFail(incomingFrom(flow, replied))
+    await deliver(flow, incoming)
+  } catch (thrown) {
+    const reason = flow.error ?? asFlowError(thrown)
+    flow.fail(reason)
+    incoming?.abort(reason)
+    await breakOff(flow, reason)
+  } finally {
+    flow.finish()
+    flow.chain.release()
+  }
+}
+
+function askUpstream(flow: FlowState): Promise<Incoming> {
+  flow.exchange.advance("ask")
+  return flow.origin.ask === undefined ? ask(flow) : flow.origin.ask(flow)
+}
+
+/** Whether anybody wants the request before it is sent. Nobody does for most flows, and those wait for nothing. */
+function isHeard(flow: FlowState): boolean {
+  const { chain } = flow
+  return chain.collect || chain.has("requestHeaders") || chain.has("request") || listensToLlm(flow)
+}
+
+/** The request's half: `requestHeaders`, the body if somebody wants it, `request`, `llmRequest`. */
+async function readRequest(flow: FlowState): Promise<void> {
+  const { chain } = flow
+  await chain.run("requestHeaders", flow, flow)
+  flow.check()
+  if (flow.exchange.replied !== undefined) return
+  const dialect = listensToLlm(flow) ? flow.clientDialect : undefined
+  if (chain.collect || dialect !== undefined) await collect(flow)
+  markWhole(flow)
+  await chain.run("request", flow, flow)
+  flow.check()
+  markWhole(flow)
+  if (dialect !== undefined && flow.exchange.replied === undefined) await announce(flow, dialect)
+}
+
+/** The request is whole, if there is no body or it was collected; else request-sender.ts comes to its end. */
+function markWhole(flow: FlowState): void {
+  if (flow.request.collected || flow.exchange.delivery.client.body.length === 0) flow.mark("requestMs")
+}
+
+function listensToLlm({ chain, origin }: FlowState): boolean {
+  if (origin.dialect !== undefined) return true
+  return chain.has("llmRequest") || chain.has("llmResponse") || chain.has("llmDelta") || chain.has("llmError")
+}
+
+/** Collects the body. What cannot be collected streams on unread, unless an addon insists on reading it. */
+async function collect(flow: FlowState): Promise<void> {
+  try {
+    await flow.request.collect()
+    if (flow.request.decodeError !== undefined) throw flow.request.decodeError
+  } catch (thrown) {
+    flow.check()
+    const unreadable = thrown instanceof FlowError && UNREADABLE.has(thrown.code)
+    if (!unreadable || insistsOnBody(flow.chain)) throw thrown
+    markUnparsed(flow, thrown.message)
+  }
+}
+
+/** The body came whole, or is still to come, but cannot be read here. Anything else means that it broke off. */
+const UNREADABLE: ReadonlySet<string> = new Set([
+  "body-too-large",
+  "bad-encoding",
+  "unknown-encoding",
+  "decoded-too-large",
+])
+
+function markUnparsed(flow: FlowState, why: string): void {
+  flow.unparsed = why
+  flow.core.log.warn(`${flow.request.method} ${flow.request.host}: not read as LLM traffic: ${why}`)
+}
+
+/** Fires `llmRequest` for a body that is a request of `dialect`, and writes back what addons changed. */
+async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
+  if (!flow.request.readable) return
+  const llm = readLlmRequest(dialect, flow.request.bytes, flow.request.path)
+  if (typeof llm === "string") {
+    if (insistsOnBody(flow.chain))
+      throw new FlowError("client", "unparsable-body", `${llm}, and an addon has to read it`)
+    markUnparsed(flow, llm)
+    return
+  }
+  flow.llm = llm
+  llm.announced = true
+  // LlmFlow is this flow from here on: `llm` is set.
+  await flow.chain.run("llmRequest", flow, flow as FlowState & { llm: typeof llm })
+  flow.check()
+  const edited = llm.editedBody()
+  if (edited !== undefined) flow.request.replace(edited)
+  if (flow.chain.hold && flow.request.headers.has("accept-encoding"))
+    flow.request.headers.set("Accept-Encoding", "identity")
+}
+
+function asFlowError(thrown: unknown): FlowError {
+  if (thrown instanceof FlowError) return thrown
+  return new FlowError("llmproxy", "internal", `llmproxy failed: ${messageOf(thrown)}`, { status: 500, cause: thrown })
+}

@@ -1,0 +1,202 @@
+/**
+ * The request of a flow: head fields that addons may change, and a body that streams on unless somebody asks for it.
+ */
+
+import type { FlowRequest, JsonValue } from "../../api/flow.ts"
+import { FlowError } from "../../base/errors.ts"
+import { Headers } from "../../base/headers.ts"
+import { BodyCollector } from "../body/body-collector.ts"
+import { decodeContent } from "../body/content-coding.ts"
+import type { MemoryShare } from "../body/memory.ts"
+import { defaultPort, formatAuthority, normalHost } from "../io/authority.ts"
+import { BufferBody } from "../io/body-queue.ts"
+import type { Body, ClientStream } from "../streams.ts"
+
+/** Fields that say something of the body's exact bytes, and are wrong once it changes. */
+const BODY_FIELDS = [
+  "content-encoding",
+  "content-length",
+  "content-md5",
+  "content-digest",
+  "digest",
+  "etag",
+  "repr-digest",
+]
+
+export function dropBodyFields(headers: Headers): void {
+  for (const name of BODY_FIELDS) headers.delete(name)
+}
+
+const TOO_LATE =
+  "the request's body is on its way to the upstream: await flow.request.collect() in requestHeaders or request"
+
+export class FlowRequestState implements FlowRequest {
+  method: string
+  scheme: "http" | "https"
+  host: string
+  port: number
+  path: string
+  readonly version: string
+  readonly headers: Headers
+  /** True once an addon has replaced the body. */
+  edited = false
+  /** Why the collected body could not be decoded. */
+  decodeError: FlowError | undefined
+  #client: ClientStream
+  #memory: MemoryShare
+  #limit: number
+  #body: BodyCollector | undefined
+  #collected: Buffer | undefined
+  #decoded: Buffer | undefined
+  #collecting: Promise<void> | undefined
+  /** Whoever sends the request reads the body now. */
+  #isGivenAway = false
+
+  constructor(client: ClientStream, memory: MemoryShare, bodyLimit: number) {
+    const { method, scheme, host, port, path, version, headers } = client.head
+    this.method = method
+    this.scheme = scheme
+    this.host = host
+    this.port = port
+    this.path = path
+    this.version = version
+    this.headers = headers
+    this.#client = client
+    this.#memory = memory
+    this.#limit = bodyLimit
+  }
+
+  get url(): string {
+    return urlOf(this)
+  }
+
+  set url(value: string) {
+    const url = new URL(value)
+    const scheme = url.protocol.slice(0, -1)
+    const host = normalHost(url.hostname.replace(/^\[|\]$/g, ""))
+    if ((scheme !== "http" && scheme !== "https") || host === undefined)
+      throw new TypeError(`request.url: ${value} is no http or https URL`)
+    this.scheme = scheme
+    this.host = host
+    this.port = Number(url.port || defaultPort(scheme))
+    this.path = `${url.pathname}${url.search}`
+    if (this.headers.has("host")) this.headers.set("Host", formatAuthority(host, this.port, scheme))
+  }
+
+  get collected(): boolean {
+    return this.#collected !== undefined
+  }
+
+  /** Whether `bytes`, `text` and `json()` can be read. */
+  get readable(): boolean {
+    return this.#decoded !== undefined
+  }
+
+  get bytes(): Buffer {
+    if (this.decodeError !== undefined) throw this.decodeError
+    if (this.#decoded === undefined)
+      throw new Error("request body not collected: await flow.request.collect() in requestHeaders or request first")
+    return this.#decoded
+  }
+
+  get text(): string {
+    return this.bytes.toString("utf8")
+  }
+
+  set text(value: string) {
+    this.replace(Buffer.from(value, "utf8"))
+  }
+
+  json(): JsonValue {
+    return JSON.parse(this.text.replace(/^\uFEFF/, "")) as JsonValue
+  }
+
+  /** Puts another body in place of the present one. */
+  replace(bytes: Buffer): void {
+    if (this.#collected === undefined) void this.bytes // Throws: what is streaming on cannot be replaced.
+    this.#collected = bytes
+    this.#decoded = bytes
+    this.decodeError = undefined
+    this.edited = true
+    dropBodyFields(this.headers)
+  }
+
+  collect(): Promise<void> {
+    if (this.#collecting === undefined && this.#isGivenAway) return Promise.reject(new Error(TOO_LATE))
+    this.#collecting ??= this.#collect()
+    return this.#collecting
+  }
+
+  /** The body as it goes to the upstream: collected, or the rest of what streams. Called once. */
+  giveAway(): Body {
+    this.#isGivenAway = true
+    if (this.#collected !== undefined) {
+      const whole = new BufferBody(this.#collected)
+      // What came in chunks leaves in chunks, trailers behind them, unless an addon has put another body in its place.
+      const inChunks = !this.edited && this.#client.body.length === undefined
+      return inChunks ? { length: undefined, read: () => whole.read() } : whole
+    }
+    return this.#body?.rest() ?? this.#client.body
+  }
+
+  async #collect(): Promise<void> {
+    // Not even begun where its length says that it will not fit.
+    if ((this.#client.body.length ?? 0) > this.#limit) throw this.#tooLarge()
+    if (this.#client.expectsContinue) {
+      this.#client.inform({ status: 100, reason: "Continue", headers: new Headers() })
+      this.headers.delete("expect")
+    }
+    const limits = { bytes: this.#limit, memory: this.#memory, tooLarge: () => this.#tooLarge() }
+    this.#body = new BodyCollector(this.#client.body, limits)
+    const whole = await this.#body.collect()
+    this.#collected = whole
+    await this.#decode(whole)
+  }
+
+  async #decode(whole: Buffer): Promise<void> {
+    try {
+      const decoded = await decodeContent(whole, this.headers.get("content-encoding"), this.#limit)
+      if (decoded !== whole && !this.#memory.take(decoded.length)) throw this.#tooLarge()
+      this.#decoded = decoded
+    } catch (thrown) {
+      if (!(thrown instanceof FlowError)) throw thrown
+      // It is the client that sent it.
+      const status = thrown.status === 413 ? 413 : 400
+      this.decodeError = new FlowError("client", thrown.code, thrown.message, { status, cause: thrown })
+    }
+  }
+
+  #tooLarge(): FlowError {
+    const message = `the request body exceeds bodyLimit (${this.#limit} bytes) or the memory limit; it is streamed on unread`
+    return new FlowError("client", "body-too-large", message, { status: 413 })
+  }
+}
+
+/** The request as it came: addons change the other one, and what they get of this is a copy. */
+export class OriginalRequest {
+  readonly method: string
+  readonly scheme: "http" | "https"
+  readonly host: string
+  readonly port: number
+  readonly path: string
+  readonly headers: Headers
+
+  constructor({ method, scheme, host, port, path, headers }: FlowRequestState | OriginalRequest) {
+    this.method = method
+    this.scheme = scheme
+    this.host = host
+    this.port = port
+    this.path = path
+    this.headers = headers.clone()
+    headers.watch() // What an addon sets is the addon's, even where the client had the same.
+  }
+
+  get url(): string {
+    return urlOf(this)
+  }
+}
+
+function urlOf(request: { scheme: "http" | "https"; host: string; port: number; path: string }): string {
+  const { scheme, host, port, path } = request
+  return `${scheme}://${formatAuthority(host, port, scheme)}${path === "*" ? "" : path}`
+}

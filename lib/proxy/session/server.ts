@@ -1,0 +1,233 @@
+/**
+ * The serving side: accepts clients into sessions, and holds what all of them share. app.ts owns it.
+ */
+import { createHmac, randomBytes } from "node:crypto"
+import type { Socket } from "node:net"
+import type { SecureContext } from "node:tls"
+import type { ServerHookInfo } from "../../api/hooks.ts"
+import type { Clock } from "../../base/clock.ts"
+import { FlowError } from "../../base/errors.ts"
+import type { Headers } from "../../base/headers.ts"
+import type { Logger } from "../../base/log.ts"
+import { Redactor } from "../../base/secrets/redactor.ts"
+import { type HookChain, plainScope } from "../../loader/chain.ts"
+import { Access } from "../access/access.ts"
+import { MemoryBudget } from "../body/memory.ts"
+import { sendChild } from "../child/send.ts"
+import type { ExchangeCore } from "../flow/core.ts"
+import { canonicalAddress, hostAndPort, parseAuthority } from "../io/authority.ts"
+import type { ProxySettings } from "../settings.ts"
+import type { ClientLink, ServerInfo } from "../streams.ts"
+import { Interception } from "../tls/interception.ts"
+import type { Lookup } from "../upstream/dial.ts"
+import { Upstream } from "../upstream/pool.ts"
+import { isLoopbackHost, isOwnAddress } from "../upstream/self.ts"
+import type { Target } from "../upstream/target.ts"
+import { upgrade } from "../websocket/upgrade.ts"
+import type { OwnPages } from "./front-door.ts"
+import { type ListenAddress, Listener } from "./listener.ts"
+import { type Mode, REGULAR } from "./mode.ts"
+import { Session, type SessionContext } from "./session.ts"
+import { loadTransparent, type OriginalDestination } from "./transparent.ts"
+
+/** A flood of connections gets one line in the log in this time. */
+const FULL_LOG_EVERY_MS = 60_000
+
+export interface ProxyServerOptions {
+  readonly settings: ProxySettings
+  readonly clock: Clock
+  readonly log: Logger
+  /** The chain for flows that begin now. */
+  chain(): HookChain
+  /** The TLS context for a host, and for `further` names where that is asked for; throws a FlowError. */
+  leaf(name: string, further?: readonly string[]): SecureContext
+  /** Whether a certificate for this host can be made at all. Default: for every host. */
+  permits?(name: string): boolean
+  /** Serves http://llmproxy.local/ and /.llmproxy/. Default: nothing is served there. */
+  readonly pages?: OwnPages | undefined
+  /** Knows the secrets of the program. Default: one that knows none. */
+  readonly redactor?: Redactor
+  /** Resolves upstream names. Default: the system's resolver. */
+  readonly lookup?: Lookup
+  /** Tells where redirected clients were going. Default: the kernel. */
+  readonly destinationOf?: OriginalDestination
+}
+
+export class ProxyServer {
+  readonly core: ExchangeCore
+  #options: ProxyServerOptions
+  #upstream: Upstream
+  #listeners: Listener[] = []
+  #sessions = new Set<Session>()
+  #onEmpty: (() => void)[] = []
+  /** When the log said last that there were too many clients: monotonic milliseconds. */
+  #fullSince: number | undefined
+  #identityKey = randomBytes(32)
+  readonly #access: Access
+  readonly #interception: Interception
+
+  constructor(options: ProxyServerOptions) {
+    const { settings, clock, log, lookup, redactor = new Redactor() } = options
+    this.#options = options
+    this.#access = new Access(settings, clock, log)
+    this.#interception = new Interception(options, settings, clock, log)
+    const events = {
+      connecting: (target: Target) => this.#connecting(target),
+      connected: (info: ServerInfo) => this.#serverHook("serverConnected", info),
+      disconnected: (info: ServerInfo) => void this.#disconnected(info),
+    }
+    this.#upstream = new Upstream(settings, clock, events, lookup)
+    const core: ExchangeCore = {
+      upstream: this.#upstream,
+      settings,
+      clock,
+      log,
+      memory: new MemoryBudget(settings.memoryLimit),
+      redactor,
+      identify: (connection, head) => this.#identify(connection, head),
+      send: (parent, request, sendOptions, sender) => sendChild(core, parent, request, sendOptions, sender),
+      upgrade,
+    }
+    this.core = core
+  }
+
+  /** Client connections that are open. */
+  get clients(): number {
+    return this.#sessions.size
+  }
+
+  /** Listens and serves; resolves with the address and port. Rejects as Listener.listen does. */
+  async listen(host: string, port: number, mode: Mode = REGULAR): Promise<ListenAddress> {
+    const listener = new Listener(this.#options.log)
+    await listener.listen(host, port)
+    await this.serve(listener, mode)
+    return listener.address
+  }
+
+  /** Serves the clients of a listener that listens already. Never rejects. */
+  async serve(listener: Listener, mode: Mode = REGULAR): Promise<void> {
+    const { host, port } = listener.address
+    this.#listeners.push(listener)
+    this.#upstream.self.listen({ address: host, port })
+    const destinationOf = mode.kind === "transparent" ? await this.#destinations() : undefined
+    const place = { mode, isOpen: !isLoopbackHost(host) }
+    listener.serve((socket) => this.#accept(socket, place, destinationOf))
+  }
+
+  async #destinations(): Promise<OriginalDestination | undefined> {
+    if (this.#options.destinationOf !== undefined) return this.#options.destinationOf
+    const transparent = await loadTransparent()
+    if (transparent.kind === "kernel") return transparent.destinationOf
+    this.#options.log.warn(`--mode transparent: ${transparent.why}; hosts are known by SNI and Host alone`)
+    return undefined
+  }
+
+  /** Takes no more clients; resolves when open flows have ended or `graceMs` are over. */
+  async stop(graceMs: number): Promise<void> {
+    for (const listener of this.#listeners) listener.close()
+    for (const session of [...this.#sessions]) session.drain()
+    if (this.#sessions.size > 0 && graceMs > 0) await this.#drained(graceMs)
+    for (const session of this.#sessions) session.socket.destroy()
+    this.#upstream.close()
+    await this.#access.close()
+    this.#options.settings.keyLog?.close()
+    this.#upstream.self.clear()
+  }
+
+  #drained(graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(graceMs, resolve)
+      this.#onEmpty.push(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+  }
+
+  #accept(
+    socket: Socket,
+    { mode, isOpen }: Pick<SessionContext, "mode" | "isOpen">,
+    destinationOf: OriginalDestination | undefined,
+  ): void {
+    if (!this.#isAdmitted(socket, mode) || !this.#hasRoom(socket)) return
+    const session = new Session(socket, {
+      core: this.core,
+      access: this.#access,
+      mode,
+      isOpen,
+      destinationOf,
+      chain: () => this.#options.chain(),
+      interception: this.#interception,
+      pages: this.#options.pages,
+    })
+    this.#sessions.add(session)
+    void session.run().then(() => {
+      this.#sessions.delete(session)
+      if (this.#sessions.size === 0) for (const tell of this.#onEmpty.splice(0)) tell()
+    })
+  }
+
+  #isAdmitted(socket: Socket, mode: Mode): boolean {
+    const address = canonicalAddress(socket.remoteAddress ?? "unknown")
+    // A program of this machine that was redirected comes from the address that it would have used.
+    if (this.#access.admits(address) || (mode.kind === "transparent" && isOwnAddress(address))) return true
+    socket.on("error", () => {})
+    socket.destroy()
+    this.#access.turnedAway(address)
+    return false
+  }
+
+  /** Every connection costs memory and a file descriptor before it has said a word. */
+  #hasRoom(socket: Socket): boolean {
+    const { clock, log, settings } = this.core
+    if (this.#sessions.size < settings.clientConnections) return true
+    socket.on("error", () => {})
+    socket.destroy()
+    const now = clock.monotonic()
+    if (this.#fullSince !== undefined && now - this.#fullSince < FULL_LOG_EVERY_MS) return false
+    this.#fullSince = now
+    const many = `${settings.clientConnections} client connections are open, the limit`
+    log.warn(
+      `${canonicalAddress(socket.remoteAddress ?? "unknown")}: closed: ${many}; raise it with --client-connections`,
+    )
+    return false
+  }
+
+  async #connecting(target: Target): Promise<Target> {
+    const chain = this.#options.chain()
+    if (!chain.has("serverConnect")) return target
+    const to = target.connectTo
+    const info: ServerHookInfo = {
+      host: target.host,
+      port: target.port,
+      connectTo: to === undefined ? undefined : hostAndPort(to.host, to.port),
+    }
+    await chain.run("serverConnect", plainScope(this.#options.log), info)
+    if (info.connectTo === undefined) return { ...target, connectTo: undefined }
+    const connectTo = parseAuthority(info.connectTo, target.port)
+    if (connectTo === undefined)
+      throw new FlowError("addon", "bad-connect-to", `serverConnect: connectTo ${info.connectTo}: write host:port`)
+    return { ...target, connectTo }
+  }
+
+  #serverHook(name: "serverConnected" | "serverDisconnected", { host, port }: ServerInfo): void | Promise<void> {
+    const chain = this.#options.chain()
+    if (!chain.has(name)) return undefined
+    return chain.run(name, plainScope(this.#options.log), { host, port, connectTo: undefined })
+  }
+
+  /** Nobody is left to be stopped by a failure here, which the scope has logged; it must not end the program. */
+  async #disconnected(info: ServerInfo): Promise<void> {
+    try {
+      await this.#serverHook("serverDisconnected", info)
+    } catch {}
+  }
+
+  /** The proxy user, else a keyed hash of the credential (it never leaves this process), else the address. */
+  #identify({ user, address }: ClientLink, headers: Headers): string {
+    if (user !== undefined) return user
+    const credential = headers.get("authorization") ?? headers.get("x-api-key") ?? headers.get("api-key")
+    if (credential === undefined) return address
+    return `key-${createHmac("sha256", this.#identityKey).update(credential).digest("hex").slice(0, 16)}`
+  }
+}

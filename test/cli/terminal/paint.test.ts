@@ -1,0 +1,37 @@
+/** Colours only where a person sees them, or asks for them. */
+import { test } from "tap"
+import { outputLogger } from "../../../lib/cli/terminal/log-output.ts"
+import { paintFor, wantsColour } from "../../../lib/cli/terminal/paint.ts"
+import { KeptOutput } from "../../helpers/world.ts"
+
+test("a terminal is coloured, a pipe is not", async (t) => {
+  t.ok(wantsColour({}, true))
+  t.notOk(wantsColour({}, false))
+  t.notOk(wantsColour({ TERM: "dumb" }, true))
+})
+
+test("NO_COLOR takes colours away, FORCE_COLOR has the last word", async (t) => {
+  t.notOk(wantsColour({ NO_COLOR: "1" }, true))
+  t.ok(wantsColour({ NO_COLOR: "" }, true), "an empty NO_COLOR is none")
+  t.ok(wantsColour({ NO_COLOR: "1", FORCE_COLOR: "1" }, false))
+  t.ok(wantsColour({ FORCE_COLOR: "" }, false))
+  t.notOk(wantsColour({ FORCE_COLOR: "0" }, true))
+  t.notOk(wantsColour({ FORCE_COLOR: "false" }, true))
+})
+
+test("painting adds escape sequences, or nothing", async (t) => {
+  const paint = await paintFor({}, true)
+  t.equal(paint("red", "a"), "\u001b[31ma\u001b[39m")
+  t.equal(paint("red", ""), "")
+  t.equal((await paintFor({}, false))("red", "a"), "a")
+})
+
+test("the log says how bad a thing is", async (t) => {
+  const err = new KeptOutput(undefined)
+  const log = outputLogger(err, (colour, text) => `<${colour}>${text}`, "info")
+  log.debug("d")
+  log.info("i")
+  log.warn("w")
+  log.error("e sk-abcdefghijkl")
+  t.equal(err.text, "i\n<yellow>warning: w\n<red>error: e sk-***\n")
+})

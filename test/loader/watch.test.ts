@@ -1,0 +1,81 @@
+import { mkdirSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { test } from "tap"
+import { makeLogger } from "../../lib/base/log.ts"
+import { FileWatcher } from "../../lib/loader/watch.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
+
+function watcherOf(cares: (file: string) => boolean = () => false) {
+  const lines: string[] = []
+  const clock = new ManualClock()
+  const seen = { changes: 0 }
+  const watcher = new FileWatcher({
+    clock,
+    log: makeLogger((line) => lines.push(line)),
+    onChange: () => {
+      seen.changes += 1
+    },
+    cares,
+  })
+  return { watcher, clock, seen, lines }
+}
+
+test("a burst of events on files that count is one call, when it is over", (t) => {
+  const folder = t.testdir({ "a.ts": "", "b.ts": "" })
+  const { watcher, clock, seen } = watcherOf()
+  watcher.set([join(folder, "a.ts")])
+  watcher.notice(folder, "b.ts")
+  t.equal(clock.pending, 0, "another file in the folder")
+  for (const name of ["a.ts", "a.ts", null]) {
+    watcher.notice(folder, name)
+    clock.advance(49)
+    t.equal(seen.changes, 0)
+  }
+  clock.advance(1)
+  t.equal(seen.changes, 1)
+  watcher.notice(folder, "a.ts")
+  watcher.close()
+  watcher.notice(folder, "a.ts")
+  watcher.set([join(folder, "a.ts")])
+  clock.advance(1_000)
+  t.equal(seen.changes, 1, "nothing comes after close")
+  t.same(watcher.folders, [])
+  t.end()
+})
+
+test("a file that was not named counts when it is cared for", (t) => {
+  const folder = t.testdir({ "a.ts": "" })
+  const { watcher, clock, seen } = watcherOf((file) => file === join(folder, "new.ts"))
+  watcher.set([join(folder, "a.ts")])
+  watcher.notice(folder, "new.ts")
+  watcher.notice(folder, "new.log")
+  clock.advance(50)
+  t.equal(seen.changes, 1)
+  watcher.close()
+  t.end()
+})
+
+test("folders are watched while a file of theirs counts", (t) => {
+  const folder = t.testdir({ "a.ts": "", sub: { "b.ts": "", "c.ts": "" } })
+  const { watcher } = watcherOf()
+  watcher.set([join(folder, "a.ts"), join(folder, "sub/b.ts"), join(folder, "sub/c.ts")])
+  t.same(watcher.folders, [folder, join(folder, "sub")])
+  watcher.set([join(folder, "sub/b.ts")])
+  t.same(watcher.folders, [join(folder, "sub")])
+  watcher.close()
+  t.end()
+})
+
+test("a folder that cannot be watched is said, and does not stop the rest", (t) => {
+  const folder = t.testdir({ "a.ts": "" })
+  const { watcher, lines } = watcherOf()
+  watcher.set([join(folder, "gone/a.ts"), join(folder, "a.ts")])
+  t.match(lines, [/gone: cannot be watched \(.*\); restart to load changed addons/])
+  t.same(watcher.folders, [folder])
+  mkdirSync(join(folder, "gone"))
+  watcher.set([join(folder, "gone/a.ts")])
+  t.same(watcher.folders, [join(folder, "gone")], "it is tried again with the next set")
+  rmSync(join(folder, "gone"), { recursive: true })
+  watcher.close()
+  t.end()
+})

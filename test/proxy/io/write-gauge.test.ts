@@ -1,0 +1,47 @@
+import { Writable } from "node:stream"
+import { test } from "tap"
+import { WriteGauge } from "../../../lib/proxy/io/write-gauge.ts"
+
+/** A stream that takes one write, and the next when it is told to. */
+function slow() {
+  const waiting: (() => void)[] = []
+  const stream = new Writable({ write: (_bytes, _encoding, done) => void waiting.push(done) })
+  return { stream, take: () => waiting.shift()?.() }
+}
+
+test("a queue is full of small writes long before its bytes are many", async (t) => {
+  const { stream, take } = slow()
+  const gauge = new WriteGauge(stream)
+  for (let count = 0; count < 256; count++) {
+    t.equal(gauge.full, false)
+    gauge.count()
+    stream.write("x")
+  }
+  t.equal(gauge.full, true)
+  t.equal(stream.writableNeedDrain, false)
+  let flushed = false
+  const waiting = gauge.flushed().then(() => {
+    flushed = true
+  })
+  for (let count = 0; count < 256; count++) {
+    await new Promise((resolve) => setImmediate(resolve))
+    t.equal(flushed, false)
+    take()
+  }
+  await new Promise((resolve) => setImmediate(resolve))
+  take()
+  await waiting
+  t.equal(gauge.full, false)
+})
+
+test("a stream that closes lets nobody wait", async (t) => {
+  const { stream } = slow()
+  stream.on("error", () => {})
+  const gauge = new WriteGauge(stream)
+  gauge.count()
+  stream.write("x")
+  const waiting = gauge.flushed()
+  stream.destroy()
+  await waiting
+  t.pass("it resolved")
+})
