@@ -4,7 +4,7 @@
  *     llmproxy -s addons/hello.ts
  *
  * An addon is one object. `setup` runs once and returns hooks: functions that llmproxy calls when something happens.
- * lib/hooks.ts lists them all, in the order in which they fire; your editor completes their names and arguments.
+ * docs/addons.md lists them all; your editor completes their names and arguments.
  */
 import { defineAddon } from "llmproxy"
 

@@ -45,7 +45,7 @@ export interface AppOptions {
   readonly tokens?: TokenService
   /** What keeps flows and addons' records; ended with the program. Default: history.db and state.db in the confdir. */
   readonly store?: StoreService
-  /** Loads what serves the clients of ports that are open already. Default: lib/proxy/server.ts. */
+  /** Loads what serves the clients of ports that are open already. Default: lib/proxy/session/server.ts. */
   readonly serving?: () => Promise<Pick<typeof import("./proxy/session/server.ts"), "ProxyServer">>
   /** Is told the program's secrets, wherever its options have them from. Default: one of its own. */
   readonly redactor?: Redactor

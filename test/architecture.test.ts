@@ -34,6 +34,27 @@ const PURE_EXCEPTIONS: Readonly<Record<string, string>> = {
 
 const LINES_MAX = 400
 const TEST_LINES_MAX = 500
+/** Files of one folder: what can be seen at a glance. */
+const FILES_MAX = 25
+
+/**
+ * The rooms of lib/proxy, and which others each may import. Everybody may import io, streams.ts and settings.ts; a session
+ * may import all, as it puts them together.
+ */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  websocket: ["flow", "body"],
+  child: ["flow", "body", "upstream"],
+  flow: ["body", "upstream", "http2", "access"],
+  upstream: ["http1", "http2", "socks", "tls"],
+  http1: ["access"],
+  http2: [],
+  body: [],
+  tls: [],
+  access: [],
+  socks: [],
+  io: [],
+}
+const SETTLED = ["lib/proxy/streams.ts", "lib/proxy/settings.ts"]
 
 interface Source {
   readonly path: string
@@ -87,6 +108,40 @@ test("lib/proxy reaches lib/llm through observe.ts alone, and knows no store, we
     return ["lib/store/", "lib/web/", "lib/cli/", "addons/"].some((folder) => imported.startsWith(folder))
   })
   t.strictSame(bad, [])
+})
+
+test("lib/proxy is rooms, which know each other in one direction", async (t) => {
+  const loose = sources.filter(({ path }) => /^lib\/proxy\/[^/]+\.ts$/.test(path) && !SETTLED.includes(path))
+  t.strictSame(
+    loose.map(({ path }) => path),
+    [],
+  )
+  const roomOf = (path: string) => /^lib\/proxy\/([^/]+)\//.exec(path)?.[1]
+  const bad = offenders("lib/proxy/", (imported, { path }) => {
+    const [from, to] = [roomOf(path), roomOf(imported)]
+    if (to === undefined || to === from || from === "session") return false
+    return to !== "io" && (from === undefined || ROOMS[from]?.includes(to) !== true)
+  })
+  t.strictSame(bad, [])
+  const rooms = new Set(sources.flatMap(({ path }) => roomOf(path) ?? []))
+  t.same([...rooms].sort(), ["session", ...Object.keys(ROOMS)].sort(), "every room is in the table")
+})
+
+test("lib/base knows nothing but itself, and what addons read nothing of sockets", async (t) => {
+  const inside = (imported: string) => /^(lib|certs|addons|bin)\//.test(imported)
+  const base = offenders("lib/base/", (imported) => inside(imported) && !imported.startsWith("lib/base/"))
+  const known = ["lib/api/", "lib/base/", "lib/llm/", "lib/options/spec.ts"]
+  const api = offenders("lib/api/", (imported) => inside(imported) && !known.some((one) => imported.startsWith(one)))
+  t.strictSame([...base, ...api], [])
+})
+
+test("no folder holds more files than can be seen at a glance", async (t) => {
+  const counts = new Map<string, number>()
+  for (const { path } of [...sources, ...tests]) counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1)
+  t.strictSame(
+    [...counts].filter(([, count]) => count > FILES_MAX),
+    [],
+  )
 })
 
 test("lib never imports addons", async (t) => {

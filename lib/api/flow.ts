@@ -1,5 +1,5 @@
 /**
- * A flow: one request and what became of it, as addons see it. Interfaces only: proxy/flow-state.ts implements them,
+ * A flow: one request and what became of it, as addons see it. Interfaces only: proxy/flow/state.ts implements them,
  * so that this page is what an addon author has to read, and all of it.
  */
 import type { FlowError } from "../base/errors.ts"

@@ -1,9 +1,9 @@
 /**
- * Keeps what loader-bundle.ts has built, in the confdir, because starting esbuild costs a start as much as Node itself.
+ * Keeps what bundle.ts has built, in the confdir, because starting esbuild costs a start as much as Node itself.
  * An entry is used only while a build would give the same: each own file still has its hash, the modules that the
  * program gives have the same names, and the versions that are in the entry's name are the running ones. Anything else,
  * and whatever goes wrong here, means a build; nobody is told above debug level. Which builds may be kept (those without
- * packages) is for loader-bundle.ts to say.
+ * packages) is for bundle.ts to say.
  */
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
@@ -16,7 +16,7 @@ import type { Logger } from "../base/log.ts"
 import { isRecord } from "../options/value.ts"
 import { type Bundle, type BundleRequest, fingerprint, type ProvidedModules } from "./bundle.ts"
 
-// To be raised when loader-bundle.ts makes another script of the same files.
+// To be raised when bundle.ts makes another script of the same files.
 const SCRIPT_VERSION = 1
 const ENTRIES_MAX = 100
 const ENTRY_CHARS_MAX = 8_388_608

@@ -2,7 +2,7 @@
  * Owns the addons: loads them, keeps the present chain of hooks, and replaces an addon when a file of it changes.
  * A new version is made beside the old one, and only when all of it worked does it take the old one's place, so that
  * a slip while editing never takes the proxy down. Flows that run finish on the version that they began with.
- * How a file becomes a version is loader-version.ts.
+ * How a file becomes a version is version.ts.
  */
 import { extname } from "node:path"
 import type { AddonDefinition } from "../api/addon.ts"

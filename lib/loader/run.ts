@@ -1,5 +1,5 @@
 /**
- * Evaluates the script that loader-bundle.ts made. A CommonJS script runs on a Module that nobody else holds, so that it
+ * Evaluates the script that bundle.ts made. A CommonJS script runs on a Module that nobody else holds, so that it
  * is freed with the version of the addon; stacks name the lines of the source. A script with top-level await has to be
  * an ES module in a file, and Node never forgets one: it is the way round, with a warning.
  */

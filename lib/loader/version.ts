@@ -1,6 +1,6 @@
 /**
  * Makes one version of an addon: a file is built and evaluated, or a declaration taken as it is; it is judged, its options
- * are resolved, and its `setup` is called. Nothing of it is seen by anybody until loader.ts puts it into the chain.
+ * are resolved, and its `setup` is called. Nothing of it is seen by anybody until manager.ts puts it into the chain.
  */
 import { readFile } from "node:fs/promises"
 import type { AddonDefinition } from "../api/addon.ts"

@@ -1,7 +1,7 @@
 /**
  * Options from one declaration: typed values, flag (`--set addon.name=value`), environment, config file, help.
- * This file holds the check of a declaration and the resolution of one group of options; its types are in option-spec.ts.
- * Where texts come from is option-sources.ts, how one becomes a value option-value.ts, live values option-store.ts.
+ * This file holds the check of a declaration and the resolution of one group of options; its types are in spec.ts.
+ * Where texts come from is sources.ts, how one becomes a value value.ts, live values store.ts.
  */
 import { didYouMean } from "../base/did-you-mean.ts"
 import { UsageError } from "../base/errors.ts"

@@ -17,7 +17,7 @@ export interface ConnectToRule {
   readonly toPort: number | undefined
 }
 
-/** Who may use the proxy with a password; access-rules.ts reads it. */
+/** Who may use the proxy with a password; access/rules.ts reads it. */
 export interface ProxyUser {
   readonly name: string
   readonly secret: { readonly kind: "password" | "hash"; readonly text: string }

@@ -126,7 +126,7 @@ export interface ServerRequestHead {
 /** Whether the upstream can have acted on the request: decides if it may be sent again. */
 export type Processed = "no" | "maybe" | "yes"
 
-export interface ServerStream {
+export interface UpstreamStream {
   /** True when the connection had carried a request before. */
   readonly reused: boolean
   readonly info: ServerInfo

@@ -1,4 +1,4 @@
-/** The rows of Python's clients in the README's table. The interpreter: see test/helpers/python.ts. */
+/** The rows of Python's clients in the README's table. The interpreter: see test/helpers/clients/python.ts. */
 import { test } from "tap"
 import { fixture } from "../helpers/clients/chat-clients.ts"
 import { testRow } from "../helpers/clients/client-cells.ts"

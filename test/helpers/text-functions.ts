@@ -20,7 +20,7 @@ const IS_LIMIT = /bytes|fields|chars|max|limit|most/i
 type Argument = { readonly takesText: true; readonly wrap: (text: string) => unknown } | { readonly value: unknown }
 
 export interface TextFunction {
-  /** File and name: `lib/log.ts printable`. */
+  /** File and name: `lib/base/log.ts printable`. */
   readonly name: string
   readonly file: string
   /** What its file reaches the world with; such a function may do more than compute. */

@@ -51,7 +51,7 @@ interface Level {
 }
 
 /**
- * `text` with the secrets covered that its pieces make. `masked` gives a text with its secrets masked (secret-views.ts).
+ * `text` with the secrets covered that its pieces make. `masked` gives a text with its secrets masked (views.ts).
  */
 export function blankPieces(text: string, masked: (joined: string) => string, fill: Fill): string {
   const ranges: Range[] = []

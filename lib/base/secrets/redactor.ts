@@ -1,7 +1,7 @@
 /**
  * Takes secrets out of whatever leaves for a person, a disk or another program: by the name before them, by their form,
  * and by the value itself once it was seen where a secret stands (hosts echo keys in their errors). Which names there are
- * is secret-names.ts, which forms secret-forms.ts. Pure; who writes what it returns does not matter here.
+ * is names.ts, which forms secret-forms.ts. Pure; who writes what it returns does not matter here.
  */
 import type { JsonValue } from "../json.ts"
 import { type Fill, REDACTED, STARS } from "./fill.ts"

@@ -1,7 +1,7 @@
 /**
  * Where JSON of a provider's holds what its deltas tell: texts, calls, the end, the usage, in every dialect, of a whole
  * answer or of one event. A place can be set; what stands beside it is nobody's affair. The places come in the order in
- * which the readers tell them (openai-read.ts, ollama-read.ts, llamacpp-read.ts). Forms that are not listed have none.
+ * which the readers tell them (openai/read.ts, ollama/read.ts, llamacpp/read.ts). Forms that are not listed have none.
  */
 
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "../../base/json.ts"

@@ -1,7 +1,7 @@
 /**
  * The meaning of OpenAI's answers, chunk or whole, for both dialects: `chat.completion(.chunk)` and `text_completion`.
  * Lenient: a choice may have `delta`, `message` or `text`, or none (Azure); `usage` may be null, "" or in the choice;
- * what is not understood becomes an "other" delta. Which event of a stream this came from is openai-stream.ts.
+ * what is not understood becomes an "other" delta. Which event of a stream this came from is stream.ts.
  */
 
 import { arrayOf, isObject, type JsonObject, type JsonValue, numberOf, objectOf, stringOf } from "../../base/json.ts"

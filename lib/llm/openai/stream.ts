@@ -1,5 +1,5 @@
 /**
- * OpenAI's streams for both dialects: SSE events to deltas. What a chunk means is openai-read.ts; this file says which
+ * OpenAI's streams for both dialects: SSE events to deltas. What a chunk means is read.ts; this file says which
  * events are chunks, errors and the end mark, for servers that keep to SSE and for those that do not.
  */
 

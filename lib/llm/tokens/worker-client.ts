@@ -1,7 +1,7 @@
 /**
  * The counting thread, both ends of it: the one file of lib/llm that imports a node: module of the system, because
  * loading a table (0.1 s) and counting a long text must not stop the event loop. The thread's entry is this same file,
- * so it starts from source and from dist alike; a vocabulary's is lib/vocabulary.ts. Started with the first count,
+ * so it starts from source and from dist alike; a vocabulary's is lib/services/vocabulary.ts. Started with the first count,
  * restarted after a crash, never the reason that a process stays alive. A count that cannot be had rejects; the caller
  * estimates.
  */

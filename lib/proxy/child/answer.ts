@@ -1,6 +1,6 @@
 /**
  * An answer to a flow that an addon sent (`flow.send`): read just far enough to know whether it is any good, then read
- * by the addon or handed to the client. answer-encode.ts puts it into the client's dialect and form.
+ * by the addon or handed to the client. encode.ts puts it into the client's dialect and form.
  */
 
 import type { AnswerFailure, DeltaTransform, Flow, RespondOptions } from "../../api/flow.ts"

@@ -4,12 +4,12 @@
 import { FlowError, flowErrorOf } from "../../base/errors.ts"
 import { isSecretName } from "../../base/secrets/names.ts"
 import type { Incoming } from "../body/incoming.ts"
-import { Http2ServerStream } from "../http2/upstream-stream.ts"
+import { Http2UpstreamStream } from "../http2/upstream-stream.ts"
 import { isWebSocket } from "../http2/websocket.ts"
 import { formatAuthority, normalHost } from "../io/authority.ts"
 import { wayOut } from "../io/bypass.ts"
 import { isForwarded } from "../io/via-address.ts"
-import type { ServerStream, StreamResponseHead } from "../streams.ts"
+import type { StreamResponseHead, UpstreamStream } from "../streams.ts"
 import {
   authenticatesConnection,
   BoundUpstream,
@@ -75,21 +75,21 @@ export async function ask(flow: FlowState): Promise<Incoming> {
  * what a connection that had been idle explains: it was reused, and ended before a byte of the answer. A timeout is no
  * such thing: the upstream may be at work.
  */
-function maySendAgain(stream: ServerStream, sender: RequestSender, thrown: unknown): boolean {
+function maySendAgain(stream: UpstreamStream, sender: RequestSender, thrown: unknown): boolean {
   if (!(thrown instanceof FlowError) || !sender.replayable) return false
   if (thrown.code === "refused") return stream.processed === "no"
-  if (stream instanceof Http2ServerStream) return false // It would have said so (RFC 9113 section 8.7).
+  if (stream instanceof Http2UpstreamStream) return false // It would have said so (RFC 9113 section 8.7).
   return thrown.code === "cut" && stream.reused && stream.processed !== "yes"
 }
 
 /** A stream on a connection that waits for one, if there is any: then there is nothing to wait for. */
-function reuse(flow: FlowState, target: Target): ServerStream | undefined {
+function reuse(flow: FlowState, target: Target): UpstreamStream | undefined {
   const stream = flow.core.upstream.reuse(target)
   return stream && take(flow, target, stream)
 }
 
 /** `failed`: the stream on whose connection it is not to be. */
-async function open(flow: FlowState, target: Target, failed: ServerStream | undefined): Promise<ServerStream> {
+async function open(flow: FlowState, target: Target, failed: UpstreamStream | undefined): Promise<UpstreamStream> {
   // A signal is made only where somebody may have to wait: reading `flow.signal` creates it.
   const signal = () => flow.signal
   const again = failed === undefined ? {} : { fresh: true, avoid: failed.info.id }
@@ -97,7 +97,7 @@ async function open(flow: FlowState, target: Target, failed: ServerStream | unde
 }
 
 /** What `opening` gives, for a flow that lives: one that fails does not wait for the dial, nor uses what comes of it. */
-function claim<S extends ServerStream | undefined>(flow: FlowState, opening: Promise<S>): Promise<S> {
+function claim<S extends UpstreamStream | undefined>(flow: FlowState, opening: Promise<S>): Promise<S> {
   return flow.orFail(opening).catch((thrown: unknown) => {
     opening.then(
       (late) => late?.abort(flow.error ?? UNUSED),
@@ -124,7 +124,7 @@ function bindTo(flow: FlowState, target: Target): BoundUpstream | undefined {
 }
 
 /** Undefined: it has ended. */
-async function openAlone(flow: FlowState, target: Target, bound: BoundUpstream): Promise<ServerStream | undefined> {
+async function openAlone(flow: FlowState, target: Target, bound: BoundUpstream): Promise<UpstreamStream | undefined> {
   const stream = await claim(
     flow,
     bound.open(() => flow.signal),
@@ -139,7 +139,7 @@ function tellOfSessions({ parent, connection, baseUrl }: FlowState, { headers }:
 }
 
 /** The stream is the flow's from here on. Throws a FlowError where its connection leads elsewhere than it may. */
-function take(flow: FlowState, target: Target, stream: ServerStream): ServerStream {
+function take(flow: FlowState, target: Target, stream: UpstreamStream): UpstreamStream {
   try {
     flow.locality.arrive(target, stream.info)
   } catch (thrown) {

@@ -7,7 +7,7 @@ import { Headers } from "../../base/headers.ts"
 import { Pieces } from "../../base/pieces.ts"
 import { formatAuthority, hostAndPort } from "../io/authority.ts"
 import { nextPiece } from "../io/body-queue.ts"
-import type { Body, ServerStream, StreamResponseHead } from "../streams.ts"
+import type { Body, StreamResponseHead, UpstreamStream } from "../streams.ts"
 import type { Target } from "../upstream/target.ts"
 import type { FlowState } from "./state.ts"
 
@@ -25,7 +25,7 @@ export class RequestSender {
   #flow: FlowState
   #target: Target
   #body: Body
-  #stream: ServerStream | undefined
+  #stream: UpstreamStream | undefined
   /** Between two connections the pump waits, so that nothing is read that could not be kept. */
   #attached: { readonly promise: Promise<void>; resolve(): void } | undefined
   #sent = new Pieces()
@@ -46,7 +46,7 @@ export class RequestSender {
   }
 
   /** Sends the request on `stream`; what was sent on an earlier one is sent again. */
-  start(stream: ServerStream): void {
+  start(stream: UpstreamStream): void {
     const { request } = this.#flow
     const { client } = this.#flow.exchange.delivery
     const { length } = this.#body
@@ -112,7 +112,7 @@ export class RequestSender {
     }
   }
 
-  #end(stream: ServerStream): void {
+  #end(stream: UpstreamStream): void {
     this.#flow.mark("requestMs")
     stream.end(this.#flow.exchange.delivery.client.trailers)
   }

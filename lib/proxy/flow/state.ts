@@ -1,7 +1,7 @@
 /**
  * A flow as addons see it (Flow), as the hook chain does (HookScope) and as other rooms do (FlowCore). What an addon asks
  * for is noted; exchange.ts and deliver.ts act on it. How the exchange stands is exchange-state.ts's, what may be asked
- * when flow-life.ts's, where to route.ts's.
+ * when life.ts's, where to route.ts's.
  */
 
 import type {

@@ -1,5 +1,5 @@
 /**
- * The client's end of HTTP/1.1: turns one socket into requests, one after the other (h1-client-stream.ts is one of
+ * The client's end of HTTP/1.1: turns one socket into requests, one after the other (client-stream.ts is one of
  * them). Pipelined bytes wait in the parser until the answer before them has been sent.
  *
  * While an answer is outstanding the socket is read on, so that a client that leaves is noticed at once.

@@ -1,5 +1,5 @@
 /**
- * One HTTP/1.1 exchange with an upstream: ServerStream over a connection that Http1Server owns.
+ * One HTTP/1.1 exchange with an upstream: UpstreamStream over a connection that Http1Upstream owns.
  */
 import type { Duplex } from "node:stream"
 import { FlowError } from "../../base/errors.ts"
@@ -11,7 +11,7 @@ import { formatAuthority, hostAndPort } from "../io/authority.ts"
 import { BodyQueue } from "../io/body-queue.ts"
 import type { SocketWriter } from "../io/socket-writer.ts"
 import { proxyAuthorization, refusalOf, viaProxy } from "../io/via-address.ts"
-import type { Body, Processed, ServerInfo, ServerRequestHead, ServerStream, StreamResponseHead } from "../streams.ts"
+import type { Body, Processed, ServerInfo, ServerRequestHead, StreamResponseHead, UpstreamStream } from "../streams.ts"
 
 interface HeadWaiter {
   resolve(head: StreamResponseHead): void
@@ -19,7 +19,7 @@ interface HeadWaiter {
 }
 
 /** What an exchange needs of the connection that carries it. */
-export interface Http1ServerOwner {
+export interface Http1UpstreamOwner {
   readonly info: ServerInfo
   readonly writer: SocketWriter
   readonly parser: Pick<ResponseParser, "expect">
@@ -35,12 +35,12 @@ export interface Http1ServerOwner {
   detach(): Duplex
 }
 
-export class Http1ServerStream implements ServerStream {
+export class Http1UpstreamStream implements UpstreamStream {
   readonly reused: boolean
   readonly info: ServerInfo
   trailers: Headers | undefined
   processed: Processed = "no"
-  #connection: Http1ServerOwner
+  #connection: Http1UpstreamOwner
   #writer: SocketWriter
   #framing: Framing = { kind: "none" }
   #queue: BodyQueue | undefined
@@ -56,7 +56,7 @@ export class Http1ServerStream implements ServerStream {
   #keepAlive = false
   #closed = false
 
-  constructor(connection: Http1ServerOwner, reused: boolean) {
+  constructor(connection: Http1UpstreamOwner, reused: boolean) {
     this.#connection = connection
     this.reused = reused
     this.info = connection.info

@@ -1,5 +1,5 @@
 /**
- * The upstream's end of HTTP/1.1: one connection that carries one exchange at a time (Http1ServerStream), and waits in
+ * The upstream's end of HTTP/1.1: one connection that carries one exchange at a time (Http1UpstreamStream), and waits in
  * the pool between two of them. Bytes that arrive while it waits kill it: they would be taken for the next answer.
  */
 import type { Duplex } from "node:stream"
@@ -11,28 +11,28 @@ import { hostAndPort } from "../io/authority.ts"
 import { IdleTimer } from "../io/idle-timer.ts"
 import { SocketWriter } from "../io/socket-writer.ts"
 import type { ServerInfo } from "../streams.ts"
-import { type Http1ServerOwner, Http1ServerStream } from "./upstream-stream.ts"
+import { type Http1UpstreamOwner, Http1UpstreamStream } from "./upstream-stream.ts"
 
-export interface Http1ServerOptions {
+export interface Http1UpstreamOptions {
   readonly clock: Clock
   readonly head: HeadLimits
   /** An exchange in which nothing moves for this long fails. */
   readonly stallTimeoutMs: number
   /** The connection may carry another exchange. */
-  onIdle(connection: Http1Server): void
+  onIdle(connection: Http1Upstream): void
   /** It is gone for good. Once. */
-  onClosed(connection: Http1Server): void
+  onClosed(connection: Http1Upstream): void
 }
 
-export class Http1Server implements Http1ServerOwner {
+export class Http1Upstream implements Http1UpstreamOwner {
   readonly socket: Duplex
   readonly writer: SocketWriter
   readonly info: ServerInfo
   readonly parser: ResponseParser
   /** Monotonic milliseconds at which it became idle. */
   idleSince = 0
-  #options: Http1ServerOptions
-  #stream: Http1ServerStream | undefined
+  #options: Http1UpstreamOptions
+  #stream: Http1UpstreamStream | undefined
   #used = false
   #closed = false
   #detached = false
@@ -40,7 +40,7 @@ export class Http1Server implements Http1ServerOwner {
   #finished = false
   #stall: IdleTimer
 
-  constructor(socket: Duplex, info: ServerInfo, options: Http1ServerOptions) {
+  constructor(socket: Duplex, info: ServerInfo, options: Http1UpstreamOptions) {
     this.socket = socket
     this.writer = new SocketWriter(socket)
     this.info = info
@@ -58,8 +58,8 @@ export class Http1Server implements Http1ServerOwner {
   }
 
   /** Begins an exchange. The connection must be idle. */
-  open(): Http1ServerStream {
-    const stream = new Http1ServerStream(this, this.#used)
+  open(): Http1UpstreamStream {
+    const stream = new Http1UpstreamStream(this, this.#used)
     this.#used = true
     this.#stream = stream
     this.#stall.touch()

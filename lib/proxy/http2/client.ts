@@ -1,5 +1,5 @@
 /**
- * The client's end of HTTP/2: one socket that carries many requests at a time (h2-client-stream.ts is one of them).
+ * The client's end of HTTP/2: one socket that carries many requests at a time (client-stream.ts is one of them).
  * Node's session does the frames; what is added here are the limits on what one client may cost, each of which ends
  * its connection and nothing else. Loaded when the first client speaks HTTP/2: node:http2 is not for nothing.
  */

@@ -1,7 +1,7 @@
 /**
  * Heads at the edge between HTTP/2 and the rest: pseudo-headers and fields as Node gives and takes them, from and to
  * the heads of streams.ts. Strict both ways (RFC 9113 section 8): what HTTP/1.1 would read otherwise than HTTP/2 is
- * refused here, so that no other part has to think of it. Single fields are h2-fields.ts's, WebSocket h2-websocket.ts's.
+ * refused here, so that no other part has to think of it. Single fields are fields.ts's, WebSocket websocket.ts's.
  */
 import type { OutgoingHttpHeaders } from "node:http2"
 import { FlowError } from "../../base/errors.ts"
@@ -100,7 +100,7 @@ export interface H2BodyFraming {
 
 /**
  * A response's head (1xx too) for `respond` or `additionalHeaders`. Throws a FlowError (502) where single-value fields
- * contradict each other: HTTP/2 cannot say both. 101 is h2-websocket.ts's.
+ * contradict each other: HTTP/2 cannot say both. 101 is websocket.ts's.
  */
 export function responseHeadersToH2(head: StreamResponseHead, framing: H2BodyFraming): OutgoingHttpHeaders {
   const { status, headers } = head

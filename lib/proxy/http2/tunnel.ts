@@ -4,10 +4,10 @@
  */
 import { Duplex } from "node:stream"
 import { FlowError, messageOf } from "../../base/errors.ts"
-import type { ServerStream } from "../streams.ts"
+import type { UpstreamStream } from "../streams.ts"
 
 /** What a tunnel needs of a stream. */
-export type TunnelEnds = Pick<ServerStream, "body" | "write" | "ready" | "end" | "abort">
+export type TunnelEnds = Pick<UpstreamStream, "body" | "write" | "ready" | "end" | "abort">
 
 export class H2Tunnel extends Duplex {
   #ends: TunnelEnds

@@ -1,5 +1,5 @@
 /**
- * One HTTP/2 exchange with an upstream: ServerStream over a stream of a session that Http2Server owns. Node's stream
+ * One HTTP/2 exchange with an upstream: UpstreamStream over a stream of a session that Http2Upstream owns. Node's stream
  * says little of how it ended, so that is worked out here: what END_STREAM did not end is a cut, whatever else came.
  */
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2"
@@ -12,7 +12,7 @@ import { hostAndPort } from "../io/authority.ts"
 import { BodyQueue } from "../io/body-queue.ts"
 import { IdleTimer } from "../io/idle-timer.ts"
 import { WriteGauge } from "../io/write-gauge.ts"
-import type { Body, Processed, ServerInfo, ServerRequestHead, ServerStream, StreamResponseHead } from "../streams.ts"
+import type { Body, Processed, ServerInfo, ServerRequestHead, StreamResponseHead, UpstreamStream } from "../streams.ts"
 import { CANCEL, PROTOCOL_ERROR, REFUSED_STREAM, resetName } from "./codes.ts"
 import { type RawHeaders, requestHeadToH2, responseHeadFromH2, trailersFromH2, trailersToH2 } from "./head.ts"
 import { Inbox } from "./inbox.ts"
@@ -28,7 +28,7 @@ interface HeadWaiter {
 const END_STREAM = 1
 
 /** What an exchange needs of the session that carries it. */
-export interface Http2ServerOwner {
+export interface Http2UpstreamOwner {
   readonly info: ServerInfo
   readonly http2: { readonly sensitiveHeaders: symbol }
   readonly head: HeadLimits
@@ -42,15 +42,15 @@ export interface Http2ServerOwner {
   /** Sends a head. Throws what Node throws. */
   request(headers: OutgoingHttpHeaders, options: { endStream: boolean; waitForTrailers: boolean }): ClientHttp2Stream
   /** The stream has ended. */
-  released(stream: Http2ServerStream): void
+  released(stream: Http2UpstreamStream): void
 }
 
-export class Http2ServerStream implements ServerStream {
+export class Http2UpstreamStream implements UpstreamStream {
   readonly reused: boolean
   readonly info: ServerInfo
   trailers: Headers | undefined
   processed: Processed = "no"
-  #connection: Http2ServerOwner
+  #connection: Http2UpstreamOwner
   #stream: ClientHttp2Stream | undefined
   #gauge: WriteGauge | undefined
   #stall: IdleTimer | undefined
@@ -69,7 +69,7 @@ export class Http2ServerStream implements ServerStream {
   /** The answer is whole, read or not. */
   #received = false
 
-  constructor(connection: Http2ServerOwner, reused: boolean) {
+  constructor(connection: Http2UpstreamOwner, reused: boolean) {
     this.#connection = connection
     this.reused = reused
     this.info = connection.info

@@ -1,5 +1,5 @@
 /**
- * The upstream's end of HTTP/2: one session that carries many exchanges (Http2ServerStream) of all clients at once.
+ * The upstream's end of HTTP/2: one session that carries many exchanges (Http2UpstreamStream) of all clients at once.
  * node:http2 frames and counts windows; here is how many streams it may have, when it takes no more (GOAWAY), and
  * whether a silent peer still lives (PING). Which request gets which session is upstream.ts's to decide.
  */
@@ -12,7 +12,7 @@ import { hostAndPort } from "../io/authority.ts"
 import type { ServerInfo } from "../streams.ts"
 import { NO_ERROR, resetName } from "./codes.ts"
 import { headerListBytes } from "./fields.ts"
-import { type Http2ServerOwner, Http2ServerStream } from "./upstream-stream.ts"
+import { type Http2UpstreamOwner, Http2UpstreamStream } from "./upstream-stream.ts"
 
 /** Loaded when the first upstream speaks HTTP/2: loading it takes 5 ms. */
 export type Http2Module = typeof import("node:http2")
@@ -36,20 +36,20 @@ const END_TURNS = 16
 /** Before the peer's settings are known, one stream: its limit may be one. */
 const STREAMS_AT_FIRST = 1
 
-export interface Http2ServerOptions {
+export interface Http2UpstreamOptions {
   readonly clock: Clock
   readonly head: HeadLimits
   /** A stream on which nothing moves for this long fails. */
   readonly stallTimeoutMs: number
   /** Another stream can be opened now, or none runs. */
-  onRoom(session: Http2Server): void
+  onRoom(session: Http2Upstream): void
   /** No further stream can be opened; those that run go on. Once, and before `onClosed`. */
-  onDraining(session: Http2Server): void
+  onDraining(session: Http2Upstream): void
   /** It is gone for good. Once. */
-  onClosed(session: Http2Server): void
+  onClosed(session: Http2Upstream): void
 }
 
-export class Http2Server implements Http2ServerOwner {
+export class Http2Upstream implements Http2UpstreamOwner {
   readonly info: ServerInfo
   readonly http2: Http2Module
   readonly head: HeadLimits
@@ -59,8 +59,8 @@ export class Http2Server implements Http2ServerOwner {
   idleSince = Number.POSITIVE_INFINITY
   #session: ClientHttp2Session
   #socket: Socket
-  #options: Http2ServerOptions
-  #streams = new Set<Http2ServerStream>()
+  #options: Http2UpstreamOptions
+  #streams = new Set<Http2UpstreamStream>()
   #limit = STREAMS_AT_FIRST
   #used = false
   #draining = false
@@ -74,7 +74,7 @@ export class Http2Server implements Http2ServerOwner {
   #bytesRead = 0
 
   /** `socket` is connected, and has agreed on "h2" where it speaks TLS. */
-  constructor(http2: Http2Module, socket: Socket, info: ServerInfo, options: Http2ServerOptions) {
+  constructor(http2: Http2Module, socket: Socket, info: ServerInfo, options: Http2UpstreamOptions) {
     this.http2 = http2
     this.info = info
     this.head = options.head
@@ -115,8 +115,8 @@ export class Http2Server implements Http2ServerOwner {
   }
 
   /** Begins an exchange. There must be room. */
-  open(): Http2ServerStream {
-    const stream = new Http2ServerStream(this, this.#used)
+  open(): Http2UpstreamStream {
+    const stream = new Http2UpstreamStream(this, this.#used)
     this.#used = true
     this.idleSince = Number.POSITIVE_INFINITY
     this.#streams.add(stream)
@@ -142,7 +142,7 @@ export class Http2Server implements Http2ServerOwner {
   }
 
   /** From a stream: it is over on the wire, or never got there. */
-  released(stream: Http2ServerStream): void {
+  released(stream: Http2UpstreamStream): void {
     if (!this.#streams.delete(stream) || this.#closed) return
     if (this.#streams.size === 0) {
       this.idleSince = this.clock.monotonic()

@@ -5,8 +5,8 @@
  */
 import { FlowError } from "../../base/errors.ts"
 import type { Headers } from "../../base/headers.ts"
-import type { Http1Server } from "../http1/upstream.ts"
-import type { ClientLink, ServerStream } from "../streams.ts"
+import type { Http1Upstream } from "../http1/upstream.ts"
+import type { ClientLink, UpstreamStream } from "../streams.ts"
 import { Line } from "./origin.ts"
 import type { Upstream } from "./pool.ts"
 import { type Target, targetKey } from "./target.ts"
@@ -90,7 +90,7 @@ export class BoundUpstream {
   readonly #onOver: () => void
   /** Who waits for the connection; false: it has ended. */
   readonly #line = new Line<boolean>()
-  #connection: Http1Server | undefined
+  #connection: Http1Upstream | undefined
   #over = false
   /** Whether a request is under way, the dial included. */
   busy = false
@@ -102,7 +102,7 @@ export class BoundUpstream {
   }
 
   /** A stream, when it is one's turn. Undefined: the connection has ended meanwhile. Rejects with a FlowError. */
-  async open(signal: () => AbortSignal): Promise<ServerStream | undefined> {
+  async open(signal: () => AbortSignal): Promise<UpstreamStream | undefined> {
     if (this.busy && !(await this.#line.wait(signal()))) return undefined
     if (this.#over) return undefined
     this.busy = true
@@ -117,7 +117,7 @@ export class BoundUpstream {
     return undefined
   }
 
-  #connect(): Promise<Http1Server> {
+  #connect(): Promise<Http1Upstream> {
     return this.#upstream.connectAlone(this.#target, { onIdle: () => this.#next(), onClosed: () => this.close() })
   }
 

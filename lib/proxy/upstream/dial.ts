@@ -105,7 +105,7 @@ class Attempt {
       host: to.host,
       port: to.port,
       noDelay: true,
-      // Tunnels end each direction by itself; Http1Server closes what has ended.
+      // Tunnels end each direction by itself; Http1Upstream closes what has ended.
       allowHalfOpen: true,
       lookup: this.#lookup(to),
       autoSelectFamily: true,

@@ -4,9 +4,9 @@
  * dial to tell, so that a burst of requests does not make a connection each where one would carry them all.
  */
 import { FlowError } from "../../base/errors.ts"
-import type { Http1Server } from "../http1/upstream.ts"
-import type { Http2Server } from "../http2/upstream.ts"
-import type { ServerStream } from "../streams.ts"
+import type { Http1Upstream } from "../http1/upstream.ts"
+import type { Http2Upstream } from "../http2/upstream.ts"
+import type { UpstreamStream } from "../streams.ts"
 
 /** Who waits, first come first. */
 export class Line<T> {
@@ -64,13 +64,13 @@ export class Origin {
   /** Dials under way. */
   dialling = 0
   /** HTTP/1.1 connections that carry nothing. The last one is the freshest, and is taken first. */
-  readonly idle: Http1Server[] = []
+  readonly idle: Http1Upstream[] = []
   /** For HTTP/1.1: a free connection, or undefined: the place of one that has gone, counted already. */
-  readonly waiting = new Line<Http1Server | undefined>()
+  readonly waiting = new Line<Http1Upstream | undefined>()
   /** HTTP/2 sessions that take streams. */
-  readonly sessions: Http2Server[] = []
+  readonly sessions: Http2Upstream[] = []
   /** For HTTP/2, and while nothing is known: a stream, or undefined: look again. */
-  readonly pending = new Line<ServerStream | undefined>()
+  readonly pending = new Line<UpstreamStream | undefined>()
   /** A further session could not be had: those that exist have to do until one of them goes. */
   #contentWith = 0
 
@@ -84,7 +84,7 @@ export class Origin {
   }
 
   /** A session with room, if possible not the one whose id is `avoid`. */
-  sessionWithRoom(avoid: number | undefined): Http2Server | undefined {
+  sessionWithRoom(avoid: number | undefined): Http2Upstream | undefined {
     return this.sessions.find((session) => session.room > 0 && session.info.id !== avoid)
   }
 
@@ -100,13 +100,13 @@ export class Origin {
     this.#contentWith = this.sessions.length
   }
 
-  addSession(session: Http2Server): void {
+  addSession(session: Http2Upstream): void {
     this.speaks = "h2"
     this.#contentWith = 0
     this.sessions.push(session)
   }
 
-  removeSession(session: Http2Server): void {
+  removeSession(session: Http2Upstream): void {
     const index = this.sessions.indexOf(session)
     if (index >= 0) this.sessions.splice(index, 1)
   }

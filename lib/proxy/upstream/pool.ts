@@ -5,11 +5,11 @@
  */
 import type { Clock, Timer } from "../../base/clock.ts"
 import { FlowError } from "../../base/errors.ts"
-import { Http1Server, type Http1ServerOptions } from "../http1/upstream.ts"
-import { Http2Server } from "../http2/upstream.ts"
+import { Http1Upstream, type Http1UpstreamOptions } from "../http1/upstream.ts"
+import { Http2Upstream } from "../http2/upstream.ts"
 import { hostAndPort } from "../io/authority.ts"
 import type { ProxySettings } from "../settings.ts"
-import type { ServerInfo, ServerStream } from "../streams.ts"
+import type { ServerInfo, UpstreamStream } from "../streams.ts"
 import { TrustStore } from "../tls/trust-store.ts"
 import { type Dialled, dial, type Lookup } from "./dial.ts"
 import { Origin } from "./origin.ts"
@@ -43,7 +43,7 @@ export interface OpenOptions {
   signal?: () => AbortSignal
 }
 
-type Connection = Http1Server | Http2Server
+type Connection = Http1Upstream | Http2Upstream
 
 export class Upstream {
   readonly self = new SelfGuard()
@@ -73,7 +73,7 @@ export class Upstream {
   }
 
   /** A stream on an HTTP/1.1 connection that is open and idle: what nobody has to wait for. */
-  reuse(target: Target): ServerStream | undefined {
+  reuse(target: Target): UpstreamStream | undefined {
     const idle = this.#origins.get(targetKey(target))?.idle
     while (idle !== undefined && idle.length > 0) {
       const free = idle.pop()
@@ -83,7 +83,7 @@ export class Upstream {
   }
 
   /** A stream to `target`. Rejects with a FlowError. */
-  async open(target: Target, options: OpenOptions = {}): Promise<ServerStream> {
+  async open(target: Target, options: OpenOptions = {}): Promise<UpstreamStream> {
     const key = targetKey(target)
     const origin = this.#origins.get(key) ?? this.#addOrigin(key, target)
     if (origin.speaks !== "h1") return this.#openShared(origin, target, options)
@@ -136,7 +136,7 @@ export class Upstream {
   }
 
   /** An HTTP/1.1 connection outside of the pool, for one client alone. Rejects with a FlowError. */
-  async connectAlone(target: Target, handlers: { onIdle(): void; onClosed(): void }): Promise<Http1Server> {
+  async connectAlone(target: Target, handlers: { onIdle(): void; onClosed(): void }): Promise<Http1Upstream> {
     const dialled = await this.dial(target)
     const connection = this.#http1(dialled, {
       onIdle: handlers.onIdle,
@@ -164,7 +164,7 @@ export class Upstream {
   }
 
   /** Where HTTP/2 is spoken, or may be. */
-  async #openShared(origin: Origin, target: Target, options: OpenOptions): Promise<ServerStream> {
+  async #openShared(origin: Origin, target: Target, options: OpenOptions): Promise<UpstreamStream> {
     const first = origin.pending.length === 0 // Whoever waits has come before.
     const session = first ? origin.sessionWithRoom(options.avoid) : undefined
     if (session !== undefined) return session.open()
@@ -179,7 +179,7 @@ export class Upstream {
   }
 
   /** Undefined: no further connection can be had, but there are some to wait for. */
-  async #dialShared(origin: Origin, target: Target): Promise<ServerStream | undefined> {
+  async #dialShared(origin: Origin, target: Target): Promise<UpstreamStream | undefined> {
     origin.count++
     origin.dialling++
     try {
@@ -198,15 +198,15 @@ export class Upstream {
   }
 
   /** Dials; the caller has counted the connection already. */
-  async #connect(origin: Origin, target: Target): Promise<ServerStream> {
+  async #connect(origin: Origin, target: Target): Promise<UpstreamStream> {
     const connection = await this.#make(origin, target).catch((thrown) => {
       this.#release(origin)
       throw thrown
     })
     await this.#announce(connection)
-    if (connection instanceof Http2Server && connection.room === 0) throw withoutRoom(connection)
+    if (connection instanceof Http2Upstream && connection.room === 0) throw withoutRoom(connection)
     const stream = connection.open()
-    if (connection instanceof Http2Server) origin.addSession(connection)
+    if (connection instanceof Http2Upstream) origin.addSession(connection)
     else origin.speaks = "h1"
     keepLatest(this.#protocols, PROTOCOLS_MAX, origin.key, origin.speaks ?? "h1")
     return stream
@@ -228,22 +228,22 @@ export class Upstream {
     return this.#pooled(origin, await this.dial(target, alpn))
   }
 
-  #pooled(origin: Origin, dialled: Dialled): Http1Server {
+  #pooled(origin: Origin, dialled: Dialled): Http1Upstream {
     return this.#http1(dialled, {
       onIdle: (idle) => this.#onIdle(origin, idle),
       onClosed: (closed) => this.#onClosed(origin, closed),
     })
   }
 
-  #http1({ socket, info }: Dialled, handlers: Pick<Http1ServerOptions, "onIdle" | "onClosed">): Http1Server {
+  #http1({ socket, info }: Dialled, handlers: Pick<Http1UpstreamOptions, "onIdle" | "onClosed">): Http1Upstream {
     const { head, stallTimeoutMs } = this.#settings
-    return new Http1Server(socket, info, { clock: this.#clock, head, stallTimeoutMs, ...handlers })
+    return new Http1Upstream(socket, info, { clock: this.#clock, head, stallTimeoutMs, ...handlers })
   }
 
-  async #http2(origin: Origin, { socket, info }: Dialled): Promise<Http2Server> {
+  async #http2(origin: Origin, { socket, info }: Dialled): Promise<Http2Upstream> {
     const http2 = await import("node:http2")
     if (socket.destroyed) throw closedAtOnce(info)
-    return new Http2Server(http2, socket, info, {
+    return new Http2Upstream(http2, socket, info, {
       clock: this.#clock,
       head: this.#settings.head,
       stallTimeoutMs: this.#settings.stallTimeoutMs,
@@ -265,20 +265,20 @@ export class Upstream {
   }
 
   /** Given to whoever waits longest, so that nobody who came later is served first. */
-  #onIdle(origin: Origin, connection: Http1Server): void {
+  #onIdle(origin: Origin, connection: Http1Upstream): void {
     if (origin.waiting.serve(() => connection)) return
     origin.idle.push(connection)
     this.#expireLater()
   }
 
-  #onRoom(origin: Origin, session: Http2Server): void {
+  #onRoom(origin: Origin, session: Http2Upstream): void {
     if (!origin.sessions.includes(session)) return
     origin.servePending(this.#settings.upstreamConnections)
     if (Number.isFinite(session.idleSince)) this.#expireLater()
   }
 
   /** The session finishes its streams; its place is free for another. */
-  #onDraining(origin: Origin, session: Http2Server): void {
+  #onDraining(origin: Origin, session: Http2Upstream): void {
     if (!this.#connections.has(session)) return
     origin.removeSession(session)
     this.#release(origin)
@@ -286,7 +286,7 @@ export class Upstream {
 
   #onClosed(origin: Origin, connection: Connection): void {
     if (!this.#connections.delete(connection)) return
-    if (connection instanceof Http1Server) {
+    if (connection instanceof Http1Upstream) {
       const index = origin.idle.indexOf(connection)
       if (index >= 0) origin.idle.splice(index, 1)
       this.#release(origin)
@@ -330,7 +330,7 @@ function closedAtOnce({ host, port }: ServerInfo): FlowError {
 }
 
 /** Ends a session that is useless from its first moment: it would keep a place that others wait for. */
-function withoutRoom(session: Http2Server): FlowError {
+function withoutRoom(session: Http2Upstream): FlowError {
   const { host, port } = session.info
   session.destroy()
   const what = "takes no requests on a new HTTP/2 connection (a limit of 0 streams, or GOAWAY)"

@@ -1,6 +1,6 @@
 /**
  * Goes through another proxy: CONNECT, its credentials, its answer (RFC 9110 section 9.3.6), on TLS where the proxy
- * wants that; SOCKS5 is via-socks.ts's. Requests that need no tunnel go to an HTTP proxy as they are, in absolute-form.
+ * wants that; SOCKS5 is socks/through.ts's. Requests that need no tunnel go to an HTTP proxy as they are, in absolute-form.
  */
 import { isIP, type Socket } from "node:net"
 import { connect as connectTls, type SecureContext, type TLSSocket } from "node:tls"

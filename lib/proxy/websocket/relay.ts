@@ -1,7 +1,7 @@
 /**
  * A WebSocket between a client and an upstream, read while it passes (RFC 6455): two pipes, one a direction, the hooks
  * for their messages, and how it ends. A Close passes from end to end with its code; a cut stays a cut; who breaks the
- * protocol is told so with a Close, and so is the other side. Turns with a model are websocket-turns.ts.
+ * protocol is told so with a Close, and so is the other side. Turns with a model are turns.ts.
  */
 import type { Duplex } from "node:stream"
 import { FlowError, messageOf } from "../../base/errors.ts"

@@ -1,7 +1,7 @@
 /**
  * A conversation with a model over a WebSocket, turn by turn. Each turn is a flow that the exchange serves like any
  * other, so that every hook, route, hold and transform works in it: its request's body is the message that asked, its
- * answer a stream whose events are the server's messages (websocket-turn.ts). A flow fires `llmResponse` once, which is
+ * answer a stream whose events are the server's messages (turn.ts). A flow fires `llmResponse` once, which is
  * why one flow could not carry them all. It has no parent: a parent means that an addon has asked.
  *
  * The client's next message waits until the turn that the one before it began has asked its upstream, the server's until

@@ -3,7 +3,7 @@ import type { Test } from "tap"
 import { FlowError } from "../../../lib/base/errors.ts"
 import { Headers } from "../../../lib/base/headers.ts"
 import { DEFAULT_SETTINGS, type ProxySettings } from "../../../lib/proxy/settings.ts"
-import type { ServerInfo, ServerRequestHead, ServerStream } from "../../../lib/proxy/streams.ts"
+import type { ServerInfo, ServerRequestHead, UpstreamStream } from "../../../lib/proxy/streams.ts"
 import { Upstream } from "../../../lib/proxy/upstream/pool.ts"
 import type { Target } from "../../../lib/proxy/upstream/target.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
@@ -59,7 +59,7 @@ export function secureTarget(port: number, changes: Partial<Target> = {}): Targe
 
 /** Sends a head; a GET without a body unless told otherwise. */
 export function sendHead(
-  stream: ServerStream,
+  stream: UpstreamStream,
   changes: Partial<ServerRequestHead> = {},
   body: { length: number | undefined; hasBody: boolean } = { length: 0, hasBody: false },
 ): void {
@@ -68,14 +68,14 @@ export function sendHead(
 }
 
 /** The rest of the body, latin1. */
-export async function bodyOf({ body }: ServerStream): Promise<string> {
+export async function bodyOf({ body }: UpstreamStream): Promise<string> {
   let text = ""
   for (let piece = await body.read(); piece !== undefined; piece = await body.read()) text += piece.toString("latin1")
   return text
 }
 
 /** Sends a GET and reads its answer whole. */
-export async function get(stream: ServerStream, path = "/"): Promise<string> {
+export async function get(stream: UpstreamStream, path = "/"): Promise<string> {
   sendHead(stream, { path })
   await stream.head()
   return bodyOf(stream)

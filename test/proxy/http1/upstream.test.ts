@@ -2,8 +2,8 @@ import { test } from "tap"
 import { FlowError } from "../../../lib/base/errors.ts"
 import { Headers } from "../../../lib/base/headers.ts"
 import { DEFAULT_HEAD_LIMITS } from "../../../lib/http1/message.ts"
-import { Http1Server } from "../../../lib/proxy/http1/upstream.ts"
-import type { Http1ServerStream } from "../../../lib/proxy/http1/upstream-stream.ts"
+import { Http1Upstream } from "../../../lib/proxy/http1/upstream.ts"
+import type { Http1UpstreamStream } from "../../../lib/proxy/http1/upstream-stream.ts"
 import { everySplit } from "../../../lib/testing/every-split.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
 import { duplexPair } from "../../helpers/wire/duplex-pair.ts"
@@ -25,7 +25,7 @@ function connection() {
   far.on("data", (bytes) => {
     seen += bytes.toString("latin1")
   })
-  const server = new Http1Server(near, INFO, {
+  const server = new Http1Upstream(near, INFO, {
     clock,
     head: DEFAULT_HEAD_LIMITS,
     stallTimeoutMs: 10_000,
@@ -35,12 +35,15 @@ function connection() {
   return { near, far, clock, told, server, seen: () => seen }
 }
 
-function get(stream: Http1ServerStream, options: { upgrade?: string; hasBody?: boolean; length?: number } = {}): void {
+function get(
+  stream: Http1UpstreamStream,
+  options: { upgrade?: string; hasBody?: boolean; length?: number } = {},
+): void {
   const head = { method: "GET", path: "/", authority: "a.test", headers: new Headers(), upgrade: options.upgrade }
   stream.send(head, { length: options.length ?? (options.hasBody ? undefined : 0), hasBody: options.hasBody ?? false })
 }
 
-async function bodyOf(stream: Http1ServerStream): Promise<string> {
+async function bodyOf(stream: Http1UpstreamStream): Promise<string> {
   let text = ""
   for (let piece = await stream.body.read(); piece !== undefined; piece = await stream.body.read()) text += piece
   return text

@@ -3,7 +3,7 @@ import { type Test, test } from "tap"
 import { FlowError } from "../../../lib/base/errors.ts"
 import { Headers } from "../../../lib/base/headers.ts"
 import { DEFAULT_SETTINGS, type ProxySettings } from "../../../lib/proxy/settings.ts"
-import type { ServerRequestHead, ServerStream } from "../../../lib/proxy/streams.ts"
+import type { ServerRequestHead, UpstreamStream } from "../../../lib/proxy/streams.ts"
 import { Upstream } from "../../../lib/proxy/upstream/pool.ts"
 import type { Target } from "../../../lib/proxy/upstream/target.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
@@ -14,7 +14,7 @@ interface World {
   readonly clock: ManualClock
   readonly upstream: Upstream
   readonly streams: ServerHttp2Stream[]
-  open(): Promise<ServerStream>
+  open(): Promise<UpstreamStream>
 }
 
 /** A pool, and an origin that speaks HTTP/2 without TLS. */
@@ -39,7 +39,7 @@ async function world(t: Test, script: StreamScript, settings: Partial<ProxySetti
 }
 
 function send(
-  stream: ServerStream,
+  stream: UpstreamStream,
   changes: Partial<ServerRequestHead> = {},
   body = { length: 0 as number | undefined, hasBody: false },
 ): void {
@@ -47,7 +47,7 @@ function send(
   stream.send({ ...head, ...changes }, body)
 }
 
-async function bodyOf({ body }: ServerStream): Promise<string> {
+async function bodyOf({ body }: UpstreamStream): Promise<string> {
   let text = ""
   for (let piece = await body.read(); piece !== undefined; piece = await body.read()) text += piece
   return text

@@ -175,7 +175,7 @@ test("a server without TLS that says nothing to HTTP/2 is asked in HTTP/1.1", as
   clock.advance(3_000)
   const stream = await opening
   t.equal(origin.connections.length, 2)
-  t.equal(stream.constructor.name, "Http1ServerStream")
+  t.equal(stream.constructor.name, "Http1UpstreamStream")
   stream.abort(LEFT)
 })
 

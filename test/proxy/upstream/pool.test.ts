@@ -2,7 +2,7 @@ import { type Test, test } from "tap"
 import { FlowError } from "../../../lib/base/errors.ts"
 import { Headers } from "../../../lib/base/headers.ts"
 import { DEFAULT_SETTINGS, type ProxySettings } from "../../../lib/proxy/settings.ts"
-import type { ServerInfo, ServerStream } from "../../../lib/proxy/streams.ts"
+import type { ServerInfo, UpstreamStream } from "../../../lib/proxy/streams.ts"
 import { Upstream } from "../../../lib/proxy/upstream/pool.ts"
 import type { Target } from "../../../lib/proxy/upstream/target.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
@@ -46,7 +46,7 @@ function targetOf(origin: ScriptedOrigin, changes: Partial<Target> = {}): Target
   }
 }
 
-function send(stream: ServerStream): void {
+function send(stream: UpstreamStream): void {
   stream.send(
     { method: "GET", path: "/", authority: "a.test", headers: new Headers(), upgrade: undefined },
     { length: 0, hasBody: false },
@@ -54,7 +54,7 @@ function send(stream: ServerStream): void {
 }
 
 /** A whole exchange; returns the body. */
-async function exchange(stream: ServerStream): Promise<string> {
+async function exchange(stream: UpstreamStream): Promise<string> {
   send(stream)
   await stream.head()
   let text = ""
