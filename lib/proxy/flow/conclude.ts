@@ -17,15 +17,13 @@ export async function tellOthers(flow: FlowState, observer: AnswerObserver, cut:
   await tell(flow, (addon) => holders?.has(addon) !== true)
 }
 
-/** Tells those that hold the answer, then, unless they have put another one in its place, the others. */
+/** Tells those that hold the answer back. They may put another one in its place; else the others are told of it, too. */
 export async function tellHolders(flow: FlowState, observer: AnswerObserver): Promise<void> {
   understand(flow, observer, false)
   const asked = flow.response?.holders
   const holders = new Set(flow.chain.addons.filter((addon) => addon.hold || asked?.has(addon) === true))
   flow.exchange.holders = holders
   await tell(flow, (addon) => holders.has(addon))
-  flow.check()
-  if (flow.exchange.replied === undefined) await tellOthers(flow, observer, false)
 }
 
 /** Something else takes the held answer's place: what it means is found out as it is sent. Returns what the held one meant. */

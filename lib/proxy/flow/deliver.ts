@@ -153,6 +153,8 @@ async function hold(flow: FlowState, incoming: Incoming): Promise<void> {
   flow.response?.holdBytes(bytes)
   if (observer !== undefined) await tellHolders(flow, observer)
   flow.check()
+  if (observer !== undefined && flow.exchange.replied === undefined) await tellOthers(flow, observer, false)
+  flow.check()
   const replied = flow.exchange.takeReply()
   if (replied === undefined) {
     const length = bytes === raw ? incoming.body.length : bytes.length

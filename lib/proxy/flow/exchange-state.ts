@@ -15,6 +15,7 @@ import type { Replied } from "./replied.ts"
 
 /** What outlives its flow is told this. One error for all: making one costs more than parsing a head. */
 export const ENDED = new FlowError("llmproxy", "ended", "the flow that it belongs to has ended")
+const NOTHING_SPENT: readonly Usage[] = []
 
 export class ExchangeState {
   readonly delivery: ClientDelivery
@@ -134,5 +135,3 @@ export class ExchangeState {
     for (const listener of listeners) listener(reason)
   }
 }
-
-const NOTHING_SPENT: readonly Usage[] = []
