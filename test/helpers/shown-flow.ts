@@ -51,7 +51,9 @@ function end<F extends Flow>(flow: F, ending: Ending): F {
   }
   if (flow.llm !== undefined) Object.assign(flow.llm, { completion, error: llmError })
   Object.assign(flow.timings, ending.timings)
-  Object.assign(flow, { error, routed, parent, unparsed })
+  // Some of them are told by what the flow is made of.
+  for (const [name, value] of Object.entries({ error, routed, parent, unparsed }))
+    Object.defineProperty(flow, name, { value, configurable: true, enumerable: true, writable: true })
   return flow
 }
 
