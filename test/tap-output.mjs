@@ -1,6 +1,6 @@
 /** What run.mjs reads out of a TAP stream. Plain JavaScript, as run.mjs is. */
 
-/** The results of whole files: `ok 1 - test/uuid.test.ts # time=13.6ms`. */
+/** The results of whole files: `ok 1 - test/base/uuid.test.ts # time=13.6ms`. */
 export function filesIn(output) {
   return [...output.matchAll(/^(not )?ok \d+ - (\S+\.test\.ts) # time=([\d.]+)ms/gm)].map(
     ([, not, name, milliseconds]) => ({

@@ -3,7 +3,7 @@
  * version that its entry names. Where there are recordings (recorded-hosts.ts), pages, counts and overflows are their
  * bytes, with another model's name and a larger window in them; the others were written after each project's documentation
  * and sources. The answers are written, because tests need their words: what hosts said when they were recorded is
- * test/addons/conductor-recorded.test.ts.
+ * test/addons/conductor/proxied/recorded.test.ts.
  */
 import type { Socket } from "node:net"
 import { type JsonObject, objectOf, parseJson } from "../../../lib/base/json.ts"
