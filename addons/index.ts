@@ -1,7 +1,7 @@
 /**
  * The addons that llmproxy brings, in the order in which they make sense together: what changes or refuses requests,
  * then the conductor, which sends them on, then what only looks on. Names, not modules: an addon is loaded when
- * somebody asks for it with `-s NAME`.
+ * somebody asks for it with `-s NAME`. `command`: what its command of the same name does, for `llmproxy --help`.
  */
 export const SHIPPED_ADDONS = [
   { name: "conductor", does: "sends each chat request to a local model if it fits there, else to the cloud" },

@@ -177,6 +177,12 @@ export class App {
     return this.#forHttp()
   }
 
+  /** For a command of an addon that is prepared: what it keeps is there. Rejects with a StartError or a UsageError. */
+  async ready(addon: string): Promise<void> {
+    await this.addons.ready(addon)
+    await this.#kept.ready()
+  }
+
   /** Takes no more clients, lets open flows end within `graceMs`, then ends the addons. */
   async stop(graceMs = 0): Promise<void> {
     // No timer of the clock keeps the process alive: it would end in the middle of this, where nothing else is left open.

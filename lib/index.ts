@@ -9,6 +9,7 @@ export {
   type TokenService,
   type TokenVocabulary,
 } from "./api/addon.ts"
+export type { CommandContext, CommandSpec, DeclareCommand } from "./api/command.ts"
 export type { Events } from "./api/events.ts"
 export type * from "./api/flow.ts"
 export type { ClientHookInfo, ConnectHookInfo, HookName, Hooks, ServerHookInfo, TlsHookInfo } from "./api/hooks.ts"
@@ -24,7 +25,7 @@ export type {
 export { countUsage } from "./api/usage.ts"
 export type { Clock, Timer } from "./base/clock.ts"
 export { isOpenAiKey, isPlaceholderKey } from "./base/cloud-key.ts"
-export { FlowError } from "./base/errors.ts"
+export { FlowError, UsageError } from "./base/errors.ts"
 export { Headers, type HeadersInit } from "./base/headers.ts"
 export { isObject } from "./base/json.ts"
 export type { Logger } from "./base/log.ts"

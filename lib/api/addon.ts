@@ -9,6 +9,7 @@ import type { Redactor } from "../base/secrets/redactor.ts"
 import type { LlmRequest } from "../llm/model.ts"
 import type { TokenCount } from "../llm/tokens/counter.ts"
 import type { OptionSpecs, OptionValues } from "../options/spec.ts"
+import type { DeclareCommand } from "./command.ts"
 import type { Events } from "./events.ts"
 import type { Hooks } from "./hooks.ts"
 import type { Metrics } from "./metrics.ts"
@@ -71,6 +72,8 @@ export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   records(name: string): Records
   /** Tables of the addon's own, for what records are too small for. */
   readonly tables: OpenTables
+  /** Adds a command to llmproxy's own: `llmproxy -s ADDON NAME`. */
+  readonly command: DeclareCommand
   /** What addons tell each other. */
   readonly events: Events
   /** What the addon counts and measures, for whoever watches the proxy. */

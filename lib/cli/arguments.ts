@@ -40,6 +40,14 @@ export function readArguments(argv: readonly string[], flags: Flags): CommandLin
   return new CommandLine(values, words, end < 0 ? undefined : argv.slice(end + 1))
 }
 
+/** Where the first word stands that is neither a flag nor its value; undefined where there is none before "--". */
+export function firstWord(argv: readonly string[], flags: Flags): number | undefined {
+  const args = [...argv]
+  const { tokens } = parseArgs({ args, options: optionsOf(flags), allowPositionals: true, strict: false, tokens: true })
+  const found = tokens.find(({ kind }) => kind !== "option")
+  return found?.kind === "positional" ? found.index : undefined
+}
+
 function optionsOf(flags: Flags): NonNullable<ParseArgsConfig["options"]> {
   return Object.fromEntries(
     Object.entries(flags).map(([name, { type, alias }]) => {

@@ -60,6 +60,8 @@ export interface Command {
   readonly words?: readonly string[]
   /** How many more words may follow one of those, for `run` to judge; none by default. */
   readonly operands?: number
+  /** Whether any words may follow the name, for `run` to judge. */
+  readonly takesWords?: boolean
   /** Whether something may stand behind `--`. */
   readonly takesRest?: boolean
   /** Whether it has done its work when a line of its output could not be written. Default: no, it then fails. */

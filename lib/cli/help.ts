@@ -2,6 +2,7 @@
  * `--help`: usage, commands and flags, laid out by yargs from the same table that the line is read by.
  */
 import yargs from "yargs"
+import { shippedCommands } from "./addon-commands/shipped.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { COMMANDS } from "./commands.ts"
 import type { World } from "./world.ts"
@@ -21,6 +22,7 @@ export async function helpText(command: Command, line: CommandLine, world: World
       const { usage, help } = await load()
       parser.command(usage.replace(/^llmproxy /, ""), help)
     }
+    for (const { name, help } of await shippedCommands()) parser.command(`${name} [options]`, help)
   }
   for (const [name, { alias, help, default: usual }] of Object.entries(command.flags)) {
     parser.option(name, {

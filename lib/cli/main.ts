@@ -6,7 +6,7 @@ import { didYouMean } from "../base/did-you-mean.ts"
 import { StartError, UsageError } from "../base/errors.ts"
 import { printableLines } from "../base/log.ts"
 import { Redactor } from "../base/secrets/redactor.ts"
-import { readArguments } from "./arguments.ts"
+import { firstWord, readArguments } from "./arguments.ts"
 import type { Command, CommandLine, Flags } from "./command.ts"
 import { COMMANDS } from "./commands.ts"
 import { version } from "./package.ts"
@@ -46,16 +46,31 @@ async function dispatch(argv: readonly string[], world: World): Promise<number> 
   const load = COMMANDS[named ? first : "start"]
   if (load === undefined) throw new Error(`no loader for ${first}`)
   const command = await load()
+  const at = named ? argv.length : (firstWord(argv, { ...command.flags, ...COMMON_FLAGS }) ?? argv.length)
+  const word = argv[at]
+  const asks = argv.slice(0, at).some((flag) => ["--help", "-h", "--version"].includes(flag))
+  if (word === undefined || asks || Object.hasOwn(COMMANDS, word)) return await run(command, argv, named, world)
+  const { findAddonCommand } = await import("./addon-commands/find.ts")
+  const found = await findAddonCommand(argv, at, command.flags, world)
+  try {
+    return await run(found.command, [word, ...found.argv], true, world)
+  } finally {
+    await found.close()
+  }
+}
+
+/** `argv`: with the name first where it is `named`. */
+async function run(command: Command, argv: readonly string[], named: boolean, world: World): Promise<number> {
   const flags = { ...command.flags, ...COMMON_FLAGS }
   const line = readArguments(named ? argv.slice(1) : argv, flags)
-  const status = await answer({ ...command, flags }, line, named, world)
+  const status = await answer({ ...command, flags }, line, world)
   const lost = await world.out.settled()
   if (status === 0 && lost !== undefined && command.toleratesLoss !== true)
     throw new StartError(`what is printed could not be written whole: ${lost}`)
   return status
 }
 
-async function answer(command: Command, line: CommandLine, named: boolean, world: World): Promise<number> {
+async function answer(command: Command, line: CommandLine, world: World): Promise<number> {
   if (line.has("version")) {
     world.out.write(`${version()}\n`)
     return 0
@@ -65,20 +80,19 @@ async function answer(command: Command, line: CommandLine, named: boolean, world
     world.out.write(await helpText(command, line, world))
     return 0
   }
-  checkWords(command, line.words, named)
+  checkWords(command, line.words)
   if (line.rest !== undefined && command.takesRest !== true)
     throw new UsageError(`${command.name}: takes nothing behind "--"; to start a program write llmproxy run -- CMD`)
   return await command.run(line, world)
 }
 
-function checkWords(command: Command, words: readonly string[], named: boolean): void {
-  const { words: allowed = [], operands = 0 } = command
+function checkWords(command: Command, words: readonly string[]): void {
+  const { words: allowed = [], operands = 0, takesWords = false } = command
+  if (takesWords) return
   const [word] = allowed.includes(words[0] ?? "") ? words.slice(1 + operands) : words
   if (word === undefined) return
   if (Object.hasOwn(COMMANDS, word)) throw new UsageError(`${word}: a command comes first, as in llmproxy ${word} ...`)
   if (allowed.length > 0)
     throw new UsageError(`${command.name} ${word}: write one of ${allowed.join(", ")}${didYouMean(word, allowed)}`)
-  if (named) throw new UsageError(`${command.name}: takes no "${word}"`)
-  const hint = didYouMean(word, Object.keys(COMMANDS)) || "; an addon is loaded with -s"
-  throw new UsageError(`no command named "${word}"${hint}`)
+  throw new UsageError(`${command.name}: takes no "${word}"`)
 }

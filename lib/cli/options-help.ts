@@ -1,8 +1,10 @@
 /**
  * Options in words: those of the addons that -s names, for `--help`, and all of them, for `--options`.
  */
+import { NO_STORE } from "../api/store.ts"
 import { App } from "../app.ts"
 import { makeLogger } from "../base/log.ts"
+import type { DeclaredCommand } from "../loader/commands.ts"
 import type { OptionRow } from "../options/resolve.ts"
 import type { CommandLine } from "./command.ts"
 import { addonPlaces } from "./package.ts"
@@ -16,26 +18,45 @@ const PIPE_COLUMNS = 100
 export async function addonHelp(line: CommandLine, world: World): Promise<string> {
   if (line.list("script").length === 0)
     return "\nWith -s ADDON this lists the addon's options too; --options lists all.\n"
-  const rows = (await describedOptions(line, world)).filter(({ name }) => name.includes("."))
-  if (rows.length === 0) return "\nThe addons have no options.\n"
-  return `\nOptions of the addons (--set NAME=VALUE):\n${rowsText(rows, world)}`
+  const { options, commands } = await described(line, world)
+  const rows = options.filter(({ name }) => name.includes("."))
+  const shown = rows.length === 0 ? "\nThe addons have no options.\n" : optionsText(rows, world)
+  return `${shown}${commandsText(commands)}`
 }
 
 /** Every option with its default and its environment variables. */
 export async function allOptions(line: CommandLine, world: World): Promise<string> {
-  return rowsText(await describedOptions(line, world), world)
+  return rowsText((await described(line, world)).options, world)
 }
 
-async function describedOptions(line: CommandLine, world: World): Promise<OptionRow[]> {
+interface Described {
+  readonly options: OptionRow[]
+  readonly commands: readonly DeclaredCommand[]
+}
+
+/** No hook of the addons runs for it, and nothing is opened. */
+async function described(line: CommandLine, world: World): Promise<Described> {
   const { sources, confdir } = await sourcesOf(line, world)
   const log = makeLogger((text) => world.err.write(`${text}\n`), "warn")
-  const app = new App({ sources, scripts: [], places: addonPlaces(world.cwd), confdir, log, watch: false })
+  const places = addonPlaces(world.cwd)
+  const app = new App({ sources, scripts: [], places, confdir, log, watch: false, store: NO_STORE })
   try {
-    await app.addons.load(line.list("script"))
-    return app.store.describe()
+    await app.addons.prepare(line.list("script"))
+    return { options: app.store.describe(), commands: app.addons.commands }
   } finally {
     await app.stop()
   }
+}
+
+function optionsText(rows: readonly OptionRow[], world: World): string {
+  return `\nOptions of the addons (--set NAME=VALUE):\n${rowsText(rows, world)}`
+}
+
+function commandsText(commands: readonly DeclaredCommand[]): string {
+  if (commands.length === 0) return ""
+  const width = Math.max(...commands.map(({ name }) => name.length))
+  const lines = commands.map(({ name, help }) => `  ${name.padEnd(width)}  ${help}\n`)
+  return `\nCommands of the addons (llmproxy -s ADDON NAME, with --help for more):\n${lines.join("")}`
 }
 
 function rowsText(rows: readonly OptionRow[], world: World): string {

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import type { SearchPlaces } from "../loader/find.ts"
+import { findShipped, type SearchPlaces } from "../loader/find.ts"
 import { isRecord } from "../options/value.ts"
 
 function packageRoot(): string {
@@ -20,6 +20,11 @@ function packageRoot(): string {
 export function version(): string {
   const parsed: unknown = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8"))
   return isRecord(parsed) ? String(parsed.version) : "unknown"
+}
+
+/** The file of a shipped addon, by its bare name. */
+export function shippedAddon(name: string, { shipped }: SearchPlaces): string | undefined {
+  return shipped === undefined ? undefined : findShipped(name, shipped)
 }
 
 /** Where `-s` looks: the current folder, then the package's, and by bare name among the shipped addons. */

@@ -3,12 +3,14 @@
  * asked for in `setup` and takes time (tables) is waited for before the version takes part.
  */
 import type { AddonContext, TokenService } from "../api/addon.ts"
+import type { DeclareCommand } from "../api/command.ts"
 import { NO_STORE, type OpenTables, type StoreService, type TableMigration } from "../api/store.ts"
 import type { Clock } from "../base/clock.ts"
 import type { Logger } from "../base/log.ts"
 import { Redactor } from "../base/secrets/redactor.ts"
 import { type Bus, eventsFor, LocalBus } from "../services/event-bus.ts"
 import { MetricRegistry } from "../services/metric-registry.ts"
+import { checkCommand, type DeclaredCommand } from "./commands.ts"
 
 /** What the program has for its addons. */
 export interface Services {
@@ -27,7 +29,11 @@ export interface Services {
 
 export interface GivenContext {
   readonly context: AddonContext
-  /** To be called once `setup` has returned. Resolves when what it has asked for is there. */
+  /** What `setup` has declared. */
+  readonly commands: readonly DeclaredCommand[]
+  /** To be called once `setup` has returned. */
+  isDone(): void
+  /** Resolves when what `setup` has asked for is there. */
   prepared(): Promise<void>
 }
 
@@ -47,8 +53,14 @@ export function contextFor(
     if (!isSetUp) asked.push(opening)
     return opening
   }
+  const commands: DeclaredCommand[] = []
+  const declare: DeclareCommand = (spec) => {
+    if (isSetUp) throw new Error(`command "${spec.name}": is to be declared in setup`)
+    commands.push(checkCommand(name, spec, context))
+  }
   const context: AddonContext = {
     ...own,
+    command: declare,
     log,
     clock,
     tokens,
@@ -60,10 +72,12 @@ export function contextFor(
     metrics: metrics.metricsFor(name, own.signal, log),
   }
   const prepared = async () => {
-    isSetUp = true
     await Promise.all(asked)
   }
-  return { context, prepared }
+  const isDone = () => {
+    isSetUp = true
+  }
+  return { context, commands, isDone, prepared }
 }
 
 function prefixed(log: Logger, name: string): Logger {

@@ -20,17 +20,27 @@ const EXTENSIONS = [".ts", ".mts", ".cts", ".js", ".mjs", ".cjs"]
 /** The real path of an addon's entry. Throws a UsageError that says where it was looked for. */
 export function findAddon(script: string, places: SearchPlaces): string {
   const paths = places.folders.map((folder) => resolve(folder, script))
-  const bare = /^[\w-]+$/.test(script)
-  if (bare && places.shipped !== undefined) {
-    const { shipped } = places
-    paths.push(...EXTENSIONS.map((extension) => resolve(shipped, script + extension)))
-  }
+  const bare = isBare(script)
+  if (bare && places.shipped !== undefined) paths.push(...pathsIn(places.shipped, script))
   const found = paths.find(isFile)
   if (found !== undefined) return checkedEntry(found, script)
   const names = bare ? namesIn(places.shipped) : paths.flatMap((path) => filesIn(dirname(path)))
   const hint = didYouMean(basename(script), new Set(names))
   const folders = new Set(paths.map((path) => dirname(path)))
   throw new UsageError(`-s ${script}: no such addon; looked in ${[...folders].join(", ")}${hint}`)
+}
+
+/** The file of the shipped addon of that name, if there is one. */
+export function findShipped(name: string, shipped: string): string | undefined {
+  return isBare(name) ? pathsIn(shipped, name).find(isFile) : undefined
+}
+
+function isBare(script: string): boolean {
+  return /^[\w-]+$/.test(script)
+}
+
+function pathsIn(shipped: string, name: string): string[] {
+  return EXTENSIONS.map((extension) => resolve(shipped, name + extension))
 }
 
 /** The real path of an addon that another one names, relative to it. */

@@ -9,6 +9,7 @@ import type { AddonDefinition } from "../api/addon.ts"
 import { messageOf, UsageError } from "../base/errors.ts"
 import { shownPath } from "../base/shown-path.ts"
 import { describeFailure, HookChain, type HookScope, type LoadedAddon, plainScope, reportFailure } from "./chain.ts"
+import { checkDistinctCommands, type DeclaredCommand } from "./commands.ts"
 import { findAddon, type SearchPlaces } from "./find.ts"
 import { checkDistinct, isAsRead, type Version, VersionMaker, type VersionMakerOptions } from "./version.ts"
 import { FileWatcher } from "./watch.ts"
@@ -48,6 +49,8 @@ export class AddonManager {
   readonly #watcher: FileWatcher | undefined
   readonly #forgetOptions: () => void
   #versions: readonly Version[] = []
+  /** Those of which no hook runs. */
+  #prepared: readonly Version[] = []
   #chain: HookChain
   #isRunning = false
   #isClosed = false
@@ -88,6 +91,7 @@ export class AddonManager {
       this.#roots.push(...files.filter((file, i) => files.indexOf(file) === i && !roots.includes(file)))
       try {
         await this.#replace(new Map(), new Map(), (versions) => {
+          checkDistinctCommands(versions.flatMap(({ commands }) => commands))
           for (const { options } of versions) this.#options.options.adopt(options)
           this.#options.options.checkNames()
         })
@@ -96,6 +100,38 @@ export class AddonManager {
         throw error
       }
     })
+  }
+
+  /**
+   * Sets up what `-s` names and runs no hook of it, for who only asks what is there, or runs a command. Instead of `load`,
+   * and throws as it does.
+   */
+  prepare(scripts: readonly string[]): Promise<void> {
+    return this.#enqueue(async () => {
+      this.#roots.push(...new Set(scripts.map((script) => findAddon(script, this.#options.places))))
+      const made = new Map<string, Version>()
+      try {
+        const versions = await this.#assemble(made, new Map())
+        checkDistinct(versions)
+        checkDistinctCommands(versions.flatMap(({ commands }) => commands))
+        for (const { options } of versions) this.#options.options.adopt(options)
+        this.#options.options.checkNames()
+        this.#prepared = versions
+      } catch (error) {
+        for (const { ending } of made.values()) ending.abort()
+        throw error
+      }
+    })
+  }
+
+  /** Those of the addons that are prepared. */
+  get commands(): readonly DeclaredCommand[] {
+    return this.#prepared.flatMap(({ commands }) => commands)
+  }
+
+  /** Resolves when what a prepared addon has asked for is there. Rejects as its load would. */
+  async ready(name: string): Promise<void> {
+    await this.#prepared.find(({ addon }) => addon.name === name)?.prepared()
   }
 
   /** The proxy listens: runs `running`. Addons that come later get it at once. */
@@ -131,7 +167,7 @@ export class AddonManager {
       if (this.#isClosed) return
       this.#isClosed = true
       const versions = [...this.#replaced, ...this.#versions]
-      for (const { ending } of versions) ending.abort()
+      for (const { ending } of [...versions, ...this.#prepared]) ending.abort()
       this.#retired.clear()
       this.#replaced.clear()
       this.#versions = []

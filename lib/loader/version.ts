@@ -11,6 +11,7 @@ import { fingerprint, type ProvidedModules } from "./bundle.ts"
 import { BundleCache } from "./cache.ts"
 import { type LoadedAddon, thrownAt } from "./chain.ts"
 import { type AddonSource, type CheckedAddon, checkDefinition, checkExports, checkSetup } from "./check.ts"
+import type { DeclaredCommand } from "./commands.ts"
 import { contextFor, type GivenContext, type Services } from "./context.ts"
 import { findNested } from "./find.ts"
 import { type RanAddon, runAddon } from "./run.ts"
@@ -32,6 +33,7 @@ export interface Version {
   readonly options: OptionGroup
   /** Ends this version: its context's `signal`. */
   readonly ending: AbortController
+  readonly commands: readonly DeclaredCommand[]
   /** Resolves when what `setup` has asked for is there. Rejects with a UsageError or a StartError. */
   prepared(): Promise<void>
 }
@@ -61,7 +63,7 @@ export class VersionMaker {
     try {
       ran = await runAddon({ entry: file, modules, files, log, cache: this.#cache })
     } catch (error) {
-      throw error instanceof UsageError ? error : new UsageError(`${shownPath(file)}: ${failureText(error)}`)
+      throw error instanceof UsageError ? error : new UsageError(`${shownPath(file)}: ${addonFailure(error)}`)
     }
     const source: AddonSource = { file, files: files.keys() }
     const version = this.#version(checkExports(ran.exported, source), source, files)
@@ -82,8 +84,9 @@ export class VersionMaker {
     const nested = file === undefined ? [] : checked.addons(options.values).map((path) => findNested(path, file))
     const ending = new AbortController()
     try {
-      const { hooks, prepared } = this.#setUp(checked, source, options, ending.signal)
-      return { addon: { name, onError, collect, hold, hooks, file }, files, nested, options, ending, prepared }
+      const made = this.#setUp(checked, source, options, ending.signal)
+      const addon = { name, onError, collect, hold, hooks: made.hooks, file }
+      return { addon, files, nested, options, ending, commands: made.commands, prepared: made.prepared }
     } catch (error) {
       ending.abort()
       throw error
@@ -95,17 +98,19 @@ export class VersionMaker {
     source: AddonSource,
     { values }: OptionGroup,
     signal: AbortSignal,
-  ): { hooks: LoadedAddon["hooks"]; prepared: () => Promise<void> } {
+  ): Pick<LoadedAddon, "hooks"> & Pick<Version, "commands" | "prepared"> {
     const { name, setup } = checked
-    if (setup === undefined) return { hooks: checked.hooks, prepared: () => Promise.resolve() }
+    if (setup === undefined) return { hooks: checked.hooks, commands: [], prepared: () => Promise.resolve() }
     const given = contextFor(name, this.#options, { options: values, state: this.#stateOf(name), signal })
     let returned: unknown
     try {
       returned = setup(given.context)
     } catch (error) {
-      throw new UsageError(`${whereOf(source)}addon "${name}": setup failed: ${failureText(error)}`)
+      throw new UsageError(`${whereOf(source)}addon "${name}": setup failed: ${addonFailure(error)}`)
     }
-    return { hooks: checkSetup(returned, checked, source), prepared: () => preparedFor(given, source) }
+    given.isDone()
+    const hooks = checkSetup(returned, checked, source)
+    return { hooks, commands: given.commands, prepared: () => preparedFor(given, source) }
   }
 
   #stateOf(name: string): Map<string, unknown> {
@@ -153,7 +158,7 @@ function whereOf({ file }: AddonSource): string {
 }
 
 /** What was thrown, and the line of the user's that threw it. */
-function failureText(error: unknown): string {
+export function addonFailure(error: unknown): string {
   const place = thrownAt(error)
   const kind = error instanceof Error ? `${error.name}: ` : ""
   return `${kind}${fullMessageOf(error)}${place === undefined ? "" : ` (${place})`}`

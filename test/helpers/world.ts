@@ -44,6 +44,11 @@ export class FakeWorld implements World {
     return () => void this.#listeners.delete(listener)
   }
 
+  /** Of signals. */
+  get listeners(): number {
+    return this.#listeners.size
+  }
+
   signal(signal: NodeJS.Signals): void {
     for (const listener of [...this.#listeners]) listener(signal)
   }

@@ -54,14 +54,14 @@ export interface StateThreadOptions {
 export function serveState(port: StatePort, options: StateThreadOptions): void {
   const thread = new StateThread(options, (warning) => port.postMessage({ id: 0, warning }))
   port.on("message", ({ id, job }) => {
-    void thread.do(job).then(
+    const done = thread.do(job).then(
       (value) => port.postMessage({ id, value }),
       (thrown: unknown) => {
         const told = stateFailure(options.file, thrown)
         port.postMessage({ id, error: messageOf(told), isPassing: isPassing(thrown) })
       },
     )
-    if (job.kind === "close") void thread.closed.then(() => port.close())
+    if (job.kind === "close") void done.then(() => port.close())
   })
 }
 
@@ -72,21 +72,16 @@ interface Opened {
 }
 
 class StateThread {
-  readonly closed: Promise<void>
   readonly #options: StateThreadOptions
   readonly #warn: (warning: string) => void
   readonly #clock: Clock
   #opening: Promise<Opened> | undefined
   readonly #running = new Set<Promise<unknown>>()
-  #isClosed: () => void = () => {}
 
   constructor(options: StateThreadOptions, warn: (warning: string) => void) {
     this.#options = options
     this.#warn = warn
     this.#clock = options.clock ?? systemClock
-    this.closed = new Promise((resolve) => {
-      this.#isClosed = resolve
-    })
   }
 
   do(job: StateJob): Promise<unknown> {
@@ -135,14 +130,10 @@ class StateThread {
   }
 
   async #close(): Promise<void> {
-    try {
-      const opened = await this.#opening?.catch(() => undefined)
-      await opened?.statements.close()
-      await Promise.allSettled(this.#running)
-      await opened?.database.close()
-    } finally {
-      this.#isClosed()
-    }
+    const opened = await this.#opening?.catch(() => undefined)
+    await opened?.statements.close()
+    await Promise.allSettled(this.#running)
+    await opened?.database.close()
   }
 }
 

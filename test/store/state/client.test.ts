@@ -16,11 +16,12 @@ const script = bundledOnce("lib/store/thread-link.ts")
 async function clientIn(t: Test, options: Partial<StateClientOptions> = {}) {
   const folder = await mkdtemp(join(tmpdir(), "llmproxy-state-"))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  const log = makeLogger(() => {})
+  const lines: string[] = []
+  const log = makeLogger((line) => lines.push(line))
   const places = { file: join(folder, "state.db"), history: join(folder, "history.db") }
   const client = new StateClient({ ...places, log, script: await script, ...options })
   t.teardown(() => client.close())
-  return { client, folder, ...places }
+  return { client, folder, lines, ...places }
 }
 
 test("records come back as they were given, and are their addon's own", async (t) => {
@@ -138,12 +139,13 @@ test("a file that cannot be opened is a StartError that names it, and calls reje
 })
 
 test("the end waits for the calls that were made, and later ones are refused", async (t) => {
-  const { client, ...places } = await clientIn(t)
+  const { client, lines, ...places } = await clientIn(t)
   const records = client.records("a", "b")
   const calls = Array.from({ length: 50 }, (_, i) => records.set(`k${i}`, i))
   await client.close()
   await Promise.all(calls)
   await client.close()
+  t.strictSame(lines, [], "closed in order")
   await t.rejects(records.get("k"), /the store is closed/)
   const { client: next } = await clientIn(t, { file: places.file })
   t.equal((await next.records("a", "b").entries()).length, 50)

@@ -1,0 +1,24 @@
+/**
+ * The commands of shipped addons, for the help and for "did you mean": from their index, so that none of them is built to
+ * be named. The index is found as the addons are, by its place, because lib knows no addon.
+ */
+import { extname } from "node:path"
+import { isObject } from "../../base/json.ts"
+
+export interface ShippedCommand {
+  /** Of the command and of its addon. */
+  readonly name: string
+  readonly help: string
+}
+
+const INDEX = new URL(`../../../addons/index${extname(import.meta.url)}`, import.meta.url)
+
+export async function shippedCommands(index = INDEX): Promise<ShippedCommand[]> {
+  const { SHIPPED_ADDONS: listed }: { SHIPPED_ADDONS?: unknown } = await import(index.href)
+  const entries: readonly unknown[] = Array.isArray(listed) ? listed : []
+  return entries.flatMap((entry) =>
+    isObject(entry) && typeof entry.name === "string" && typeof entry.command === "string"
+      ? [{ name: entry.name, help: entry.command }]
+      : [],
+  )
+}
