@@ -19,8 +19,9 @@ export interface FlowRequest {
   readonly headers: Headers
   /** The body as text. Throws unless it was collected; setting it replaces the body and drops its Content-Encoding. */
   text: string
-  /** The decoded body, collected. Throws unless it was collected. */
-  readonly bytes: Buffer
+  /** The same as bytes, without its Content-Encoding. What is set is not copied: it is not to be changed afterwards. */
+  get bytes(): Buffer
+  set bytes(value: Uint8Array)
   /** The body as JSON, a byte order mark before it or not. Throws unless it was collected, and where it is no JSON. */
   json(): JsonValue
   /**
@@ -48,14 +49,15 @@ export interface FlowResponse {
   readonly headers: Headers
   /** The kept body as text. Throws unless `keep`, `collect` or `hold` was called in `responseHeaders`. Setting: see `collect`. */
   text: string
-  /** The kept body, decoded: at most what `keep` named. */
-  readonly bytes: Buffer
+  /** The same as bytes, decoded: at most what `keep` named. Not copied when set, and not to be changed afterwards. */
+  get bytes(): Buffer
+  set bytes(value: Uint8Array)
   /** Whether `keep`'s limit cut the copy. */
   readonly truncated: boolean
   json(): JsonValue
   /** In `responseHeaders`: keep a decoded copy of at most `maxBytes` while the body streams on. */
   keep(maxBytes: number): void
-  /** In `responseHeaders`: read the whole body first; `text` may then be set, still in that hook. Waits as the request's does. */
+  /** In `responseHeaders`: read the whole body first; `text` or `bytes` may then be set, still in that hook. Waits as the request's does. */
   collect(): Promise<void>
   /** In `responseHeaders`: changes chunks as they pass. A generator function is told by its being one. */
   transform(fn: ChunkTransform): void
@@ -74,14 +76,28 @@ export interface FlowResponse {
   hold(): void
 }
 
-/** An answer made here. `error` is shaped by the client's dialect. */
+/** An answer made here, of at most one of the contents below. */
 export interface Reply {
+  /** 200 to 999. Default: 200; of an `error` 400. */
   status?: number
   headers?: HeadersInit
+  /** As text/plain. With a status of 400 or more, and a client that speaks a dialect, an error of that dialect. */
   text?: string
   json?: JsonValue
+  /** Of the type that `headers` say, else application/octet-stream; not to be changed afterwards. */
+  bytes?: Uint8Array
+  /**
+   * A body that is made as it goes, of the same type: an async generator, or a ReadableStream. It is asked for its first
+   * piece when the head has left, and for more when the client has taken what there was; pieces are not to be changed
+   * afterwards. Where a Content-Length stands in `headers`, it has to keep it. When the client leaves, or the flow fails,
+   * its iterator's `return()` is called: a generator that waits sees it at its next `yield` (`flow.signal` sooner). What
+   * it throws is a cut for the client, never an end. A request without an answer's body (HEAD) does not begin it. While
+   * it runs no hook does, so that no time budget counts.
+   */
+  body?: AsyncIterable<string | Uint8Array>
   /** What a model might have said: written in the client's dialect and form (SSE or JSON), without one as its text. */
   completion?: Completion
+  /** In the form of the client's dialect; without one its message as a line of text. */
   error?: { code: string; message: string; type?: string; param?: string }
 }
 
@@ -89,6 +105,8 @@ export interface SendRequest {
   /** Default POST. */
   method?: string
   headers?: HeadersInit
+  /** At most one of the three; `json` says its Content-Type where `headers` do not. */
   json?: JsonObject
   text?: string
+  bytes?: Uint8Array
 }

@@ -131,6 +131,9 @@ export function errorContent(
   return { contentType: "application/json", body: Buffer.from(JSON.stringify(dialect.writeError(error))) }
 }
 
+/** The type of bytes of which nothing more is known. */
+export const BINARY = "application/octet-stream"
+
 /** A reply's status, content type and body. */
 export function replyContent(
   dialect: Dialect | undefined,
@@ -141,6 +144,9 @@ export function replyContent(
     return { status, ...errorContent(dialect, { status, ...reply.error }) }
   }
   const status = reply.status ?? 200
+  const { bytes } = reply
+  if (bytes !== undefined)
+    return { status, contentType: BINARY, body: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) }
   if (reply.json !== undefined)
     return { status, contentType: "application/json", body: Buffer.from(JSON.stringify(reply.json)) }
   if (status >= 400 && dialect !== undefined && reply.text !== undefined) {

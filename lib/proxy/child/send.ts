@@ -11,6 +11,7 @@ import { dialectFor, dialectNamed } from "../body/observe.ts"
 import type { AddonFlow } from "../flow/addon-flow.ts"
 import type { ExchangeCore, FlowCore } from "../flow/core.ts"
 import { exchange } from "../flow/exchange.ts"
+import { asBuffer } from "../flow/request.ts"
 import { FlowState } from "../flow/state.ts"
 import { defaultPort, formatAuthority, normalHost } from "../io/authority.ts"
 import type { StreamRequestHead } from "../streams.ts"
@@ -28,7 +29,7 @@ export async function sendChild(
 ): Promise<Answer> {
   parent.check()
   const route = Route.ofSent(options)
-  const body = Buffer.from(request.json === undefined ? (request.text ?? "") : JSON.stringify(request.json))
+  const body = bodyOf(request)
   const head = headOf(request, options.url)
   const inner = new InnerClient(parent.connection, head, body)
   const chain = sender === undefined ? parent.chain : parent.chain.without(sender.addon)
@@ -53,6 +54,13 @@ function startDeadline(child: FlowState, { timeoutMs, url }: SendOptions): Timer
   return child.core.clock.after(timeoutMs, () =>
     child.fail(new FlowError("upstream", "timeout", `${url}: no answer within ${timeoutMs} ms`, { status: 504 })),
   )
+}
+
+function bodyOf({ json, text, bytes }: SendRequest): Buffer {
+  if ([json, text, bytes].filter((content) => content !== undefined).length > 1)
+    throw new TypeError("flow.send: a request has one of json, text and bytes; leave the others out")
+  if (bytes !== undefined) return asBuffer(bytes, "flow.send: bytes")
+  return Buffer.from(json === undefined ? (text ?? "") : JSON.stringify(json))
 }
 
 function headOf(request: SendRequest, target: string): StreamRequestHead {

@@ -228,6 +228,9 @@ class AddonRequest implements FlowRequest {
   get bytes(): Buffer {
     return this.#of.bytes
   }
+  set bytes(value: Uint8Array) {
+    this.#of.bytes = value
+  }
   json(): JsonValue {
     return this.#of.json()
   }
@@ -268,6 +271,9 @@ class AddonResponse implements FlowResponse {
   }
   get bytes(): Buffer {
     return this.of.bytes
+  }
+  set bytes(value: Uint8Array) {
+    this.of.bytes = value
   }
   get truncated(): boolean {
     return this.of.truncated

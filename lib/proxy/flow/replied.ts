@@ -9,7 +9,7 @@ import { Headers } from "../../base/headers.ts"
 import type { Logger } from "../../base/log.ts"
 import type { Incoming } from "../body/incoming.ts"
 import type { Dialect, LlmState } from "../body/observe.ts"
-import type { FlowRequestState } from "./request.ts"
+import { asBuffer, type FlowRequestState } from "./request.ts"
 
 /** What is known of the client that an answer is for. */
 export interface Recipient {
@@ -42,10 +42,23 @@ export function asReplied(replyOrAnswer: Reply | Answer, options: RespondOptions
     throw new TypeError("flow.respond(answer) takes what flow.send() resolved to")
   }
   const { status, headers } = replyOrAnswer
+  checkContent(replyOrAnswer)
   if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 999))
     throw new RangeError(`flow.respond: status ${status} is none of a final response; write 200 to 999`)
   if (headers !== undefined) new Headers(headers) // Throws for what would break the head.
   return { kind: "reply", reply: replyOrAnswer }
+}
+
+const CONTENTS = ["text", "json", "bytes", "body", "completion", "error"] as const
+
+function checkContent(reply: Reply): void {
+  const given = CONTENTS.filter((content) => reply[content] !== undefined)
+  if (given.length > 1)
+    throw new TypeError(`flow.respond: a reply has one content, and this one has ${given.join(" and ")}`)
+  const { bytes, body } = reply
+  if (bytes !== undefined) asBuffer(bytes, "flow.respond: bytes") // Throws for what is none.
+  if (body !== undefined && typeof Object(body)[Symbol.asyncIterator] !== "function")
+    throw new TypeError("flow.respond: body is no async iterable; for what is there already there are text and bytes")
 }
 
 function isGiven(answer: Answer): answer is GivenAnswer {

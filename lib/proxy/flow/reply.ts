@@ -3,13 +3,16 @@
  * dialect, a completion as its answer, or the answer of another flow, which brings itself.
  */
 import type { Reply } from "../../api/flow.ts"
+import type { FlowError } from "../../base/errors.ts"
 import { Headers, type HeadersInit } from "../../base/headers.ts"
 import type { Redactor } from "../../base/secrets/redactor.ts"
 import { uuidv7 } from "../../base/uuid.ts"
 import { statusText } from "../../http1/status-text.ts"
 import { STREAM_FIELDS } from "../body/client-delivery.ts"
 import { type Incoming, wholeIncoming } from "../body/incoming.ts"
+import { IteratedBody, type Piece } from "../body/iterated-body.ts"
 import {
+  BINARY,
   type Completion,
   type Dialect,
   type DialectName,
@@ -19,11 +22,13 @@ import {
   readLlmRequest,
   replyContent,
 } from "../body/observe.ts"
+import { NO_BODY } from "../io/body-queue.ts"
 import type { StreamResponseHead } from "../streams.ts"
+import type { FlowCore } from "./core.ts"
 import { INCOMING, type Recipient, type Replied } from "./replied.ts"
 
-/** A recipient whose replies may repeat a secret. */
-type Replying = Recipient & { readonly core: { readonly redactor: Redactor } }
+/** A recipient whose replies may repeat a secret, or run on while it fails. */
+type Replying = Recipient & Pick<FlowCore, "onFail" | "original"> & { readonly core: { readonly redactor: Redactor } }
 
 /** How ids of answers begin, where they have one: some clients look. */
 export const ID_PREFIXES: Readonly<Record<DialectName, string>> = {
@@ -45,6 +50,7 @@ export async function incomingFrom(flow: Replying, replied: Replied): Promise<In
   }
   const { reply } = replied
   if (reply.completion !== undefined) return incomingFromCompletion(flow, reply.completion, reply.headers ?? [])
+  if (reply.body !== undefined) return incomingFromBody(flow, reply, reply.body)
   const { status, contentType, body } = replyContent(flow.clientDialect, withoutSecrets(flow, reply))
   const headers = new Headers(reply.headers)
   if (!headers.has("content-type")) headers.set("Content-Type", contentType)
@@ -55,6 +61,30 @@ export async function incomingFrom(flow: Replying, replied: Replied): Promise<In
 function withoutSecrets({ core }: Replying, reply: Reply): Reply {
   const { error } = reply
   return error === undefined ? reply : { ...reply, error: { ...error, message: core.redactor.text(error.message) } }
+}
+
+/** Statuses of answers without a body (RFC 9110, section 15). */
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
+
+/** A body that runs on: stopped as soon as the flow fails, which need not be while anybody reads it. */
+function incomingFromBody(flow: Replying, reply: Reply, source: AsyncIterable<Piece>): Incoming {
+  const headers = new Headers(reply.headers)
+  if (!headers.has("content-type")) headers.set("Content-Type", BINARY)
+  const status = reply.status ?? 200
+  const head = { status, reason: statusText(status), headers }
+  const isBodiless = flow.original.method === "HEAD" || BODILESS.has(status)
+  // Its length stays what the addon says that it would be.
+  if (isBodiless) return { ...wholeIncoming(head, Buffer.alloc(0)), body: { ...NO_BODY, length: undefined } }
+  const body = new IteratedBody(source, lengthIn(headers))
+  const stop = (reason: FlowError) => body.stop(reason)
+  flow.onFail(stop)
+  return { head, body, trailers: () => undefined, abort: stop, tunnel: undefined }
+}
+
+/** What the addon has promised. */
+function lengthIn(headers: Headers): number | undefined {
+  const length = headers.get("content-length")
+  return length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
 }
 
 /** A completion that an addon gives, as what `flow` delivers: its text alone where the client speaks no dialect. */

@@ -27,6 +27,12 @@ export function dropBodyFields(headers: Headers): void {
   for (const name of BODY_FIELDS) headers.delete(name)
 }
 
+/** What an addon set as bytes; a view, no copy. Throws a TypeError for what is none. */
+export function asBuffer(value: unknown, place: string): Buffer {
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  throw new TypeError(`${place} takes a Buffer or a Uint8Array; for a string there is text`)
+}
+
 const TOO_LATE =
   "the request's body is on its way to the upstream: await flow.request.collect() in requestHeaders or request"
 
@@ -97,6 +103,10 @@ export class FlowRequestState implements FlowRequest {
     if (this.#decoded === undefined)
       throw new Error("request body not collected: await flow.request.collect() in requestHeaders or request first")
     return this.#decoded
+  }
+
+  set bytes(value: Uint8Array) {
+    this.replace(asBuffer(value, "request.bytes"))
   }
 
   get text(): string {

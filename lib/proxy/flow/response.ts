@@ -10,7 +10,7 @@ import type { LoadedAddon } from "../../loader/chain.ts"
 import { ContentDecoder } from "../body/content-coding.ts"
 import type { MemoryShare } from "../body/memory.ts"
 import type { StreamResponseHead } from "../streams.ts"
-import { dropBodyFields } from "./request.ts"
+import { asBuffer, dropBodyFields } from "./request.ts"
 
 /** What a response can do for its hooks while the flow is in `responseHeaders`. */
 export interface ResponseActions {
@@ -99,16 +99,16 @@ export class FlowResponseState implements FlowResponse {
     return this.#pieces.concat()
   }
 
+  set bytes(value: Uint8Array) {
+    this.#replace("bytes", asBuffer(value, "response.bytes"))
+  }
+
   get text(): string {
     return this.bytes.toString("utf8")
   }
 
   set text(value: string) {
-    if (this.#actions.isOpen === false || this.#collected === undefined)
-      throw new Error("response.text can be set in responseHeaders, after await flow.response.collect()")
-    this.replaced = Buffer.from(value, "utf8")
-    this.#collected = this.replaced
-    dropBodyFields(this.headers)
+    this.#replace("text", Buffer.from(value, "utf8"))
   }
 
   json(): JsonValue {
@@ -159,6 +159,14 @@ export class FlowResponseState implements FlowResponse {
   close(): void {
     this.#coding?.close()
     this.#coding = undefined
+  }
+
+  #replace(what: "bytes" | "text", bytes: Buffer): void {
+    if (this.#actions.isOpen === false || this.#collected === undefined)
+      throw new Error(`response.${what} can be set in responseHeaders, after await flow.response.collect()`)
+    this.replaced = bytes
+    this.#collected = bytes
+    dropBodyFields(this.headers)
   }
 
   #startStoring(): void {

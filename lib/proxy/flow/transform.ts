@@ -8,6 +8,7 @@ import { FlowError, messageOf } from "../../base/errors.ts"
 import { uuidv7 } from "../../base/uuid.ts"
 import { ContentDecoder, codingsOf } from "../body/content-coding.ts"
 import { generatedIncoming, type Incoming, wholeIncoming } from "../body/incoming.ts"
+import { asBytes } from "../body/iterated-body.ts"
 import {
   type Delta,
   type Dialect,
@@ -110,22 +111,16 @@ async function* mapped(pieces: AsyncIterable<Buffer>, fn: PlainTransform): Async
   for await (const piece of pieces) {
     const result: unknown = fn(piece)
     if (result === undefined) continue
-    const bytes = asBytes(result)
+    const bytes = asBytes(result, PIECES)
     if (bytes.length > 0) yield bytes
   }
 }
 
-function asBytes(value: unknown): Buffer {
-  if (typeof value === "string") return Buffer.from(value)
-  if (Buffer.isBuffer(value)) return value
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  const advice = "return a Buffer, a string or undefined, or write the transform as async function*"
-  throw new TypeError(`it made ${value === null ? "null" : `a value of type ${typeof value}`}; ${advice}`)
-}
+const PIECES = "return a Buffer, a string or undefined, or write the transform as async function*"
 
 async function* asBuffers(pieces: AsyncIterable<Buffer | string>): AsyncGenerator<Buffer, void> {
   for await (const piece of pieces) {
-    const bytes = asBytes(piece)
+    const bytes = asBytes(piece, PIECES)
     if (bytes.length > 0) yield bytes
   }
 }
