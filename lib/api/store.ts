@@ -100,7 +100,7 @@ export interface StoreService {
   /** The records `name` of an addon. */
   records(addon: string, name: string): Records
   tables<Tables>(addon: string, migrations: readonly TableMigration[]): Promise<Kysely<Tables>>
-  /** Opens the state where addons have asked for theirs and it is there. Rejects with a StartError when it is damaged. */
+  /** Resolves when the state is open, where addons have asked for theirs and it is there. Rejects with a StartError if it is damaged. */
   ready(): Promise<void>
   /** Stores what waits, for a while, and ends. */
   close(): Promise<void>

@@ -28,8 +28,8 @@ export class LazyStore implements StoreService {
   readonly #history: Lazy<HistoryClient>
   readonly #state: Lazy<StateClient>
   #limits: HistoryLimits | undefined
-  /** Whether an addon has asked for a place of its own. */
-  #isStateWanted = false
+  /** Begun when an addon asks for a place of its own. Undefined: nobody has, or there is no file yet. */
+  #opening: Promise<void> | undefined
 
   constructor(options: LazyStoreOptions) {
     this.#options = options
@@ -59,7 +59,7 @@ export class LazyStore implements StoreService {
   }
 
   records(addon: string, name: string): Records {
-    this.#isStateWanted = true
+    this.#open()
     const records = async () => (await this.#state.get()).records(addon, name)
     return {
       get: async (key) => (await records()).get(key),
@@ -72,17 +72,23 @@ export class LazyStore implements StoreService {
   }
 
   async tables<Tables>(addon: string, migrations: readonly TableMigration[]): Promise<Kysely<Tables>> {
-    this.#isStateWanted = true
+    this.#open()
     return await (await this.#state.get()).tables<Tables>(addon, migrations)
   }
 
   async ready(): Promise<void> {
-    // One that is not there holds nothing that could be lost, and is made with the first record.
-    if (this.#isStateWanted && existsSync(this.#options.stateFile)) await (await this.#state.get()).open()
+    await this.#opening
   }
 
   async close(): Promise<void> {
     await Promise.all([this.#history.close(), this.#state.close()])
+  }
+
+  /** At once, so that the start does not wait for it in the end. What is not there yet is made with the first record. */
+  #open(): void {
+    if (this.#opening !== undefined || !existsSync(this.#options.stateFile)) return
+    this.#opening = this.#state.get().then((client) => client.open())
+    this.#opening.catch(() => {}) // Told by `ready`, and by whatever is asked.
   }
 
   /** The history; undefined when the store cannot be loaded, which is said. */

@@ -77,6 +77,18 @@ test("a migration that fails stops the start, with the file, the addon and the r
   })
 })
 
+test("a reload whose migration fails leaves the version that runs, and its tables", async (t) => {
+  const folder = await folderWith(t, { "poll.ts": POLL })
+  const { app, get, lines } = await started(t, folder, "poll.ts")
+  const third = `{ name: "0003-third", up: (db) => db.schema.dropTable("nothing").execute() },\n]\nexport default`
+  await writeFile(join(folder, "poll.ts"), POLL.replace("]\nexport default", third))
+  t.match(await app.addons.reload(), [
+    { outcome: "failed", message: /migration "0003-third" failed and is taken back/ },
+  ])
+  t.match(lines, [/^error addon "my-poll" was not reloaded and runs on as it was: .*no such table: my_poll__nothing/])
+  t.match(await get("/a"), [{ path: "first" }, { path: "/a" }])
+})
+
 test("a damaged state stops the start of a program whose addons keep something, and of no other", async (t) => {
   const quiet = "export function request() {}"
   const folder = await folderWith(t, { "counter.ts": COUNTER, "poll.ts": POLL, "quiet.ts": quiet })
