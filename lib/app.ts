@@ -14,7 +14,9 @@ import type { LlmRequest } from "./llm/model.ts"
 import { boundRequest } from "./llm/tokens/plan.ts"
 import type { SearchPlaces } from "./loader/find.ts"
 import { AddonManager } from "./loader/manager.ts"
+import { FileWatcher } from "./loader/watch.ts"
 import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./options/core.ts"
+import { needRestart, takeLive } from "./options/live.ts"
 import type { OptionSources } from "./options/sources.ts"
 import { OptionStore } from "./options/store.ts"
 import { type LeafSettings, leafSettings, makeLeaves } from "./options/tls.ts"
@@ -28,9 +30,19 @@ import { LocalBus } from "./services/event-bus.ts"
 import { MetricRegistry } from "./services/metric-registry.ts"
 import { LazyStore } from "./store/lazy-store.ts"
 
+/** Where options may change while the program runs. */
+interface LiveSources {
+  /** The config file, absolute. */
+  readonly file: string
+  /** Reads it again, beside all other sources. Rejects with a UsageError. */
+  read(): Promise<OptionSources>
+}
+
 export interface AppOptions {
   readonly sources: OptionSources
-  /** What `-s` names, in order. */
+  /** Default: options stay as they are. */
+  readonly live?: LiveSources
+  /** What `-s` names, in order: loaded behind the option `scripts`. */
   readonly scripts: readonly string[]
   readonly places: SearchPlaces
   /** The folder of the CA and the config file. */
@@ -89,6 +101,8 @@ export class App {
   /** Resolves when `#server` is there. */
   #serving: Promise<void> | undefined
   #ca: Ca | undefined
+  #settings: ProxySettings | undefined
+  #watcher: FileWatcher | undefined
   #break: (why: StartError) => void = () => {}
 
   /** Throws a UsageError for an option that does not fit. */
@@ -155,6 +169,7 @@ export class App {
    */
   async start(): Promise<Listening> {
     const settings = { ...settingsFrom(this.values), keyLog: this.#keyLog() }
+    this.#settings = settings
     const leaves = leafSettings(this.values, this.#clock.now())
     for (const warning of leaves.warnings) this.#options.log.warn(warning)
     if (settings.proxyUsers.length > 0 && this.#addresses.some(({ mode }) => mode.kind === "transparent"))
@@ -162,7 +177,7 @@ export class App {
         "--mode transparent: its clients know of no proxy and cannot authenticate; use --allow-clients, not --proxy-auth",
       )
     // An addon is built while the CA is read. Both are waited for, so that a failed start leaves no half-written CA.
-    const [ca, loaded] = await Promise.allSettled([this.#readCa(), this.addons.load(this.#options.scripts)])
+    const [ca, loaded] = await Promise.allSettled([this.#readCa(), this.addons.load(this.#scripts())])
     this.#redactor.know(this.store.secrets())
     if (loaded.status === "rejected") throw loaded.reason
     if (ca.status === "rejected") throw ca.reason
@@ -174,6 +189,7 @@ export class App {
     })
     if (this.values.insecure) this.#options.log.warn("--insecure: upstream certificates are not verified")
     await this.addons.running()
+    this.#watchOptions()
     return this.#forHttp()
   }
 
@@ -183,10 +199,47 @@ export class App {
     await this.#kept.ready()
   }
 
+  /** Addons that the options name, then those of the line. */
+  #scripts(): readonly string[] {
+    return [...this.values.scripts, ...this.#options.scripts]
+  }
+
+  #watchOptions(): void {
+    const { live, log, watch = true } = this.#options
+    if (live === undefined || !watch) return
+    const onChange = () => void this.reconfigure()
+    this.#watcher = new FileWatcher({ clock: this.#clock, log, onChange, cares: () => false })
+    this.#watcher.set([live.file])
+  }
+
+  /** Takes what the config file says now: all of it, or, with a line in the log, nothing. Never rejects. */
+  async reconfigure(): Promise<void> {
+    const { live, log } = this.#options
+    if (live === undefined || this.#settings === undefined) return
+    const scripts = this.#scripts().join("\n")
+    let next = this.#settings
+    try {
+      const changed = await this.addons.reconfigure(await live.read(), {
+        judge: () => {
+          next = settingsFrom(this.values)
+          this.#redactor.know(this.store.secrets())
+        },
+        scripts: () => (this.#scripts().join("\n") === scripts ? undefined : this.#scripts()),
+      })
+      takeLive(this.#settings, next)
+      if (changed.size > 0) log.info(`${live.file}: taken: ${[...changed].join(", ")}`)
+      const later = needRestart(changed)
+      if (later.length > 0) log.warn(`${live.file}: ${later.join(", ")} will count when the program starts again`)
+    } catch (thrown) {
+      log.error(`${live.file}: not taken, all options stay as they were: ${messageOf(thrown)}`)
+    }
+  }
+
   /** Takes no more clients, lets open flows end within `graceMs`, then ends the addons. */
   async stop(graceMs = 0): Promise<void> {
     // No timer of the clock keeps the process alive: it would end in the middle of this, where nothing else is left open.
     const alive = setInterval(() => {}, ALIVE_MS)
+    this.#watcher?.close()
     try {
       if (this.#server === undefined) await this.#serving // which a program that ends at once is still loading
       await this.#server?.stop(graceMs)

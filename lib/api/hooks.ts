@@ -51,7 +51,10 @@ export interface TlsHookInfo {
 export interface Hooks {
   /** The addon was loaded; options are set. Once per version of the addon. */
   load(): Result
-  /** Options changed: the full names of those that did. Also once after `load`, with all of them. */
+  /**
+   * Options changed: the full names of those that did. Also once after `load`, with all of them. What it throws refuses the
+   * change: everybody's values are as they were, and whoever heard of the new ones is called again with the old.
+   */
   configure(changed: ReadonlySet<string>): Result
   /** The proxy listens. Once; for an addon loaded later, right after `load`. */
   running(): Result

@@ -16,9 +16,8 @@ const PIPE_COLUMNS = 100
 
 /** The options of the addons that the line loads; empty when it loads none. */
 export async function addonHelp(line: CommandLine, world: World): Promise<string> {
-  if (line.list("script").length === 0)
-    return "\nWith -s ADDON this lists the addon's options too; --options lists all.\n"
-  const { options, commands } = await described(line, world)
+  const { options, commands, isBare } = await described(line, world)
+  if (isBare) return "\nWith -s ADDON this lists the addon's options too; --options lists all.\n"
   const rows = options.filter(({ name }) => name.includes("."))
   const shown = rows.length === 0 ? "\nThe addons have no options.\n" : optionsText(rows, world)
   return `${shown}${commandsText(commands)}`
@@ -32,17 +31,20 @@ export async function allOptions(line: CommandLine, world: World): Promise<strin
 interface Described {
   readonly options: OptionRow[]
   readonly commands: readonly DeclaredCommand[]
+  /** No addon is loaded. */
+  readonly isBare: boolean
 }
 
 /** No hook of the addons runs for it, and nothing is opened. */
 async function described(line: CommandLine, world: World): Promise<Described> {
-  const { sources, confdir } = await sourcesOf(line, world)
+  const { sources, confdir, configFile } = await sourcesOf(line, world)
   const log = makeLogger((text) => world.err.write(`${text}\n`), "warn")
-  const places = addonPlaces(world.cwd)
+  const places = addonPlaces(world.cwd, configFile)
   const app = new App({ sources, scripts: [], places, confdir, log, watch: false, store: NO_STORE })
   try {
-    await app.addons.prepare(line.list("script"))
-    return { options: app.store.describe(), commands: app.addons.commands }
+    const scripts = [...app.values.scripts, ...line.list("script")]
+    await app.addons.prepare(scripts)
+    return { options: app.store.describe(), commands: app.addons.commands, isBare: scripts.length === 0 }
   } finally {
     await app.stop()
   }

@@ -27,9 +27,14 @@ export function shippedAddon(name: string, { shipped }: SearchPlaces): string | 
   return shipped === undefined ? undefined : findShipped(name, shipped)
 }
 
-/** Where `-s` looks: the current folder, then the package's, and by bare name among the shipped addons. */
-export function addonPlaces(cwd: string): SearchPlaces {
+/**
+ * Where `-s` looks: the current folder, the config file's, then the package's, and by bare name among the shipped addons.
+ */
+export function addonPlaces(cwd: string, configFile: string): SearchPlaces {
   const root = packageRoot()
   const source = join(root, "addons")
-  return { folders: [cwd, root], shipped: existsSync(source) ? source : join(root, "dist", "addons") }
+  return {
+    folders: [cwd, dirname(configFile), root],
+    shipped: existsSync(source) ? source : join(root, "dist", "addons"),
+  }
 }

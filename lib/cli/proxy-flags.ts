@@ -75,6 +75,8 @@ function optionFlag(name: keyof typeof CORE_OPTIONS): Flag {
 export interface Sources {
   readonly sources: OptionSources
   readonly confdir: string
+  /** Absolute; there need not be one. */
+  readonly configFile: string
 }
 
 /** Reads the files that the line names, or that are at their usual places. Throws a UsageError. */
@@ -88,17 +90,15 @@ export async function sourcesOf(line: CommandLine, world: World): Promise<Source
     const value = line.values[flag]
     if (value !== undefined) flags[optionOf(flag)] = value
   }
+  const configFile = config === undefined ? join(confdir, "config.yaml") : resolve(world.cwd, config)
   const sources = {
     set: line.list("set"),
     flags,
     env: world.env,
     envFile,
-    config: await readConfigFile(
-      config === undefined ? join(confdir, "config.yaml") : resolve(world.cwd, config),
-      config !== undefined,
-    ),
+    config: await readConfigFile(configFile, config !== undefined),
   }
-  return { sources, confdir }
+  return { sources, confdir, configFile }
 }
 
 /** The folder of the CA and the config file: flag, LLMPROXY_CONFDIR, .env, ~/.llmproxy. */

@@ -6,6 +6,7 @@
 import { App, type Listening } from "../app.ts"
 import { type Logger, printable } from "../base/log.ts"
 import { Redactor } from "../base/secrets/redactor.ts"
+import { readConfigFile } from "../options/config-file.ts"
 import { baseUrlOf, CORE_OPTIONS, type CoreValues } from "../options/core.ts"
 import { resolveOptions } from "../options/resolve.ts"
 import { isLoopbackHost } from "../proxy/upstream/self.ts"
@@ -61,15 +62,19 @@ export async function prepare(
   const terminal = makeTerminal({ out, paint, detail: isQuiet ? 0 : values.flowDetail, redactor })
   const app = new App({
     sources,
+    live: {
+      file: read.configFile,
+      read: async () => ({ ...sources, config: await readConfigFile(read.configFile, false) }),
+    },
     scripts: line.list("script"),
-    places: addonPlaces(world.cwd),
+    places: addonPlaces(world.cwd, read.configFile),
     confdir: read.confdir,
     log,
     builtin: terminal.addon === undefined ? [] : [terminal.addon],
     clock: world.clock,
     redactor,
   })
-  return { app, values, log, paint, terminal, redactor, sources, confdir: read.confdir }
+  return { app, values, log, paint, terminal, redactor, sources, confdir: read.confdir, configFile: read.configFile }
 }
 
 /** Warnings about where the proxy runs and listens. */

@@ -8,27 +8,13 @@ import { extname } from "node:path"
 import type { AddonDefinition } from "../api/addon.ts"
 import { messageOf, UsageError } from "../base/errors.ts"
 import { shownPath } from "../base/shown-path.ts"
+import type { OptionSources } from "../options/sources.ts"
 import { describeFailure, HookChain, type HookScope, type LoadedAddon, plainScope, reportFailure } from "./chain.ts"
 import { checkDistinctCommands, type DeclaredCommand } from "./commands.ts"
-import { findAddon, type SearchPlaces } from "./find.ts"
-import { checkDistinct, isAsRead, type Version, VersionMaker, type VersionMakerOptions } from "./version.ts"
+import { findAddon } from "./find.ts"
+import type { AddonManagerOptions, Reconfiguration, ReloadResult } from "./manager-types.ts"
+import { checkDistinct, isAsRead, type Version, VersionMaker } from "./version.ts"
 import { FileWatcher } from "./watch.ts"
-
-export interface AddonManagerOptions extends VersionMakerOptions {
-  /** Milliseconds that an asynchronous hook may work. */
-  readonly budgetMs: number
-  readonly places: SearchPlaces
-  /** Whether changed files are noticed; `reload()` works without. */
-  readonly watch: boolean
-}
-
-export interface ReloadResult {
-  readonly name: string
-  readonly file: string
-  readonly outcome: "reloaded" | "failed"
-  /** Why it failed. */
-  readonly message: string | undefined
-}
 
 type Failure = { readonly files: ReadonlyMap<string, string>; readonly message: string }
 
@@ -54,6 +40,8 @@ export class AddonManager {
   #chain: HookChain
   #isRunning = false
   #isClosed = false
+  /** Listeners are being told of values of which the addons know. */
+  #isTelling = false
   /** Loads and reloads, one at a time. */
   #queue: Promise<unknown> = Promise.resolve()
   #dones: Promise<void>[] = []
@@ -62,7 +50,9 @@ export class AddonManager {
     this.#options = options
     this.#maker = new VersionMaker(options)
     this.#chain = this.#chainOf([])
-    this.#forgetOptions = options.options.onChange((changed) => void this.#runQuietly("configure", changed))
+    this.#forgetOptions = options.options.onChange((changed) => {
+      if (!this.#isTelling) void this.#runQuietly("configure", changed)
+    })
     if (!options.watch) return
     this.#watcher = new FileWatcher({
       clock: options.clock,
@@ -85,21 +75,36 @@ export class AddonManager {
 
   /** Loads what `-s` names, in order, runs `load` and `configure`. Throws a UsageError; then nothing is loaded. */
   load(scripts: readonly string[]): Promise<void> {
-    return this.#enqueue(async () => {
-      const files = scripts.map((script) => findAddon(script, this.#options.places))
-      const roots = [...this.#roots]
-      this.#roots.push(...files.filter((file, i) => files.indexOf(file) === i && !roots.includes(file)))
-      try {
-        await this.#replace(new Map(), new Map(), (versions) => {
-          checkDistinctCommands(versions.flatMap(({ commands }) => commands))
-          for (const { options } of versions) this.#options.options.adopt(options)
-          this.#options.options.checkNames()
-        })
-      } catch (error) {
-        this.#roots.splice(0, this.#roots.length, ...roots)
-        throw error
-      }
-    })
+    return this.#enqueue(async () => await this.#setRoots([...this.#roots, ...this.#found(scripts)]))
+  }
+
+  #found(scripts: readonly string[]): string[] {
+    return scripts.map((script) => findAddon(script, this.#options.places))
+  }
+
+  /** Loads those that are not loaded, and lets go of those that are not named any more. */
+  async #setRoots(roots: readonly (string | Version)[]): Promise<void> {
+    const before = [...this.#roots]
+    const present = new Set(this.#versions.map(({ addon }) => addon.name))
+    this.#roots.splice(0, before.length, ...new Set(roots))
+    let made: readonly Version[] = []
+    try {
+      await this.#replace(new Map(), new Map(), (versions) => {
+        made = versions
+        this.#adopt(versions)
+      })
+    } catch (error) {
+      this.#roots.splice(0, this.#roots.length, ...before)
+      for (const { addon } of made) if (!present.has(addon.name)) this.#options.options.drop(addon.name)
+      throw error
+    }
+  }
+
+  /** Their options are the program's from now on. Throws a UsageError where names are wrong. */
+  #adopt(versions: readonly Version[]): void {
+    checkDistinctCommands(versions.flatMap(({ commands }) => commands))
+    for (const { options } of versions) this.#options.options.adopt(options)
+    this.#options.options.checkNames()
   }
 
   /**
@@ -108,14 +113,12 @@ export class AddonManager {
    */
   prepare(scripts: readonly string[]): Promise<void> {
     return this.#enqueue(async () => {
-      this.#roots.push(...new Set(scripts.map((script) => findAddon(script, this.#options.places))))
+      this.#roots.push(...new Set(this.#found(scripts)))
       const made = new Map<string, Version>()
       try {
         const versions = await this.#assemble(made, new Map())
         checkDistinct(versions)
-        checkDistinctCommands(versions.flatMap(({ commands }) => commands))
-        for (const { options } of versions) this.#options.options.adopt(options)
-        this.#options.options.checkNames()
+        this.#adopt(versions)
         this.#prepared = versions
       } catch (error) {
         for (const { ending } of made.values()) ending.abort()
@@ -132,6 +135,45 @@ export class AddonManager {
   /** Resolves when what a prepared addon has asked for is there. Rejects as its load would. */
   async ready(name: string): Promise<void> {
     await this.#prepared.find(({ addon }) => addon.name === name)?.prepared()
+  }
+
+  /**
+   * Takes new values, and with `scripts` other addons. `judge` and each addon's `configure` may refuse them by throwing: then
+   * all is as it was, and those that had heard of the new values hear of the old ones. Resolves to the full names of what
+   * changed. Rejects with a UsageError; flows may have seen the new values for as long as `configure` took.
+   */
+  reconfigure(sources: OptionSources, { judge, scripts }: Reconfiguration): Promise<ReadonlySet<string>> {
+    return this.#enqueue(async () => {
+      const { options } = this.#options
+      const change = options.change(sources)
+      try {
+        judge()
+        const wanted = scripts()
+        if (wanted === undefined) options.checkNames()
+        if (change.names.size > 0) await this.#configure(change.names)
+        const own = this.#roots.filter((root) => typeof root !== "string")
+        if (wanted !== undefined) await this.#setRoots([...own, ...this.#found(wanted)])
+      } catch (error) {
+        change.undo()
+        if (change.names.size > 0) await this.#runQuietly("configure", change.names)
+        throw error
+      }
+      this.#isTelling = true
+      change.tell()
+      this.#isTelling = false
+      return change.names
+    })
+  }
+
+  /** Tells all addons of new values. Throws a UsageError for the first that will not have them. */
+  async #configure(names: ReadonlySet<string>): Promise<void> {
+    const scope: HookScope = {
+      ...plainScope(this.#options.log),
+      failed: (addon, hook, error) => {
+        throw new UsageError(describeFailure(addon, hook, error))
+      },
+    }
+    await this.#chain.run("configure", scope, names)
   }
 
   /** The proxy listens: runs `running`. Addons that come later get it at once. */

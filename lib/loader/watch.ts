@@ -81,6 +81,6 @@ export class FileWatcher {
   }
 
   #say(folder: string, error: unknown): void {
-    this.#options.log.warn(`${folder}: cannot be watched (${messageOf(error)}); restart to load changed addons`)
+    this.#options.log.warn(`${folder}: cannot be watched (${messageOf(error)}); restart to take what changed`)
   }
 }

@@ -136,6 +136,7 @@ export const CORE_OPTIONS = {
     min: 1,
     help: "An idle upstream connection is closed then.",
   },
+  scripts: { type: "list", default: [], help: "Addons to load, before those that -s names." },
 } as const satisfies OptionSpecs
 
 export type CoreValues = OptionValues<typeof CORE_OPTIONS>

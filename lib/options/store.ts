@@ -19,6 +19,15 @@ export interface OptionGroup<O extends OptionSpecs = OptionSpecs> {
   readonly names: ReadonlySet<string>
 }
 
+/** New values that are in place, and of which nobody has been told. */
+export interface OptionChange {
+  /** The full names of what changed. */
+  readonly names: ReadonlySet<string>
+  /** Puts the old values back. */
+  readonly undo: () => void
+  readonly tell: () => void
+}
+
 interface Held {
   readonly group: OptionGroup
   readonly replace: (values: Readonly<Record<string, unknown>>) => void
@@ -89,20 +98,35 @@ export class OptionStore {
 
   /** Reads everything again. Returns the full names of what changed, and tells the listeners. On an error nothing changes. */
   update(sources: OptionSources): ReadonlySet<string> {
+    const { names, tell } = this.change(sources)
+    tell()
+    return names
+  }
+
+  /** The same in two steps: the new values are there, and may be taken back before anybody is told. */
+  change(sources: OptionSources): OptionChange {
+    const before = this.#sources
     const resolved = [...this.#held.values()].map((held) => {
-      const { prefix, specs } = held.group
-      return { held, values: resolveOptions(prefix, specs, sources) }
+      const { prefix, specs, values } = held.group
+      return { held, old: { ...values }, values: resolveOptions(prefix, specs, sources) }
     })
-    const changed = new Set<string>()
-    for (const { held, values } of resolved) {
-      const { prefix, values: before } = held.group
+    const names = new Set<string>()
+    for (const { held, old, values } of resolved) {
       for (const [name, value] of Object.entries(values))
-        if (JSON.stringify(value) !== JSON.stringify(before[name])) changed.add(fullName(prefix, name))
+        if (JSON.stringify(value) !== JSON.stringify(old[name])) names.add(fullName(held.group.prefix, name))
       held.replace(values)
     }
     this.#sources = sources
-    if (changed.size > 0) for (const listener of this.#listeners) listener(changed)
-    return changed
+    return {
+      names,
+      undo: () => {
+        for (const { held, old } of resolved) held.replace(old)
+        this.#sources = before
+      },
+      tell: () => {
+        if (names.size > 0) for (const listener of this.#listeners) listener(names)
+      },
+    }
   }
 
   /** Calls `listener` after each update that changed something. Returns how to stop that. */

@@ -1,5 +1,5 @@
 /**
- * Finds the command that an addon has: of the addons that -s names before the command's name, or of the shipped addon that
+ * Finds the command that an addon has: of the addons that -s (before the command's name) or `scripts` names, or of the shipped one that
  * is called as the command. The addons are set up for it and none of their hooks runs. What is found is a command as
  * llmproxy's own are, so that the line is read, helped with and complained about in one way.
  */
@@ -9,6 +9,8 @@ import { UsageError } from "../../base/errors.ts"
 import type { Logger } from "../../base/log.ts"
 import { Redactor } from "../../base/secrets/redactor.ts"
 import type { DeclaredCommand } from "../../loader/commands.ts"
+import { CORE_OPTIONS } from "../../options/core.ts"
+import { resolveOptions } from "../../options/resolve.ts"
 import { readArguments } from "../arguments.ts"
 import { type Command, CommandLine, type Flags, type FlagValues } from "../command.ts"
 import { COMMANDS } from "../commands.ts"
@@ -47,12 +49,13 @@ export async function findAddonCommand(
   const behind = argv.slice(at + 1)
   const before = readArguments(argv.slice(0, at), flags)
   const line = joined(before, known(behind, EVERYWHERE))
-  const places = addonPlaces(world.cwd)
+  const { sources, confdir, configFile } = await sourcesOf(line, world)
+  const places = addonPlaces(world.cwd, configFile)
   const named = line.list("script")
   const shipped = shippedAddon(name, places)
-  const scripts = shipped === undefined ? named : [...named, name]
+  const { scripts: configured } = resolveOptions(undefined, CORE_OPTIONS, sources)
+  const scripts = [...configured, ...named, ...(shipped === undefined ? [] : [name])]
   if (scripts.length === 0) throw await noSuch(name, [], false)
-  const { sources, confdir } = await sourcesOf(line, world)
   const redactor = new Redactor()
   const log = await logFor(line, world, redactor)
   const app = new App({ sources, scripts: [], places, confdir, log, watch: false, clock: world.clock, redactor })
