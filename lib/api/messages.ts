@@ -4,7 +4,27 @@
  */
 import type { Headers, HeadersInit } from "../base/headers.ts"
 import type { JsonObject, JsonValue } from "../base/json.ts"
+import type { SetCookie } from "../base/set-cookie.ts"
 import type { Completion, Delta } from "../llm/model.ts"
+
+export type { SetCookie }
+
+/**
+ * Names with values, live: what is set changes what they stand in, and what nobody changes keeps its characters. Iterating
+ * gives each pair in order.
+ */
+export interface Pairs extends Iterable<[name: string, value: string]> {
+  readonly size: number
+  /** The first of that name. */
+  get(name: string): string | undefined
+  getAll(name: string): string[]
+  has(name: string): boolean
+  /** In the place of the first of that name, and the only one. */
+  set(name: string, value: string): void
+  append(name: string, value: string): void
+  /** All of that name. */
+  delete(name: string): void
+}
 
 export interface FlowRequest {
   method: string
@@ -13,6 +33,10 @@ export interface FlowRequest {
   port: number
   /** Path and query. */
   path: string
+  /** The parameters in `path`, decoded. */
+  readonly query: Pairs
+  /** The cookies of the Cookie field, as they stand there: cookies have no encoding. Throws a TypeError for what is none. */
+  readonly cookies: Pairs
   /** Scheme, host, port, path in one. Setting it sets those four, and Host. */
   url: string
   readonly version: string
@@ -24,6 +48,14 @@ export interface FlowRequest {
   set bytes(value: Uint8Array)
   /** The body as JSON, a byte order mark before it or not. Throws unless it was collected, and where it is no JSON. */
   json(): JsonValue
+  /**
+   * The body as a form: multipart/form-data, of which files keep their bytes, or urlencoded. It is a copy: `setFormData`
+   * writes it back. Rejects unless the body was collected, and for a form that fetch's own reader does not read (a
+   * preamble, `filename*`), has more than 10,000 fields, or needs more than `memoryLimit`.
+   */
+  formData(): Promise<FormData>
+  /** Writes the body anew: urlencoded where it was and no file is in it, else as multipart/form-data. */
+  setFormData(form: FormData): Promise<void>
   /**
    * Reads the whole body (at most `bodyLimit`) so that `text`, `bytes` and `json()` work. In `requestHeaders` or `request`.
    * While it is awaited, the hook's time budget stands still. Rejects when the body is too large or breaks off; what was read
@@ -47,6 +79,8 @@ export interface FlowResponse {
   status: number
   reason: string
   readonly headers: Headers
+  /** What Set-Cookie says, field by field. To change it, change `headers`. */
+  readonly cookies: readonly SetCookie[]
   /** The kept body as text. Throws unless `keep`, `collect` or `hold` was called in `responseHeaders`. Setting: see `collect`. */
   text: string
   /** The same as bytes, decoded: at most what `keep` named. Not copied when set, and not to be changed afterwards. */

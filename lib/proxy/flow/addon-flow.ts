@@ -16,12 +16,14 @@ import type {
   FlowTimings,
   FlowWebSocket,
   JsonValue,
+  Pairs,
   Reply,
   RespondOptions,
   Routed,
   RouteSpec,
   SendOptions,
   SendRequest,
+  SetCookie,
   StreamTransform,
   UpstreamInfo,
   Usage,
@@ -207,6 +209,12 @@ class AddonRequest implements FlowRequest {
   set path(value: string) {
     this.#of.path = value
   }
+  get query(): Pairs {
+    return this.#of.query
+  }
+  get cookies(): Pairs {
+    return this.#of.cookies
+  }
   get url(): string {
     return this.#of.url
   }
@@ -233,6 +241,12 @@ class AddonRequest implements FlowRequest {
   }
   json(): JsonValue {
     return this.#of.json()
+  }
+  formData(): Promise<FormData> {
+    return this.#of.formData()
+  }
+  setFormData(form: FormData): Promise<void> {
+    return this.#of.setFormData(form)
   }
   collect(): Promise<void> {
     return this.#flow.wait(this.#of.collect())
@@ -262,6 +276,9 @@ class AddonResponse implements FlowResponse {
   }
   get headers(): Headers {
     return this.of.headers
+  }
+  get cookies(): readonly SetCookie[] {
+    return this.of.cookies
   }
   get text(): string {
     return this.of.text

@@ -2,11 +2,13 @@
  * The request of a flow: head fields that addons may change, and a body that streams on unless somebody asks for it.
  */
 
-import type { FlowRequest, JsonValue } from "../../api/flow.ts"
+import type { FlowRequest, JsonValue, Pairs } from "../../api/flow.ts"
 import { FlowError } from "../../base/errors.ts"
 import { Headers } from "../../base/headers.ts"
+import { PairList } from "../../base/pairs.ts"
 import { BodyCollector } from "../body/body-collector.ts"
 import { decodeContent } from "../body/content-coding.ts"
+import { readForm, writeForm } from "../body/form.ts"
 import type { MemoryShare } from "../body/memory.ts"
 import { defaultPort, formatAuthority, normalHost } from "../io/authority.ts"
 import { BufferBody } from "../io/body-queue.ts"
@@ -54,6 +56,8 @@ export class FlowRequestState implements FlowRequest {
   #body: BodyCollector | undefined
   #collected: Buffer | undefined
   #decoded: Buffer | undefined
+  #query: PairList | undefined
+  #cookies: PairList | undefined
   #collecting: Promise<void> | undefined
   /** Whoever sends the request reads the body now. */
   #isGivenAway = false
@@ -119,6 +123,40 @@ export class FlowRequestState implements FlowRequest {
 
   json(): JsonValue {
     return JSON.parse(this.text.replace(/^\uFEFF/, "")) as JsonValue
+  }
+
+  async formData(): Promise<FormData> {
+    const { bytes } = this
+    if (!this.#memory.take(bytes.length)) throw this.#tooLarge()
+    return readForm(bytes, this.headers.get("content-type"))
+  }
+
+  async setFormData(form: FormData): Promise<void> {
+    const [bytes, contentType] = await writeForm(form, this.headers.get("content-type"))
+    this.replace(bytes)
+    this.headers.set("Content-Type", contentType)
+  }
+
+  get query(): Pairs {
+    this.#query ??= PairList.query({
+      read: () => splitPath(this.path).query ?? "",
+      write: (text) => {
+        const { path } = splitPath(this.path)
+        this.path = text === "" ? path : `${path}?${text}`
+      },
+    })
+    return this.#query
+  }
+
+  get cookies(): Pairs {
+    this.#cookies ??= PairList.cookies({
+      read: () => this.headers.getAll("cookie").join("; "),
+      write: (text) => {
+        if (text === "") this.headers.delete("cookie")
+        else this.headers.set("Cookie", text.trimStart())
+      },
+    })
+    return this.#cookies
   }
 
   /** Puts another body in place of the present one. */
@@ -204,6 +242,11 @@ export class OriginalRequest {
   get url(): string {
     return urlOf(this)
   }
+}
+
+function splitPath(path: string): { path: string; query: string | undefined } {
+  const mark = path.indexOf("?")
+  return mark < 0 ? { path, query: undefined } : { path: path.slice(0, mark), query: path.slice(mark + 1) }
 }
 
 function urlOf(request: { scheme: "http" | "https"; host: string; port: number; path: string }): string {

@@ -5,6 +5,7 @@
 import type { ChunkTransform, FlowResponse, JsonValue, StreamTransform } from "../../api/flow.ts"
 import type { Headers } from "../../base/headers.ts"
 import { Pieces } from "../../base/pieces.ts"
+import { parseSetCookie, type SetCookie } from "../../base/set-cookie.ts"
 import { statusText } from "../../http1/status-text.ts"
 import type { LoadedAddon } from "../../loader/chain.ts"
 import { ContentDecoder } from "../body/content-coding.ts"
@@ -80,6 +81,10 @@ export class FlowResponseState implements FlowResponse {
   get untouched(): boolean {
     const { status, reason } = this.#head
     return this.replaced === undefined && this.#status === status && this.#reason === reason
+  }
+
+  get cookies(): SetCookie[] {
+    return this.headers.getAll("set-cookie").flatMap((field) => parseSetCookie(field) ?? [])
   }
 
   get transforming(): boolean {
