@@ -46,6 +46,7 @@ const PURE = [
   "lib/proxy/access/password-hash.ts isKnownHash",
   "lib/proxy/tls/trust-store.ts explainPem",
   "lib/store/sqlite.ts isNewEnough",
+  "lib/store/state/schema.ts columnsFor",
 ]
 
 test("no text function takes more than linear time of any text", async (t) => {
