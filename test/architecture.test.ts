@@ -144,6 +144,20 @@ test("no folder holds more files than can be seen at a glance", async (t) => {
   )
 })
 
+test("SQLite is known below lib/store/database.ts alone", async (t) => {
+  const below = [
+    "database.ts",
+    "history-file.ts",
+    "native-gate.ts",
+    "sqlite.ts",
+    "thread-link.ts",
+    "state/take-over.ts",
+    "state/thread-dialect.ts",
+  ].map((file) => `lib/store/${file}`)
+  const bad = offenders("lib/", (imported, { path }) => imported === "lib/store/sqlite.ts" && !below.includes(path))
+  t.strictSame(bad, [])
+})
+
 test("lib never imports addons", async (t) => {
   t.strictSame(
     offenders("lib/", (imported) => imported.startsWith("addons/")),

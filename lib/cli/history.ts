@@ -65,7 +65,7 @@ export const historyCommand: Command = {
       else await list(reader, line, world)
       return 0
     } finally {
-      reader.close()
+      await reader.close()
     }
   },
 }

@@ -5,13 +5,30 @@
  */
 import type { Kysely } from "kysely"
 import { messageOf, StartError } from "../base/errors.ts"
-import { migrate, type Steps } from "./migrations.ts"
+import { checkMigrated, migrate, type Steps } from "./migrations.ts"
+import type { Schema } from "./schema.ts"
 import { isDamage, openSqlite, type SqliteSources, singleValue } from "./sqlite.ts"
 
-export interface Database<Schema> {
-  readonly db: Kysely<Schema>
+/** Where the database's program comes from; tests give others. */
+export type DatabaseSources = SqliteSources
+
+/** What was thrown by a database: it may succeed later, or what is kept is damaged. */
+export { isDamage, isPassing } from "./sqlite.ts"
+
+export interface Database<Tables> {
+  readonly db: Kysely<Tables>
   /** Rejects with a StartError where what is written would not be found again. To be asked before each job. */
   check(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Flows, kept within a size. */
+export interface HistoryDatabase {
+  readonly db: Kysely<Schema>
+  /** Bytes that are in use. */
+  usedBytes(): Promise<number>
+  /** Gives a little of what is free back to the system. False: there is hardly any. */
+  giveBack(): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -26,9 +43,9 @@ export interface StateDatabaseOptions {
  * Opens what may not be lost: each commit is on the disk before it is reported. Rejects with a StartError where the file is
  * damaged, which then stays as it is and where it is.
  */
-export async function openState<Schema>({ file, steps, sources }: StateDatabaseOptions): Promise<Database<Schema>> {
+export async function openState<Tables>({ file, steps, sources }: StateDatabaseOptions): Promise<Database<Tables>> {
   try {
-    const open = openSqlite<Schema>(file, { isDurable: true, ...(sources === undefined ? {} : { sources }) })
+    const open = openSqlite<Tables>(file, { isDurable: true, ...(sources === undefined ? {} : { sources }) })
     try {
       const found = String(singleValue(open.connection, "pragma quick_check(1)")).replace(/\s+/g, " ")
       if (found !== "ok") throw new StartError(damaged(file, found))
@@ -46,6 +63,21 @@ export async function openState<Schema>({ file, steps, sources }: StateDatabaseO
     return { db: open.db, check, close: async () => (open.isInPlace() ? open.close() : open.leave()) }
   } catch (thrown) {
     throw isDamage(thrown) ? new StartError(damaged(file, messageOf(thrown))) : thrown
+  }
+}
+
+/** Opens a history that another program may be writing, to read it. Rejects with a StartError where it cannot be read. */
+export async function openReader(file: string): Promise<Pick<HistoryDatabase, "db" | "close">> {
+  let close = () => {}
+  try {
+    const open = openSqlite(file, { readOnly: true })
+    close = open.close
+    await checkMigrated(open.db, file)
+    return { db: open.db, close: async () => open.close() }
+  } catch (thrown) {
+    close()
+    if (!isDamage(thrown)) throw thrown
+    throw new StartError(`${file}: is no history, or is damaged; the next start of llmproxy sets it aside`)
   }
 }
 

@@ -5,7 +5,8 @@
  */
 import { setTimeout } from "node:timers/promises"
 import { StartError } from "../base/errors.ts"
-import { isDamage } from "./sqlite.ts"
+import { isDamage } from "./database.ts"
+import { openHistory } from "./history-file.ts"
 import { Writer } from "./writer.ts"
 
 /** Milliseconds between two steps, in which a proxy gets its turn. */
@@ -21,7 +22,7 @@ export interface Pruned {
 export async function pruneFile(file: string, before: number): Promise<Pruned> {
   const writer = await opened(file)
   try {
-    const { bytes } = writer
+    const bytes = await writer.bytes()
     let flows = 0
     for (;;) {
       const { touched, deleted } = await writer.prune(before)
@@ -29,17 +30,17 @@ export async function pruneFile(file: string, before: number): Promise<Pruned> {
       if (touched === 0) break
       await setTimeout(PAUSE_MS)
     }
-    const after = writer.bytes
-    while (writer.giveBack()) await setTimeout(PAUSE_MS)
+    const after = await writer.bytes()
+    while (await writer.giveBack()) await setTimeout(PAUSE_MS)
     return { flows, bytes: bytes - after }
   } finally {
-    writer.close()
+    await writer.close()
   }
 }
 
 async function opened(file: string): Promise<Writer> {
   try {
-    return await Writer.at(file)
+    return new Writer(await openHistory(file))
   } catch (thrown) {
     if (!isDamage(thrown)) throw thrown
     throw new StartError(`${file}: is no history, or is damaged; nothing was deleted`)

@@ -6,9 +6,8 @@ import { existsSync } from "node:fs"
 import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from "kysely"
 import { StartError, UsageError } from "../base/errors.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../base/json.ts"
-import { checkMigrated } from "./migrations.ts"
+import { openReader } from "./database.ts"
 import type { FlowRow, Schema } from "./schema.ts"
-import { isDamage, openSqlite } from "./sqlite.ts"
 
 /** Flows that are read at once. */
 const PAGE_FLOWS = 100
@@ -64,9 +63,9 @@ export interface UsageSum {
 
 export class Reader {
   readonly #db: Kysely<Schema>
-  readonly close: () => void
+  readonly close: () => Promise<void>
 
-  private constructor(db: Kysely<Schema>, close: () => void) {
+  private constructor({ db, close }: Awaited<ReturnType<typeof openReader>>) {
     this.#db = db
     this.close = close
   }
@@ -75,17 +74,7 @@ export class Reader {
   static async open(file: string): Promise<Reader> {
     if (!existsSync(file))
       throw new StartError(`${file}: there is no history yet; llmproxy -s history keeps what passes`)
-    let close = () => {}
-    try {
-      const open = openSqlite(file, { readOnly: true })
-      close = open.close
-      await checkMigrated(open.db, file)
-      return new Reader(open.db, close)
-    } catch (thrown) {
-      close()
-      if (!isDamage(thrown)) throw thrown
-      throw new StartError(`${file}: is no history, or is damaged; the next start of llmproxy sets it aside`)
-    }
+    return new Reader(await openReader(file))
   }
 
   /** The latest flows, newest first. */

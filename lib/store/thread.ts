@@ -1,13 +1,14 @@
 /**
  * The history's thread, its inner side: does the jobs that it is sent, one after the other, and between them keeps the
  * file within its limits, a step at a time. A thread of its own because SQLite waits where it works: for the disk, for
- * another program's lock, for hashes and redaction of long texts. The other side is client.ts.
+ * another program's lock, for hashes and redaction of long texts. The other side is history-client.ts.
  */
 
 import type { FlowSnapshot } from "../api/flow.ts"
 import { messageOf } from "../base/errors.ts"
 import type { JobFailure, JobNotice, JobReply, JobRequest } from "../base/threads.ts"
-import { isDamage, isPassing, type SqliteSources, setAside } from "./sqlite.ts"
+import { type DatabaseSources, type HistoryDatabase, isPassing } from "./database.ts"
+import { HistoryFile } from "./history-file.ts"
 import { type Retention, Writer } from "./writer.ts"
 
 /** Milliseconds between two looks at the limits when nothing is stored. */
@@ -45,7 +46,7 @@ export interface ThreadOptions {
   /** Epoch milliseconds. Default: the system's. */
   readonly now?: () => number
   /** Where SQLite comes from. */
-  readonly sources?: SqliteSources
+  readonly sources?: DatabaseSources
 }
 
 /** Answers every request, also one that fails. */
@@ -56,10 +57,10 @@ export function serveStore(port: StorePort, file: string, options: ThreadOptions
 
 class StoreThread {
   readonly #port: StorePort
-  readonly #file: string
   readonly #now: () => number
-  readonly #sources: SqliteSources | undefined
-  #writer: Writer | undefined
+  readonly #file: HistoryFile
+  /** Of the file that is open now. */
+  #writer: { readonly of: HistoryDatabase; readonly writer: Writer } | undefined
   #retention: Retention | undefined
   #queue: Promise<void> = Promise.resolve()
   #waiting = 0
@@ -67,10 +68,11 @@ class StoreThread {
   readonly #timer: NodeJS.Timeout
 
   constructor(port: StorePort, file: string, { now = Date.now, sources }: ThreadOptions) {
-    this.#sources = sources
     this.#port = port
-    this.#file = file
     this.#now = now
+    const onDamage = (other: string) =>
+      port.postMessage({ id: 0, warning: `${file} is damaged: it is kept as ${other}, and a new one begins` })
+    this.#file = new HistoryFile({ file, now, onDamage, sources })
     this.#timer = setInterval(() => this.#tidy(), RETENTION_MS).unref()
   }
 
@@ -78,7 +80,7 @@ class StoreThread {
     this.#waiting += 1
     this.#queue = this.#queue.then(async () => {
       try {
-        this.#port.postMessage({ id, value: await this.#done(job) })
+        this.#port.postMessage({ id, value: await this.#do(job) })
       } catch (thrown) {
         this.#port.postMessage({ id, error: messageOf(thrown), isPassing: isPassing(thrown) })
       }
@@ -88,83 +90,39 @@ class StoreThread {
     })
   }
 
-  /**
-   * Damage that shows with a job is what it is at the opening: the file gets another name, unless another program has given
-   * it one, and the job a new file.
-   */
-  async #done(job: StoreJob): Promise<unknown> {
-    try {
-      return await this.#do(job)
-    } catch (thrown) {
-      if (!isDamage(thrown) || this.#writer === undefined) throw thrown
-      const damaged = this.#writer
-      this.#writer = undefined
-      damaged.abandon()
-      const other = setAside(this.#file, damaged.fileId, this.#now())
-      if (other !== undefined) this.#damaged(other)
-      return await this.#do(job)
-    }
-  }
-
   async #do(job: StoreJob): Promise<unknown> {
-    if (job.kind === "close") return this.#close()
-    if (job.kind === "retain") {
-      this.#retention = job.retention
-      this.#writer?.retain(job.retention)
-      return undefined
-    }
-    const writer = await this.#opened()
     switch (job.kind) {
       case "open":
-        return undefined
+        return await this.#file.use(async () => undefined)
       case "store":
-        return await writer.store(job.snapshots, job.secrets)
+        return await this.#file.use((database) => this.#writerFor(database).store(job.snapshots, job.secrets))
+      case "retain":
+        this.#retention = job.retention
+        this.#writer?.writer.retain(job.retention)
+        return undefined
+      case "close":
+        clearInterval(this.#timer)
+        return await this.#file.close()
     }
   }
 
-  async #opened(): Promise<Writer> {
-    if (this.#writer?.isInPlace()) return this.#writer
-    this.#leave()
-    const onDamage = (other: string) => this.#damaged(other)
-    const writer = await Writer.open(this.#file, this.#now(), onDamage, this.#sources)
-    if (this.#retention !== undefined) writer.retain(this.#retention)
-    this.#writer = writer
-    return writer
-  }
-
-  /** Another program has set the file aside, or somebody has removed it: what is stored there nobody finds. */
-  #leave(): void {
-    const writer = this.#writer
-    this.#writer = undefined
-    if (writer?.isEmptied() !== true) {
-      writer?.leave()
-      return
+  #writerFor(database: HistoryDatabase): Writer {
+    if (this.#writer?.of !== database) {
+      this.#writer = { of: database, writer: new Writer(database) }
+      if (this.#retention !== undefined) this.#writer.writer.retain(this.#retention)
     }
-    // Before it is closed, so that its log stays what may still be of use.
-    const other = setAside(this.#file, writer.fileId, this.#now())
-    writer.abandon()
-    if (other !== undefined) this.#damaged(other)
-  }
-
-  #damaged(other: string): void {
-    const warning = `${this.#file} is damaged: it is kept as ${other}, and a new one begins`
-    this.#port.postMessage({ id: 0, warning })
-  }
-
-  #close(): void {
-    clearInterval(this.#timer)
-    this.#writer?.close()
-    this.#writer = undefined
+    return this.#writer.writer
   }
 
   /** A step of retention, and another one as long as there is more to do and no job waits. */
   #tidy(): void {
-    if (this.#isTidying || this.#waiting > 0 || this.#writer === undefined) return
+    if (this.#isTidying || this.#waiting > 0 || this.#file.present === undefined) return
     this.#isTidying = true
     let hasMore = false
     this.#queue = this.#queue.then(async () => {
       try {
-        hasMore = (await this.#writer?.step(this.#now())) ?? false
+        const { present } = this.#file
+        hasMore = present !== undefined && (await this.#writerFor(present).step(this.#now()))
       } catch (thrown) {
         this.#port.postMessage({ id: 0, warning: `keeping the history within its limits failed: ${messageOf(thrown)}` })
       }

@@ -1,5 +1,5 @@
 /**
- * The one writer of a history file: batches of flows in one transaction each, and retention in small steps. It runs in the
+ * The one writer of a history: batches of flows in one transaction each, and retention in small steps. It runs in the
  * history's thread, and in tests without one.
  */
 import type { Transaction } from "kysely"
@@ -7,24 +7,13 @@ import type { FlowSnapshot } from "../api/flow.ts"
 import { messageOf } from "../base/errors.ts"
 import { Redactor } from "../base/secrets/redactor.ts"
 import { conversationHash, dropContent, dropConversation, keepContents, keepConversations } from "./contents.ts"
+import type { HistoryDatabase } from "./database.ts"
 import { type ContentColumn, type FlowRecord, learnFrom, recordOf } from "./flow-record.ts"
-import { migrate } from "./migrations.ts"
 import { CONTENT_COLUMNS, type FlowRow, type NewFlowRow, type Schema } from "./schema.ts"
-import {
-  fileIdOf,
-  isDamage,
-  type OpenDatabase,
-  openSqlite,
-  type SqliteSources,
-  setAside,
-  singleValue,
-} from "./sqlite.ts"
 
 /** Flows that one step of retention looks at, and turns that it deletes: some 10 ms. */
 const STEP_FLOWS_MAX = 50
 const STEP_TURNS_MAX = 500
-/** Pages that one step gives back to the system. */
-const STEP_PAGES_MAX = 256
 /** Over the size, so much is deleted that the next flow is not over it again. */
 const SIZE_GOAL = 0.95
 
@@ -37,44 +26,14 @@ export interface Retention {
 }
 
 export class Writer {
-  readonly #open: OpenDatabase
+  readonly #database: HistoryDatabase
   readonly #redactor = new Redactor()
   #retention: Retention = { maxAgeMs: undefined, maxBytes: undefined }
   /** Whether the size was exceeded and the goal is not reached yet. */
   #isShrinking = false
 
-  private constructor(open: OpenDatabase) {
-    this.#open = open
-  }
-
-  /** Opens a file, or makes it. A damaged one gets another name, which `onDamage` is told. */
-  static async open(
-    file: string,
-    now: number,
-    onDamage: (other: string) => void,
-    sources?: SqliteSources,
-  ): Promise<Writer> {
-    const id = fileIdOf(file)
-    try {
-      return await Writer.at(file, sources)
-    } catch (thrown) {
-      if (!isDamage(thrown)) throw thrown
-      const other = setAside(file, id, now)
-      if (other !== undefined) onDamage(other)
-      return await Writer.at(file, sources)
-    }
-  }
-
-  /** The same, but throws what SQLite says of a damaged one. */
-  static async at(file: string, sources?: SqliteSources): Promise<Writer> {
-    const open = openSqlite(file, sources === undefined ? {} : { sources })
-    try {
-      await migrate(open.db, file)
-      return new Writer(open)
-    } catch (thrown) {
-      open.close()
-      throw thrown
-    }
+  constructor(database: HistoryDatabase) {
+    this.#database = database
   }
 
   /**
@@ -100,7 +59,7 @@ export class Writer {
     // All credentials first: an attempt may end behind its parent, which repeats what it was answered.
     each((snapshot) => learnFrom(snapshot, this.#redactor))
     each((snapshot) => void records.set(snapshot.id, recordOf(snapshot, this.#redactor)))
-    if (records.size > 0) await this.#open.db.transaction().execute((db) => storeFlows(db, records))
+    if (records.size > 0) await this.#database.db.transaction().execute((db) => storeFlows(db, records))
     return failed
   }
 
@@ -112,11 +71,11 @@ export class Writer {
   async step(now: number): Promise<boolean> {
     const { maxAgeMs, maxBytes } = this.#retention
     if (maxAgeMs !== undefined && (await this.#prune(now - maxAgeMs)).touched > 0) return true
-    if (maxBytes !== undefined && this.#isOver(maxBytes)) {
-      const isEnough = () => !this.#isOver(maxBytes)
+    if (maxBytes !== undefined && (await this.#isOver(maxBytes))) {
+      const isEnough = async () => !(await this.#isOver(maxBytes))
       if ((await this.#prune(undefined, isEnough)).touched > 0) return true
     }
-    return this.giveBack()
+    return await this.giveBack()
   }
 
   /** Deletes the oldest flows that began before `before`, a step's worth of them. Touches none when there are none left. */
@@ -124,49 +83,23 @@ export class Writer {
     return this.#prune(before)
   }
 
-  /** Which file it writes (`fileIdOf`), whatever its name is by now. */
-  get fileId(): string | undefined {
-    return this.#open.fileId
+  /** Bytes that are in use. */
+  bytes(): Promise<number> {
+    return this.#database.usedBytes()
   }
 
-  /** Bytes of the file that are in use. */
-  get bytes(): number {
-    const { connection } = this.#open
-    const pages =
-      Number(singleValue(connection, "pragma page_count")) - Number(singleValue(connection, "pragma freelist_count"))
-    return pages * Number(singleValue(connection, "pragma page_size"))
+  close(): Promise<void> {
+    return this.#database.close()
   }
 
-  /** Whether what it writes is found; `isEmptied` and `leave` as of `OpenDatabase`. */
-  isInPlace(): boolean {
-    return this.#open.isInPlace()
-  }
-
-  isEmptied(): boolean {
-    return this.#open.isEmptied()
-  }
-
-  leave(): void {
-    this.#open.leave()
-  }
-
-  close(): void {
-    this.#open.close()
-  }
-
-  /** Closes a file that is damaged or has gone from its place: nothing is moved into it any more. */
-  abandon(): void {
-    this.#open.abandon()
-  }
-
-  #isOver(maxBytes: number): boolean {
-    const { bytes } = this
+  async #isOver(maxBytes: number): Promise<boolean> {
+    const bytes = await this.bytes()
     this.#isShrinking = this.#isShrinking ? bytes > maxBytes * SIZE_GOAL : bytes > maxBytes
     return this.#isShrinking
   }
 
-  async #prune(before: number | undefined, isEnough = () => false): Promise<Step> {
-    return this.#open.db.transaction().execute(async (db) => {
+  async #prune(before: number | undefined, isEnough = async () => false): Promise<Step> {
+    return this.#database.db.transaction().execute(async (db) => {
       let query = db
         .selectFrom("flows")
         .select(["id", "conversation", ...CONTENT_COLUMNS])
@@ -177,7 +110,7 @@ export class Writer {
       const step = { touched: 0, deleted: 0 }
       let turns = STEP_TURNS_MAX
       for (const flow of await query.execute()) {
-        if (turns <= 0 || isEnough()) break
+        if (turns <= 0 || (await isEnough())) break
         const { isDeleted, dropped } = await dropFlow(db, flow, turns)
         turns -= dropped
         step.touched += 1
@@ -187,13 +120,9 @@ export class Writer {
     })
   }
 
-  /** Gives free pages back to the system, a few. False: there are hardly any. */
-  giveBack(): boolean {
-    const { connection } = this.#open
-    if (Number(singleValue(connection, "pragma freelist_count")) < STEP_PAGES_MAX) return false
-    // All rows are asked for: each of them is one page.
-    connection.prepare(`pragma incremental_vacuum(${STEP_PAGES_MAX})`).all()
-    return true
+  /** Gives back to the system what is free, a little. False: there is hardly any. */
+  giveBack(): Promise<boolean> {
+    return this.#database.giveBack()
   }
 }
 

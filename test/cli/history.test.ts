@@ -5,6 +5,7 @@ import { text } from "node:stream/consumers"
 import { type Test, test } from "tap"
 import type { FlowSnapshot } from "../../lib/api/flow.ts"
 import { main } from "../../lib/cli/main.ts"
+import { openHistory } from "../../lib/store/history-file.ts"
 import { Writer } from "../../lib/store/writer.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { startCommand } from "../helpers/command-process.ts"
@@ -26,7 +27,7 @@ async function history(t: Test, flows: readonly FlowSnapshot[]): Promise<History
   const home = await mkdtemp(join(tmpdir(), "llmproxy-history-"))
   t.teardown(() => rm(home, { recursive: true, force: true }))
   const file = join(home, ".llmproxy", "history.db")
-  const writer = await Writer.open(file, START, () => {})
+  const writer = new Writer(await openHistory(file))
   t.teardown(() => writer.close())
   await writer.store(flows)
   return { home, file, writer, run: (args, columns) => run(home, args, columns) }

@@ -2,11 +2,9 @@
  * The tables of state.db that are the program's: addons' records, and which migrations of addons' own tables have run.
  * Those tables' names have an addon's name and two underscores before them (prefix.ts), and none of these has two.
  */
-import { existsSync } from "node:fs"
 import type { Kysely, Migration } from "kysely"
-import { messageOf } from "../../base/errors.ts"
 import type { Steps } from "../migrations.ts"
-import { isDamage, openSqlite, type SqliteSources } from "../sqlite.ts"
+import { oldRecords, type TakeOver } from "./take-over.ts"
 
 /** Records that are taken over at once. */
 const BATCH_RECORDS = 500
@@ -39,13 +37,6 @@ export interface StateSchema {
   addon_migrations: AddonMigrationTable
 }
 
-export interface TakeOver {
-  /** The history file beside it: before there was a state.db, records stood there. */
-  readonly history: string
-  readonly sources?: SqliteSources | undefined
-  warn(message: string): void
-}
-
 /** The steps of state.db. A step that was released is never changed. */
 export function stateSteps(takeOver: TakeOver): Steps {
   const first: Migration = {
@@ -70,7 +61,9 @@ export function stateSteps(takeOver: TakeOver): Steps {
         .addColumn("applied_at", "bigint", (column) => column.notNull())
         .addPrimaryKeyConstraint("addon_migrations_key", ["addon", "name"])
         .execute()
-      const records = await recordsIn(takeOver)
+      const records = (await oldRecords(takeOver)).map(({ value, ...record }) => {
+        return { ...record, ...columnsFor(value), expires_at: null }
+      })
       for (let at = 0; at < records.length; at += BATCH_RECORDS)
         await db
           .insertInto("addon_records")
@@ -79,38 +72,6 @@ export function stateSteps(takeOver: TakeOver): Steps {
     },
   }
   return { "0001-records": first }
-}
-
-interface OldRecordTable {
-  addon: string
-  name: string
-  key: string
-  value: string
-  updated_at: number
-}
-
-/** What stands in an older history. It stays there, too: an older llmproxy finds it, and nothing is lost by a mistake here. */
-async function recordsIn({ history, sources, warn }: TakeOver): Promise<AddonRecordTable[]> {
-  if (!existsSync(history)) return []
-  try {
-    const open = openSqlite<{ addon_records: OldRecordTable }>(history, {
-      readOnly: true,
-      ...(sources === undefined ? {} : { sources }),
-    })
-    try {
-      const rows = await open.db.selectFrom("addon_records").selectAll().execute()
-      return rows.map(({ addon, name, key, value, updated_at }) => {
-        return { addon, name, key, ...columnsFor(value), expires_at: null, updated_at }
-      })
-    } finally {
-      open.abandon()
-    }
-  } catch (thrown) {
-    if (/no such table/.test(messageOf(thrown))) return []
-    if (!isDamage(thrown)) throw thrown
-    warn(`${history} is damaged: what addons had noted there is not taken over`)
-    return []
-  }
 }
 
 /** JSON as it is kept. */

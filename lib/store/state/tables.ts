@@ -2,24 +2,11 @@
  * An addon's own tables, on its side of the thread: a kysely that makes the SQL here and has it run there, with the addon's
  * prefix (prefix.ts), given out once the addon's migrations have run.
  */
-import {
-  type CompiledQuery,
-  type DatabaseConnection,
-  type Dialect,
-  type Driver,
-  Kysely,
-  type QueryResult,
-  SqliteIntrospector,
-  SqliteQueryCompiler,
-  sql,
-} from "kysely"
+import { Kysely, sql } from "kysely"
 import type { TableMigration } from "../../api/store.ts"
 import { messageOf, StartError, UsageError } from "../../base/errors.ts"
-import type { CallOptions } from "../record-calls.ts"
-import { TransactionalAdapter } from "../sqlite.ts"
 import { TablePrefix } from "./prefix.ts"
-import type { StatementResult } from "./statements.ts"
-import type { StateJob } from "./thread.ts"
+import { type Ask, ThreadDialect } from "./thread-dialect.ts"
 
 /** Of a migration's name. */
 const NAME_CHARS_MAX = 200
@@ -27,7 +14,7 @@ const NAME_CHARS_MAX = 200
 export interface TablesOptions {
   readonly addon: string
   readonly migrations: readonly TableMigration[]
-  ask(job: StateJob, options?: CallOptions): Promise<unknown>
+  readonly ask: Ask
   now(): number
 }
 
@@ -91,102 +78,5 @@ function checkOrder(done: readonly string[], migrations: readonly TableMigration
         `"${name}" has run and is not in the list: the tables are of a newer version of the addon; use that one`,
       )
     throw told(`"${listed}" stands before "${name}", which has run already; a new migration stands at the end`)
-  }
-}
-
-type Ask = TablesOptions["ask"]
-
-/** SQLite's SQL, run by the thread. */
-class ThreadDialect implements Dialect {
-  readonly #ask: Ask
-
-  constructor(ask: Ask) {
-    this.#ask = ask
-  }
-
-  createDriver(): Driver {
-    return new ThreadDriver(this.#ask)
-  }
-
-  createQueryCompiler(): SqliteQueryCompiler {
-    return new SqliteQueryCompiler()
-  }
-
-  createAdapter(): TransactionalAdapter {
-    return new TransactionalAdapter()
-  }
-
-  createIntrospector(db: Kysely<unknown>): SqliteIntrospector {
-    return new SqliteIntrospector(db)
-  }
-}
-
-/** Transactions of this process, in whatever kysely. */
-let transactions = 0
-
-/** As many connections as are asked for: the thread has one, and lets them take turns. */
-class ThreadDriver implements Driver {
-  readonly #ask: Ask
-
-  constructor(ask: Ask) {
-    this.#ask = ask
-  }
-
-  async init(): Promise<void> {}
-
-  async acquireConnection(): Promise<ThreadConnection> {
-    return new ThreadConnection(this.#ask)
-  }
-
-  async beginTransaction(connection: ThreadConnection): Promise<void> {
-    transactions += 1
-    const transaction = transactions
-    // Whether one was begun that nobody knows of does not matter: it is taken back.
-    await this.#ask({ kind: "begin", transaction })
-    connection.transaction = transaction
-  }
-
-  commitTransaction(connection: ThreadConnection): Promise<void> {
-    return this.#end(connection, "commit")
-  }
-
-  rollbackTransaction(connection: ThreadConnection): Promise<void> {
-    return this.#end(connection, "rollback")
-  }
-
-  async releaseConnection(): Promise<void> {}
-
-  /** The thread is everybody's. */
-  async destroy(): Promise<void> {}
-
-  async #end(connection: ThreadConnection, how: "commit" | "rollback"): Promise<void> {
-    const { transaction } = connection
-    if (transaction === undefined) return
-    connection.transaction = undefined
-    await this.#ask({ kind: "end", transaction, how }, { isOnce: true })
-  }
-}
-
-class ThreadConnection implements DatabaseConnection {
-  transaction: number | undefined
-  readonly #ask: Ask
-
-  constructor(ask: Ask) {
-    this.#ask = ask
-  }
-
-  async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
-    const job: StateJob = { kind: "statement", transaction: this.transaction, sql, parameters }
-    const { rows, changes, insertId } = (await this.#ask(job, { isOnce: true })) as StatementResult
-    return {
-      rows: rows as Row[], // what the caller says that the statement gives
-      ...(changes === undefined ? {} : { numAffectedRows: changes }),
-      ...(insertId === undefined ? {} : { insertId }),
-    }
-  }
-
-  /** All at once: an answer is bounded. */
-  async *streamQuery<Row>(query: CompiledQuery): AsyncIterableIterator<QueryResult<Row>> {
-    yield await this.executeQuery<Row>(query)
   }
 }

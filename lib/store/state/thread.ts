@@ -7,8 +7,7 @@
 import { type Clock, systemClock } from "../../base/clock.ts"
 import { messageOf } from "../../base/errors.ts"
 import type { JobFailure, JobNotice, JobReply, JobRequest } from "../../base/threads.ts"
-import { type Database, openState, stateFailure } from "../database.ts"
-import { isPassing, type SqliteSources } from "../sqlite.ts"
+import { type Database, type DatabaseSources, isPassing, openState, stateFailure } from "../database.ts"
 import { type RecordPlace, Records } from "./records.ts"
 import { type StateSchema, stateSteps } from "./schema.ts"
 import { type Statement, Statements } from "./statements.ts"
@@ -47,7 +46,7 @@ export interface StateThreadOptions {
   /** From which records are taken over when the file is made. */
   readonly history: string
   readonly clock?: Clock
-  readonly sources?: SqliteSources | undefined
+  readonly sources?: DatabaseSources | undefined
 }
 
 /** Answers every request, also one that fails. */
