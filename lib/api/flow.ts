@@ -257,7 +257,12 @@ export interface Flow {
   readonly websocket: FlowWebSocket | undefined
   /** The flow spoke a dialect's path, but its body could not be read as that dialect: why. */
   readonly unparsed: string | undefined
-  /** Answers without upstream. Later request hooks are skipped, response hooks run. */
+  /**
+   * Answers in the upstream's place: in the hooks of the request without it (later ones of them are skipped, those of the
+   * response run), in `llmResponse` and `llmError` where the answer is held, and in `responseHeaders`. There the upstream is
+   * stopped, nothing of its answer is read, told or counted, and the addons that follow are told of the reply; what those
+   * before have asked for (a transform, a hold, a copy) holds for it. Throws where it comes too late.
+   */
   respond(reply: Reply): void
   respond(answer: Answer, options?: RespondOptions): void
   /** Sends the flow elsewhere, or (without `url`) only says where it goes and why. */

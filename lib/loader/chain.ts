@@ -40,6 +40,8 @@ export interface HookScope {
   viewFor(addon: LoadedAddon): ScopeView | undefined
   /** Whether the addons that follow are skipped: the flow was answered or killed. Asked after each hook in STOPPABLE. */
   stopped(): boolean
+  /** Asked after each `responseHeaders`: the answer is replaced, and the addons that follow are told of the other one. */
+  replacing?(): Promise<void> | undefined
   /** A hook threw, rejected or ran out of time. Returns to go on with the next addon, throws to end the run. */
   failed(addon: LoadedAddon, hook: HookName, error: unknown): void
 }
@@ -161,10 +163,13 @@ export class HookChain {
       if (listener === undefined) break
       const pending = this.#call(listener, scope, args)
       if (pending !== undefined) {
-        return pending.then(() => {
+        return pending.then(async () => {
+          await replacing(listener.hook, scope)
           if (!stops(listener.hook, scope)) return this.#runFrom(i + 1, listeners, scope, args)
         })
       }
+      const other = replacing(listener.hook, scope)
+      if (other !== undefined) return other.then(() => this.#runFrom(i + 1, listeners, scope, args))
       if (stops(listener.hook, scope)) break
     }
     return undefined
@@ -334,6 +339,10 @@ function seen(args: readonly unknown[], scope: HookScope, view: ScopeView | unde
 
 function stops(hook: HookName, scope: HookScope): boolean {
   return STOPPABLE.has(hook) && scope.stopped()
+}
+
+function replacing(hook: HookName, scope: HookScope): Promise<void> | undefined {
+  return hook === "responseHeaders" ? scope.replacing?.() : undefined
 }
 
 function pendingIn(result: unknown): PromiseLike<unknown> | undefined {

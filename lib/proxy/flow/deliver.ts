@@ -15,9 +15,10 @@ import type { StreamResponseHead } from "../streams.ts"
 import { eventsOrWhole, ourMessage, routeNote, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
 import { putAside, putBack, tellHolders, tellOthers } from "./conclude.ts"
 import { pump } from "./pump.ts"
+import type { Replied } from "./replied.ts"
 import { incomingFrom } from "./reply.ts"
 import { dropBodyFields } from "./request.ts"
-import { FlowResponseState } from "./response.ts"
+import { FlowResponseState, PAST } from "./response.ts"
 import type { FlowState } from "./state.ts"
 import { applyTransforms, dropCoding } from "./transform.ts"
 import { collectorOf, decodedWhole } from "./whole-answer.ts"
@@ -28,23 +29,22 @@ import { collectorOf, decodedWhole } from "./whole-answer.ts"
 export async function deliver(flow: FlowState, incoming: Incoming): Promise<void> {
   const { chain } = flow
   flow.mark("responseHeadMs")
-  const collector = new Collector(flow, incoming)
-  const response = new FlowResponseState(incoming.head, flow.memory, collector)
-  flow.response = response
-  flow.exchange.advance("arrive")
+  const arrival = new Arrival(flow, incoming)
+  flow.exchange.arrival = arrival
   if (chain.has("responseHeaders")) await chain.run("responseHeaders", flow, flow)
   flow.check()
+  while (flow.exchange.replied !== undefined) await arrival.replace()
   flow.exchange.advance("pass")
-  if (incoming.tunnel !== undefined && response.status === 101)
-    await flow.core.upgrade(flow, incoming.tunnel, flow.exchange.delivery)
-  else await deliverBody(flow, collector)
+  const { tunnel } = arrival
+  if (tunnel !== undefined) await flow.core.upgrade(flow, tunnel, flow.exchange.delivery)
+  else await deliverBody(flow, arrival)
   flow.mark("endMs")
   if (chain.has("response")) await chain.run("response", flow, flow)
 }
 
-async function deliverBody(flow: FlowState, collector: Collector): Promise<void> {
+async function deliverBody(flow: FlowState, arrival: Arrival): Promise<void> {
   const { response, chain } = flow
-  const plain = collector.rest()
+  const plain = arrival.rest()
   const held = (response?.holding === true || chain.hold) && flow.llm !== undefined
   let source = plain
   try {
@@ -59,15 +59,42 @@ async function deliverBody(flow: FlowState, collector: Collector): Promise<void>
   }
 }
 
-/** `flow.response.collect()`: reads the body first; what it read is delivered afterwards. */
-class Collector {
+/**
+ * An answer whose head is there, while `responseHeaders` runs: read whole where an addon collects it, and given up for
+ * another one where an addon answers in its place.
+ */
+class Arrival {
   readonly #flow: FlowState
-  readonly #incoming: Incoming
+  #incoming: Incoming
   #body: BodyCollector | undefined
 
   constructor(flow: FlowState, incoming: Incoming) {
     this.#flow = flow
     this.#incoming = incoming
+    this.#present()
+  }
+
+  #present(): void {
+    const flow = this.#flow
+    const response = new FlowResponseState(this.#incoming.head, flow.memory, this)
+    flow.response?.leaveTo(response)
+    flow.response = response
+    flow.exchange.advance("arrive")
+  }
+
+  /** Puts what an addon has replied in its place. What came before is stopped, and is no part of the flow any more. */
+  async replace(): Promise<void> {
+    const replied = this.#flow.exchange.takeReply()
+    if (replied === undefined) return
+    this.#incoming.abort(REPLACED)
+    this.#incoming = await replacing(this.#flow, replied)
+    this.#body = undefined
+    this.#present()
+  }
+
+  /** What follows a 101 that is still one. */
+  get tunnel(): Incoming["tunnel"] {
+    return this.#flow.response?.status === 101 ? this.#incoming.tunnel : undefined
   }
 
   async collect(): Promise<Buffer> {
@@ -161,9 +188,7 @@ async function hold(flow: FlowState, incoming: Incoming): Promise<void> {
     const { read } = bufferBody(bytes)
     return stream(flow, { ...incoming, body: { length, read } }, false)
   }
-  // A completion brings its own; an answer's is found out as it is written.
-  flow.exchange.answerUsage = replied.kind === "reply" ? replied.reply.completion?.usage : undefined
-  const other = await flow.orFail(incomingFrom(flow, replied))
+  const other = await replacing(flow, replied)
   flow.response = replacedResponse(flow, other.head)
   const aside = putAside(flow)
   try {
@@ -177,6 +202,13 @@ async function hold(flow: FlowState, incoming: Incoming): Promise<void> {
 }
 
 const UNUSED = new FlowError("llmproxy", "unused", "the answer was not used")
+const REPLACED = new FlowError("addon", "replaced", "an addon has answered in its place")
+
+/** What an addon puts in the place of an answer. A completion brings its usage; an answer's is found out as it is written. */
+function replacing(flow: FlowState, replied: Replied): Promise<Incoming> {
+  flow.exchange.answerUsage = replied.kind === "reply" ? replied.reply.completion?.usage : undefined
+  return flow.orFail(incomingFrom(flow, replied))
+}
 
 function bufferBody(bytes: Buffer): Incoming["body"] {
   const body = new BufferBody(bytes)
@@ -185,7 +217,7 @@ function bufferBody(bytes: Buffer): Incoming["body"] {
 
 /** `flow.response` is what the client gets: another one, once an addon has put another answer in the held one's place. */
 function replacedResponse(flow: FlowState, head: StreamResponseHead): FlowResponseState {
-  const response = new FlowResponseState(head, flow.memory, { isOpen: false, collect: () => Promise.reject(UNUSED) })
+  const response = new FlowResponseState(head, flow.memory, PAST)
   response.keepBytes = flow.response?.keepBytes ?? 0
   return response
 }

@@ -21,7 +21,9 @@ export class ExchangeState {
   readonly delivery: ClientDelivery
   /** Where addons want the request to go. */
   route: Route | undefined
-  /** What is to be answered in the upstream's place, or in a held answer's. */
+  /** The answer whose head is there. */
+  arrival: { replace(): Promise<void> } | undefined
+  /** What is to be answered in the upstream's place, or in that of an answer that has not left. */
   replied: Replied | undefined
   /** What an answer that was handed on cost: as its host said, or as it was counted. */
   answerUsage: Usage | undefined
@@ -87,7 +89,7 @@ export class ExchangeState {
     this.replied = replied
   }
 
-  /** What was noted, if anything was. From here on it is what replaces a held answer. */
+  /** What was noted, if anything was. From here on it is what replaces an answer. */
   takeReply(): Replied | undefined {
     const { replied } = this
     this.replied = undefined

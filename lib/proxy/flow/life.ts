@@ -18,7 +18,7 @@ export type Phase = "request" | "upstream" | "head" | "answer" | "held" | "ended
 
 /**
  * - `ask`: nobody has answered, so the upstream is asked.
- * - `arrive`: there is a head, the upstream's or an addon's.
+ * - `arrive`: there is a head, the upstream's or an addon's; or another one in its place.
  * - `pass`: `responseHeaders` has run, and what it asked for stands.
  * - `hold`: somebody keeps the answer back.
  * - `send`: the answer, or what was put in its place, goes to the client.
@@ -27,7 +27,8 @@ export type Phase = "request" | "upstream" | "head" | "answer" | "held" | "ended
 export type FlowEvent = "ask" | "arrive" | "pass" | "hold" | "send" | "end"
 
 /**
- * - `respond`: answers in the upstream's place, or puts another answer in a held one's.
+ * - `respond`: answers in the upstream's place, or puts another answer in the place of one whose head is there, or that is
+ *   held.
  * - `route`: says where to; a name, a reason or tokens alone may be said at any time.
  * - `shape`: hold, transform, collect or keep the answer; its status and text.
  * - `keepLocal`: binds the flow to this machine. What is said too late is checked with what is sent next.
@@ -50,8 +51,8 @@ export const LIFE: Readonly<Record<Phase, Row>> = {
               may: { respond: "yes",  route: "yes",  shape: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
   upstream: { next: { arrive: "head", end: "ended" },
               may: { respond: "late", route: "late", shape: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
-  head:     { next: { pass: "answer", end: "ended" },
-              may: { respond: "late", route: "late", shape: "yes",  keepLocal: "yes", send: "yes",  fail: "yes" } },
+  head:     { next: { arrive: "head", pass: "answer", end: "ended" },
+              may: { respond: "yes",  route: "late", shape: "yes",  keepLocal: "yes", send: "yes",  fail: "yes" } },
   answer:   { next: { hold: "held", send: "answer", end: "ended" },
               may: { respond: "late", route: "late", shape: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
   held:     { next: { send: "answer", end: "ended" },
@@ -64,7 +65,8 @@ export const LIFE: Readonly<Record<Phase, Row>> = {
 export const FAILED: Readonly<Partial<Record<Deed, Ruling>>> = { respond: "void", fail: "void" }
 
 const LATE: Readonly<Partial<Record<Deed, string>>> = {
-  respond: "flow.respond() comes too late: the request has been sent; hold the answer to replace it",
+  respond:
+    "flow.respond() comes too late: an answer is replaced in responseHeaders, or in llmResponse where it is held",
   route: "flow.route() comes too late: the request has been sent",
 }
 

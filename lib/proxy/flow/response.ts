@@ -13,6 +13,12 @@ import type { MemoryShare } from "../body/memory.ts"
 import type { StreamResponseHead } from "../streams.ts"
 import { asBuffer, dropBodyFields } from "./request.ts"
 
+/** Of a response that is not, or not any more, the one whose head is there. */
+export const PAST: ResponseActions = {
+  isOpen: false,
+  collect: () => Promise.reject(new Error("the response has been replaced")),
+}
+
 /** What a response can do for its hooks while the flow is in `responseHeaders`. */
 export interface ResponseActions {
   /** False once `responseHeaders` is over: nothing can be asked for any more. Default: true. */
@@ -144,6 +150,16 @@ export class FlowResponseState implements FlowResponse {
     this.#check("hold")
     this.holding = true
     if (holder !== undefined) this.holders.add(holder)
+  }
+
+  /** From the exchange: another one takes its place, for which all that was asked of it holds. */
+  leaveTo(other: FlowResponseState): void {
+    this.#actions = PAST
+    other.keepBytes = this.keepBytes
+    other.holding = this.holding
+    for (const holder of this.holders) other.holders.add(holder)
+    other.chunkTransforms.push(...this.chunkTransforms)
+    other.deltaTransforms.push(...this.deltaTransforms)
   }
 
   /** From the exchange: the answer is held, and this is what it decodes to. */

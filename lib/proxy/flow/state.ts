@@ -267,6 +267,10 @@ export class FlowState implements FlowCore {
     return this.replied !== undefined || this.exchange.error !== undefined
   }
 
+  replacing(): Promise<void> | undefined {
+    return this.stopped() && this.error === undefined ? this.exchange.arrival?.replace() : undefined
+  }
+
   failed(addon: LoadedAddon, hook: HookName, error: unknown): void {
     // What an addon sees when it waits for a flow that has failed is no failure of the addon.
     if (error === this.error && error !== undefined) return

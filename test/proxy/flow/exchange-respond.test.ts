@@ -126,7 +126,7 @@ test("a reply that cannot be sent is the hook's failure, not the program's", asy
   }
 })
 
-test("the last respond counts; after the request is sent it comes too late", async (t) => {
+test("the last respond counts; once the answer is on its way it comes too late", async (t) => {
   const late: unknown[] = []
   const twice = addon("twice", {
     request(flow) {
@@ -134,14 +134,14 @@ test("the last respond counts; after the request is sent it comes too late", asy
       flow.respond({ text: "one" })
       flow.respond({ text: "two" })
     },
-    responseHeaders(flow) {
+    response(flow) {
       try {
         flow.respond({ text: "late" })
       } catch (thrown) {
         late.push(thrown)
       }
+      flow.kill()
     },
-    response: (flow) => flow.kill(),
   })
   const host = await startHost(t, { addons: [twice] })
   const up = await origin(t, (_, socket) => void socket.write(answer("upstream")))

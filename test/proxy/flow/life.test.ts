@@ -22,7 +22,7 @@ test("who may do what, phase by phase: request, upstream, head, answer, held, en
   const columns = DEEDS.map((deed) => `${deed}: ${PHASES.map((phase) => LIFE[phase].may[deed]).join(" ")}`)
   assert.deepEqual(PHASES, ["request", "upstream", "head", "answer", "held", "ended"])
   assert.deepEqual(columns, [
-    "respond: yes late late late yes void",
+    "respond: yes late yes late yes void",
     "route: yes late late late late late",
     "shape: late late yes late late late",
     "keepLocal: yes yes yes yes yes yes",
