@@ -24,6 +24,9 @@ export interface GivenLine extends Pick<CommandContext, "operands" | "signal" | 
   flagsBy<O extends OptionSpecs>(specs: O): OptionValues<O>
 }
 
+/** llmproxy's own, which lib/cli/commands.ts has: they come first, so that an addon's of one name would never run. */
+export const OWN_COMMANDS = ["start", "run", "env", "demo", "ca", "doctor", "history"] as const
+
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
 const FIELDS = ["name", "help", "options", "operands", "run"]
 /** Flags of every command. */
@@ -40,6 +43,7 @@ export function checkCommand<O extends OptionSpecs>(
   if (typeof name !== "string" || !NAME.test(name))
     throw new Error(`command "${name}": the name must be lower-case words joined by hyphens`)
   const told = (text: string) => new Error(`command "${name}": ${text}`)
+  if (OWN_COMMANDS.some((own) => own === name)) throw told("is llmproxy's own; give it another name")
   const unknown = Object.keys(spec).find((field) => !FIELDS.includes(field))
   if (unknown !== undefined) throw told(`no field named "${unknown}"${didYouMean(unknown, FIELDS)}`)
   if (typeof help !== "string" || help === "") throw told("help must be a sentence")

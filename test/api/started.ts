@@ -18,8 +18,8 @@ export interface Started {
   readonly app: App
   readonly clock: ManualClock
   readonly lines: string[]
-  /** What the addon answers to a request for a path, parsed. */
-  get(path: string): Promise<unknown>
+  /** What the addon answers to a request for a path, or to JSON that is posted there; parsed where it is JSON. */
+  get(path: string, json?: object): Promise<unknown>
 }
 
 /** A folder with the addons' files, by name. */
@@ -49,16 +49,19 @@ export async function started(t: Test, folder: string, ...scripts: string[]): Pr
   })
   t.teardown(() => app.stop())
   const { port } = await app.start()
-  const get = (path: string) =>
+  const get = (path: string, json?: object) =>
     new Promise<unknown>((resolve, reject) => {
-      const asked = request({ port, host: "127.0.0.1", path: `http://addon.test${path}` }, (answer) => {
+      const method = json === undefined ? "GET" : "POST"
+      const headers = json === undefined ? {} : { "content-type": "application/json" }
+      const options = { port, host: "127.0.0.1", path: `http://addon.test${path}`, method, headers }
+      const asked = request(options, (answer) => {
         let text = ""
         answer.setEncoding("utf8").on("data", (piece) => {
           text += piece
         })
-        answer.on("end", () => resolve(JSON.parse(text)))
+        answer.on("end", () => resolve(/^[[{]/.test(text) ? JSON.parse(text) : text))
       })
-      asked.on("error", reject).end()
+      asked.on("error", reject).end(json === undefined ? undefined : JSON.stringify(json))
     })
   return { app, clock, lines, get }
 }
