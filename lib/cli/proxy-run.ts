@@ -19,6 +19,7 @@ import { outputLogger } from "./terminal/log-output.ts"
 import type { Output } from "./terminal/output.ts"
 import { type Paint, paintFor } from "./terminal/paint.ts"
 import { makeTerminal, type Terminal } from "./terminal/terminal.ts"
+import { Wrapper } from "./terminal/wrap.ts"
 import type { World } from "./world.ts"
 
 /** Milliseconds that open streams get to end after a signal. */
@@ -90,6 +91,16 @@ export function warnAtStart(
   for (const host of open) log.warn(`listening on ${host}: ${whoMayCome(values)}`)
 }
 
+/** A name and what it names, which hangs where it is longer than a line. `width`: columns of the names. */
+function rowText(
+  name: string,
+  text: string,
+  { paint, width, err }: { readonly paint: Paint; readonly width: number; readonly err: Output },
+): string {
+  const lines = new Wrapper(err.columns, " ".repeat(width + 4)).feed(text)
+  return `  ${paint("dim", name.padEnd(width))}  ${lines}\n`
+}
+
 /**
  * With the conductor: whether there is a cloud key, and, when they have answered, the local hosts. Nobody waits for them.
  * `width`: characters of the names before each.
@@ -99,7 +110,7 @@ export async function tellState(prepared: Prepared, world: World, err: Output, w
   if (!app.addons.chain.addons.some(({ name }) => name === "conductor")) return
   const { stateAtStart } = await import("./doctor/at-start.ts")
   const tell = (name: string, text: string) =>
-    err.write(`  ${paint("dim", name.padEnd(width))}  ${printable(redactor.text(text))}\n`)
+    err.write(rowText(name, printable(redactor.text(text)), { paint, width, err }))
   const { cloudKey, localHosts } = stateAtStart(prepared, world)
   tell("cloud key", cloudKey)
   void localHosts.then((hosts) => {

@@ -51,7 +51,9 @@ test("on a terminal it stays up, says how to point a client at it, and shows wha
   const body = JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "Hello" }] })
   const answer = await fetch(`${url}/v1/chat/completions`, { method: "POST", body })
   t.match(await answer.json(), { choices: [{ message: { content: /^Simulated local host/ } }] })
-  await world.out.until(/printed below\.\n\nPOST .*gpt-4o → deepseek-coder-simulated {2}local: .*\n/)
+  await world.out.until(
+    /printed below\.\n\n[\d:]{8} [0-9a-f]{8} {2}POST .*gpt-4o → deepseek-coder-simulated {2}local: .*\n/,
+  )
   world.signal("SIGINT")
   t.equal(await ending, 0)
 })

@@ -86,7 +86,10 @@ const unescaped = (text: string) =>
 async function shown(body: string, type: string, redactor: Redactor): Promise<readonly [string, string]> {
   const headers: [string, string][] = [["Content-Type", type]]
   const { flow } = await testFlow({ method: "POST", headers, text: body })
-  return [requestText(flow, redactor), responseText(await endedFlow({}, { status: 200, headers, body }), redactor)]
+  return [
+    requestText(flow, { redactor }),
+    responseText(await endedFlow({}, { status: 200, headers, body }), { redactor }),
+  ]
 }
 
 test("no form is seen in a body, wherever it is cut over two pieces", async (t) => {

@@ -62,7 +62,7 @@ test("flows are printed on stdout, one line each, and summed up at the end", asy
   await ask(url, CHAT)
   await world.out.until("\n")
   const line =
-    /^POST 127\.0\.0\.1:\d+\/v1\/chat\/completions {2}gpt-4o {2}local: a test {2}in 9 {2}out 2 {2}200 {2}\d+ ms\n$/
+    /^\d\d:\d\d:\d\d [0-9a-f]{8} {2}POST 127\.0\.0\.1:\d+\/v1\/chat\/completions {2}gpt-4o {2}local: a test {2}in 9 {2}out 2 {2}200 {2}\d+ ms\n$/
   t.match(world.out.text, line)
   t.equal(await end(), 0)
   t.match(world.err.text, "\n1 request\nroutes: local 1\ntokens: 9 in, 2 out\nkept local: 11 tokens (100 %)\n")

@@ -39,8 +39,8 @@ test("git clone, push and fetch over HTTPS, unchanged, bring every object as it 
   t.equal(await git(copy, "rev-parse", "HEAD"), await git(work, "rev-parse", "HEAD"))
   t.equal(hash(await readFile(join(copy, "large.bin"))), hash(large))
   t.equal(await git(copy, "fsck", "--full"), "")
-  t.match(cloned.stderr, /^GET git\.test\/project\.git\/info\/refs {2}200 /m, "it came through the proxy")
-  t.match(cloned.stderr, /^POST git\.test\/project\.git\/git-upload-pack {2}200 /m)
+  t.match(cloned.stderr, / {2}GET git\.test\/project\.git\/info\/refs {2}200 /m, "it came through the proxy")
+  t.match(cloned.stderr, / {2}POST git\.test\/project\.git\/git-upload-pack {2}200 /m)
   t.ok(host.requests.length >= 2)
 
   await writeFile(join(work, "other.bin"), randomBytes(LARGE_BYTES))

@@ -40,7 +40,7 @@ test("npm install over HTTPS, unchanged, brings every file as it was", { skip: m
   for (const path of paths) t.ok(registry.requests.includes(path), path)
   t.match(
     outcome.stderr,
-    /^GET registry\.test\/greeting\/-\/greeting-1\.2\.3\.tgz {2}200 /m,
+    / {2}GET registry\.test\/greeting\/-\/greeting-1\.2\.3\.tgz {2}200 /m,
     "it came through the proxy",
   )
   t.notMatch(outcome.stderr, /ignores HTTPS_PROXY/, "npm reads HTTPS_PROXY itself")

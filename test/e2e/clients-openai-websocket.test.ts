@@ -45,7 +45,8 @@ async function program(t: Test, serve: (socket: WebSocket) => void, addons: Addo
   const client = new OpenAI({ apiKey: "sk-test", baseURL: `http://127.0.0.1:${port}/v1` })
   const printed = async () => {
     await app.stop()
-    return out.text.replace(/127\.0\.0\.1:\d+/g, "HOST").replace(/(first )?\b[\d.]+ m?s\b/g, "TIME")
+    const text = out.text.replace(/^\d\d:\d\d:\d\d [0-9a-f]{8} {2}/gm, "")
+    return text.replace(/127\.0\.0\.1:\d+/g, "HOST").replace(/(first )?\b[\d.]+ m?s\b/g, "TIME")
   }
   return { client, ca, printed }
 }

@@ -7,11 +7,10 @@ import { textOf } from "../../llm/message-text.ts"
 import { textWithCalls } from "../../store/exports.ts"
 import type { Exchange, ListedFlow, UsageSum } from "../../store/reader.ts"
 import type { FlowRow } from "../../store/schema.ts"
+import { SHORT_ID_CHARS } from "../terminal/flow-line.ts"
 import { shownText } from "../terminal/live-text.ts"
 import type { Paint } from "../terminal/paint.ts"
 
-/** The end of an id is enough to find it: the beginning is the time. */
-const SHORT_ID_CHARS = 8
 const EXCERPT_CHARS_MAX = 60
 const INDENT = "  "
 const LOCAL = "local"

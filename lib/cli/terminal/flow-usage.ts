@@ -29,3 +29,9 @@ export async function countedUsage(flow: Flow, tokens: TokenService): Promise<Sh
   const { inputTokens: input, outputTokens: output } = await countUsage(flow, tokens)
   return { input, output, isCounted: true }
 }
+
+/** As much of it as the answer says of itself, where nothing can be counted. */
+export function partlyKnownUsage({ llm }: Flow): ShownUsage {
+  const { inputTokens: input, outputTokens: output } = llm?.completion?.usage ?? {}
+  return { input, output, isCounted: false }
+}

@@ -6,7 +6,7 @@ import type { AddonDefinition, TokenService } from "../../api/addon.ts"
 import type { Delta, Flow, LlmFlow } from "../../api/flow.ts"
 import type { Hooks } from "../../api/hooks.ts"
 import { Redactor } from "../../base/secrets/redactor.ts"
-import { CHILD_LEAD, flowLine, targetOf } from "./flow-line.ts"
+import { CHILD_LEAD, flowLine, markOf, targetOf } from "./flow-line.ts"
 import {
   completionText,
   excerptText,
@@ -16,14 +16,16 @@ import {
   requestText,
   responseText,
   TEXT_INDENT,
+  type TextStyle,
   toolCallText,
 } from "./flow-text.ts"
-import { countedUsage, knownUsage, NO_TOKENS, type ShownUsage } from "./flow-usage.ts"
+import { countedUsage, knownUsage, NO_TOKENS, partlyKnownUsage, type ShownUsage } from "./flow-usage.ts"
 import { LiveText, shownText } from "./live-text.ts"
 import type { Output } from "./output.ts"
 import type { Paint } from "./paint.ts"
 import { Summary } from "./summary.ts"
 import { Turns } from "./turns.ts"
+import { Wrapper } from "./wrap.ts"
 
 export interface TerminalOptions {
   readonly out: Output
@@ -68,9 +70,20 @@ function hooksOf(detail: number, printer: FlowPrinter): Partial<Hooks> {
 /** An answer while it streams. */
 interface Live {
   readonly text: LiveText
+  /** Breaks its lines; one for each kind of text. */
+  lines: Wrapper
   /** What kind of text is being printed. */
   kind: "text" | "reasoning" | "refusal"
 }
+
+/** A flow that is over, and its tokens once they are known. */
+interface Ended {
+  readonly flow: Flow
+  usage: ShownUsage | undefined
+}
+
+/** Flows whose lines wait for a count, their own or that of one before them. */
+const WAITING_MAX = 256
 
 class FlowPrinter {
   readonly #options: TerminalOptions
@@ -79,7 +92,9 @@ class FlowPrinter {
   readonly #redactor: Redactor
   readonly #tokens: TokenService
   readonly #live = new WeakMap<Flow, Live>()
-  /** Lines that wait for a count. */
+  /** In the order in which they have ended, without those that are printed. */
+  readonly #ended: Ended[] = []
+  /** Counts that run. */
   readonly #counting = new Set<Promise<void>>()
 
   constructor(options: TerminalOptions, summary: Summary, tokens: TokenService) {
@@ -93,13 +108,13 @@ class FlowPrinter {
   /** Detail 4: the request as it came. */
   requested(flow: Flow): void {
     this.#learn(flow)
-    this.#turns.print(this.#title(flow) + requestText(flow, this.#redactor))
+    this.#turns.print(this.#title(flow) + requestText(flow, this.#style))
   }
 
   /** Detail 3: what the model is asked. */
   asked(flow: LlmFlow): void {
     this.#learn(flow)
-    this.#turns.print(this.#title(flow) + messagesText(flow, this.#options.paint, this.#redactor))
+    this.#turns.print(this.#title(flow) + messagesText(flow, this.#style))
   }
 
   /** Detail 3: a piece of the answer. What an addon asks for itself is not shown twice: its client gets it, or nobody. */
@@ -107,37 +122,52 @@ class FlowPrinter {
     if (flow.parent !== undefined) return
     if (delta.type !== "text" && delta.type !== "reasoning" && delta.type !== "refusal") return
     if (delta.text === "" || delta.index !== 0) return
-    const { paint } = this.#options
     const live = this.#live.get(flow)
     if (live === undefined) {
-      const text = new LiveText(TEXT_INDENT, this.#redactor)
-      this.#live.set(flow, { text, kind: delta.type })
-      this.#turns.live(flow, named(nameOf(delta.type), text.feed(delta.text), paint).slice(0, -1))
+      const begun = { text: new LiveText(TEXT_INDENT, this.#redactor), lines: this.#lines(), kind: delta.type }
+      this.#live.set(flow, begun)
+      this.#turns.live(flow, this.#begin(begun, delta.text))
       return
     }
     if (live.kind === delta.type) {
-      this.#turns.live(flow, live.text.feed(delta.text))
+      this.#turns.live(flow, live.lines.feed(live.text.feed(delta.text)))
       return
     }
+    const rest = live.lines.feed(live.text.finish())
     live.kind = delta.type
-    const rest = live.text.finish()
-    this.#turns.live(flow, `${rest}\n${named(nameOf(delta.type), live.text.feed(delta.text), paint).slice(0, -1)}`)
+    live.lines = this.#lines()
+    this.#turns.live(flow, `${rest}\n${this.#begin(live, delta.text)}`)
   }
 
-  /** The flow is over: its line, with what its detail adds. Nobody waits for tokens that have to be counted. */
+  /** The name of a kind of text, and the first of it. */
+  #begin({ text, lines, kind }: Live, piece: string): string {
+    return named(nameOf(kind), "", this.#options.paint).slice(0, -1) + lines.feed(text.feed(piece))
+  }
+
+  #lines(): Wrapper {
+    return new Wrapper(this.#options.out.columns, TEXT_INDENT)
+  }
+
+  get #style(): TextStyle {
+    const { paint, out } = this.#options
+    return { paint, columns: out.columns, redactor: this.#redactor }
+  }
+
+  /**
+   * The flow is over: its line, with what its detail adds. Nobody waits for tokens that have to be counted, but lines do:
+   * they come in the order in which flows have ended.
+   */
   ended(flow: Flow): void {
     this.#learn(flow)
     const isChild = flow.parent !== undefined
     if (isChild && this.#options.detail < 2) return
-    const usage = knownUsage(flow) ?? (isChild ? NO_TOKENS : undefined)
-    if (usage !== undefined) {
-      this.#print(flow, usage)
-      return
+    const ended: Ended = { flow, usage: knownUsage(flow) ?? (isChild ? NO_TOKENS : undefined) }
+    if (ended.usage === undefined) {
+      const counting = this.#count(ended).finally(() => this.#counting.delete(counting))
+      this.#counting.add(counting)
     }
-    const counting = countedUsage(flow, this.#tokens)
-      .then((counted) => this.#print(flow, counted))
-      .finally(() => this.#counting.delete(counting))
-    this.#counting.add(counting)
+    this.#ended.push(ended)
+    this.#printCounted()
   }
 
   /** Resolves when every line has been printed. */
@@ -145,30 +175,47 @@ class FlowPrinter {
     await Promise.all(this.#counting)
   }
 
+  async #count(ended: Ended): Promise<void> {
+    // Where nothing can be counted now, what the host has said is shown.
+    ended.usage = await countedUsage(ended.flow, this.#tokens).catch(() => partlyKnownUsage(ended.flow))
+    this.#printCounted()
+  }
+
+  /** Up to the first whose tokens are not counted yet; more than so many wait for none. */
+  #printCounted(): void {
+    for (;;) {
+      const [first] = this.#ended
+      if (first === undefined) return
+      const usage = first.usage ?? (this.#ended.length > WAITING_MAX ? partlyKnownUsage(first.flow) : undefined)
+      if (usage === undefined) return
+      this.#ended.shift()
+      this.#print(first.flow, usage)
+    }
+  }
+
   #print(flow: Flow, usage: ShownUsage): void {
     const { detail, paint, out } = this.#options
     const redactor = this.#redactor
     if (flow.parent === undefined) this.#summary.add(flow, usage)
     const line = flowLine(flow, usage, { paint, columns: out.columns, redactor })
-    if (detail === 2) this.#turns.print(line + excerptText(flow, paint, redactor))
+    if (detail === 2) this.#turns.print(line + excerptText(flow, this.#style))
     else if (detail === 3) this.#turns.end(flow, this.#rest(flow) + line)
-    else if (detail === 4) this.#turns.print(line + responseText(flow, redactor))
+    else if (detail === 4) this.#turns.print(line + responseText(flow, this.#style))
     else this.#turns.print(line)
   }
 
   /** What of an answer has not been printed as it came. */
   #rest(flow: Flow): string {
-    const { paint } = this.#options
+    const { paint, out } = this.#options
     const completion = flow.llm?.completion
     const live = this.#live.get(flow)
     if (live === undefined)
-      return completion === undefined || flow.parent !== undefined
-        ? ""
-        : completionText(completion, paint, this.#redactor)
+      return completion === undefined || flow.parent !== undefined ? "" : completionText(completion, this.#style)
     const calls = completion?.toolCalls ?? []
     const shown = (call: (typeof calls)[number]) =>
       shownText(toolCallText(call, this.#redactor), TEXT_INDENT, this.#redactor)
-    return `${live.text.finish()}\n${calls.map((call) => named("", shown(call), paint)).join("")}`
+    const rest = live.lines.feed(live.text.finish())
+    return `${rest}\n${calls.map((call) => named("", shown(call), paint, out.columns)).join("")}`
   }
 
   /** What authenticates a flow is repeated by hosts, in errors most of all. */
@@ -180,8 +227,9 @@ class FlowPrinter {
   }
 
   #title(flow: Flow): string {
+    const { paint } = this.#options
     const lead = flow.parent === undefined ? "→ " : `${CHILD_LEAD}→ `
-    return `${lead}${this.#options.paint("bold", targetOf(flow, this.#redactor))}\n`
+    return `${lead}${paint("dim", markOf(flow))}  ${paint("bold", targetOf(flow, this.#redactor))}\n`
   }
 }
 

@@ -8,21 +8,39 @@ import {
   responseText,
 } from "../../../lib/cli/terminal/flow-text.ts"
 import { PLAIN } from "../../../lib/cli/terminal/paint.ts"
-import { testFlow } from "../../../lib/testing/flows.ts"
+import { llmFlow, testFlow } from "../../../lib/testing/flows.ts"
 import { CHAT, completionOf, endedChat, endedFlow } from "../../helpers/shown-flow.ts"
 
-test("an excerpt is the last message and the answer, a line each", async (t) => {
+const STYLE = { paint: PLAIN }
+
+const WEATHER = {
+  type: "function",
+  function: {
+    name: "get_weather",
+    description: "The weather\n of a city.",
+    parameters: {
+      type: "object",
+      properties: { city: { type: "string" }, unit: { enum: ["C", "F"] } },
+      required: ["city"],
+    },
+  },
+}
+
+test("an excerpt is the system prompt, the tools, the last message and the answer, a line each", async (t) => {
   const messages = [
     { role: "system", content: "Be terse." },
     { role: "user", content: `first\n\n${"word ".repeat(100)}` },
   ]
-  const flow = await endedChat({ ...CHAT, messages }, { completion: completionOf("one\ntwo") })
-  const lines = excerptText(flow, PLAIN).split("\n")
-  t.equal(lines[0]?.slice(0, 33), "      user       first word word ")
-  t.ok(lines[0]?.endsWith("…"))
-  t.same(lines.slice(1), ["      answer     one two", ""])
-  t.equal(excerptText(await endedFlow({}, {}), PLAIN), "", "nothing of what is no chat")
-  t.equal(excerptText(await endedChat({ ...CHAT, messages: [] }, {}), PLAIN), "")
+  const tools = [WEATHER, { type: "web_search" }]
+  const flow = await endedChat({ ...CHAT, messages, tools }, { completion: completionOf("one\ntwo") })
+  const [system, offered, user, ...lines] = excerptText(flow, STYLE).split("\n")
+  t.equal(system, "      system     Be terse.")
+  t.equal(offered, "      tools      get_weather, web_search")
+  t.equal(user?.slice(0, 33), "      user       first word word ")
+  t.ok(user?.endsWith("…"))
+  t.same(lines, ["      answer     one two", ""])
+  t.equal(excerptText(await endedFlow({}, {}), STYLE), "", "nothing of what is no chat")
+  t.equal(excerptText(await endedChat({ ...CHAT, messages: [] }, {}), STYLE), "")
 })
 
 test("messages are whole, with what is no text named", async (t) => {
@@ -38,10 +56,60 @@ test("messages are whole, with what is no text named", async (t) => {
     { role: "assistant", content: null, tool_calls: [{ id: "1" }] },
   ]
   t.equal(
-    messagesText(await endedChat({ ...CHAT, messages }, {}), PLAIN),
+    messagesText(await endedChat({ ...CHAT, messages }, {}), STYLE),
     "      system     a\n                 b\n" +
       "      user       look\n                 [image_url]\n" +
       '      assistant  tool call {"id":"1"}\n',
+  )
+})
+
+test("tools are shown with their parameters, in each dialect's form, and the system prompt of a place of its own", async (t) => {
+  const { name, description, parameters } = WEATHER.function
+  const told = "      tools      get_weather(city: string, unit?)  The weather of a city.\n"
+  const user = "      user       Hi\n"
+  const chat = await endedChat({ ...CHAT, tools: [WEATHER] }, {})
+  t.equal(messagesText(chat, STYLE), told + user)
+  const anthropic = await llmFlow({
+    url: "https://api.anthropic.com/v1/messages",
+    json: { ...CHAT, max_tokens: 1, system: "Be terse.", tools: [{ name, description, input_schema: parameters }] },
+  })
+  t.equal(messagesText(anthropic.flow, STYLE), `      system     Be terse.\n${told}${user}`)
+  const servers = await endedChat({ ...CHAT, tools: [{ type: "web_search" }, 7] }, {})
+  t.match(messagesText(servers, STYLE), "tools      web_search()\n                 ?()\n")
+})
+
+test("of a flow that an addon has sent only that is shown which its parent lacks", async (t) => {
+  const messages = [
+    { role: "system", content: "Be terse." },
+    { role: "user", content: "Hi" },
+  ]
+  const parent = await endedChat({ ...CHAT, messages, tools: [WEATHER] }, {})
+  const again = [...messages, { role: "user", content: "Write valid JSON." }]
+  const child = await endedChat(
+    { ...CHAT, messages: again, tools: [WEATHER] },
+    { parent, completion: completionOf("{}") },
+  )
+  t.equal(messagesText(child, STYLE), "      user       Write valid JSON.\n")
+  t.equal(excerptText(child, STYLE), "      user       Write valid JSON.\n      answer     {}\n")
+})
+
+test("what is longer than a line hangs under its beginning, broken between words", async (t) => {
+  const text = `Write to alice@example.com or bob@example.org for more.\n\n  indented ${"x".repeat(30)} 漢字漢字漢字漢字漢字漢字漢字漢字`
+  const flow = await endedChat({ ...CHAT, messages: [{ role: "user", content: text }] }, {})
+  const indent = "                 "
+  t.equal(
+    messagesText(flow, { paint: PLAIN, columns: 46 }),
+    [
+      "      user       Write to alice@example.com or",
+      `${indent}bob@example.org for more.`,
+      "",
+      `${indent}  indented`,
+      `${indent}${"x".repeat(29)}`,
+      `${indent}x`,
+      `${indent}漢字漢字漢字漢字漢字漢字漢字`,
+      `${indent}漢字`,
+      "",
+    ].join("\n"),
   )
 })
 
@@ -50,7 +118,7 @@ test("an answer is shown with its reasoning, its refusal and its tool calls", as
   const completion = completionOf("text", { reasoning: "hm", refusal: "no", toolCalls })
   const indent = "                 "
   t.equal(
-    completionText(completion, PLAIN),
+    completionText(completion, STYLE),
     `      answer     (hm)\n${indent}text\n${indent}no\n${indent}tool call f({"a":1})\n`,
   )
 })

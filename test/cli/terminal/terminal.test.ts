@@ -2,7 +2,7 @@
 import type { Socket } from "node:net"
 import { join } from "node:path"
 import { type Test, test } from "tap"
-import type { AddonDefinition } from "../../../lib/api/addon.ts"
+import type { AddonDefinition, TokenService } from "../../../lib/api/addon.ts"
 import { App } from "../../../lib/app.ts"
 import { makeLogger } from "../../../lib/base/log.ts"
 import { PLAIN } from "../../../lib/cli/terminal/paint.ts"
@@ -16,8 +16,14 @@ const CHAT = { model: "gpt-4o", messages: [{ role: "user", content: "Hi\nthere" 
 const USAGE = { prompt_tokens: 9, completion_tokens: 2 }
 
 /** A proxy with the terminal output, in front of an origin; ends with the test. */
-async function printing(t: Test, detail: number, reply: ReplyScript, more: AddonDefinition[] = []) {
-  const out = new KeptOutput(undefined)
+async function printing(
+  t: Test,
+  detail: number,
+  reply: ReplyScript,
+  more: AddonDefinition[] = [],
+  { columns, tokens }: { columns?: number; tokens?: TokenService } = {},
+) {
+  const out = new KeptOutput(columns)
   const terminal = makeTerminal({ out, paint: PLAIN, detail })
   const origin = await ScriptedOrigin.start(reply)
   const app = new App({
@@ -28,6 +34,7 @@ async function printing(t: Test, detail: number, reply: ReplyScript, more: Addon
     log: makeLogger(() => {}),
     builtin: terminal.addon === undefined ? more : [terminal.addon, ...more],
     watch: false,
+    ...(tokens === undefined ? {} : { tokens }),
   })
   const { port } = await app.start()
   t.teardown(() => origin.close())
@@ -39,7 +46,8 @@ async function printing(t: Test, detail: number, reply: ReplyScript, more: Addon
   /** What was printed, with what differs from run to run made equal. */
   const printed = async () => {
     await app.stop()
-    return out.text.replaceAll(String(origin.port), "PORT").replace(/\b\d+ ms\b/g, "N ms")
+    const text = out.text.replaceAll(String(origin.port), "PORT").replace(/\b\d+ ms\b/g, "N ms")
+    return text.replace(/\d\d:\d\d:\d\d [0-9a-f]{8} {2}/g, "") // when, and which
   }
   return { app, out, send, printed, terminal }
 }
@@ -86,9 +94,12 @@ const ASKS_FIRST: AddonDefinition = {
 test("at 2 excerpts and the flows of addons are added", async (t) => {
   const { send, printed, terminal } = await printing(t, 2, jsonReply("Hello\nyou", USAGE), [ASKS_FIRST])
   await send(CHAT)
-  const excerpts = "      user       Hi there\n      answer     Hello you\n"
-  const line = `${LINE}  in 9  out 2  200  N ms\n${excerpts}`
-  t.equal(await printed(), `  ↳ ${line}${line}`)
+  const [line, user, answer] = [
+    `${LINE}  in 9  out 2  200  N ms\n`,
+    "      user       Hi there\n",
+    "      answer     Hello you\n",
+  ]
+  t.equal(await printed(), `  ↳ ${line}${answer}${line}${user}${answer}`, "what is asked is said once")
   t.match(terminal.summary.text(), /^1 request\n/, "which the summary does not count")
 })
 
@@ -170,6 +181,56 @@ test("a line that waits for its tokens is printed before the program ends", asyn
   const text = (await printed()).replace(/~\d+/g, "~n")
   t.equal(text, `${LINE}  in ~n  out ~n  200  first N ms  N ms\n`)
   t.match(terminal.summary.text(), /tokens: ~\d+ in, ~\d+ out/)
+})
+
+test("an answer does not wait for a count, and lines come in the order in which flows have ended", async (t) => {
+  const counts: ((tokens: number) => void)[] = []
+  const counted = () => new Promise<number>((resolve) => counts.push(resolve))
+  const tokens: TokenService = {
+    countRequest: async () => ({ tokens: await counted(), method: "by hand", confidence: "exact" }),
+    countText: counted,
+    boundRequest: () => 1,
+    warm: () => Promise.resolve(),
+    vocabulary: () => Promise.reject(new Error("there is none")),
+  }
+  const streams: ReplyScript = (request, socket) =>
+    request.body.includes("stream") ? sseReply(["Hello"])(request, socket) : jsonReply("Hello", USAGE)(request, socket)
+  const { send, printed, out } = await printing(t, 1, streams, [], { tokens })
+  t.match(await send({ ...CHAT, stream: true }), "Hello")
+  t.match(await send({ ...CHAT, model: "gpt-4o-mini" }), "Hello")
+  t.equal(out.text, "", "the second one's tokens are known, and it waits for the first one's")
+  for (const count of counts) count(7)
+  const [first, second] = (await printed()).split("\n")
+  t.match(first, "gpt-4o  in ~7  out ~7")
+  t.match(second, /gpt-4o-mini.* {2}in 9 {2}out 2/)
+})
+
+test("where nothing can be counted the line comes without", async (t) => {
+  const fails = () => Promise.reject(new Error("too busy"))
+  const tokens: TokenService = {
+    countRequest: fails,
+    countText: fails,
+    boundRequest: () => 1,
+    warm: fails,
+    vocabulary: fails,
+  }
+  const { send, printed } = await printing(t, 1, sseReply(["Hello"]), [], { tokens })
+  await send({ ...CHAT, stream: true })
+  t.equal(await printed(), `${LINE}  200  first N ms  N ms\n`)
+})
+
+test("at 3 an answer that streams hangs and is broken between words, however it is cut into pieces", async (t) => {
+  const text = "one two three four five six seven\neight nine ten"
+  const shown = async (pieces: string[]) => {
+    const { send, printed } = await printing(t, 3, sseReply(pieces), [], { columns: 40 })
+    await send({ ...CHAT, stream: true })
+    return /answer[^P]*/.exec(await printed())?.[0]
+  }
+  const indent = " ".repeat(17)
+  const whole = `answer     one two three four five\n${indent}six seven\n${indent}eight nine ten\n`
+  t.match(await shown([text]), whole)
+  for (const size of [1, 3, 5])
+    t.match(await shown(text.match(new RegExp(`[^]{1,${size}}`, "g")) ?? []), whole, `${size}`)
 })
 
 const EVENTS_HEAD = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
