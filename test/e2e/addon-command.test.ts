@@ -27,11 +27,11 @@ export default defineAddon({
       name: "keep",
       help: "keep until a signal comes",
       async run({ signal, records, print, clock }) {
+        signal.addEventListener("abort", () => records("kept").set("ended", true))
         for (let i = 0; !signal.aborted; i++) {
           await records("kept").set(String(i), i)
           print(\`\${i}\\n\`)
         }
-        await records("kept").set("ended", true)
       },
     })
     command({

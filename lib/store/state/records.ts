@@ -141,7 +141,8 @@ export class Records {
       )
       .returning("count")
       .executeTakeFirst()
-    await this.#sweep(now)
+    // Whatever becomes of it: what is counted is counted, and must not be tried again.
+    await this.#sweep(now).catch(() => {})
     return row === undefined || row.count === null ? undefined : Number(row.count)
   }
 

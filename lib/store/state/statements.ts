@@ -15,6 +15,9 @@ const RESULT_ROWS_MAX = 100_000
 /** Transactions of which is remembered that they were taken back. */
 const OVERDUE_MAX = 1_000
 
+/** In SQL, as text: a transaction begun so would be everybody's, and nobody would know of it. */
+const TRANSACTION_WORDS = /^\s*(begin|commit|end|rollback|savepoint|release|start\s+transaction)\b/i
+
 export interface Statement {
   readonly sql: string
   readonly parameters: readonly unknown[]
@@ -47,6 +50,8 @@ export class Statements {
 
   /** Runs a statement: in a transaction, or by itself once the open one has ended. */
   async run({ sql, parameters }: Statement, transaction?: number): Promise<StatementResult> {
+    if (TRANSACTION_WORDS.test(sql))
+      throw new Error("a transaction is begun and ended by db.transaction(): everybody shares the connection")
     const query = CompiledQuery.raw(sql, [...parameters])
     if (transaction === undefined) return resultOf(await this.#db.executeQuery(query))
     const open = this.#found(transaction)

@@ -184,6 +184,8 @@ test("an answer is bounded, and a statement that fails says why", async (t) => {
   const db = await one.tables<Poll>("poll", [votes])
   const many = sql`with recursive n(i) as (select 1 union all select i + 1 from n where i < 100001) select i from n`
   await t.rejects(many.execute(db), { message: /gives 100001 rows, and an answer holds 100000: ask with a limit/ })
+  for (const words of ["begin", " BEGIN immediate", "commit", "rollback", "savepoint a", "end"])
+    await t.rejects(sql.raw(words).execute(db), { message: /by db\.transaction\(\)/ })
   await t.rejects(sql`select * from gone`.execute(db), { message: "no such table: gone" })
   const rows: unknown[] = []
   for await (const row of db.selectFrom("votes").select("who").stream()) rows.push(row)

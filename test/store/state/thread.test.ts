@@ -44,6 +44,16 @@ test("a counter begins anew after its time, and what has run out is neither told
   t.match(await one.ask(all), { rows: [{ key: "n" }, { key: "set" }] })
 })
 
+test("what is counted is counted, whatever becomes of what has run out", async (t) => {
+  const one = await served(t)
+  await count(one, "gone", 1, 1)
+  one.clock.advance(60_000)
+  const trigger = `create trigger keep before delete on addon_records begin select raise(abort, 'no'); end`
+  await one.ask({ kind: "statement", transaction: undefined, sql: trigger, parameters: [] })
+  t.equal(await count(one, "n"), 1)
+  t.equal(await count(one, "n"), 2)
+})
+
 test("a record is swapped for another only if it is still what was seen", async (t) => {
   const one = await served(t)
   const swap = (seen: string | undefined, json: string) => record(one, "k", { what: "swap", seen, json })
