@@ -119,7 +119,7 @@ export class App {
     this.#redactor.know(this.store.secrets())
     const { host, port, mode } = this.values
     this.#addresses = modeAddresses(mode.map(parseMode), { host, port })
-    const tokens = options.tokens ?? new LazyTokens(options.log)
+    const tokens = options.tokens ?? new LazyTokens(options.log, this.#clock)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
     const secrets = () => this.store.secrets()
     const places = {
@@ -322,12 +322,14 @@ export class App {
 
 /** The token counter, loaded when somebody counts: most programs that run never do. */
 class LazyTokens implements TokenService {
-  #log: Logger
+  readonly #log: Logger
+  readonly #clock: Clock
   readonly #vocabularies = new Set<TokenVocabulary>()
   #counter: Promise<import("./llm/tokens/counter.ts").TokenCounter> | undefined
 
-  constructor(log: Logger) {
+  constructor(log: Logger, clock: Clock) {
     this.#log = log
+    this.#clock = clock
   }
 
   async countRequest(request: LlmRequest) {
@@ -349,6 +351,7 @@ class LazyTokens implements TokenService {
   async vocabulary(file: string): Promise<TokenVocabulary> {
     const { openVocabulary } = await import("./services/vocabulary.ts")
     const opened = await openVocabulary(file, {
+      clock: this.#clock,
       onFailure: (error) => this.#log.warn(`token counting with ${file}: ${String(error)}`),
     })
     this.#vocabularies.add(opened)
@@ -361,8 +364,10 @@ class LazyTokens implements TokenService {
   }
 
   #load() {
-    this.#counter ??= import("./llm/tokens/counter.ts").then(({ TokenCounter }) => {
-      return new TokenCounter({ onFailure: (error) => this.#log.warn(`token counting: ${String(error)}`) })
+    const load = () => Promise.all([import("./llm/tokens/counter.ts"), import("./llm/tokens/worker-client.ts")])
+    this.#counter ??= load().then(([{ TokenCounter }, { CountingThread }]) => {
+      const backend = new CountingThread({ clock: this.#clock })
+      return new TokenCounter({ backend, onFailure: (error) => this.#log.warn(`token counting: ${String(error)}`) })
     })
     return this.#counter
   }

@@ -6,6 +6,7 @@
 import { open, readFile, stat } from "node:fs/promises"
 import { basename } from "node:path"
 import { isMainThread, parentPort, workerData } from "node:worker_threads"
+import type { Clock } from "../base/clock.ts"
 import { messageOf, systemCodeOf } from "../base/errors.ts"
 import { isObject, parseJson } from "../base/json.ts"
 import { tokenizerFromGguf } from "../llm/tokens/gguf-vocabulary.ts"
@@ -24,6 +25,8 @@ export interface VocabularyOptions {
   readonly onFailure?: (error: unknown) => void
   /** The thread's module. Default: this file. */
   readonly script?: URL
+  /** Default: the system's. */
+  readonly clock?: Clock
 }
 
 /**
@@ -35,6 +38,7 @@ export async function openVocabulary(file: string, options: VocabularyOptions = 
     script: options.script ?? new URL(import.meta.url),
     data: { vocabulary: file },
     heapMibMax: HEAP_MIB_MAX,
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
   })
   try {
     await backend.count("text", [""])

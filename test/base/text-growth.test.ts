@@ -6,11 +6,8 @@
 import { execFile } from "node:child_process"
 import { join } from "node:path"
 import { promisify } from "node:util"
-import tap, { test } from "tap"
+import { test } from "tap"
 import type { Growth } from "../helpers/text-growth.ts"
-
-// Two minutes of one core; more where others use it.
-tap.setTimeout(1_200_000)
 
 /** One thread collects garbage, so that its time is the same each time; and seldom: 64 MB of new objects at once. */
 const FLAGS = ["--single-threaded-gc", "--expose-gc", "--min-semi-space-size=64", "--max-semi-space-size=64"]

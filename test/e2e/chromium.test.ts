@@ -15,7 +15,7 @@ import { trustCommands } from "../../certs/trust.ts"
 import { systemCodeOf } from "../../lib/base/errors.ts"
 
 // Chromium on a busy machine, from nothing to the page.
-const BROWSER_TIMEOUT_MS = 60_000
+const BROWSER_TIMEOUT_MS = 1_800_000
 
 const browser = ["chromium", "chromium-browser", "google-chrome"].find(isInstalled)
 const skip =

@@ -7,8 +7,8 @@ import { delimiter, dirname } from "node:path"
 import type { Test } from "tap"
 import { builtCommand } from "./dist.ts"
 
-/** Milliseconds after which a process is ended whatever it does. */
-const LIFE_MS = 90_000
+/** Milliseconds after which a process is ended whatever it does: for one that hangs, on however slow a machine. */
+const LIFE_MS = 1_800_000
 
 export interface Outcome {
   /** The exit status; undefined when a signal ended it. */

@@ -14,6 +14,7 @@ import type { Clock } from "../../lib/base/clock.ts"
 import { makeLogger } from "../../lib/base/log.ts"
 import { Redactor } from "../../lib/base/secrets/redactor.ts"
 import { boundRequest, TokenCounter } from "../../lib/llm/tokens/counter.ts"
+import { CountingThread } from "../../lib/llm/tokens/worker-client.ts"
 import { NO_SOURCES } from "../../lib/options/sources.ts"
 import { openVocabulary } from "../../lib/services/vocabulary.ts"
 import { LazyStore } from "../../lib/store/lazy-store.ts"
@@ -67,7 +68,8 @@ export interface Rig {
 }
 
 /** One for all programs of a test file: to load a tokenizer takes longer than the rest of a test. */
-const tokens = new TokenCounter()
+// Its clock stands still: however slow the machine is, counts are waited for.
+const tokens = new TokenCounter({ backend: new CountingThread({ clock: new ManualClock() }) })
 const TOKENS: TokenService = {
   countRequest: (request) => tokens.countRequest(request),
   countText: (text, model) => tokens.countText(text, model),

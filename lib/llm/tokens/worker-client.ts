@@ -5,7 +5,9 @@
  * restarted after a crash, never the reason that a process stays alive. A count that cannot be had rejects; the caller
  * estimates.
  */
+
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
+import { type Clock, systemClock, type Timer } from "../../base/clock.ts"
 import { type JobPort, JobThread, serveJobs } from "../../base/threads.ts"
 import { type Counted, countTexts } from "./encode.ts"
 import type { TableName } from "./encodings.ts"
@@ -28,6 +30,8 @@ export interface CountingThreadOptions {
   heapMibMax?: number
   /** Milliseconds without an answer after which the thread counts as hung. Default JOB_MS_MAX, START_MS_MAX at first. */
   jobMsMax?: number
+  /** By which that is measured. Default: the system's. */
+  clock?: Clock
 }
 
 // Counts that wait. Beyond these an estimate is of more use to a request than a place in the queue.
@@ -59,7 +63,8 @@ export class CountingThread implements CountingBackend {
   readonly #heapMibMax: number
   readonly #jobMsMax: number | undefined
   readonly #thread: JobThread<CountJob, readonly Counted[]>
-  #timer: NodeJS.Timeout | undefined
+  readonly #clock: Clock
+  #timer: Timer | undefined
   #answered = false
   #chars = 0
   #crashes = 0
@@ -67,6 +72,7 @@ export class CountingThread implements CountingBackend {
   #closed = false
 
   constructor(options: CountingThreadOptions = {}) {
+    this.#clock = options.clock ?? systemClock
     this.#script = options.script ?? new URL(import.meta.url)
     this.#data = options.data ?? THREAD_MARK
     this.#heapMibMax = options.heapMibMax ?? HEAP_MIB_MAX
@@ -95,7 +101,7 @@ export class CountingThread implements CountingBackend {
   /** Ends the thread. Counts that wait reject, as does every later one. */
   async close(): Promise<void> {
     this.#closed = true
-    clearTimeout(this.#timer)
+    this.#timer?.cancel()
     await this.#thread.release(new Error("count tokens: the token counter was closed"))?.terminate()
   }
 
@@ -125,17 +131,17 @@ export class CountingThread implements CountingBackend {
 
   /** Bounds the wait for the next answer, while one is due. */
   #watch(): void {
-    clearTimeout(this.#timer)
+    this.#timer?.cancel()
     if (this.#thread.waiting === 0) return
     const wait = this.#jobMsMax ?? (this.#answered ? JOB_MS_MAX : START_MS_MAX)
-    this.#timer = setTimeout(() => {
+    this.#timer = this.#clock.after(wait, () => {
       void this.#thread.release(this.#ended(`the counting thread ended (no answer within ${wait} ms)`))?.terminate()
-    }, wait)
+    })
   }
 
   #ended(reason: string): Error {
     this.#crashes += 1
-    clearTimeout(this.#timer)
+    this.#timer?.cancel()
     return new Error(`count tokens: ${reason}`)
   }
 }

@@ -1,5 +1,6 @@
 import { test } from "tap"
 import { CountingThread, serveCounts } from "../../../lib/llm/tokens/worker-client.ts"
+import { ManualClock } from "../../../lib/testing/manual-clock.ts"
 
 /** A thread that runs the given lines; `port` is its end. */
 function scripted(lines: string): URL {
@@ -94,9 +95,16 @@ test("a thread that cannot start is tried three times, then for every hundredth 
 })
 
 test("a thread that does not answer is ended", async (t) => {
-  const thread = new CountingThread({ script: scripted(COUNT_CHARS), jobMsMax: 1 })
+  const clock = new ManualClock()
+  const thread = new CountingThread({ script: scripted(COUNT_CHARS), clock })
   t.teardown(() => thread.close())
-  await t.rejects(thread.count("o200k_base", ["wait"]), /no answer within 1 ms/)
+  const starting = thread.count("o200k_base", ["wait"])
+  clock.advance(30_000)
+  await t.rejects(starting, /no answer within 30000 ms/, "while it starts")
+  t.same(await thread.count("o200k_base", ["four"]), [{ tokens: 4, exact: true }])
+  const hung = thread.count("o200k_base", ["wait"])
+  clock.advance(10_000)
+  await t.rejects(hung, /no answer within 10000 ms/, "once it has answered")
 })
 
 test("the queue is bounded in counts and in characters", async (t) => {

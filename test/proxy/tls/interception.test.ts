@@ -36,7 +36,7 @@ function warnings(proxy: TestProxy): string[] {
 /** Runs a client to its end. */
 function run(command: string, args: string[]): Promise<string> {
   return new Promise((resolve) => {
-    const child = execFile(command, args, { timeout: 60_000 }, (_, stdout, stderr) => resolve(stdout + stderr))
+    const child = execFile(command, args, { timeout: 1_800_000 }, (_, stdout, stderr) => resolve(stdout + stderr))
     child.stdin?.end()
   })
 }
