@@ -12,7 +12,7 @@ import { resolveOptions } from "../options/resolve.ts"
 import { isLoopbackHost } from "../proxy/upstream/self.ts"
 import type { CommandLine } from "./command.ts"
 import { collectShortLived } from "./garbage.ts"
-import { nodeWarning } from "./node-version.ts"
+import { nodeReminder } from "./node-reminder.ts"
 import { addonPlaces } from "./package.ts"
 import { type Sources, sourcesOf } from "./proxy-flags.ts"
 import { outputLogger } from "./terminal/log-output.ts"
@@ -79,14 +79,14 @@ export async function prepare(
 }
 
 /** Warnings about where the proxy runs and listens. */
-export function warnAtStart(
-  { log, values }: Pick<Prepared, "log" | "values">,
+export async function warnAtStart(
+  { log, values, confdir }: Pick<Prepared, "log" | "values" | "confdir">,
   world: World,
   listeners: readonly Listening[],
   isQuiet: boolean,
-): void {
-  const node = nodeWarning(world.nodeVersion)
-  if (node !== undefined && !isQuiet) log.warn(node)
+): Promise<void> {
+  const node = isQuiet ? undefined : await nodeReminder(world, confdir)
+  if (node !== undefined) log.warn(node)
   const open = new Set(listeners.map(({ host }) => host).filter((host) => !isLoopbackHost(host)))
   for (const host of open) log.warn(`listening on ${host}: ${whoMayCome(values)}`)
 }

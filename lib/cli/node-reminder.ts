@@ -1,0 +1,36 @@
+/**
+ * The warning about this version of Node, once a week and not at each start: it stands before everything that a person
+ * wants to read, and `doctor` has it at any time. When it was said last stands in the confdir.
+ */
+import { readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { isObject, parseJson } from "../base/json.ts"
+import { nodeWarning } from "./node-version.ts"
+import type { World } from "./world.ts"
+
+const PERIOD_MS = 7 * 86_400_000
+const FILE = "node-warning.json"
+const PRIVATE_FILE = 0o600
+
+/** One line, or undefined when all is well or it was said in the last seven days. Never rejects. */
+export async function nodeReminder(
+  { nodeVersion, clock }: Pick<World, "nodeVersion" | "clock">,
+  confdir: string,
+): Promise<string | undefined> {
+  const warning = nodeWarning(nodeVersion)
+  if (warning === undefined) return undefined
+  const file = join(confdir, FILE)
+  const now = clock.now()
+  if (await wasSaid(file, nodeVersion, now)) return undefined
+  // Where it cannot be remembered it is said again.
+  await writeFile(file, `${JSON.stringify({ version: nodeVersion, at: now })}\n`, { mode: PRIVATE_FILE }).catch(
+    () => {},
+  )
+  return `${warning} (said once a week; llmproxy doctor says it always)`
+}
+
+async function wasSaid(file: string, version: string, now: number): Promise<boolean> {
+  const said = parseJson(await readFile(file, "utf8").catch(() => ""))
+  if (!isObject(said) || said.version !== version || typeof said.at !== "number") return false
+  return said.at <= now && now - said.at < PERIOD_MS
+}

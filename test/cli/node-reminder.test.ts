@@ -1,0 +1,42 @@
+/** The warning about an old Node: once a week, and again for another version. */
+import { readdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { test } from "tap"
+import { nodeReminder } from "../../lib/cli/node-reminder.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
+
+const DAY_MS = 86_400_000
+
+test("it is said at the first start and then once a week, for each version", async (t) => {
+  const confdir = t.testdir()
+  const clock = new ManualClock(Date.UTC(2026, 10, 30))
+  const said = async (nodeVersion = "20.20.2") => (await nodeReminder({ nodeVersion, clock }, confdir)) !== undefined
+  t.match(
+    await nodeReminder({ nodeVersion: "20.20.2", clock }, confdir),
+    /^Node 20\.20\.2 gets no security fixes any more/,
+  )
+  t.equal(await said(), false)
+  clock.advance(6 * DAY_MS)
+  t.equal(await said(), false)
+  clock.advance(DAY_MS)
+  t.equal(await said(), true)
+  t.equal(await said("22.10.0"), true, "another version")
+  t.equal(await said("22.10.0"), false)
+})
+
+test("a Node without fault is not spoken of, and leaves no file", async (t) => {
+  const confdir = t.testdir()
+  const clock = new ManualClock(Date.UTC(2026, 10, 30))
+  t.equal(await nodeReminder({ nodeVersion: "24.22.1", clock }, confdir), undefined)
+  t.same(readdirSync(confdir), [])
+})
+
+test("what cannot be read, or lies in the future, is no reason to be silent; what cannot be written none to fail", async (t) => {
+  const confdir = t.testdir({ "node-warning.json": "{" })
+  const clock = new ManualClock(Date.UTC(2026, 10, 30))
+  const said = (folder: string) => nodeReminder({ nodeVersion: "20.20.2", clock }, folder)
+  t.ok(await said(confdir))
+  writeFileSync(join(confdir, "node-warning.json"), JSON.stringify({ version: "20.20.2", at: clock.now() + DAY_MS }))
+  t.ok(await said(confdir))
+  t.ok(await said(join(confdir, "none")))
+})
