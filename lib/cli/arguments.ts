@@ -7,6 +7,7 @@ import { type ParseArgsConfig, parseArgs } from "node:util"
 import { didYouMean } from "../base/did-you-mean.ts"
 import { UsageError } from "../base/errors.ts"
 import { CommandLine, type Flag, type Flags } from "./command.ts"
+import { foreignFlag } from "./foreign-flags.ts"
 
 type Values = Record<string, string | boolean | string[]>
 
@@ -97,6 +98,8 @@ function missingValue(name: string, { value = "VALUE" }: Flag): UsageError {
 
 /** `given` with its dashes. */
 function unknownFlag(given: string, flags: Flags): UsageError {
+  const foreign = foreignFlag(given)
+  if (foreign !== undefined) return new UsageError(`${given}: no flag of llmproxy's: ${foreign}`)
   const hint = given.startsWith("--")
     ? didYouMean(
         given,

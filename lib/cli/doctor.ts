@@ -51,7 +51,7 @@ export const doctorCommand: Command = {
   usage: "llmproxy doctor [options]",
   help: "check local model servers, the cloud key, the CA, the port and the environment",
   flags: Object.fromEntries(
-    [...LOOKED_AT, "set", "config", "confdir", "env-file"].map((name) => [
+    [...LOOKED_AT, "set", "config", "confdir", "dotenv"].map((name) => [
       name,
       PROXY_FLAGS[name] ?? { type: "text", help: "" },
     ]),

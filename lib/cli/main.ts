@@ -94,5 +94,7 @@ function checkWords(command: Command, words: readonly string[]): void {
   if (Object.hasOwn(COMMANDS, word)) throw new UsageError(`${word}: a command comes first, as in llmproxy ${word} ...`)
   if (allowed.length > 0)
     throw new UsageError(`${command.name} ${word}: write one of ${allowed.join(", ")}${didYouMean(word, allowed)}`)
+  if (command.takesRest === true)
+    throw new UsageError(`${command.name} ${word}: what to run stands behind --, as in llmproxy run -- ${word} ...`)
   throw new UsageError(`${command.name}: takes no "${word}"`)
 }

@@ -37,7 +37,7 @@ const OPTION_FLAGS: Flags = Object.fromEntries(
 export const PLACE_FLAGS = {
   config: { type: "text", value: "FILE", help: "Config file.", default: "config.yaml in the confdir" },
   confdir: { type: "text", value: "DIR", help: "Folder of the CA and the config file.", default: "~/.llmproxy" },
-  "env-file": { type: "text", value: "FILE", help: "File with environment variables.", default: ".env" },
+  dotenv: { type: "text", value: "FILE", help: "File with environment variables.", default: ".env" },
 } as const satisfies Flags
 
 export const PROXY_FLAGS: Flags = {
@@ -81,7 +81,7 @@ export interface Sources {
 
 /** Reads the files that the line names, or that are at their usual places. Throws a UsageError. */
 export async function sourcesOf(line: CommandLine, world: World): Promise<Sources> {
-  const named = line.text("env-file")
+  const named = line.text("dotenv")
   const envFile = readEnvFile(resolve(world.cwd, named ?? ".env"), named !== undefined)
   const confdir = confdirOf(line, world, envFile?.values)
   const config = line.text("config")

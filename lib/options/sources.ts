@@ -157,7 +157,7 @@ export function readEnvFile(path: string, named: boolean): EnvFile | undefined {
     text = readFileSync(path, "utf8")
   } catch (error) {
     if (!named && systemCodeOf(error) === "ENOENT") return undefined
-    throw new UsageError(`--env-file ${path}: cannot be read (${systemCodeOf(error) ?? messageOf(error)})`)
+    throw new UsageError(`--dotenv ${path}: cannot be read (${systemCodeOf(error) ?? messageOf(error)})`)
   }
   return { path, values: parseEnv(text) }
 }

@@ -7,7 +7,7 @@ import type { Flags } from "../../lib/cli/command.ts"
 
 const FLAGS: Flags = {
   port: { type: "text", alias: "p", value: "PORT", help: "" },
-  "env-file": { type: "text", help: "" },
+  "log-file": { type: "text", help: "" },
   script: { type: "list", alias: "s", help: "" },
   quiet: { type: "switch", alias: "q", help: "" },
   verbose: { type: "switch", alias: "v", help: "" },
@@ -25,7 +25,7 @@ test("flags are read in every plain form", async (t) => {
   t.same((await read("-p1")).values, { port: "1" })
   t.same((await read("-p=1")).values, { port: "1" })
   t.same((await read("-q", "--verbose")).values, { quiet: true, verbose: true })
-  t.same((await read("--env-file=")).values, { "env-file": "" }, "an empty value is a value")
+  t.same((await read("--log-file=")).values, { "log-file": "" }, "an empty value is a value")
 })
 
 test("the last of a repeated text counts, all of a list do, in order", async (t) => {
@@ -82,8 +82,8 @@ test("a flag without its value is refused with how to write it", async (t) => {
 test("each plain line is read as yargs reads it", async (t) => {
   const value = fc.constantFrom("1", "a.ts", "x=y", "a b", "conductor.localUrl=http://h:1/v1", "é")
   const piece = fc.oneof(
-    fc.tuple(fc.constantFrom("--port", "-p", "--env-file", "--script", "-s"), value),
-    fc.tuple(fc.constantFrom("--port", "--env-file", "--script"), value).map(([flag, text]) => [`${flag}=${text}`]),
+    fc.tuple(fc.constantFrom("--port", "-p", "--log-file", "--script", "-s"), value),
+    fc.tuple(fc.constantFrom("--port", "--log-file", "--script"), value).map(([flag, text]) => [`${flag}=${text}`]),
     fc.constantFrom(["-q"], ["--quiet"], ["--no-quiet"], ["--verbose"], ["-v"], ["-qv"], ["-qp", "7"], ["word"]),
   )
   const line = fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.flat())
@@ -124,3 +124,23 @@ async function byYargs(argv: readonly string[]): Promise<{ values: Record<string
 function sorted(values: Readonly<Record<string, unknown>>) {
   return Object.entries(values).sort(([a], [b]) => a.localeCompare(b))
 }
+
+test("a flag of mitmproxy's, or of Node's, is answered with ours", async (t) => {
+  for (const [argv, answer] of [
+    [["--listen-port", "8081"], "--listen-port: no flag of llmproxy's: write -p PORT"],
+    [["-k"], "-k: no flag of llmproxy's: write --insecure"],
+    [["-w", "flows"], "-s history keeps"],
+    [["-r", "flows"], "llmproxy history shows"],
+    [["-C", "flows"], "there is no replay"],
+    [["--map-remote", "|a|b"], "flow.route"],
+    [["--modify-body", "/a/b"], "transformDeltas"],
+    [["--view-filter=~u x"], "--flow-detail"],
+    [["--web"], "there is no page"],
+    [["--env-file", ".env.local"], "--dotenv FILE"],
+  ] as const)
+    await t.rejects(
+      read(...argv),
+      { name: "UsageError", message: new RegExp(answer.replace(/[.()|]/g, "\\$&")) },
+      argv[0],
+    )
+})

@@ -65,6 +65,8 @@ test("what is wrong with the line is one line, and status 2", async (t) => {
     [["addons/hello.ts"], 'no command named "addons/hello.ts"; an addon is loaded with -s'],
     [["-q", "run"], "run: a command comes first, as in llmproxy run ..."],
     [["env", "now"], 'env: takes no "now"'],
+    [["run", "curl", "URL"], "run curl: what to run stands behind --, as in llmproxy run -- curl ..."],
+    [["--env-file", "none"], "--env-file: no flag of llmproxy's: Node takes this flag for itself"],
     [["--", "curl"], 'start: takes nothing behind "--"; to start a program write llmproxy run -- CMD'],
     [["-p", "http"], "--port http: port must be an integer from 0 to 65535"],
     [["--flow-detail", "7"], "--flow-detail 7: flowDetail must be an integer from 0 to 4"],
@@ -76,7 +78,7 @@ test("what is wrong with the line is one line, and status 2", async (t) => {
     ],
     [["-s", "none.ts"], "-s none.ts: no such addon"],
     [["--config", "none.yaml"], "config file"],
-    [["--env-file", "none"], "--env-file"],
+    [["--dotenv", "none"], "--dotenv"],
   ]
   const home = t.testdir()
   for (const [argv, message] of wrong) {

@@ -45,7 +45,7 @@ test("named files count instead of the usual ones", async (t) => {
     "my.env": "LLMPROXY_HOST=127.0.0.5",
     ".env": "LLMPROXY_HOST=127.0.0.1",
   })
-  const argv = ["--config", "my.yaml", "--env-file", "my.env", "--mode", "regular"]
+  const argv = ["--config", "my.yaml", "--dotenv", "my.env", "--mode", "regular"]
   const { sources, confdir } = await sourcesOf(
     await readArguments(argv, PROXY_FLAGS),
     new FakeWorld({ cwd, home: "/h" }),

@@ -12,7 +12,7 @@ test("a .env file gives its variables, quotes and comments understood", (t) => {
 test("a missing .env file is an error only when it was named", (t) => {
   const folder = t.testdir({})
   t.equal(readEnvFile(join(folder, ".env"), false), undefined)
-  t.throws(() => readEnvFile(join(folder, ".env"), true), { name: "UsageError", message: /^--env-file .*ENOENT/ })
+  t.throws(() => readEnvFile(join(folder, ".env"), true), { name: "UsageError", message: /^--dotenv .*ENOENT/ })
   t.throws(
     () => readEnvFile(folder, false),
     { name: "UsageError", message: /EISDIR/ },
