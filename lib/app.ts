@@ -12,6 +12,7 @@ import type { Logger } from "./base/log.ts"
 import { Redactor } from "./base/secrets/redactor.ts"
 import type { LlmRequest } from "./llm/model.ts"
 import { boundRequest } from "./llm/tokens/plan.ts"
+import { reportFailure } from "./loader/chain.ts"
 import type { SearchPlaces } from "./loader/find.ts"
 import { AddonManager } from "./loader/manager.ts"
 import { FileWatcher } from "./loader/watch.ts"
@@ -20,7 +21,7 @@ import { needRestart, takeLive } from "./options/live.ts"
 import type { OptionSources } from "./options/sources.ts"
 import { OptionStore } from "./options/store.ts"
 import { type LeafSettings, leafSettings, makeLeaves } from "./options/tls.ts"
-import type { OwnAnswer, OwnRequest } from "./proxy/session/front-door.ts"
+import type { Serving } from "./proxy/session/front-door.ts"
 import { Listener } from "./proxy/session/listener.ts"
 import { type Mode, type ModeAddress, modeAddresses, parseMode } from "./proxy/session/mode.ts"
 import type { ProxyServer } from "./proxy/session/server.ts"
@@ -269,11 +270,24 @@ export class App {
     return this.#server?.clients ?? 0
   }
 
-  /** Loaded when somebody asks: most programs that run are never asked. */
-  async #ownPage(request: OwnRequest, { certPem }: Ca): Promise<OwnAnswer | undefined> {
-    const { onboardingAnswer } = await import("./onboarding/page.ts")
-    const { host, port } = this.#forHttp()
-    return onboardingAnswer(request, { certPem, host, port })
+  /** The page is loaded when somebody asks: most programs that run are never asked. */
+  async #served({ bodyLimit }: ProxySettings, { certPem }: Ca): Promise<Serving> {
+    const { WebServing } = await import("./serve/serving.ts")
+    return new WebServing({
+      routes: () => this.addons.routes,
+      page: async (request) => {
+        const { onboardingAnswer } = await import("./onboarding/page.ts")
+        const { host, port } = this.#forHttp()
+        return onboardingAnswer(request, { certPem, host, port })
+      },
+      bodyLimit,
+      hold: () => {
+        const { chain } = this.addons
+        chain.acquire()
+        return () => chain.release()
+      },
+      failed: (name, what, error) => reportFailure(this.#options.log, { name }, what, error),
+    })
   }
 
   /** The listener that HTTP clients are pointed at, if there is one, else the first. */
@@ -305,7 +319,11 @@ export class App {
   /** Loads what serves clients, which is most of the program, now that they can come: the first ones wait for it. */
   async #serve(settings: ProxySettings, leafOptions: LeafSettings, ca: Ca): Promise<void> {
     const load = this.#options.serving ?? (() => import("./proxy/session/server.ts"))
-    const [{ ProxyServer }, leaves] = await Promise.all([load(), makeLeaves(ca, leafOptions, () => this.#clock.now())])
+    const [{ ProxyServer }, leaves, serving] = await Promise.all([
+      load(),
+      makeLeaves(ca, leafOptions, () => this.#clock.now()),
+      this.#served(settings, ca),
+    ])
     const server = new ProxyServer({
       settings,
       clock: this.#clock,
@@ -313,7 +331,7 @@ export class App {
       redactor: this.#redactor,
       chain: () => this.addons.chain,
       ...leaves,
-      pages: (request) => this.#ownPage(request, ca),
+      serving,
     })
     this.#server = server
     await Promise.all(this.#open.map(({ listener, mode }) => server.serve(listener, mode)))

@@ -13,6 +13,7 @@ import type { DeclareCommand } from "./command.ts"
 import type { Events } from "./events.ts"
 import type { Hooks } from "./hooks.ts"
 import type { Metrics } from "./metrics.ts"
+import type { Serve } from "./serve.ts"
 import type { FlowHistory, OpenTables, Records } from "./store.ts"
 
 /** `continue`: log and go on without it. `block`: the request is stopped. */
@@ -74,6 +75,8 @@ export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   readonly tables: OpenTables
   /** Adds a command to llmproxy's own: `llmproxy -s ADDON NAME`. */
   readonly command: DeclareCommand
+  /** Serves pages and APIs of the addon's own at the proxy's address. */
+  readonly serve: Serve
   /** What addons tell each other. */
   readonly events: Events
   /** What the addon counts and measures, for whoever watches the proxy. */

@@ -289,14 +289,16 @@ export function plainScope(log: Logger): HookScope {
   }
 }
 
+type Named = Pick<LoadedAddon, "name">
+
 /** One line: which addon, which of its functions, what it threw and why, and where. */
-export function describeFailure(addon: LoadedAddon, hook: string, error: unknown): string {
+export function describeFailure(addon: Named, hook: string, error: unknown): string {
   const place = thrownAt(error)
   return `addon "${addon.name}": ${hook} failed: ${fullMessageOf(error)}${place === undefined ? "" : ` (${place})`}`
 }
 
 /** That line as an error, and the whole stack for who asks for debug messages. */
-export function reportFailure(log: Logger, addon: LoadedAddon, hook: string, error: unknown): void {
+export function reportFailure(log: Logger, addon: Named, hook: string, error: unknown): void {
   log.error(describeFailure(addon, hook, error))
   for (const line of stackOf(error)) log.debug(line.trimEnd())
 }

@@ -4,10 +4,12 @@
  */
 import type { AddonContext, TokenService } from "../api/addon.ts"
 import type { DeclareCommand } from "../api/command.ts"
+import type { Serve } from "../api/serve.ts"
 import { NO_STORE, type OpenTables, type StoreService, type TableMigration } from "../api/store.ts"
 import type { Clock } from "../base/clock.ts"
 import type { Logger } from "../base/log.ts"
 import { Redactor } from "../base/secrets/redactor.ts"
+import { checkDistinctRoutes, checkRoute, type Route } from "../serve/routes.ts"
 import { type Bus, eventsFor, LocalBus } from "../services/event-bus.ts"
 import { MetricRegistry } from "../services/metric-registry.ts"
 import { checkCommand, type DeclaredCommand } from "./commands.ts"
@@ -31,6 +33,7 @@ export interface GivenContext {
   readonly context: AddonContext
   /** What `setup` has declared. */
   readonly commands: readonly DeclaredCommand[]
+  readonly routes: readonly Route[]
   /** To be called once `setup` has returned. */
   isDone(): void
   /** Resolves when what `setup` has asked for is there. */
@@ -58,9 +61,17 @@ export function contextFor(
     if (isSetUp) throw new Error(`command "${spec.name}": is to be declared in setup`)
     commands.push(checkCommand(name, spec, context))
   }
+  const routes: Route[] = []
+  const serve: Serve = (spec, handler) => {
+    if (isSetUp) throw new Error(`serve ${spec.path}: is to be declared in setup`)
+    const route = checkRoute(name, spec, handler, log)
+    checkDistinctRoutes([...routes, route])
+    routes.push(route)
+  }
   const context: AddonContext = {
     ...own,
     command: declare,
+    serve,
     log,
     clock,
     tokens,
@@ -77,7 +88,7 @@ export function contextFor(
   const isDone = () => {
     isSetUp = true
   }
-  return { context, commands, isDone, prepared }
+  return { context, commands, routes, isDone, prepared }
 }
 
 function prefixed(log: Logger, name: string): Logger {

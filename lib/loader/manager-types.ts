@@ -27,3 +27,9 @@ export interface ReloadResult {
   /** Why it failed. */
   readonly message: string | undefined
 }
+
+/** A version that was not made: what was read for it, and why. */
+export interface Failure {
+  readonly files: ReadonlyMap<string, string>
+  readonly message: string
+}

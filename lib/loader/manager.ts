@@ -9,14 +9,13 @@ import type { AddonDefinition } from "../api/addon.ts"
 import { messageOf, UsageError } from "../base/errors.ts"
 import { shownPath } from "../base/shown-path.ts"
 import type { OptionSources } from "../options/sources.ts"
+import { RouteTable } from "../serve/routes.ts"
 import { describeFailure, HookChain, type HookScope, type LoadedAddon, plainScope, reportFailure } from "./chain.ts"
 import { checkDistinctCommands, type DeclaredCommand } from "./commands.ts"
 import { findAddon } from "./find.ts"
-import type { AddonManagerOptions, Reconfiguration, ReloadResult } from "./manager-types.ts"
+import type { AddonManagerOptions, Failure, Reconfiguration, ReloadResult } from "./manager-types.ts"
 import { checkDistinct, isAsRead, type Version, VersionMaker } from "./version.ts"
 import { FileWatcher } from "./watch.ts"
-
-type Failure = { readonly files: ReadonlyMap<string, string>; readonly message: string }
 
 const CODE = new Set([".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx", ".json"])
 
@@ -38,6 +37,7 @@ export class AddonManager {
   /** Those of which no hook runs. */
   #prepared: readonly Version[] = []
   #chain: HookChain
+  #routes = new RouteTable([])
   #isRunning = false
   #isClosed = false
   /** Listeners are being told of values of which the addons know. */
@@ -66,6 +66,11 @@ export class AddonManager {
   /** The hooks as they are now. A flow takes it once, at its begin, and holds it with `acquire` and `release`. */
   get chain(): HookChain {
     return this.#chain
+  }
+
+  /** What addons serve as it is now: of the same versions as the chain. */
+  get routes(): RouteTable {
+    return this.#routes
   }
 
   /** Adds an addon of the program's own, behind those that are there. To be called before `load`. */
@@ -341,6 +346,7 @@ export class AddonManager {
     const old = this.#chain
     this.#versions = versions
     this.#chain = this.#chainOf(versions.map(({ addon }) => addon))
+    this.#routes = new RouteTable(versions.flatMap(({ routes }) => routes))
     for (const version of gone) {
       version.ending.abort()
       this.#replaced.add(version)

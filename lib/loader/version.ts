@@ -7,6 +7,7 @@ import type { AddonDefinition } from "../api/addon.ts"
 import { fullMessageOf, UsageError } from "../base/errors.ts"
 import { shownPath } from "../base/shown-path.ts"
 import type { OptionGroup, OptionStore } from "../options/store.ts"
+import { checkDistinctRoutes, type Route } from "../serve/routes.ts"
 import { fingerprint, type ProvidedModules } from "./bundle.ts"
 import { BundleCache } from "./cache.ts"
 import { type LoadedAddon, thrownAt } from "./chain.ts"
@@ -34,6 +35,8 @@ export interface Version {
   /** Ends this version: its context's `signal`. */
   readonly ending: AbortController
   readonly commands: readonly DeclaredCommand[]
+  /** What it serves. */
+  readonly routes: readonly Route[]
   /** Resolves when what `setup` has asked for is there. Rejects with a UsageError or a StartError. */
   prepared(): Promise<void>
 }
@@ -86,7 +89,8 @@ export class VersionMaker {
     try {
       const made = this.#setUp(checked, source, options, ending.signal)
       const addon = { name, onError, collect, hold, hooks: made.hooks, file }
-      return { addon, files, nested, options, ending, commands: made.commands, prepared: made.prepared }
+      const { commands, routes, prepared } = made
+      return { addon, files, nested, options, ending, commands, routes, prepared }
     } catch (error) {
       ending.abort()
       throw error
@@ -98,9 +102,10 @@ export class VersionMaker {
     source: AddonSource,
     { values }: OptionGroup,
     signal: AbortSignal,
-  ): Pick<LoadedAddon, "hooks"> & Pick<Version, "commands" | "prepared"> {
+  ): Pick<LoadedAddon, "hooks"> & Pick<Version, "commands" | "routes" | "prepared"> {
     const { name, setup } = checked
-    if (setup === undefined) return { hooks: checked.hooks, commands: [], prepared: () => Promise.resolve() }
+    if (setup === undefined)
+      return { hooks: checked.hooks, commands: [], routes: [], prepared: () => Promise.resolve() }
     const given = contextFor(name, this.#options, { options: values, state: this.#stateOf(name), signal })
     let returned: unknown
     try {
@@ -110,7 +115,7 @@ export class VersionMaker {
     }
     given.isDone()
     const hooks = checkSetup(returned, checked, source)
-    return { hooks, commands: given.commands, prepared: () => preparedFor(given, source) }
+    return { hooks, commands: given.commands, routes: given.routes, prepared: () => preparedFor(given, source) }
   }
 
   #stateOf(name: string): Map<string, unknown> {
@@ -132,7 +137,7 @@ export async function isAsRead(files: ReadonlyMap<string, string>): Promise<bool
   return (await Promise.all(checks)).every((same) => same)
 }
 
-/** Throws a UsageError when two addons have one name: their options and states would be one. */
+/** Throws a UsageError when two addons have one name (their options and states would be one) or serve one path. */
 export function checkDistinct(versions: readonly Version[]): void {
   const byName = new Map<string, LoadedAddon>()
   for (const { addon } of versions) {
@@ -142,6 +147,7 @@ export function checkDistinct(versions: readonly Version[]): void {
     const places = [other, addon].map(({ file }) => (file === undefined ? "the program itself" : shownPath(file)))
     throw new UsageError(`two addons are named "${addon.name}": ${places.join(" and ")}; give one another name`)
   }
+  checkDistinctRoutes(versions.flatMap(({ routes }) => routes))
 }
 
 /** With the file in front, as other complaints of its loading. */

@@ -7,7 +7,8 @@ import { X509Certificate } from "node:crypto"
 import { networkInterfaces } from "node:os"
 import { certificateOnlyPkcs12 } from "../../certs/pkcs12.ts"
 import { hostAndPort } from "../proxy/io/authority.ts"
-import type { OwnAnswer, OwnRequest } from "../proxy/session/front-door.ts"
+import { OWN_SERVER } from "../proxy/session/front-door.ts"
+import { OWN_HOST, OWN_PREFIX } from "../proxy/session/own-names.ts"
 import { POLICY, pageHtml } from "./html.ts"
 
 export interface OnboardingFacts {
@@ -21,13 +22,15 @@ export interface OnboardingFacts {
 const OK_SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 
 /** The answer to a request; undefined: nothing is served at that path. */
-export function onboardingAnswer(request: OwnRequest, facts: OnboardingFacts): OwnAnswer | undefined {
-  const path = request.path.replace(/[?#].*$/s, "")
-  if (path === "") return { status: 308, headers: [["Location", "/.llmproxy/"]], body: Buffer.alloc(0) }
+export function onboardingAnswer(request: Pick<Request, "url">, facts: OnboardingFacts): Response | undefined {
+  const url = new URL(request.url)
+  const through = url.hostname === OWN_HOST
+  if (!through && url.pathname === OWN_PREFIX) return moved(`${OWN_PREFIX}/`)
+  const path = through ? url.pathname : url.pathname.slice(OWN_PREFIX.length)
   const cert = new X509Certificate(facts.certPem)
   switch (path) {
     case "/":
-      return page(request, facts, cert)
+      return page(url, through, facts, cert)
     case "/ok.svg":
       return served("image/svg+xml", Buffer.from(OK_SVG))
     case "/cert/pem":
@@ -41,31 +44,37 @@ export function onboardingAnswer(request: OwnRequest, facts: OnboardingFacts): O
   }
 }
 
-function page(request: OwnRequest, { host, port }: OnboardingFacts, cert: X509Certificate): OwnAnswer {
+function page(url: URL, through: boolean, { host, port }: OnboardingFacts, cert: X509Certificate): Response {
   const lan = lanAddress(host)
-  const direct = request.host === undefined || request.through ? undefined : request.host
+  const direct = through ? undefined : url.host
   const html = pageHtml({
     proxy: `http://${direct ?? hostAndPort(lan ?? (host === "::1" ? host : "127.0.0.1"), port)}`,
     deviceUrl: lan && `http://${hostAndPort(lan, port)}/.llmproxy/`,
-    through: request.through,
-    secure: request.secure,
+    through,
+    secure: url.protocol === "https:",
     fingerprint: cert.fingerprint256,
   })
   return served("text/html; charset=utf-8", Buffer.from(html), [["Content-Security-Policy", POLICY]])
 }
 
-function served(type: string, body: Buffer, further: readonly (readonly [string, string])[] = []): OwnAnswer {
-  const headers: (readonly [string, string])[] = [
+function served(type: string, body: Buffer, further: readonly [string, string][] = []): Response {
+  const headers: [string, string][] = [
+    ["Server", OWN_SERVER],
     ["Content-Type", type],
+    ["Content-Length", String(body.length)],
     ["Cache-Control", "no-store"],
     ["X-Content-Type-Options", "nosniff"],
     ["Referrer-Policy", "no-referrer"],
     ...further,
   ]
-  return { status: 200, headers, body }
+  return new Response(new Uint8Array(body), { headers })
 }
 
-function file(type: string, name: string, body: Buffer): OwnAnswer {
+function moved(to: string): Response {
+  return new Response(null, { status: 308, headers: { Server: OWN_SERVER, Location: to } })
+}
+
+function file(type: string, name: string, body: Buffer): Response {
   return served(type, body, [["Content-Disposition", `attachment; filename="${name}"`]])
 }
 

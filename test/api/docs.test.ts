@@ -7,6 +7,7 @@ import ts from "typescript"
 import { makeLogger } from "../../lib/base/log.ts"
 import { StateClient } from "../../lib/store/state/client.ts"
 import { bundled } from "../helpers/bundled.ts"
+import { askHttp1 } from "./serve-rig.ts"
 import { folderWith, started } from "./started.ts"
 
 /** The indented blocks that are whole addons, by their name. */
@@ -44,11 +45,12 @@ test("their types hold", (t) => {
 test("the running program loads and calls them", async (t) => {
   const folder = await folderWith(t, {})
   for (const [name, text] of addons) await writeFile(join(folder, `${name}.ts`), text)
-  const { app, get, lines } = await started(t, folder, "asked.ts", "polls.ts", "budget.ts", "votes.ts")
+  const { app, port, get, lines } = await started(t, folder, "asked.ts", "polls.ts", "budget.ts", "votes.ts", "page.ts")
   const answer = await get("/v1/chat/completions", { model: "m", messages: [{ role: "user", content: "hi" }] })
   t.match(JSON.stringify(answer), "the budget is spent")
   t.match(lines, [/^info budget: spent: \{"client":/])
   t.match(app.metrics.snapshot(), [{ name: "budget_refused_total", series: [{ labels: { model: "m" }, value: 1 }] }])
+  t.equal((await askHttp1(port, { path: "/asked" })).text, "[]", "what another addon keeps is not its own")
   await app.stop()
   const file = join(folder, "conf", "state.db")
   const options = { file, history: join(folder, "conf", "history.db"), log: makeLogger(() => {}) }

@@ -5,12 +5,13 @@ import type { Test } from "tap"
 import type { Hooks } from "../../lib/api/hooks.ts"
 import { makeLogger } from "../../lib/base/log.ts"
 import { HookChain, type LoadedAddon } from "../../lib/loader/chain.ts"
-import type { OwnPages } from "../../lib/proxy/session/front-door.ts"
 import { type Mode, REGULAR } from "../../lib/proxy/session/mode.ts"
 import { ProxyServer } from "../../lib/proxy/session/server.ts"
 import type { OriginalDestination } from "../../lib/proxy/session/transparent.ts"
 import { DEFAULT_SETTINGS, type ProxySettings } from "../../lib/proxy/settings.ts"
 import type { Lookup } from "../../lib/proxy/upstream/dial.ts"
+import { RouteTable } from "../../lib/serve/routes.ts"
+import { type OwnPage, WebServing } from "../../lib/serve/serving.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { type ReplyScript, ScriptedOrigin } from "../../lib/testing/origin.ts"
 import { type TestCertificates, testCertificates } from "./test-certificates.ts"
@@ -24,7 +25,8 @@ export interface TestProxyOptions {
   mode?: Mode
   destinationOf?: OriginalDestination
   lookup?: Lookup
-  pages?: OwnPages
+  /** Our own page. Default: the proxy serves nothing at its address. */
+  page?: OwnPage
   /** The names that the CA may sign for. */
   permits?: (name: string) => boolean
 }
@@ -67,13 +69,14 @@ export async function startProxy(t: Test, options: TestProxyOptions = {}): Promi
     ...options.addon,
   }
   const chain = new HookChain(options.hooks === undefined ? [] : [addon], { clock, budgetMs: 5_000 })
+  const settings = { ...DEFAULT_SETTINGS, upstreamCa: [certificates.ca], ...options.settings }
   const server = new ProxyServer({
-    settings: { ...DEFAULT_SETTINGS, upstreamCa: [certificates.ca], ...options.settings },
+    settings,
     clock,
     log,
     chain: () => chain,
     leaf: (name, further) => certificates.contextFor(name, further),
-    pages: options.pages,
+    ...(options.page === undefined ? {} : { serving: servingOf(options.page, settings) }),
     ...(options.permits === undefined ? {} : { permits: options.permits }),
     ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
     ...(options.destinationOf === undefined ? {} : { destinationOf: options.destinationOf }),
@@ -88,6 +91,11 @@ export async function startProxy(t: Test, options: TestProxyOptions = {}): Promi
     }
   }
   return { server, port, clock, lines, certificates, logged }
+}
+
+function servingOf(page: OwnPage, { bodyLimit }: ProxySettings): WebServing {
+  const routes = new RouteTable([])
+  return new WebServing({ routes: () => routes, page, bodyLimit, hold: () => () => {}, failed: () => {} })
 }
 
 /** An origin that the test closes; with `name`, it speaks TLS with a certificate for that name. */

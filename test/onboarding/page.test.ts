@@ -2,15 +2,17 @@ import { createHash, X509Certificate } from "node:crypto"
 import { test } from "tap"
 import { onboardingAnswer } from "../../lib/onboarding/page.ts"
 import { clientGuides, platformGuides } from "../../lib/onboarding/steps.ts"
-import type { OwnRequest } from "../../lib/proxy/session/front-door.ts"
 import { sharedCertificates } from "../helpers/test-proxy.ts"
 
-async function ask(path: string, some: Partial<OwnRequest> = {}, host = "127.0.0.1") {
+const THROUGH = "http://llmproxy.local"
+const DIRECT = "http://127.0.0.1:8080/.llmproxy"
+
+/** What stands at `path`, below `at`: the address that it is asked at. */
+async function ask(path: string, at = THROUGH, host = "127.0.0.1") {
   const { ca } = await sharedCertificates()
-  const request = { path, host: "llmproxy.local", through: true, secure: false, ...some }
-  const answer = onboardingAnswer(request, { certPem: ca, host, port: 8080 })
-  const headers = new Map(answer?.headers)
-  return { status: answer?.status, headers, body: answer?.body ?? Buffer.alloc(0), text: answer?.body.toString() ?? "" }
+  const answer = onboardingAnswer({ url: at + path }, { certPem: ca, host, port: 8080 })
+  const body = answer === undefined ? Buffer.alloc(0) : Buffer.from(await answer.arrayBuffer())
+  return { status: answer?.status, headers: answer?.headers ?? new Headers(), body, text: body.toString() }
 }
 
 test("the CA's certificate is served in three forms, and its key in none", async (t) => {
@@ -47,10 +49,10 @@ test("the page runs its own style and script by their hashes, and loads nothing 
 
 test("the page says how the request came, and over TLS that interception works", async (t) => {
   t.match((await ask("/")).text, "This request came through the proxy.")
-  t.match((await ask("/", { through: false })).text, "This request came to the proxy directly.")
+  t.match((await ask("/", DIRECT)).text, "This request came to the proxy directly.")
   const hiddenIn = (text: string) => [...text.matchAll(/id="tls-(\w+)" hidden/g)].map((match) => match[1])
   t.same(hiddenIn((await ask("/")).text), ["good", "bad"])
-  t.same(hiddenIn((await ask("/", { secure: true })).text), ["wait", "bad"])
+  t.same(hiddenIn((await ask("/", "https://llmproxy.local")).text), ["wait", "bad"])
   const picture = await ask("/ok.svg?1")
   t.equal(picture.headers.get("Content-Type"), "image/svg+xml")
   t.equal(picture.headers.get("Cache-Control"), "no-store")
@@ -58,29 +60,28 @@ test("the page says how the request came, and over TLS that interception works",
 
 test("a phone gets a QR code where it can reach the proxy, else the way to let it in", async (t) => {
   for (const own of ["127.0.0.1", "::1", "localhost"]) {
-    const { text } = await ask("/", {}, own)
+    const { text } = await ask("/", THROUGH, own)
     t.match(text, "--allow-clients 192.168.0.0/16")
     t.notMatch(text, "<svg")
   }
-  const { text } = await ask("/", {}, "192.0.2.9")
+  const { text } = await ask("/", THROUGH, "192.0.2.9")
   t.match(text, "<svg")
   t.match(text, "<b>http://192.0.2.9:8080/.llmproxy/</b>")
-  t.match((await ask("/", {}, "0.0.0.0")).text, /<svg|--allow-clients/)
-  t.match((await ask("/", {}, "::1")).text, "<b>http://[::1]:8080</b>")
+  t.match((await ask("/", THROUGH, "0.0.0.0")).text, /<svg|--allow-clients/)
+  t.match((await ask("/", THROUGH, "::1")).text, "<b>http://[::1]:8080</b>")
 })
 
 test("the proxy is named as the client reached it, and what it wrote is text", async (t) => {
-  t.match((await ask("/", { through: false, host: "localhost:8080" })).text, "<b>http://localhost:8080</b>")
-  t.match((await ask("/", { through: false, host: undefined })).text, "<b>http://127.0.0.1:8080</b>")
-  const { text } = await ask("/", { through: false, host: "[::1]:8080" })
+  t.match((await ask("/", "http://localhost:8080/.llmproxy")).text, "<b>http://localhost:8080</b>")
+  const { text } = await ask("/", "http://[::1]:8080/.llmproxy")
   t.match(text, "-Dhttps.proxyPort=8080")
-  t.notMatch((await ask("/", { host: "<script>alert(1)</script>" })).text, "alert")
+  t.notMatch((await ask("/?<script>alert(1)</script>")).text, "alert")
 })
 
 test("no other path is served, and the one without its slash leads there", async (t) => {
-  for (const path of ["/x", "/cert", "/cert/", "/cert/key", "/../llmproxy-ca.pem", "//", "/cert/pem/", "/%2e", "*"])
-    t.equal((await ask(path)).status, undefined, path)
-  const { status, headers } = await ask("")
+  for (const path of ["/x", "/cert", "/cert/", "/cert/key", "/llmproxy-ca.pem", "//", "/cert/pem/"])
+    for (const at of [THROUGH, DIRECT]) t.equal((await ask(path, at)).status, undefined, at + path)
+  const { status, headers } = await ask("", DIRECT)
   t.equal(status, 308)
   t.equal(headers.get("Location"), "/.llmproxy/")
 })

@@ -8,7 +8,8 @@ import { statusText } from "../../http1/status-text.ts"
 import { type Access, CHALLENGE } from "../access/access.ts"
 import type { ClientStream } from "../streams.ts"
 import type { ClientConnection } from "./client-connection.ts"
-import { OWN_HOST, type Place } from "./place.ts"
+import { isOwnPath, OWN_HOST } from "./own-names.ts"
+import type { Place } from "./place.ts"
 
 /**
  * Whether the client may send what stands in `headers`: undefined, or the error that it gets. Notes the user on the
@@ -29,10 +30,10 @@ export async function authorise(
 }
 
 /** Answers a request with an error in plain text; a 407 has its challenge. */
-export function refuse(stream: ClientStream, error: FlowError): void {
+export function refuse(stream: ClientStream, error: FlowError, fields: readonly [string, string][] = []): void {
   const text = Buffer.from(`llmproxy: ${error.message}\n`)
   const challenge: [string, string][] = error.status === 407 ? [["Proxy-Authenticate", CHALLENGE]] : []
-  answer(stream, error.status, [["Content-Type", "text/plain; charset=utf-8"], ...challenge], text)
+  answer(stream, error.status, [["Content-Type", "text/plain; charset=utf-8"], ...challenge, ...fields], text)
 }
 
 /** The Server field (RFC 9110, 10.2.4) of what we say ourselves, by which `doctor` knows us from what repeats a question. */
@@ -49,45 +50,36 @@ function answer(stream: ClientStream, status: number, fields: HeadersInit, body:
   stream.end()
 }
 
-/** A request for one of our own pages. */
-export interface OwnRequest {
-  /** Below our own place: "/" is the page; empty where the last slash is missing. With the query. */
-  readonly path: string
-  /** Host as the client wrote it: one of our names where it came directly. */
-  readonly host: string | undefined
-  /** Through the proxy, or to its own address. */
-  readonly through: boolean
-  readonly secure: boolean
+/** What the proxy serves itself, at its own address and under its own name; nothing here knows what that is. */
+export interface Serving {
+  /** Whether a request at our own address is for it. `target` as it came, with its query. What is not, passes on. */
+  claims(method: string, target: string): boolean
+  /** Answers a request that it claims, or one for our own page. Never rejects. */
+  answer(stream: ClientStream): Promise<void>
 }
 
-export interface OwnAnswer {
-  readonly status: number
-  readonly headers: Iterable<readonly [string, string]>
-  readonly body: Buffer
+export interface Door {
+  /** Whether clients have to authenticate. */
+  readonly isGuarded: boolean
+  /** Whether the client may send this: undefined, or the error that it gets. */
+  authorise(headers: Headers): Promise<FlowError | undefined>
+  /** Default: nothing is served. */
+  readonly serving: Serving | undefined
 }
 
-/** What serves our own pages; undefined: nothing is served there. */
-export type OwnPages = (request: OwnRequest) => Promise<OwnAnswer | undefined>
-
-/** Whether a request is for ourselves, wherever it came. */
-export function isOwn({ head }: ClientStream): boolean {
-  return head.host === OWN_HOST
+/** Answers what becomes no flow; resolves with whether it did. Undefined, without a wait: it becomes one. */
+export function answerAtDoor(stream: ClientStream, door: Door): Promise<boolean> | undefined {
+  const isOwn = stream.head.host === OWN_HOST
+  // The page that sets a device up is there for who has no password yet.
+  const isAsked = door.isGuarded && !(isOwn && stream.baseUrl && isOwnPath(stream.head.path))
+  return isAsked || isOwn ? answerOrPass(stream, door, isAsked, isOwn) : undefined
 }
 
-/** Answers a request for which `isOwn` holds. Rejects with what `pages` rejects with. */
-export async function serveOwn(stream: ClientStream, pages: OwnPages | undefined): Promise<void> {
-  const { method, path, headers, scheme } = stream.head
-  if (method !== "GET" && method !== "HEAD") {
-    const fields: [string, string][] = [
-      ["Allow", "GET, HEAD"],
-      ["Content-Type", "text/plain"],
-    ]
-    answer(stream, 405, fields, Buffer.from("llmproxy: this place is only to be read\n"))
-    return
-  }
-  const host = headers.get("host")
-  const request: OwnRequest = { path, host, through: !stream.baseUrl, secure: scheme === "https" }
-  const found = await pages?.(request)
-  if (found !== undefined) answer(stream, found.status, found.headers, found.body)
-  else refuse(stream, new FlowError("client", "not-found", `nothing is served at ${path} here`, { status: 404 }))
+async function answerOrPass(stream: ClientStream, door: Door, isAsked: boolean, isOwn: boolean): Promise<boolean> {
+  const refusal = isAsked ? await door.authorise(stream.head.headers) : undefined
+  if (refusal !== undefined) refuse(stream, refusal)
+  else if (!isOwn) return false
+  else if (door.serving !== undefined) await door.serving.answer(stream)
+  else refuse(stream, new FlowError("client", "not-found", "nothing is served here", { status: 404 }))
+  return true
 }

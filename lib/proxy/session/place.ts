@@ -15,6 +15,7 @@ import type { ProxySettings } from "../settings.ts"
 import type { ResolvedHead, StreamRequestHead } from "../streams.ts"
 import type { SelfGuard } from "../upstream/self.ts"
 import type { ReverseTarget } from "./mode.ts"
+import { isOwnPath, OWN_HOST } from "./own-names.ts"
 
 export type Place =
   | { readonly kind: "open" }
@@ -36,13 +37,18 @@ export function isSingleOrigin(place: Place): boolean {
   return place.kind === "reverse" || (place.kind === "tunnel" && place.host !== "")
 }
 
-/** Paths below this at our own address are ours, and are never forwarded. */
-const OWN_PATH = /^\/\.llmproxy(?=[/?#]|$)/
-/** The name under which the same is served to those who come through the proxy. It never leaves for an upstream. */
-export const OWN_HOST = "llmproxy.local"
+/** Whether what answers at our own address has an answer to this; what it has not passes on. */
+type Claims = (method: string, target: string) => boolean
+export interface Surroundings {
+  readonly place: Place
+  readonly settings: ProxySettings
+  readonly self: SelfGuard
+  readonly claims: Claims
+}
 
 /** Tells where a request goes. Throws a FlowError with the status that the client gets. */
-export function resolveHead(head: RequestHead, place: Place, settings: ProxySettings, self: SelfGuard): ResolvedHead {
+export function resolveHead(head: RequestHead, around: Surroundings): ResolvedHead {
+  const { place, settings, self } = around
   const absolute = /^([a-z][a-z0-9+.-]*):\/\//i.exec(head.target)
   if (place.kind === "reverse") return reverse(head, absolute?.[0], place.to, settings)
   if (absolute !== null) {
@@ -51,7 +57,7 @@ export function resolveHead(head: RequestHead, place: Place, settings: ProxySett
     return { head: resolved, baseUrl: false }
   }
   checkPath(head.target)
-  if (place.kind === "open") return baseUrlDoor(head, settings)
+  if (place.kind === "open") return baseUrlDoor(head, around)
   const to = place.byName === true ? namedHost(head, place) : place
   if (place.host === "") self.check(to.host, to.port)
   return { head: streamHead(head, to, head.target), baseUrl: false }
@@ -91,12 +97,8 @@ function reverse(
  * The same for HTTP/2, which has one form for all requests: at our own address, a request for one of our own names is
  * for the base-URL door, any other is a proxy request. An extended CONNECT (RFC 8441) becomes an upgrade.
  */
-export function resolveH2Head(
-  head: H2RequestHead,
-  place: Place,
-  settings: ProxySettings,
-  self: SelfGuard,
-): ResolvedHead {
+export function resolveH2Head(head: H2RequestHead, around: Surroundings): ResolvedHead {
+  const { place, settings } = around
   const { scheme = "http", authority, path = "/", protocol } = head
   if (head.method === "CONNECT" && protocol === undefined) {
     const message = `CONNECT ${authority} over HTTP/2: tunnels are opened over HTTP/1.1 here; have the client use it for its proxy`
@@ -118,7 +120,7 @@ export function resolveH2Head(
     expectContinue: head.expectContinue,
     upgrade: protocol,
   }
-  const resolved = resolveHead(http1, place, settings, self)
+  const resolved = resolveHead(http1, around)
   return { ...resolved, head: { ...resolved.head, version: "HTTP/2.0" } }
 }
 
@@ -166,27 +168,29 @@ function originForm(method: string, rest: string): string {
  * A request to our own address. Any web page can send one to localhost, so Host has to name an address, and an Origin
  * has to be one that was allowed.
  */
-function baseUrlDoor(head: RequestHead, settings: ProxySettings): ResolvedHead {
+function baseUrlDoor(head: RequestHead, { settings, claims }: Surroundings): ResolvedHead {
   const host = head.headers.get("host")
   const authority = host === undefined ? undefined : parseAuthority(host, 80)
   if (authority === undefined || !isOwnName(authority, settings)) {
     const message = `Host ${JSON.stringify(host ?? "")} is not a name of this proxy; allow it with --base-host`
     throw new FlowError("client", "misdirected", message, { status: 421 })
   }
+  const isOurs = claims(head.method, head.target)
   const origin = head.headers.get("origin")
-  if (origin !== undefined && !settings.baseOrigins.includes(origin)) {
+  // A page that we serve may ask what we serve, and nothing else.
+  const isOwnPage = isOurs && (origin === `http://${host}` || origin === `https://${host}`)
+  if (origin !== undefined && !isOwnPage && !settings.baseOrigins.includes(origin)) {
     const message = `pages of origin ${JSON.stringify(origin)} may not call this proxy; allow them with --base-origin`
     throw new FlowError("client", "forbidden-origin", message, { status: 403 })
   }
-  // What is ours has no key in it, and may be linked to.
-  if (OWN_PATH.test(head.target)) {
-    const own = { scheme: "http", host: OWN_HOST, port: 80 } as const
-    return { head: streamHead(head, own, head.target.replace(OWN_PATH, "")), baseUrl: true }
-  }
+  const own = { scheme: "http", host: OWN_HOST, port: 80 } as const
+  // This page has no key in it, and may be linked to.
+  if (isOwnPath(head.target)) return { head: streamHead(head, own, head.target), baseUrl: true }
   if (isForOtherSite(head.headers, settings)) {
     const message = "pages of other sites may not call this proxy; allow their origin with --base-origin"
     throw new FlowError("client", "forbidden-origin", message, { status: 403 })
   }
+  if (isOurs) return { head: streamHead(head, own, head.target), baseUrl: true }
   const { baseUpstream } = settings
   const scheme = baseUpstream.protocol === "http:" ? "http" : "https"
   const upstreamHost = normalHost(baseUpstream.hostname.replace(/^\[|\]$/g, "")) ?? baseUpstream.hostname

@@ -24,7 +24,7 @@ import { Upstream } from "../upstream/pool.ts"
 import { isLoopbackHost, isOwnAddress } from "../upstream/self.ts"
 import type { Target } from "../upstream/target.ts"
 import { upgrade } from "../websocket/upgrade.ts"
-import type { OwnPages } from "./front-door.ts"
+import type { Serving } from "./front-door.ts"
 import { type ListenAddress, Listener } from "./listener.ts"
 import { type Mode, REGULAR } from "./mode.ts"
 import { Session, type SessionContext } from "./session.ts"
@@ -43,8 +43,8 @@ export interface ProxyServerOptions {
   leaf(name: string, further?: readonly string[]): SecureContext
   /** Whether a certificate for this host can be made at all. Default: for every host. */
   permits?(name: string): boolean
-  /** Serves http://llmproxy.local/ and /.llmproxy/. Default: nothing is served there. */
-  readonly pages?: OwnPages | undefined
+  /** What is served at our own address and at http://llmproxy.local/. Default: nothing. */
+  readonly serving?: Serving | undefined
   /** Knows the secrets of the program. Default: one that knows none. */
   readonly redactor?: Redactor
   /** Resolves upstream names. Default: the system's resolver. */
@@ -65,6 +65,7 @@ export class ProxyServer {
   #identityKey = randomBytes(32)
   readonly #access: Access
   readonly #interception: Interception
+  readonly #around: SessionContext["around"]
 
   constructor(options: ProxyServerOptions) {
     const { settings, clock, log, lookup, redactor = new Redactor() } = options
@@ -89,6 +90,8 @@ export class ProxyServer {
       upgrade,
     }
     this.core = core
+    const claims = (method: string, target: string) => options.serving?.claims(method, target) === true
+    this.#around = { settings, self: this.#upstream.self, claims }
   }
 
   /** Client connections that are open. */
@@ -158,7 +161,8 @@ export class ProxyServer {
       destinationOf,
       chain: () => this.#options.chain(),
       interception: this.#interception,
-      pages: this.#options.pages,
+      around: this.#around,
+      serving: this.#options.serving,
     })
     this.#sessions.add(session)
     void session.run().then(() => {

@@ -4,7 +4,6 @@
  */
 import type { Duplex } from "node:stream"
 import { FlowError, messageOf } from "../../base/errors.ts"
-import type { Headers } from "../../base/headers.ts"
 import type { HookChain } from "../../loader/chain.ts"
 import type { ExchangeCore } from "../flow/core.ts"
 import { exchange } from "../flow/exchange.ts"
@@ -13,30 +12,27 @@ import { FlowState } from "../flow/state.ts"
 import { Http2Client, STREAMS_MAX } from "../http2/client.ts"
 import type { ClientStream } from "../streams.ts"
 import type { ClientConnection } from "./client-connection.ts"
-import { isOwn, type OwnPages, refuse, serveOwn } from "./front-door.ts"
-import { type Place, resolveH2Head } from "./place.ts"
+import { answerAtDoor, type Door } from "./front-door.ts"
+import { resolveH2Head, type Surroundings } from "./place.ts"
 
 export interface Http2Session {
   readonly core: ExchangeCore
   readonly connection: ClientConnection
-  readonly place: Place
+  readonly around: Surroundings
   /** The chain for what begins now. */
   chain(): HookChain
-  /** Whether the client may send this: undefined, or the error that it gets. */
-  authorise(headers: Headers): Promise<FlowError | undefined>
-  /** What serves our own pages. */
-  readonly pages?: OwnPages | undefined
+  readonly door: Door
   readonly flows: RunningFlows
 }
 
 /** The preface still stands in `socket`. `serve()` resolves when the connection has closed. */
 export function startHttp2(socket: Duplex, session: Http2Session): { client: Http2Client; serve(): Promise<void> } {
-  const { core, connection, place } = session
+  const { core, connection, around } = session
   const client = new Http2Client(socket, {
     connection,
     clock: core.clock,
     settings: core.settings,
-    resolve: (head) => resolveH2Head(head, place, core.settings, core.upstream.self),
+    resolve: (head) => resolveH2Head(head, around),
     refused: (error) => core.log.warn(`${connection.address}: refused over HTTP/2: ${error.message}`),
   })
   return { client, serve: () => client.serve({ onRequest: (stream) => void serveRequest(stream, session) }) }
@@ -48,11 +44,8 @@ async function serveRequest(stream: ClientStream, session: Http2Session): Promis
   const turn = session.flows.begin(STREAMS_MAX + CONCLUDING_MAX)
   if (turn !== undefined) await turn
   try {
-    const own = isOwn(stream)
-    const refusal = own && stream.baseUrl ? undefined : await session.authorise(stream.head.headers)
-    if (refusal !== undefined) refuse(stream, refusal)
-    else if (own) await serveOwn(stream, session.pages)
-    else await exchange(new FlowState(session.core, stream, session.chain()))
+    const answered = await answerAtDoor(stream, session.door)
+    if (answered !== true) await exchange(new FlowState(session.core, stream, session.chain()))
   } catch (thrown) {
     const error = new FlowError("llmproxy", "internal", messageOf(thrown), { status: 500, cause: thrown })
     session.core.log.error(`${session.connection.address}: ${error.message}`)

@@ -26,11 +26,11 @@ import type { PinnedHost } from "../tls/pinning.ts"
 import { ClientConnection } from "./client-connection.ts"
 import { type ClientHello, readHello } from "./client-hello.ts"
 import { firstToSpeak } from "./first-to-speak.ts"
-import { authorise, isOwn, type OwnPages, refuse, serveOwn } from "./front-door.ts"
+import { answerAtDoor, authorise, type Door, type Serving } from "./front-door.ts"
 import type { Mode } from "./mode.ts"
 import { openTunnel } from "./open-tunnel.ts"
 import { asAgreed, type Peeked, peek } from "./peek.ts"
-import { isSingleOrigin, type Place, resolveHead } from "./place.ts"
+import { isSingleOrigin, type Place, resolveHead, type Surroundings } from "./place.ts"
 import { checkRedirected, firstHost, redirectedPlace } from "./redirected.ts"
 import type { OriginalDestination } from "./transparent.ts"
 import { askHttpConnect, askTlsClientHello, isIgnored } from "./tunnel-hooks.ts"
@@ -47,8 +47,10 @@ export interface SessionContext {
   /** The chain for what begins now. */
   chain(): HookChain
   readonly interception: Interception
-  /** What serves our own pages. */
-  readonly pages: OwnPages | undefined
+  /** What tells where requests go, whatever connection they come on. */
+  readonly around: Omit<Surroundings, "place">
+  /** What is served at our own address. */
+  readonly serving: Serving | undefined
 }
 
 type Tunnel = Extract<Place, { kind: "tunnel" }>
@@ -191,8 +193,10 @@ export class Session {
   }
 
   async #serveHttp(socket: Duplex, place: Place, first: Buffer | undefined): Promise<void> {
-    const { core, access, pages } = this.#context
+    const { core } = this.#context
     this.#standsAt(place)
+    const around = { place, ...this.#context.around }
+    const door = this.#door(place)
     const client = new Http1Client(
       socket,
       {
@@ -200,7 +204,7 @@ export class Session {
         raw: this.socket,
         clock: core.clock,
         settings: core.settings,
-        resolve: (head) => resolveHead(head, place, core.settings, core.upstream.self),
+        resolve: (head) => resolveHead(head, around),
         refused: (error) => core.log.warn(`${this.connection.address}: refused a request: ${error.message}`),
       },
       first,
@@ -210,18 +214,8 @@ export class Session {
     for (let next = await client.next(); next !== undefined; next = await client.next()) {
       if (next.kind === "connect") return this.#connect(client, next.head, place)
       const { stream } = next
-      const own = isOwn(stream)
-      // Who stands at our own address without a password is helped to set up the device all the same.
-      const isAsked = access.required && !(own && stream.baseUrl)
-      const refusal = isAsked ? await this.#authorise(place, stream.head.headers) : undefined
-      if (refusal !== undefined) {
-        refuse(stream, refusal)
-        continue
-      }
-      if (own) {
-        await serveOwn(stream, pages)
-        continue
-      }
+      const answered = answerAtDoor(stream, door)
+      if (answered !== undefined && (await answered)) continue
       const turn = this.#flows.begin(CONCLUDING_MAX)
       if (turn !== undefined) await turn
       void this.#serve(stream)
@@ -240,16 +234,20 @@ export class Session {
     const { client, serve } = startHttp2(socket, {
       core: this.#context.core,
       connection: this.connection,
-      place,
+      around: { place, ...this.#context.around },
       chain: () => this.#context.chain(),
-      authorise: (headers) => this.#authorise(place, headers),
-      pages: this.#context.pages,
+      door: this.#door(place),
       flows: this.#flows,
     })
     this.#http2 = client
     const served = serve()
     if (this.#draining) client.drain()
     await served
+  }
+
+  #door(place: Place): Door {
+    const { access, serving } = this.#context
+    return { isGuarded: access.required, authorise: (headers) => this.#authorise(place, headers), serving }
   }
 
   #standsAt(place: Place): void {

@@ -11,7 +11,7 @@ import { type HookChain, plainScope } from "../../loader/chain.ts"
 import type { ProxySettings } from "../settings.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import type { ClientHello } from "./client-hello.ts"
-import { OWN_HOST } from "./place.ts"
+import { OWN_HOST } from "./own-names.ts"
 
 /** Where a tunnel leads. */
 interface Destination {

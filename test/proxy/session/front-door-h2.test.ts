@@ -47,8 +47,7 @@ test("over HTTP/2 a password is asked for, taken, and goes no further", async (t
 
 test("over HTTP/2 our own page is served as well", async (t) => {
   const proxy = await startProxy(t, {
-    pages: ({ path }) =>
-      Promise.resolve(path === "/" ? { status: 200, headers: [], body: Buffer.from("own") } : undefined),
+    page: ({ url }) => Promise.resolve(url.endsWith("/.llmproxy/") ? new Response("own") : undefined),
   })
   const ask = await session(t, proxy)
   t.equal((await ask({ ":path": "/.llmproxy/" })).text, "own")

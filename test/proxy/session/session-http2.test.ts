@@ -17,13 +17,16 @@ test("whatever happens before a flow begins is answered, counted and no end of t
     const session = startHttp2(socket, {
       core,
       connection: new ClientConnection(socket),
-      place: { kind: "open" },
-      pages: undefined,
+      around: { place: { kind: "open" }, settings: core.settings, self: core.upstream.self, claims: () => false },
       chain: () => new HookChain([], { clock: core.clock, budgetMs: 5_000 }),
-      authorise: async (fields) => {
-        most = Math.max(most, flows.count)
-        if (fields.get("x") === "broken") throw new Error("broken on purpose")
-        return new FlowError("client", "forbidden", "not you", { status: 407 })
+      door: {
+        isGuarded: true,
+        serving: undefined,
+        authorise: async (fields) => {
+          most = Math.max(most, flows.count)
+          if (fields.get("x") === "broken") throw new Error("broken on purpose")
+          return new FlowError("client", "forbidden", "not you", { status: 407 })
+        },
       },
       flows,
     })

@@ -1,0 +1,45 @@
+/**
+ * Pages and APIs of an addon's own, at the proxy's address beside what passes to `--base-upstream`. In web types, so that
+ * `(request) => app.fetch(request)` of a web framework fits.
+ */
+import type { Logger } from "../base/log.ts"
+
+/** `open`: everybody who may use the proxy. `user`: who was named. `admin`: who runs the proxy. */
+export type ServeAccess = "open" | "user" | "admin"
+
+export interface ServeSpec {
+  /** As in "GET", in capitals; "*" stands for all that no other route of this path names. GET answers HEAD as well. */
+  readonly method: string
+  /**
+   * A path, or one that ends in `/*` for all below it; of several the narrowest alone counts. Compared with what was asked once
+   * its percent-encoding is undone, as it stands: no dot segment, no slash less. One addon's paths are no other's.
+   */
+  readonly path: string
+  readonly access: ServeAccess
+}
+
+export interface ServeContext {
+  /** Who asks; undefined: nobody has named them. */
+  readonly user: string | undefined
+  /** The client's address, without its port. */
+  readonly address: string
+  /** Aborted when the client has left; `request.signal` is, too. */
+  readonly signal: AbortSignal
+  /** The addon's. */
+  readonly log: Logger
+}
+
+/**
+ * Answers one request. The bodies of both sides are streams: the request's breaks off beyond `bodyLimit` (and the client
+ * gets 413), the answer's is read as fast as the client takes it, and cancelled when the client leaves. What is thrown is
+ * one line in the log and 500 to the client; once the head is out, a cut.
+ */
+export type ServeHandler = (request: Request, context: ServeContext) => Response | Promise<Response>
+
+/**
+ * Serves a path at the proxy's own address; to be called in `setup`. What is served is no flow, no hook sees it, and it
+ * cannot be reached through the proxy. It answers before anything passes to `--base-upstream`: another method of such a
+ * path is 405 (below `/v1/`, which is the upstream's, it passes on). Throws a UsageError for a path that is taken, is
+ * below `/.llmproxy/`, or would take everything.
+ */
+export type Serve = (spec: ServeSpec, handler: ServeHandler) => void

@@ -1,0 +1,150 @@
+/**
+ * Answers requests to the proxy's own address: those that an addon's route claims, and those for our own page. A request
+ * ends here: it is no flow. Which path is whose is routes.ts, what bodies become is web.ts; that Host and Origin were
+ * looked at, and the proxy's password, is lib/proxy/session's.
+ */
+import { FlowError } from "../base/errors.ts"
+import { refuse, type Serving } from "../proxy/session/front-door.ts"
+import { isOwnPath } from "../proxy/session/own-names.ts"
+import type { ClientStream } from "../proxy/streams.ts"
+import { urlOf } from "./paths.ts"
+import type { Route, RouteTable } from "./routes.ts"
+import { headOf, requestOf, sendResponse, tooLarge } from "./web.ts"
+
+/** Answers a request for our own page; undefined: nothing is there. `Request.method` is GET or HEAD. */
+export type OwnPage = (request: Request) => Promise<Response | undefined>
+
+export interface ServingOptions {
+  /** As they are now. */
+  routes(): RouteTable
+  readonly page: OwnPage
+  /** Bytes of a request's body. */
+  readonly bodyLimit: number
+  /** A version of an addon is at work until what is returned is called. */
+  hold(): () => void
+  /** A handler has failed. */
+  failed(addon: string, what: string, error: unknown): void
+}
+
+type Answering = (request: Request, signal: AbortSignal) => Response | Promise<Response>
+
+export class WebServing implements Serving {
+  readonly #options: ServingOptions
+
+  constructor(options: ServingOptions) {
+    this.#options = options
+  }
+
+  claims(method: string, target: string): boolean {
+    return this.#options.routes().find(method, target) !== undefined
+  }
+
+  async answer(stream: ClientStream): Promise<void> {
+    const { method, path } = stream.head
+    if (!stream.baseUrl || isOwnPath(path)) return this.#page(stream)
+    const found = this.#options.routes().find(method, path)
+    if (found === undefined) return refuse(stream, notFound(path)) // It went with its addon a moment ago.
+    if (found.kind === "other-method") return refuse(stream, otherMethod(method), [["Allow", found.allow.join(", ")]])
+    const url = urlOf(originOf(stream), path)
+    if (found.kind === "unclear" || url === undefined) return refuse(stream, unclear())
+    if (stream.head.upgrade?.toLowerCase() === "websocket") return refuse(stream, noWebSocket())
+    const letGo = this.#options.hold()
+    try {
+      await this.#route(stream, url, found.route)
+    } finally {
+      letGo()
+    }
+  }
+
+  async #page(stream: ClientStream): Promise<void> {
+    const { method, path } = stream.head
+    const url = urlOf(originOf(stream), path)
+    if (method !== "GET" && method !== "HEAD") return refuse(stream, otherMethod(method), [["Allow", "GET, HEAD"]])
+    if (url === undefined) return refuse(stream, notFound(path))
+    const { page } = this.#options
+    await this.#answerWith(stream, url, async (request) => {
+      const found = await page(request)
+      if (found === undefined) throw notFound(path)
+      return found
+    })
+  }
+
+  async #route(stream: ClientStream, url: URL, { addon, method, path, access, handler, log }: Route): Promise<void> {
+    const refusal = access === "open" ? undefined : unauthorised()
+    if (refusal !== undefined) return refuse(stream, refusal)
+    const context = { user: undefined, address: stream.connection.address, log }
+    try {
+      await this.#answerWith(stream, url, (request, signal) => handler(request, { ...context, signal }))
+    } catch (thrown) {
+      this.#options.failed(addon, `serve ${method} ${path}`, thrown)
+    }
+  }
+
+  /** Rejects with what `answering` has failed with, when the client has had its answer. */
+  async #answerWith(stream: ClientStream, url: URL, answering: Answering): Promise<void> {
+    const { bodyLimit } = this.#options
+    const left = new AbortController()
+    stream.onAbort((reason) => left.abort(reason))
+    if ((stream.body.length ?? 0) > bodyLimit) return refuse(stream, tooLarge(bodyLimit))
+    let given: ReturnType<typeof headOf>
+    try {
+      const { request, goOn } = requestOf(stream, url, left.signal, bodyLimit)
+      given = headOf(await unlessLeft(answering(request, left.signal), left.signal))
+      if (given.response.ok) goOn() // Its body may be made of the request's.
+    } catch (thrown) {
+      if (left.signal.aborted) return
+      // What the client did (a body that is too large, or stalls) is told to it, and is nobody's failure.
+      if (thrown instanceof FlowError && thrown.source === "client") return refuse(stream, thrown)
+      refuse(stream, new FlowError("addon", "serve-failed", "what answers here has failed", { status: 500 }))
+      throw thrown
+    }
+    await sendResponse(stream, given.head, given.response.body, left.signal)
+  }
+}
+
+/** What a handler gives, unless the client leaves first: then nobody waits for it, and its body is cancelled. */
+function unlessLeft(given: Response | Promise<Response>, signal: AbortSignal): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(signal.reason)
+    signal.addEventListener("abort", leave, { once: true })
+    if (signal.aborted) leave()
+    Promise.resolve(given).then(
+      (response) => {
+        signal.removeEventListener("abort", leave)
+        if (signal.aborted) response?.body?.cancel().catch(() => {})
+        else resolve(response)
+      },
+      (error: unknown) => {
+        signal.removeEventListener("abort", leave)
+        reject(error)
+      },
+    )
+  })
+}
+
+/** At our own address by the name that the client used; through the proxy by our own. */
+function originOf({ baseUrl, head, connection }: ClientStream): string {
+  if (!baseUrl) return `${head.scheme}://${head.host}`
+  return `${connection.tls === undefined ? "http" : "https"}://${head.headers.get("host") ?? ""}`
+}
+
+function notFound(target: string): FlowError {
+  return new FlowError("client", "not-found", `nothing is served at ${target} here`, { status: 404 })
+}
+
+function otherMethod(method: string): FlowError {
+  return new FlowError("client", "other-method", `${method} is not served at this path`, { status: 405 })
+}
+
+function unclear(): FlowError {
+  const message = "the path can be read in two ways; write it without dot segments, backslashes and encoded slashes"
+  return new FlowError("client", "unclear-path", message)
+}
+
+function noWebSocket(): FlowError {
+  return new FlowError("client", "no-websocket", "no WebSocket is served at this path", { status: 501 })
+}
+
+function unauthorised(): FlowError {
+  return new FlowError("client", "unauthorised", "who asks is not known", { status: 401 })
+}
