@@ -5,12 +5,12 @@
 import type { FlowError } from "../base/errors.ts"
 import type { Headers, HeadersInit } from "../base/headers.ts"
 import type { JsonObject, JsonValue } from "../base/json.ts"
-import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
+import type { Completion, CompletionChange, Delta, DialectName, LlmError, LlmRequest, Usage } from "../llm/model.ts"
 import type { DeltaTransform, FlowRequest, FlowResponse, Reply, SendRequest } from "./messages.ts"
 
 export type * from "./messages.ts"
 
-export type { Completion, Delta, DialectName, JsonObject, JsonValue, LlmError, LlmRequest, Usage }
+export type { Completion, CompletionChange, Delta, DialectName, JsonObject, JsonValue, LlmError, LlmRequest, Usage }
 
 export interface ClientInfo {
   /**

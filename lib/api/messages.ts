@@ -5,7 +5,7 @@
 import type { Headers, HeadersInit } from "../base/headers.ts"
 import type { JsonObject, JsonValue } from "../base/json.ts"
 import type { SetCookie } from "../base/set-cookie.ts"
-import type { Completion, Delta } from "../llm/model.ts"
+import type { Completion, CompletionChange, Delta } from "../llm/model.ts"
 
 export type { SetCookie }
 
@@ -89,6 +89,14 @@ export interface FlowResponse {
   /** Whether `keep`'s limit cut the copy. */
   readonly truncated: boolean
   json(): JsonValue
+  /**
+   * What the answer means, once `llmResponse` fires. Set in `llmResponse` of an answer that is held, it says what the answer
+   * is to say instead: that is edited into the provider's own JSON, in every dialect, stream or not, and what does not
+   * change leaves as it came. Addons that follow, and hooks, are told of it as it is then. Throws where the answer is not
+   * held, has broken off, or was too long to be assembled; for an error there is `flow.respond`.
+   */
+  get completion(): Completion | undefined
+  set completion(change: CompletionChange)
   /** In `responseHeaders`: keep a decoded copy of at most `maxBytes` while the body streams on. */
   keep(maxBytes: number): void
   /** In `responseHeaders`: read the whole body first; `text` or `bytes` may then be set, still in that hook. Waits as the request's does. */

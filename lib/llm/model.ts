@@ -119,6 +119,17 @@ export interface Completion {
   readonly truncated?: true
 }
 
+/**
+ * What an answer is to say instead. `choices` are all of it; of the other fields, which are those of the first choice, the
+ * ones count that differ from the answer's. So `{ text }`, `{ choices }` and a completion with another text are all good.
+ * What is left out stays; a choice that is left out of `choices` is taken out of the answer.
+ */
+export type CompletionChange = Partial<
+  Pick<Completion, "text" | "reasoning" | "refusal" | "toolCalls" | "finishReason"> & {
+    readonly choices: readonly Choice[]
+  }
+>
+
 /** Durations in milliseconds since the request was whole at the proxy. */
 export interface LlmTimings {
   firstDeltaMs: number | undefined

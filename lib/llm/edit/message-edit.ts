@@ -36,6 +36,8 @@ export class MessageEditor implements EventEditor {
   #next = 0
   /** Calls by their number: which block is theirs. */
   #calls = 0
+  /** Whether one leaves. */
+  #called = false
   readonly #left: Leftover
   #counts: JsonObject = {}
   #told: Usage = NO_USAGE
@@ -55,6 +57,7 @@ export class MessageEditor implements EventEditor {
 
   edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer {
     const json = objectOf(event.json)
+    this.#called ||= made.some((deltas) => deltas.some(({ type }) => type === "toolCall"))
     const { told, before, behind } = shareOut(event.deltas, made)
     this.#left.leave(before)
     if (json === undefined) this.#out.push(event.raw)
@@ -223,7 +226,7 @@ export class MessageEditor implements EventEditor {
   }
 
   #word(delta: Delta | undefined): string | null {
-    return delta?.type === "finish" ? stopWord(delta.reason, this.#calls > 0) : null
+    return delta?.type === "finish" ? stopWord(delta.reason, this.#called) : null
   }
 
   #other(event: Raw, given: Delta | undefined, told: Delta | undefined): void {

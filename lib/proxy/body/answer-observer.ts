@@ -9,6 +9,7 @@ import { ContentDecoder } from "./content-coding.ts"
 import {
   Assembler,
   type Completion,
+  completionOf,
   type Delta,
   type Dialect,
   decoderFor,
@@ -123,7 +124,7 @@ export class AnswerObserver {
       const answer = readAnswer(dialect, this.#pieces.concat())
       if (answer === undefined) this.#giveUp(`the answer is no ${dialect.name} answer`)
       else if ("error" in answer) return { completion: undefined, error: answer.error, unparsed: undefined }
-      else return { completion: { ...answer.completion, timings }, error: undefined, unparsed: undefined }
+      else return { completion: completionOf({ ...answer.completion, timings }), error: undefined, unparsed: undefined }
     }
     if (this.#assembler.error !== undefined)
       return { completion: undefined, error: this.#assembler.error, unparsed: this.#unparsed }

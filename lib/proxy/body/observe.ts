@@ -6,10 +6,12 @@
 import type { FlowLlm, Reply } from "../../api/flow.ts"
 import { FlowError } from "../../base/errors.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../../base/json.ts"
-import { Assembler, deltasOf, isConclusion, isContent } from "../../llm/assemble.ts"
+import { Assembler, completionOf, deltasOf, isConclusion, isContent } from "../../llm/assemble.ts"
 import type { Dialect, EncodeContext, StreamDecoder, StreamEncoder, StreamEvent } from "../../llm/dialect.ts"
 import { editAnswer } from "../../llm/edit/answer-edit.ts"
+import { changedChoices, completionEdit, copyOf } from "../../llm/edit/completion-edit.ts"
 import { EventDraft } from "../../llm/edit/event-draft.ts"
+import type { EditDelta } from "../../llm/edit/pieces.ts"
 import { StreamEditor } from "../../llm/edit/stream-edit.ts"
 import {
   type Framing,
@@ -22,7 +24,16 @@ import {
 import { decoderFor, framingOf, Reframer, type Splitter, textsIn } from "../../llm/framing/reframe.ts"
 import { SseDecoder } from "../../llm/framing/sse.ts"
 import { dialectFor, dialectNamed, socketDialectFor } from "../../llm/index.ts"
-import type { Completion, Delta, DialectName, LlmError, LlmRequest, Usage } from "../../llm/model.ts"
+import type {
+  Choice,
+  Completion,
+  CompletionChange,
+  Delta,
+  DialectName,
+  LlmError,
+  LlmRequest,
+  Usage,
+} from "../../llm/model.ts"
 import { RequestBody } from "../../llm/request-body.ts"
 import { sumOfUsage } from "../../llm/usage-sum.ts"
 import type { SocketDialect } from "../../llm/websocket-events.ts"
@@ -31,10 +42,13 @@ import type { StreamResponseHead } from "../streams.ts"
 import type { StreamFormat } from "./client-delivery.ts"
 
 export type {
+  Choice,
   Completion,
+  CompletionChange,
   Delta,
   Dialect,
   DialectName,
+  EditDelta,
   EncodeContext,
   Framing,
   JsonObject,
@@ -51,6 +65,10 @@ export type {
 }
 export {
   Assembler,
+  changedChoices,
+  completionEdit,
+  completionOf,
+  copyOf,
   decoderFor,
   deltasOf,
   dialectFor,

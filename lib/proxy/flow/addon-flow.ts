@@ -8,6 +8,8 @@ import type {
   Answer,
   ChunkTransform,
   ClientInfo,
+  Completion,
+  CompletionChange,
   Flow,
   FlowLlm,
   FlowRequest,
@@ -297,6 +299,12 @@ class AddonResponse implements FlowResponse {
   }
   json(): JsonValue {
     return this.of.json()
+  }
+  get completion(): Completion | undefined {
+    return this.of.completion
+  }
+  set completion(change: CompletionChange) {
+    this.of.completion = change
   }
   keep(maxBytes: number): void {
     this.of.keep(maxBytes)

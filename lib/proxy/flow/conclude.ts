@@ -4,7 +4,7 @@
  */
 import type { LoadedAddon } from "../../loader/chain.ts"
 import type { AnswerObserver } from "../body/answer-observer.ts"
-import { type Completion, sumOfUsage } from "../body/observe.ts"
+import { type Completion, completionOf, sumOfUsage } from "../body/observe.ts"
 import type { FlowState } from "./state.ts"
 
 /** Tells those that have not been told. `cut`: the answer broke off. */
@@ -58,7 +58,7 @@ function withUsage({ exchange: { answerUsage, spent } }: FlowState, completion: 
   const isSilent = completion.usage.source === "none"
   const own = isSilent && answerUsage !== undefined ? answerUsage : completion.usage
   const usage = spent.reduce(sumOfUsage, own)
-  return usage === completion.usage ? completion : { ...completion, usage }
+  return usage === completion.usage ? completion : completionOf({ ...completion, usage })
 }
 
 async function tell(flow: FlowState, isMeant: (addon: LoadedAddon) => boolean): Promise<void> {

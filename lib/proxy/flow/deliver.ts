@@ -9,7 +9,17 @@ import { AnswerObserver } from "../body/answer-observer.ts"
 import type { BodyCollector } from "../body/body-collector.ts"
 import type { Incoming } from "../body/incoming.ts"
 import { wholeIncoming } from "../body/incoming.ts"
-import { errorContent, isContent } from "../body/observe.ts"
+import {
+  type Choice,
+  type Completion,
+  type CompletionChange,
+  changedChoices,
+  completionEdit,
+  copyOf,
+  type EditDelta,
+  errorContent,
+  isContent,
+} from "../body/observe.ts"
 import { BufferBody } from "../io/body-queue.ts"
 import type { StreamResponseHead } from "../streams.ts"
 import { eventsOrWhole, ourMessage, routeNote, writeErrorEvent, writeJsonAsEvents } from "./after-keep-alive.ts"
@@ -20,7 +30,7 @@ import { incomingFrom } from "./reply.ts"
 import { dropBodyFields } from "./request.ts"
 import { FlowResponseState, PAST } from "./response.ts"
 import type { FlowState } from "./state.ts"
-import { applyTransforms, dropCoding } from "./transform.ts"
+import { applyDeltas, applyTransforms, dropCoding } from "./transform.ts"
 import { collectorOf, decodedWhole } from "./whole-answer.ts"
 
 /**
@@ -49,7 +59,7 @@ async function deliverBody(flow: FlowState, arrival: Arrival): Promise<void> {
   let source = plain
   try {
     if (response?.transforming === true) source = await applyTransforms(flow, plain)
-    if (held) await hold(flow, source)
+    if (held) await hold(flow, source, arrival)
     else await stream(flow, source, true)
   } catch (thrown) {
     source.abort(thrown instanceof FlowError ? thrown : new FlowError("llmproxy", "internal", messageOf(thrown)))
@@ -67,6 +77,8 @@ class Arrival {
   readonly #flow: FlowState
   #incoming: Incoming
   #body: BodyCollector | undefined
+  /** What the answer said before addons edited it. */
+  #told: readonly Choice[] | undefined
 
   constructor(flow: FlowState, incoming: Incoming) {
     this.#flow = flow
@@ -105,6 +117,31 @@ class Arrival {
 
   get isOpen(): boolean {
     return this.#flow.exchange.ruling("shape") === "yes"
+  }
+
+  get completion(): Completion | undefined {
+    return this.#flow.llm?.completion
+  }
+
+  /** The answer means something else from here on; the bytes follow when those that hold it have been told. */
+  edit(change: CompletionChange): void {
+    const { exchange, llm } = this.#flow
+    exchange.allows("edit")
+    const completion = llm?.completion
+    if (completion === undefined)
+      throw new Error("response.completion: the answer is an error; flow.respond replaces it")
+    if (completion.truncated === true || completion.choices.some(({ finishReason }) => finishReason.unified === "cut"))
+      throw new Error("response.completion: the answer is not known to its end; flow.respond replaces it")
+    const choices = changedChoices(completion, change)
+    this.#told ??= completion.choices.map(copyOf)
+    completion.choices.splice(0, Number.POSITIVE_INFINITY, ...choices)
+  }
+
+  /** What makes the answer's bytes say what it means now; undefined where nobody has edited it. */
+  get edited(): EditDelta | undefined {
+    const { completion } = this
+    if (this.#told === undefined || completion === undefined) return undefined
+    return completionEdit(this.#told, completion.choices)
   }
 
   /** What is to be delivered: as it came, what was collected, or what an addon set in its place. */
@@ -168,7 +205,7 @@ function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver 
 }
 
 /** Reads the answer whole, lets those that hold it hear of it, then sends it, or what was put in its place. */
-async function hold(flow: FlowState, incoming: Incoming): Promise<void> {
+async function hold(flow: FlowState, incoming: Incoming, arrival: Arrival): Promise<void> {
   flow.keepAlive()
   flow.exchange.advance("hold")
   const observer = observerFor(flow, incoming.head)
@@ -186,7 +223,7 @@ async function hold(flow: FlowState, incoming: Incoming): Promise<void> {
   if (replied === undefined) {
     const length = bytes === raw ? incoming.body.length : bytes.length
     const { read } = bufferBody(bytes)
-    return stream(flow, { ...incoming, body: { length, read } }, false)
+    return stream(flow, await withEdit(flow, { ...incoming, body: { length, read } }, arrival.edited), false)
   }
   const other = await replacing(flow, replied)
   flow.response = replacedResponse(flow, other.head)
@@ -199,6 +236,14 @@ async function hold(flow: FlowState, incoming: Incoming): Promise<void> {
   } finally {
     putBack(flow, aside)
   }
+}
+
+/** The held answer, as addons want it. Read whole once more, so that one that cannot be edited fails before a byte leaves. */
+async function withEdit(flow: FlowState, held: Incoming, edit: EditDelta | undefined): Promise<Incoming> {
+  if (edit === undefined) return held
+  const edited = await applyDeltas(flow, held, [edit])
+  const bytes = await collectorOf(flow, edited.body).collect()
+  return { ...edited, body: bufferBody(bytes) }
 }
 
 const UNUSED = new FlowError("llmproxy", "unused", "the answer was not used")

@@ -31,11 +31,12 @@ export type FlowEvent = "ask" | "arrive" | "pass" | "hold" | "send" | "end"
  *   held.
  * - `route`: says where to; a name, a reason or tokens alone may be said at any time.
  * - `shape`: hold, transform, collect or keep the answer; its status and text.
+ * - `edit`: says what a held answer is to say instead.
  * - `keepLocal`: binds the flow to this machine. What is said too late is checked with what is sent next.
  * - `send`: sends a child flow.
  * - `fail`: breaks the flow off, as `kill` does.
  */
-export type Deed = "respond" | "route" | "shape" | "keepLocal" | "send" | "fail"
+export type Deed = "respond" | "route" | "shape" | "edit" | "keepLocal" | "send" | "fail"
 
 /** `yes`: it is done. `late`: it throws. `void`: nothing comes of it, and nobody is told. `over`: the flow is no more. */
 export type Ruling = "yes" | "late" | "void" | "over"
@@ -48,17 +49,17 @@ interface Row {
 // biome-ignore format: a table
 export const LIFE: Readonly<Record<Phase, Row>> = {
   request:  { next: { ask: "upstream", arrive: "head", end: "ended" },
-              may: { respond: "yes",  route: "yes",  shape: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
+              may: { respond: "yes",  route: "yes",  shape: "late", edit: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
   upstream: { next: { arrive: "head", end: "ended" },
-              may: { respond: "late", route: "late", shape: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
+              may: { respond: "late", route: "late", shape: "late", edit: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
   head:     { next: { arrive: "head", pass: "answer", end: "ended" },
-              may: { respond: "yes",  route: "late", shape: "yes",  keepLocal: "yes", send: "yes",  fail: "yes" } },
+              may: { respond: "yes",  route: "late", shape: "yes",  edit: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
   answer:   { next: { hold: "held", send: "answer", end: "ended" },
-              may: { respond: "late", route: "late", shape: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
+              may: { respond: "late", route: "late", shape: "late", edit: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
   held:     { next: { send: "answer", end: "ended" },
-              may: { respond: "yes",  route: "late", shape: "late", keepLocal: "yes", send: "yes",  fail: "yes" } },
+              may: { respond: "yes",  route: "late", shape: "late", edit: "yes",  keepLocal: "yes", send: "yes",  fail: "yes" } },
   ended:    { next: {},
-              may: { respond: "void", route: "late", shape: "late", keepLocal: "yes", send: "over", fail: "void" } },
+              may: { respond: "void", route: "late", shape: "late", edit: "late", keepLocal: "yes", send: "over", fail: "void" } },
 }
 
 /** Of a flow that has failed: it has no use for an answer, and its first reason counts. */
@@ -67,6 +68,7 @@ export const FAILED: Readonly<Partial<Record<Deed, Ruling>>> = { respond: "void"
 const LATE: Readonly<Partial<Record<Deed, string>>> = {
   respond:
     "flow.respond() comes too late: an answer is replaced in responseHeaders, or in llmResponse where it is held",
+  edit: "response.completion comes too late, or too early: it is set in llmResponse of an answer that is held",
   route: "flow.route() comes too late: the request has been sent",
 }
 

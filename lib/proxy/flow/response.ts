@@ -2,7 +2,14 @@
  * The response of a flow as addons see it, and what they asked for in `responseHeaders`: a copy, a transform, a hold.
  */
 
-import type { ChunkTransform, FlowResponse, JsonValue, StreamTransform } from "../../api/flow.ts"
+import type {
+  ChunkTransform,
+  Completion,
+  CompletionChange,
+  FlowResponse,
+  JsonValue,
+  StreamTransform,
+} from "../../api/flow.ts"
 import type { Headers } from "../../base/headers.ts"
 import { Pieces } from "../../base/pieces.ts"
 import { parseSetCookie, type SetCookie } from "../../base/set-cookie.ts"
@@ -16,6 +23,10 @@ import { asBuffer, dropBodyFields } from "./request.ts"
 /** Of a response that is not, or not any more, the one whose head is there. */
 export const PAST: ResponseActions = {
   isOpen: false,
+  completion: undefined,
+  edit() {
+    throw new Error("response.completion comes too late: the response has been replaced")
+  },
   collect: () => Promise.reject(new Error("the response has been replaced")),
 }
 
@@ -25,6 +36,10 @@ export interface ResponseActions {
   readonly isOpen?: boolean
   /** Reads the whole decoded body. */
   collect(): Promise<Buffer>
+  /** What the answer means, once it is known. */
+  readonly completion: Completion | undefined
+  /** Says what it is to mean. Throws where that comes too late. */
+  edit(change: CompletionChange): void
 }
 
 export class FlowResponseState implements FlowResponse {
@@ -124,6 +139,14 @@ export class FlowResponseState implements FlowResponse {
 
   json(): JsonValue {
     return JSON.parse(this.text.replace(/^\uFEFF/, "")) as JsonValue
+  }
+
+  get completion(): Completion | undefined {
+    return this.#actions.completion
+  }
+
+  set completion(change: CompletionChange) {
+    this.#actions.edit(change)
   }
 
   keep(maxBytes: number): void {

@@ -36,9 +36,23 @@ export async function applyTransforms(flow: FlowState, incoming: Incoming): Prom
   if (response === undefined) return incoming
   let pieces: AsyncIterable<Buffer> = decoded(incoming)
   for (const fn of response.chunkTransforms) pieces = withChunks(pieces, fn)
+  return edited(flow, incoming, pieces, response.deltaTransforms)
+}
+
+/** The same answer with its deltas changed by `fns`, and by nothing else. */
+export function applyDeltas(flow: FlowState, incoming: Incoming, fns: readonly StreamTransform[]): Promise<Incoming> {
+  return edited(flow, incoming, decoded(incoming), fns)
+}
+
+async function edited(
+  flow: FlowState,
+  incoming: Incoming,
+  content: AsyncIterable<Buffer>,
+  fns: readonly StreamTransform[],
+): Promise<Incoming> {
+  let pieces = content
   const dialect = flow.clientDialect
   const { status } = incoming.head
-  const fns = response.deltaTransforms
   // An error and a redirect tell no deltas.
   if (dialect !== undefined && status < 300 && fns.length > 0) {
     const body = new FramedBody(flow, dialect, incoming.head, guarded(pieces))
@@ -188,19 +202,19 @@ async function* withDeltas(
   }
   const { decoder, framing } = begun
   const editor = editorOf(flow, dialect, fns, framing)
-  const edited = (events: readonly StreamEvent[]) => events.map((event) => editor.rewrite(event))
-  const first = edited(begun.events)
+  const rewritten = (events: readonly StreamEvent[]) => events.map((event) => editor.rewrite(event))
+  const first = rewritten(begun.events)
   if (editor.ended) incoming.abort(ENOUGH)
   if (first.length > 0) yield Buffer.concat(first)
   if (editor.ended) return
   for await (const piece of begun.pieces) {
-    const out = edited(decoder.feed(piece))
+    const out = rewritten(decoder.feed(piece))
     // At once: a client that reads slowly is no reason to let the upstream go on.
     if (editor.ended) incoming.abort(ENOUGH)
     if (out.length > 0) yield Buffer.concat(out)
     if (editor.ended) return
   }
-  yield Buffer.concat([...edited(decoder.finish()), editor.end()])
+  yield Buffer.concat([...rewritten(decoder.finish()), editor.end()])
 }
 
 function badAnswer({ name }: Dialect): FlowError {
@@ -213,8 +227,8 @@ async function wholeWithDeltas({ flow, dialect, fns, body }: Editing): Promise<B
   flow.check()
   let over = false
   const edit = (delta: Delta) => (over ? [] : applied(fns, delta, () => (over = true)))
-  const edited = failsAsAddon(() => editAnswer(dialect, bytes, contextOf(flow), edit))
-  if (edited !== undefined) return edited
+  const changed = failsAsAddon(() => editAnswer(dialect, bytes, contextOf(flow), edit))
+  if (changed !== undefined) return changed
   throw badAnswer(dialect)
 }
 

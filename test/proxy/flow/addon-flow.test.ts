@@ -55,7 +55,11 @@ test("what is asked of the response is asked of the flow's, also where another t
   const { flow, view } = await bothOf()
   const made = (status: number) => {
     const head = { status, reason: "x", headers: new Headers() }
-    return new FlowResponseState(head, flow.memory, { collect: async () => Buffer.from('{"a":1}') })
+    return new FlowResponseState(head, flow.memory, {
+      completion: undefined,
+      edit() {},
+      collect: async () => Buffer.from('{"a":1}'),
+    })
   }
   flow.response = made(200)
   const { response } = view

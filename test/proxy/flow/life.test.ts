@@ -25,6 +25,7 @@ test("who may do what, phase by phase: request, upstream, head, answer, held, en
     "respond: yes late yes late yes void",
     "route: yes late late late late late",
     "shape: late late yes late late late",
+    "edit: late late late late yes late",
     "keepLocal: yes yes yes yes yes yes",
     "send: yes yes yes yes yes over",
     "fail: yes yes yes yes yes void",
@@ -112,6 +113,7 @@ async function attempt(flow: Flow, deed: Deed, port: number): Promise<boolean> {
   else if (deed === "keepLocal") flow.keepLocal("why")
   else if (deed === "fail") flow.kill("enough")
   else if (deed === "send") await flow.send({ method: "GET" }, { url: `${url}/child` })
+  else if (deed === "edit" && flow.response !== undefined) flow.response.completion = { text: "edited" }
   else if (flow.response === undefined) throw new Error("it comes too late, or too early: there is no response")
   else flow.response.status = 299
   return deed === "send"
@@ -143,6 +145,7 @@ async function outcome(stage: Stage, phase: Phase, deed: Deed, failed: boolean):
     respond: text.includes("instead"),
     route: flow.routed?.name === "elsewhere",
     shape: flow.response?.status === 299,
+    edit: flow.response?.completion?.text === "edited",
     keepLocal: flow.localOnly,
     send: sent,
     fail: flow.error?.message === "enough",
