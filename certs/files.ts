@@ -39,7 +39,7 @@ export async function makePrivateFile(path: string): Promise<string | undefined>
   const before = `${path}: other users could use this key (mode ${mode})`
   try {
     await chmod(path, PRIVATE_FILE)
-    return `${before}; it is 0600 now. If others have used this machine, remove it and make a new CA`
+    return `${before}; it is 0600 now. If others have used this machine, remove it: a new one is made`
   } catch (error) {
     return `${before}, and it cannot be made 0600: ${messageOf(error)}`
   }

@@ -4,14 +4,12 @@
  */
 import { join } from "node:path"
 import type { Ca } from "../certs/ca.ts"
-import type { AddonDefinition, TokenService, TokenVocabulary } from "./api/addon.ts"
+import type { AddonDefinition, TokenService } from "./api/addon.ts"
 import { HISTORY_FILE, STATE_FILE, type StoreService } from "./api/store.ts"
 import { type Clock, systemClock } from "./base/clock.ts"
 import { messageOf, StartError, UsageError } from "./base/errors.ts"
 import type { Logger } from "./base/log.ts"
 import { Redactor } from "./base/secrets/redactor.ts"
-import type { LlmRequest } from "./llm/model.ts"
-import { boundRequest } from "./llm/tokens/plan.ts"
 import { reportFailure } from "./loader/chain.ts"
 import type { SearchPlaces } from "./loader/find.ts"
 import { AddonManager } from "./loader/manager.ts"
@@ -28,6 +26,8 @@ import type { ProxyServer } from "./proxy/session/server.ts"
 import type { ProxySettings } from "./proxy/settings.ts"
 import { KeyLog } from "./proxy/tls/keylog.ts"
 import { LocalBus } from "./services/event-bus.ts"
+import { keptSecret } from "./services/kept-secret.ts"
+import { LazyTokens } from "./services/lazy-tokens.ts"
 import { MetricRegistry } from "./services/metric-registry.ts"
 import { LazyStore } from "./store/lazy-store.ts"
 
@@ -80,6 +80,9 @@ interface OpenListener extends ModeListening {
   readonly listener: Listener
 }
 
+/** In the confdir: what shows that one runs the proxy. */
+const ADMIN_TOKEN_FILE = "admin-token"
+
 /** Milliseconds; nothing happens then. */
 const ALIVE_MS = 60_000
 
@@ -102,6 +105,8 @@ export class App {
   /** Resolves when `#server` is there. */
   #serving: Promise<void> | undefined
   #ca: Ca | undefined
+  /** The one that was made, where the options give none. */
+  #madeToken: string | undefined
   #settings: ProxySettings | undefined
   #watcher: FileWatcher | undefined
   #break: (why: StartError) => void = () => {}
@@ -117,12 +122,12 @@ export class App {
     this.store = new OptionStore(options.sources)
     this.values = this.store.define(undefined, CORE_OPTIONS)
     this.#redactor = options.redactor ?? new Redactor()
-    this.#redactor.know(this.store.secrets())
+    this.#redactor.know(this.#secrets())
     const { host, port, mode } = this.values
     this.#addresses = modeAddresses(mode.map(parseMode), { host, port })
     const tokens = options.tokens ?? new LazyTokens(options.log, this.#clock)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
-    const secrets = () => this.store.secrets()
+    const secrets = () => this.#secrets()
     const places = {
       historyFile: join(options.confdir, HISTORY_FILE),
       stateFile: join(options.confdir, STATE_FILE),
@@ -147,7 +152,7 @@ export class App {
       watch: options.watch ?? true,
       cacheDir: join(options.confdir, "cache"),
     })
-    const know = () => this.#redactor.know(this.store.secrets())
+    const know = () => this.#redactor.know(this.#secrets())
     this.store.onChange(know)
     this.addons.onReload(know)
     for (const definition of options.builtin ?? []) this.addons.add(definition)
@@ -179,7 +184,7 @@ export class App {
       )
     // An addon is built while the CA is read. Both are waited for, so that a failed start leaves no half-written CA.
     const [ca, loaded] = await Promise.allSettled([this.#readCa(), this.addons.load(this.#scripts())])
-    this.#redactor.know(this.store.secrets())
+    this.#redactor.know(this.#secrets())
     if (loaded.status === "rejected") throw loaded.reason
     if (ca.status === "rejected") throw ca.reason
     await this.#kept.ready()
@@ -223,7 +228,7 @@ export class App {
       const changed = await this.addons.reconfigure(await live.read(), {
         judge: () => {
           next = settingsFrom(this.values)
-          this.#redactor.know(this.store.secrets())
+          this.#redactor.know(this.#secrets())
         },
         scripts: () => (this.#scripts().join("\n") === scripts ? undefined : this.#scripts()),
       })
@@ -270,9 +275,22 @@ export class App {
     return this.#server?.clients ?? 0
   }
 
+  /** What nobody may see, of the options and of what was made. */
+  #secrets(): string[] {
+    return [...this.store.secrets(), ...(this.#madeToken === undefined ? [] : [this.#madeToken])]
+  }
+
+  async #adminToken(): Promise<string> {
+    if (this.values.adminToken !== "") return this.values.adminToken
+    const { confdir, log } = this.#options
+    this.#madeToken = await keptSecret(join(confdir, ADMIN_TOKEN_FILE), log)
+    this.#redactor.know(this.#secrets())
+    return this.#madeToken
+  }
+
   /** The page is loaded when somebody asks: most programs that run are never asked. */
-  async #served({ bodyLimit }: ProxySettings, { certPem }: Ca): Promise<Serving> {
-    const { WebServing } = await import("./serve/serving.ts")
+  async #served(settings: ProxySettings, { certPem }: Ca): Promise<Serving> {
+    const [{ WebServing }, adminToken] = await Promise.all([import("./serve/serving.ts"), this.#adminToken()])
     return new WebServing({
       routes: () => this.addons.routes,
       page: async (request) => {
@@ -280,7 +298,8 @@ export class App {
         const { host, port } = this.#forHttp()
         return onboardingAnswer(request, { certPem, host, port })
       },
-      bodyLimit,
+      settings,
+      adminToken,
       hold: () => {
         const { chain } = this.addons
         chain.acquire()
@@ -335,58 +354,5 @@ export class App {
     })
     this.#server = server
     await Promise.all(this.#open.map(({ listener, mode }) => server.serve(listener, mode)))
-  }
-}
-
-/** The token counter, loaded when somebody counts: most programs that run never do. */
-class LazyTokens implements TokenService {
-  readonly #log: Logger
-  readonly #clock: Clock
-  readonly #vocabularies = new Set<TokenVocabulary>()
-  #counter: Promise<import("./llm/tokens/counter.ts").TokenCounter> | undefined
-
-  constructor(log: Logger, clock: Clock) {
-    this.#log = log
-    this.#clock = clock
-  }
-
-  async countRequest(request: LlmRequest) {
-    return (await this.#load()).countRequest(request)
-  }
-
-  async countText(text: string, model?: string): Promise<number> {
-    return (await this.#load()).countText(text, model)
-  }
-
-  boundRequest(request: LlmRequest): number {
-    return boundRequest(request)
-  }
-
-  async warm(model?: string): Promise<void> {
-    await (await this.#load()).warm(model)
-  }
-
-  async vocabulary(file: string): Promise<TokenVocabulary> {
-    const { openVocabulary } = await import("./services/vocabulary.ts")
-    const opened = await openVocabulary(file, {
-      clock: this.#clock,
-      onFailure: (error) => this.#log.warn(`token counting with ${file}: ${String(error)}`),
-    })
-    this.#vocabularies.add(opened)
-    return opened
-  }
-
-  async close(): Promise<void> {
-    const all = [...this.#vocabularies].map((vocabulary) => vocabulary.close())
-    await Promise.all([...all, this.#counter?.then((counter) => counter.close())])
-  }
-
-  #load() {
-    const load = () => Promise.all([import("./llm/tokens/counter.ts"), import("./llm/tokens/worker-client.ts")])
-    this.#counter ??= load().then(([{ TokenCounter }, { CountingThread }]) => {
-      const backend = new CountingThread({ clock: this.#clock })
-      return new TokenCounter({ backend, onFailure: (error) => this.#log.warn(`token counting: ${String(error)}`) })
-    })
-    return this.#counter
   }
 }

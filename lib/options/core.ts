@@ -60,6 +60,12 @@ export const CORE_OPTIONS = {
     help: "USER:PASS that clients have to give; better set by LLMPROXY_PROXY_AUTH, where no process list shows it.",
   },
   proxyAuthFile: { type: "string", default: "", help: "File with user:hash lines, as `htpasswd -B` or argon2 make." },
+  adminToken: {
+    type: "string",
+    default: "",
+    secret: true,
+    help: "Token for what only who runs the proxy may ask; by LLMPROXY_ADMIN_TOKEN. Default: one in the confdir, admin-token.",
+  },
   allowClients: {
     type: "list",
     default: [],

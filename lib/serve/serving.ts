@@ -6,7 +6,9 @@
 import { FlowError } from "../base/errors.ts"
 import { refuse, type Serving } from "../proxy/session/front-door.ts"
 import { isOwnPath } from "../proxy/session/own-names.ts"
+import type { ProxySettings } from "../proxy/settings.ts"
 import type { ClientStream } from "../proxy/streams.ts"
+import { isAdmin } from "./access.ts"
 import { urlOf } from "./paths.ts"
 import type { Route, RouteTable } from "./routes.ts"
 import { headOf, requestOf, sendResponse, tooLarge } from "./web.ts"
@@ -18,13 +20,18 @@ export interface ServingOptions {
   /** As they are now. */
   routes(): RouteTable
   readonly page: OwnPage
-  /** Bytes of a request's body. */
-  readonly bodyLimit: number
+  /** As they are now. */
+  readonly settings: Pick<ProxySettings, "bodyLimit">
+  /** What shows that one runs the proxy. */
+  readonly adminToken: string
   /** A version of an addon is at work until what is returned is called. */
   hold(): () => void
   /** A handler has failed. */
   failed(addon: string, what: string, error: unknown): void
 }
+
+/** A 401 has to say how (RFC 9110 section 15.5.2). */
+const CHALLENGE: readonly [string, string][] = [["WWW-Authenticate", 'Bearer realm="llmproxy"']]
 
 type Answering = (request: Request, signal: AbortSignal) => Response | Promise<Response>
 
@@ -70,8 +77,8 @@ export class WebServing implements Serving {
   }
 
   async #route(stream: ClientStream, url: URL, { addon, method, path, access, handler, log }: Route): Promise<void> {
-    const refusal = access === "open" ? undefined : unauthorised()
-    if (refusal !== undefined) return refuse(stream, refusal)
+    if (access === "admin" && !isAdmin(stream, this.#options.adminToken)) return refuse(stream, notAdmin(), CHALLENGE)
+    if (access === "user") return refuse(stream, unknown(), CHALLENGE)
     const context = { user: undefined, address: stream.connection.address, log }
     try {
       await this.#answerWith(stream, url, (request, signal) => handler(request, { ...context, signal }))
@@ -82,7 +89,7 @@ export class WebServing implements Serving {
 
   /** Rejects with what `answering` has failed with, when the client has had its answer. */
   async #answerWith(stream: ClientStream, url: URL, answering: Answering): Promise<void> {
-    const { bodyLimit } = this.#options
+    const { bodyLimit } = this.#options.settings
     const left = new AbortController()
     stream.onAbort((reason) => left.abort(reason))
     if ((stream.body.length ?? 0) > bodyLimit) return refuse(stream, tooLarge(bodyLimit))
@@ -145,6 +152,11 @@ function noWebSocket(): FlowError {
   return new FlowError("client", "no-websocket", "no WebSocket is served at this path", { status: 501 })
 }
 
-function unauthorised(): FlowError {
-  return new FlowError("client", "unauthorised", "who asks is not known", { status: 401 })
+function notAdmin(): FlowError {
+  const message = "this is for who runs the proxy: send its admin token as Authorization: Bearer TOKEN"
+  return new FlowError("client", "not-admin", message, { status: 401 })
+}
+
+function unknown(): FlowError {
+  return new FlowError("client", "unknown-user", "who asks is not known here", { status: 401 })
 }

@@ -93,9 +93,16 @@ export async function startProxy(t: Test, options: TestProxyOptions = {}): Promi
   return { server, port, clock, lines, certificates, logged }
 }
 
-function servingOf(page: OwnPage, { bodyLimit }: ProxySettings): WebServing {
+function servingOf(page: OwnPage, settings: ProxySettings): WebServing {
   const routes = new RouteTable([])
-  return new WebServing({ routes: () => routes, page, bodyLimit, hold: () => () => {}, failed: () => {} })
+  return new WebServing({
+    routes: () => routes,
+    page,
+    settings,
+    adminToken: "",
+    hold: () => () => {},
+    failed: () => {},
+  })
 }
 
 /** An origin that the test closes; with `name`, it speaks TLS with a certificate for that name. */
