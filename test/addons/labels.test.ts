@@ -44,7 +44,12 @@ function read({ body, headers }: WireResponse, stream: boolean): string | undefi
 async function conduct(t: Test, localApi: string, pages: Record<string, string> = {}) {
   const next: { bytes: Buffer } = { bytes: Buffer.alloc(0) }
   const local = localHost((_, socket) => void socket.write(next.bytes), pages)
-  const rig = await startRig(t, { local, set: { localApi }, env: { OPENAI_API_KEY: "sk-none" }, cloud: notExpected })
+  const rig = await startRig(t, {
+    local,
+    set: { localApi },
+    env: { OPENAI_API_KEY: "sk-of-this-test" },
+    cloud: notExpected,
+  })
   return async (bytes: Buffer, stream: boolean) => {
     next.bytes = bytes
     const response = await rig.chat({ stream })
@@ -112,7 +117,7 @@ test("a local answer that nobody can read is left, and the cloud is asked", asyn
       const rig = await startRig(t, {
         local: localHost((_, socket) => void socket.write(labelled(body, "text/event-stream"))),
         cloud: (_, socket) => void socket.write(labelled(chat, "application/json")),
-        env: { OPENAI_API_KEY: "sk-none" },
+        env: { OPENAI_API_KEY: "sk-of-this-test" },
       })
       await rig.chat({ stream })
       t.equal(rig.cloud.requests.length, 1, `${body}, ${stream}`)

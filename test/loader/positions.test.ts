@@ -63,6 +63,6 @@ test("the stack is told to who asks for debug messages", async (t) => {
   const lines: string[] = []
   const log = makeLogger((line, level) => lines.push(`${level} ${line}`), "debug")
   reportFailure(log, ADDON, "request", new Error("boom"))
-  t.match(lines[0], /^error addon "a": request failed: boom \(test\/loader-positions\.test\.ts:\d+:\d+\)$/)
-  t.match(lines.slice(1).join("\n"), /^debug Error: boom\ndebug +at .*loader-positions/)
+  t.match(lines[0], /^error addon "a": request failed: boom \(test\/loader\/positions\.test\.ts:\d+:\d+\)$/)
+  t.match(lines.slice(1).join("\n"), /^debug Error: boom\ndebug +at .*loader.positions/)
 })
