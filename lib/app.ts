@@ -187,6 +187,7 @@ export class App {
     this.#redactor.know(this.#secrets())
     if (loaded.status === "rejected") throw loaded.reason
     if (ca.status === "rejected") throw ca.reason
+    for (const unused of this.store.unused()) this.#options.log.info(unused)
     await this.#kept.ready()
     await this.#listen()
     this.#serving = this.#serve(settings, leaves, ca.value).catch((thrown) => {

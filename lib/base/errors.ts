@@ -95,3 +95,18 @@ export function systemCodeOf(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error) || !("code" in thrown)) return undefined
   return typeof thrown.code === "string" ? thrown.code : undefined
 }
+
+/** Why a file that a person has named could not be read, in words of ours where the system's code is a usual one. */
+export function whyUnread(thrown: unknown): string {
+  switch (systemCodeOf(thrown)) {
+    case "ENOENT":
+      return "there is no such file"
+    case "EISDIR":
+      return "it is a folder"
+    case "EACCES":
+    case "EPERM":
+      return "this user may not read it"
+    default:
+      return messageOf(thrown)
+  }
+}

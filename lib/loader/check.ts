@@ -149,21 +149,22 @@ function nameOf(definition: Readonly<Record<string, unknown>>, source: AddonSour
   const name = definition.name ?? (source.file === undefined ? "" : nameOfFile(source.file))
   if (typeof name === "string" && NAME.test(name)) return name
   const shown = typeof name === "string" ? `"${name}"` : String(name)
+  const advice = definition.name === undefined && source.file !== undefined ? '; give it one with name: "my-addon"' : ""
   throw complaint(
     source,
     "name",
-    `the addon's name ${shown} must be lower-case words joined by hyphens, as in "my-addon"`,
+    `the addon's name ${shown} must be lower-case words joined by hyphens, as in "my-addon"${advice}`,
   )
 }
 
-/** `tokenBudget.ts` is "token-budget"; `budget/index.ts` is "budget". */
+/** `tokenBudget.ts` is "token-budget", `1-redact.ts` is "redact", `budget/index.ts` is "budget". */
 function nameOfFile(file: string): string {
   const base = basename(file, extname(file))
   return (base === "index" ? basename(dirname(file)) : base)
     .replace(/([a-z0-9])([A-Z])/g, "$1-$2")
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-|-$/g, "")
+    .replace(/^[-0-9]+|-$/g, "")
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {

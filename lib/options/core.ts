@@ -3,7 +3,7 @@
  * follow from it. settingsFrom() turns their values into what the sockets need.
  */
 import { readFileSync } from "node:fs"
-import { messageOf, UsageError } from "../base/errors.ts"
+import { messageOf, UsageError, whyUnread } from "../base/errors.ts"
 import { addressRange, proxyUser, proxyUsers } from "../proxy/access/rules.ts"
 import { hostAndPort, normalHost, parseAuthority } from "../proxy/io/authority.ts"
 import { bypassRule } from "../proxy/io/bypass.ts"
@@ -230,7 +230,7 @@ function fileText(option: string, path: string, encoding: "latin1" | "utf8"): st
   try {
     return readFileSync(path, encoding)
   } catch (thrown) {
-    throw new UsageError(`${option} ${path}: ${messageOf(thrown)}`)
+    throw new UsageError(`${option} ${path}: ${whyUnread(thrown)}`)
   }
 }
 

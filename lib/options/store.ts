@@ -143,6 +143,19 @@ export class OptionStore {
     for (const [key, value] of Object.entries(config.values)) this.#checkConfig(config, key, value)
   }
 
+  /** What the config file says of addons that are not loaded, a line each: it counts for nothing. */
+  unused(): string[] {
+    const { config } = this.#sources
+    const own = this.#held.get(undefined)?.group.names ?? new Set<string>()
+    return Object.entries(config?.values ?? {}).flatMap(([name, value]) => {
+      if (config === undefined || own.has(name) || this.#held.has(name) || !isRecord(value)) return []
+      const hint = didYouMean(name, this.#prefixes()) || `; -s ${name} loads one that llmproxy brings`
+      return [
+        `${placeInConfig(config, name)}: no addon named "${name}" is loaded, so that its settings count for nothing${hint}`,
+      ]
+    })
+  }
+
   /** The values of secret options, and passwords in the URLs of others: what must be shown nowhere. */
   secrets(): string[] {
     return [...this.#held.values()].flatMap(({ group: { specs, values } }) => {
@@ -179,7 +192,7 @@ export class OptionStore {
     if (own.has(key)) return
     const group = this.#held.get(key)?.group
     if (group === undefined) {
-      // An object is for an addon that is not loaded this time: one config file serves every start.
+      // An object is for an addon that is not loaded this time (`unused` tells): one config file serves every start.
       if (isRecord(value)) return
       throw new UsageError(
         `${placeInConfig(config, key)}: no option named "${key}"${didYouMean(key, [...own, ...this.#prefixes()])}`,

@@ -8,7 +8,7 @@ import type { Ca } from "../../certs/ca.ts"
 import { certificateNames, readKeyPair } from "../../certs/key-pair.ts"
 import type { OwnCertificate } from "../../certs/own.ts"
 import { TLS_VERSIONS, type TlsVersion, type TlsVersions } from "../../certs/tls-versions.ts"
-import { messageOf, UsageError } from "../base/errors.ts"
+import { UsageError, whyUnread } from "../base/errors.ts"
 import { normalHost } from "../proxy/io/authority.ts"
 import { NO_CLIENT_CERTIFICATES, type ProxySettings } from "../proxy/settings.ts"
 import { readClientCertificates } from "../proxy/tls/client-certificates.ts"
@@ -116,7 +116,7 @@ function ownCertificate(text: string, now: number): { certificate: OwnCertificat
   try {
     pem = readFileSync(path, "latin1")
   } catch (thrown) {
-    throw fail(messageOf(thrown))
+    throw fail(whyUnread(thrown))
   }
   const pair = readKeyPair(pem)
   if (typeof pair === "string") throw fail(pair)

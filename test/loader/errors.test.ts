@@ -76,6 +76,19 @@ test("top-level await leaves no file behind, whether the addon loads or throws",
   }
 })
 
+test("a file's name becomes the addon's, without the number before it", async (t) => {
+  const folder = t.testdir({ "1-redact.ts": "export function load() {}", "2.ts": "export function load() {}" })
+  const host = addonHost()
+  await host.manager.load([join(folder, "1-redact.ts")])
+  t.same(
+    host.manager.chain.addons.map(({ name }) => name),
+    ["redact"],
+  )
+  await t.rejects(addonHost().manager.load([join(folder, "2.ts")]), {
+    message: /2\.ts: the addon's name "" must be lower-case words .*; give it one with name: "my-addon"/,
+  })
+})
+
 test("a declaration that is wrong is told with its line and a suggestion", async (t) => {
   const wrong = (body: string) => `import { defineAddon } from "llmproxy"\nexport default defineAddon({\n  ${body}\n})`
   const cases: [string, string][] = [

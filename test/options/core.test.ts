@@ -90,7 +90,7 @@ test("a file of --upstream-ca has to be there and hold certificates", async (t) 
   const { ca } = await sharedCertificates()
   const folder = t.testdir({ "ca.txt": ca, "empty.txt": "", "broken.txt": ca.replace(/\n[^\n]{20}/, "\n") })
   t.same(settingsFrom({ ...DEFAULTS, upstreamCa: [join(folder, "ca.txt")] }).upstreamCa, [ca])
-  t.match(refused({ upstreamCa: [join(folder, "none.txt")] }), /^--upstream-ca .*none\.txt: ENOENT/)
+  t.match(refused({ upstreamCa: [join(folder, "none.txt")] }), /^--upstream-ca .*none\.txt: there is no such file/)
   t.match(refused({ upstreamCa: [join(folder, "empty.txt")] }), /empty\.txt: it holds no PEM certificate/)
   t.match(refused({ upstreamCa: [join(folder, "broken.txt")] }), /broken\.txt: certificate 1 of 1 cannot be read/)
 })
@@ -104,7 +104,7 @@ test("users come from --proxy-auth and a file, in which the flag's own user is r
     { name: "bob", secret: { kind: "hash", text: hash } },
     { name: "ann", secret: { kind: "password", text: "pass" } },
   ])
-  t.match(refused({ proxyAuthFile: join(folder, "none") }), /^--proxy-auth-file .*none: ENOENT/)
+  t.match(refused({ proxyAuthFile: join(folder, "none") }), /^--proxy-auth-file .*none: there is no such file/)
   t.equal(refused({ proxyAuth: "pass" }), "--proxy-auth: write USER:PASS")
   t.match(settingsFrom({ ...DEFAULTS, allowClients: ["10.0.0.0/8"] }).allowClients, [{ prefix: 8 }])
   t.match(refused({ allowClients: ["10"] }), /^--allow-clients 10: write an address or a range/)

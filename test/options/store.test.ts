@@ -97,6 +97,21 @@ test("a name that nobody declares is refused with a suggestion", (t) => {
   t.end()
 })
 
+test("settings of an addon that is not loaded are told, with the line and what loads it", (t) => {
+  const values = { port: 1, hello: { greeting: "Hey" }, budgett: { limit: 1 }, budget: { limit: 2 } }
+  const lineOf = (key: string) => Object.keys(values).indexOf(key) + 1
+  const store = new OptionStore({ ...NO_SOURCES, config: { path: "config.yaml", values, lineOf } })
+  store.define(undefined, { port: { type: "integer", default: 0, help: "" } })
+  store.define("budget", { limit: { type: "integer", default: 0, help: "" } })
+  const unused = "is loaded, so that its settings count for nothing"
+  t.same(store.unused(), [
+    `config.yaml:2: no addon named "hello" ${unused}; -s hello loads one that llmproxy brings`,
+    `config.yaml:3: no addon named "budgett" ${unused}; did you mean "budget"?`,
+  ])
+  t.same(new OptionStore(NO_SOURCES).unused(), [])
+  t.end()
+})
+
 test("the passwords in options are known as secrets, and no host is taken for one", (t) => {
   const urls = { mode: { type: "list", default: [], help: "Modes." } } as const
   const secretsOf = (text: string) => {

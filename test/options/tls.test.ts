@@ -57,7 +57,7 @@ test("--certs names a host, or takes the certificate's own names", async (t) => 
   t.same(warnings, [])
   const late = leafSettings(values({ certs: [file] }), Date.now() + 365 * 86_400_000)
   t.match(late.warnings, [/own\.pem: this certificate expired on /])
-  t.match(refused({ certs: [join(folder, "none.pem")] }), /^--certs .*none\.pem: ENOENT/)
+  t.match(refused({ certs: [join(folder, "none.pem")] }), /^--certs .*none\.pem: there is no such file/)
   t.match(refused({ certs: [join(folder, "lone.pem")] }), /no PEM key that can be read without a password/)
   t.match(refused({ certs: [`a b=${file}`] }), /a b is no host name/)
 })

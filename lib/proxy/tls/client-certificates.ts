@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { type KeyPair, readKeyPair } from "../../../certs/key-pair.ts"
-import { messageOf, UsageError } from "../../base/errors.ts"
+import { UsageError, whyUnread } from "../../base/errors.ts"
 import { normalHost } from "../io/authority.ts"
 import type { ClientCertificates } from "../settings.ts"
 
@@ -19,7 +19,7 @@ export function readClientCertificates(path: string): ClientCertificates {
     return { everywhere: undefined, hosts }
   } catch (thrown) {
     if (thrown instanceof UsageError) throw thrown
-    throw new UsageError(`--client-cert ${path}: ${messageOf(thrown)}`)
+    throw new UsageError(`--client-cert ${path}: ${whyUnread(thrown)}`)
   }
 }
 

@@ -55,7 +55,7 @@ test("what cannot be used stops the start with its name", async (t) => {
     odd: { "a b.pem": pem },
     bad: { "a.test.pem": "x" },
   })
-  t.match(refused(join(folder, "none")), /^--client-cert .*none: ENOENT/)
+  t.match(refused(join(folder, "none")), /^--client-cert .*none: there is no such file/)
   t.match(refused(join(folder, "broken.pem")), /broken\.pem: it holds no PEM certificate/)
   t.match(refused(join(folder, "empty")), /no file in it is called HOST\.pem/)
   t.match(refused(join(folder, "odd")), /a b\.pem is not called after a host/)
