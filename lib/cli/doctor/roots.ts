@@ -12,7 +12,7 @@ import { leadsHere } from "./clients.ts"
 
 const FIX = 'start the program with `llmproxy run`, or have the variables set: eval "$(llmproxy env)"'
 
-/** One finding for each variable that keeps programs from trusting the CA, else one that says that none does. */
+/** One finding for each file of roots that keeps programs from trusting the CA, else one that says that none does. */
 export async function checkRoots(patient: Patient): Promise<Finding[]> {
   // What is wrong with a CA that cannot be used, checkCa tells.
   const ca = await patient.loadCa().catch((thrown: unknown) => {
@@ -32,11 +32,14 @@ export async function checkRoots(patient: Patient): Promise<Finding[]> {
     })),
   )
   const wrong = states.filter(({ state }) => state !== "yes")
-  const findings = wrong.map(({ name, file, state }): Finding => {
-    const why = state === "no" ? "does not hold the CA" : "cannot be read"
+  // One finding a file: six variables that name one file are one thing that is broken.
+  const files = [...new Set(wrong.map(({ file }) => file))]
+  const findings = files.map((file): Finding => {
+    const of = wrong.filter((one) => one.file === file)
+    const why = of[0]?.state === "no" ? "does not hold the CA" : "cannot be read"
     return {
       mark: isLed ? "bad" : "note",
-      text: `${name}: ${file} ${why}: programs that take their roots from it refuse llmproxy`,
+      text: `${of.map(({ name }) => name).join(", ")}: ${file} ${why}: programs that take their roots from it refuse llmproxy`,
       fix: FIX,
     }
   })

@@ -33,6 +33,12 @@ test("a variable whose file lacks the CA is broken where HTTPS_PROXY leads here,
   ])
 })
 
+test("variables that name one file are one finding", async (t) => {
+  const env = { SSL_CERT_FILE: "/x.pem", REQUESTS_CA_BUNDLE: "/x.pem", CURL_CA_BUNDLE: "/y.pem", ...HERE }
+  const texts = (await check(env, holding("no"))).map(({ text }) => text.replace(/ does not.*/, ""))
+  t.same(texts, ["SSL_CERT_FILE, REQUESTS_CA_BUNDLE: /x.pem", "CURL_CA_BUNDLE: /y.pem"])
+})
+
 test("variables that are not set are broken where HTTPS_PROXY leads here and the system does not trust the CA", async (t) => {
   t.match(await check({ ...HERE, SSL_CERT_FILE: "/x" }), [
     { mark: "bad", text: /NODE_EXTRA_CA_CERTS, REQUESTS_CA_BUNDLE name no roots and the system does not/ },
