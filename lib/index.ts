@@ -37,9 +37,13 @@ export type {
   Choice,
   ContentPart,
   FinishReason,
+  FunctionTool,
+  GivenTool,
   LlmErrorKind,
   LlmTimings,
   Message,
+  ProviderTool,
+  Tool,
   ToolCall,
 } from "./llm/model.ts"
 export {

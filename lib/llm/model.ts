@@ -22,6 +22,48 @@ export type Message = JsonObject & {
   content?: string | ContentPart[] | null
 }
 
+/** A function that the model may call, and the client's program runs. A view: what is set changes that value of `raw`. */
+export interface FunctionTool {
+  readonly kind: "function"
+  name: string
+  description: string | undefined
+  /** A JSON Schema, the body's own object; undefined: it takes nothing. */
+  parameters: JsonObject | undefined
+  /** The dialect's own JSON, with what it has besides. */
+  readonly raw: JsonObject
+}
+
+/** What the provider runs itself (a web search), or that is no function: it has a form in its own dialect alone. */
+export interface ProviderTool {
+  readonly kind: "provider"
+  /** Its name, else its type. */
+  readonly name: string
+  readonly description: string | undefined
+  readonly parameters: undefined
+  readonly raw: JsonObject
+}
+
+export type Tool = FunctionTool | ProviderTool
+
+/**
+ * A tool that is put into a request: one of its own or of another request (a function is written in the dialect's form), a
+ * new function, or the provider's own JSON, in which what stands beside `raw` is changed.
+ */
+export type GivenTool =
+  | Tool
+  | {
+      readonly name: string
+      readonly description?: string | undefined
+      readonly parameters?: JsonObject | undefined
+      readonly raw?: undefined
+    }
+  | {
+      readonly raw: JsonObject
+      readonly name?: string
+      readonly description?: string | undefined
+      readonly parameters?: JsonObject | undefined
+    }
+
 /**
  * A request to a model. Every field is a view on `body`: setting one changes that one value there, and nothing else of
  * the body is serialised again. Changing `body` directly works as well.
@@ -35,7 +77,13 @@ export interface LlmRequest {
   system: string | undefined
   /** The dialect's own list: in openai-chat the system messages are in it. A completion's prompt is one user message. */
   messages: Message[]
-  tools: JsonValue[] | undefined
+  /**
+   * Views, made anew at each reading; the list itself cannot be changed, but set: then each tool is written in the
+   * dialect's own form, and those that were there keep their JSON. Setting throws a TypeError for what is no tool, a
+   * FlowError where a tool, or tools at all, have no place in the dialect.
+   */
+  get tools(): readonly Tool[] | undefined
+  set tools(value: readonly GivenTool[] | undefined)
   /** Whether the client asked for a stream. */
   stream: boolean
   maxTokens: number | undefined

@@ -4,12 +4,18 @@
  */
 import { FlowError } from "../base/errors.ts"
 import { type JsonObject, type JsonValue, numberOf, stringOf } from "../base/json.ts"
-import type { DialectName, LlmRequest, Message } from "./model.ts"
+import type { DialectName, GivenTool, LlmRequest, Message, Tool } from "./model.ts"
+import { type ToolForm, toolList, toolsOf } from "./tools.ts"
 
-/** What the dialects call the same parameter. */
+/** What the dialects call the same parameter, and what they have none of: then the advice says where to turn. */
 export interface ParameterNames {
   readonly maxTokens: string
-  readonly stop: string
+  readonly stop: string | Advice
+  readonly tools: ToolForm | Advice
+}
+
+interface Advice {
+  readonly advice: string
 }
 
 export abstract class RequestView implements LlmRequest {
@@ -38,11 +44,23 @@ export abstract class RequestView implements LlmRequest {
     this.body.model = value
   }
 
-  get tools(): JsonValue[] | undefined {
-    return Array.isArray(this.body.tools) ? this.body.tools : undefined
+  /** The object that holds the tools; undefined while there is none. */
+  protected get toolHolder(): JsonObject | undefined {
+    return this.body
   }
 
-  set tools(value: JsonValue[] | undefined) {
+  get tools(): readonly Tool[] | undefined {
+    const { tools } = this.#names
+    return "advice" in tools ? undefined : toolsOf(this.toolHolder?.tools, tools)
+  }
+
+  set tools(value: readonly GivenTool[] | undefined) {
+    const { tools } = this.#names
+    if (!("advice" in tools)) this.assignTools(value && toolList(value, tools, this.dialect))
+    else if (value !== undefined) this.refuse("tools", tools.advice)
+  }
+
+  protected assignTools(value: JsonObject[] | undefined): void {
     this.assign("tools", value)
   }
 
@@ -81,13 +99,16 @@ export abstract class RequestView implements LlmRequest {
   }
 
   get stop(): string[] | undefined {
-    const stop = this.parameters?.[this.#names.stop]
+    const name = this.#names.stop
+    const stop = typeof name === "string" ? this.parameters?.[name] : undefined
     if (typeof stop === "string") return [stop]
     return Array.isArray(stop) ? stop.filter((value) => typeof value === "string") : undefined
   }
 
   set stop(value: string[] | undefined) {
-    this.assignParameter(this.#names.stop, value)
+    const name = this.#names.stop
+    if (typeof name === "string") this.assignParameter(name, value)
+    else if (value !== undefined) this.refuse("stop strings", name.advice)
   }
 
   /** Most dialects give one answer to a request. */

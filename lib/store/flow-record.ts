@@ -91,7 +91,7 @@ function contentsOf(
     const kept = Object.entries(request.body).filter(([key]) => !CONTENT_MEMBERS.has(key))
     contents.parameters = contentOf(redactor.json(Object.fromEntries(kept)))
     // The legacy name: https://platform.openai.com/docs/api-reference/chat/create#chat_create-functions
-    const tools = request.tools ?? request.body.functions
+    const tools = request.tools?.map(({ raw }) => raw) ?? request.body.functions
     if (tools !== undefined) contents.tools = contentOf(redactor.json(tools))
   }
   const [first, ...more] = llm?.completion?.choices ?? []

@@ -59,7 +59,7 @@ function askedParts(request: LlmRequest | undefined, redactor: Redactor): Part[]
   const last = messages.at(-1)
   return [
     ...(system === undefined ? [] : [["system", system] as const]),
-    ...(tools.length === 0 ? [] : [["tools", toolNames(tools)] as const]),
+    ...(tools.length === 0 ? [] : [["tools", toolNames(tools.map(({ raw }) => raw))] as const]),
     ...(last === undefined || isSystem(last) ? [] : [[last.role, messageText(last, redactor)] as const]),
   ]
 }
@@ -93,7 +93,7 @@ function allParts(request: LlmRequest | undefined, redactor: Redactor): Part[] {
   return [
     ...(system === undefined || messages.some(isSystem) ? [] : [["system", system] as const]),
     ...parts.slice(0, begin),
-    ...(tools.length === 0 ? [] : [["tools", toolLines(tools)] as const]),
+    ...(tools.length === 0 ? [] : [["tools", toolLines(tools.map(({ raw }) => raw))] as const]),
     ...parts.slice(begin),
   ]
 }

@@ -6,8 +6,9 @@ import { arrayOf, type JsonObject, type JsonValue, objectOf, stringOf } from "..
 import type { Message } from "../model.ts"
 import { messagesOf } from "../openai/chat-request.ts"
 import { RequestView } from "../request-view.ts"
+import { MESSAGES_TOOLS } from "../tools.ts"
 
-const NAMES = { maxTokens: "max_tokens", stop: "stop_sequences" }
+const NAMES = { maxTokens: "max_tokens", stop: "stop_sequences", tools: MESSAGES_TOOLS }
 
 /** Between the texts of two system blocks. */
 const BLOCK_BREAK = "\n"

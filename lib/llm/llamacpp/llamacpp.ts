@@ -16,7 +16,7 @@ import { pathOnly, RequestView } from "../request-view.ts"
 import { LlamaCppReader } from "./read.ts"
 import { LlamaCppEncoder, writeLlamaCppAnswer } from "./write.ts"
 
-const NAMES = { maxTokens: "n_predict", stop: "stop" }
+const NAMES = { maxTokens: "n_predict", stop: "stop", tools: { advice: "send them to /v1/chat/completions" } }
 
 /** Of llama.cpp's types of error; a status that is none of these is its "server_error". */
 const ERROR_TYPES: ReadonlyMap<number, string> = new Map([
@@ -67,14 +67,6 @@ class LlamaCppRequest extends RequestView {
 
   set system(value: string | undefined) {
     refuseSystem(this.dialect, value)
-  }
-
-  override get tools(): undefined {
-    return undefined
-  }
-
-  override set tools(value: JsonValue[] | undefined) {
-    if (value !== undefined) this.refuse("tools", "send them to /v1/chat/completions")
   }
 }
 

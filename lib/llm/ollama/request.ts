@@ -6,15 +6,17 @@ import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from ".
 import type { LlmRequest, Message } from "../model.ts"
 import { messagesOf, setSystemIn, systemIn } from "../openai/chat-request.ts"
 import { promptMessages, promptOf } from "../prompt-message.ts"
-import { RequestView } from "../request-view.ts"
+import { type ParameterNames, RequestView } from "../request-view.ts"
+import { CHAT_TOOLS } from "../tools.ts"
 
 const NAMES = { maxTokens: "num_predict", stop: "stop" }
+const NO_TOOLS = { advice: "send them to /api/chat" }
 
 abstract class OllamaRequest extends RequestView {
   override readonly dialect = "ollama"
 
-  constructor(body: JsonObject) {
-    super(body, NAMES)
+  constructor(body: JsonObject, tools: ParameterNames["tools"]) {
+    super(body, { ...NAMES, tools })
   }
 
   protected override get parameters(): JsonObject | undefined {
@@ -72,14 +74,6 @@ export class OllamaGenerateRequest extends OllamaRequest {
   set system(value: string | undefined) {
     this.assign("system", value)
   }
-
-  override get tools(): undefined {
-    return undefined
-  }
-
-  override set tools(value: JsonValue[] | undefined) {
-    if (value !== undefined) this.refuse("tools", "send them to /api/chat")
-  }
 }
 
 /**
@@ -89,7 +83,9 @@ export class OllamaGenerateRequest extends OllamaRequest {
 export function parseOllamaRequest(body: JsonObject, plainPath: string): LlmRequest | undefined {
   if (typeof body.model !== "string") return undefined
   if (plainPath.endsWith("/generate") || (body.messages === undefined && body.prompt !== undefined))
-    return body.prompt === undefined || typeof body.prompt === "string" ? new OllamaGenerateRequest(body) : undefined
+    return body.prompt === undefined || typeof body.prompt === "string"
+      ? new OllamaGenerateRequest(body, NO_TOOLS)
+      : undefined
   const isList = Array.isArray(body.messages) && messagesOf(body).length === body.messages.length
-  return body.messages === undefined || isList ? new OllamaChatRequest(body) : undefined
+  return body.messages === undefined || isList ? new OllamaChatRequest(body, CHAT_TOOLS) : undefined
 }

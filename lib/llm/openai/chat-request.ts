@@ -7,12 +7,17 @@
 import { isObject, type JsonObject, type JsonValue, numberOf } from "../../base/json.ts"
 import { textOf } from "../message-text.ts"
 import type { ContentPart, Message } from "../model.ts"
+import { CHAT_TOOLS } from "../tools.ts"
 import { OpenAiRequest } from "./request.ts"
 
 const SYSTEM_ROLES = new Set(["system", "developer"])
 
 export class ChatRequest extends OpenAiRequest {
   override readonly dialect = "openai-chat"
+
+  constructor(body: JsonObject, path: string) {
+    super(body, path, CHAT_TOOLS)
+  }
 
   get messages(): Message[] {
     return messagesOf(this.body)

@@ -37,6 +37,10 @@ export const openaiCompletions: Dialect = {
 class CompletionsRequest extends OpenAiRequest {
   override readonly dialect = "openai-completions"
 
+  constructor(body: JsonObject, path: string) {
+    super(body, path, { advice: "send them to /v1/chat/completions" })
+  }
+
   get messages(): Message[] {
     return promptMessages(this.body)
   }

@@ -13,8 +13,9 @@ import { RequestView } from "../request-view.ts"
 import { ResponsesReader } from "../responses/read.ts"
 import { parseResponsesRequest } from "../responses/request.ts"
 import { openaiResponses } from "../responses/responses.ts"
+import { REALTIME_TOOLS } from "../tools.ts"
 
-const NAMES = { maxTokens: "max_output_tokens", stop: "stop" }
+const NAMES = { maxTokens: "max_output_tokens", stop: "stop", tools: REALTIME_TOOLS }
 
 /** Events of the voice, and the older names of texts, as the events of Responses that say the same. */
 const RENAMED: ReadonlyMap<string, string> = new Map([
@@ -85,11 +86,11 @@ class RealtimeRequest extends RequestView {
     this.#assign("instructions", value)
   }
 
-  override get tools(): JsonValue[] | undefined {
-    return Array.isArray(this.parameters?.tools) ? this.parameters.tools : undefined
+  protected override get toolHolder(): JsonObject | undefined {
+    return this.parameters
   }
 
-  override set tools(value: JsonValue[] | undefined) {
+  protected override assignTools(value: JsonObject[] | undefined): void {
     this.#assign("tools", value)
   }
 

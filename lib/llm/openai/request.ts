@@ -3,15 +3,15 @@
  * choices. `messages` and `system` are each dialect's own.
  */
 import { type JsonObject, numberOf, stringOf } from "../../base/json.ts"
-import { RequestView } from "../request-view.ts"
+import { type ParameterNames, RequestView } from "../request-view.ts"
 
 const NAMES = { maxTokens: "max_tokens", stop: "stop" }
 
 export abstract class OpenAiRequest extends RequestView {
   readonly #pathModel: string | undefined
 
-  constructor(body: JsonObject, path: string) {
-    super(body, NAMES)
+  constructor(body: JsonObject, path: string, tools: ParameterNames["tools"]) {
+    super(body, { ...NAMES, tools })
     this.#pathModel = deploymentOf(path)
   }
 

@@ -7,8 +7,13 @@ import { isObject, type JsonObject, type JsonValue, stringOf } from "../../base/
 import { textOf } from "../message-text.ts"
 import type { ContentPart, LlmRequest, Message } from "../model.ts"
 import { RequestView } from "../request-view.ts"
+import { RESPONSES_TOOLS } from "../tools.ts"
 
-const NAMES = { maxTokens: "max_output_tokens", stop: "stop" }
+const NAMES = {
+  maxTokens: "max_output_tokens",
+  stop: { advice: "cut the answer with flow.response.transformDeltas" },
+  tools: RESPONSES_TOOLS,
+}
 
 /** Items that tell what the client's program found; every other kind without a role is the model's. */
 const RESULT = /_output$|_response$/
@@ -37,14 +42,6 @@ export class ResponsesRequest extends RequestView {
 
   set system(value: string | undefined) {
     this.assign("instructions", value)
-  }
-
-  override get stop(): undefined {
-    return undefined
-  }
-
-  override set stop(value: string[] | undefined) {
-    if (value !== undefined) this.refuse("stop strings", "cut the answer with flow.response.transformDeltas")
   }
 }
 

@@ -3,7 +3,7 @@
  * Source: openai-node, resources/responses/responses.ts (Response, ResponseOutputItem, ResponseErrorEvent).
  */
 
-import { arrayOf, type JsonObject, objectOf, stringOf } from "../../base/json.ts"
+import { type JsonObject, objectOf, stringOf } from "../../base/json.ts"
 import type { EncodeContext } from "../dialect.ts"
 import { isUnknownWord } from "../finish-words.ts"
 import type { FinishReason, FinishUnified, LlmRequest, Usage } from "../model.ts"
@@ -94,9 +94,9 @@ export function callItem(type: string, suffix: string, id: string | undefined, n
 
 /** The types of the items that call the client's custom tools, by the tool's name. */
 export function toolTypes(request: LlmRequest | undefined): ReadonlyMap<string, string> {
-  const tools = arrayOf(request?.tools).map(objectOf)
-  const custom = tools.filter((tool) => tool?.type === "custom")
-  return new Map(custom.map((tool) => [stringOf(tool?.name) ?? "", "custom_tool_call"]))
+  const tools = (request?.tools ?? []).map(({ raw }) => raw)
+  const custom = tools.filter((tool) => tool.type === "custom")
+  return new Map(custom.map((tool) => [stringOf(tool.name) ?? "", "custom_tool_call"]))
 }
 
 /** OpenAI documents the words in the event and sends them in `error`, which makes its SDK throw: we write both. */

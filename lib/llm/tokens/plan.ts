@@ -66,7 +66,7 @@ export function planRequest(request: LlmRequest): CountPlan {
   planApartSystem(plan, request)
   for (const message of request.messages) planMessage(plan, message, model)
   plan.fixed += REPLY_TOKENS
-  const tools = [...(request.tools ?? []), ...arrayOf(request.body.functions)]
+  const tools = [...(request.tools ?? []).map(({ raw }) => raw), ...arrayOf(request.body.functions)]
   planTools(plan, tools, encodingFor(model).encoding)
   for (const format of [
     body.response_format,

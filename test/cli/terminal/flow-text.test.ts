@@ -74,7 +74,7 @@ test("tools are shown with their parameters, in each dialect's form, and the sys
     json: { ...CHAT, max_tokens: 1, system: "Be terse.", tools: [{ name, description, input_schema: parameters }] },
   })
   t.equal(messagesText(anthropic.flow, STYLE), `      system     Be terse.\n${told}${user}`)
-  const servers = await endedChat({ ...CHAT, tools: [{ type: "web_search" }, 7] }, {})
+  const servers = await endedChat({ ...CHAT, tools: [{ type: "web_search" }, {}] }, {})
   t.match(messagesText(servers, STYLE), "tools      web_search()\n                 ?()\n")
 })
 

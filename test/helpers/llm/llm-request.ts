@@ -1,6 +1,7 @@
 /** A request as a dialect gives it, without a dialect: enough for what counts tokens. */
 import type { JsonObject, JsonValue } from "../../../lib/base/json.ts"
 import type { ContentPart, DialectName, LlmRequest, Message } from "../../../lib/llm/model.ts"
+import { CHAT_TOOLS, toolsOf } from "../../../lib/llm/tools.ts"
 
 export interface RequestShape {
   model?: string
@@ -19,7 +20,7 @@ export function requestOf(shape: RequestShape): LlmRequest {
     model: shape.model ?? "gpt-4o",
     system: shape.system,
     messages: shape.messages ?? (shape.content === undefined ? [] : [{ role: "user", content: shape.content }]),
-    tools: shape.tools,
+    tools: toolsOf(shape.tools, CHAT_TOOLS),
     stream: false,
     maxTokens: undefined,
     temperature: undefined,

@@ -42,7 +42,7 @@ test("every field is a view on the body", async (t) => {
     temperature: 0.5,
     topP: 0.9,
     stop: ["a"],
-    tools: [{}],
+    tools: [{ raw: {} }],
     maxTokens: 5,
   })
   t.strictSame(body, {
@@ -56,7 +56,16 @@ test("every field is a view on the body", async (t) => {
     tools: [{}],
     max_completion_tokens: 5,
   })
-  t.match(view, { model: "m", stream: true, n: 2, temperature: 0.5, topP: 0.9, stop: ["a"], tools: [{}], maxTokens: 5 })
+  t.match(view, {
+    model: "m",
+    stream: true,
+    n: 2,
+    temperature: 0.5,
+    topP: 0.9,
+    stop: ["a"],
+    tools: [{ raw: {} }],
+    maxTokens: 5,
+  })
   Object.assign(view, {
     temperature: undefined,
     topP: undefined,
