@@ -59,7 +59,7 @@ test("when the demo is killed, its proxy ends too", async (t) => {
   const folder = t.testdir()
   const script = `
     const { DemoProxy } = await import(${JSON.stringify(BUILD)})
-    const { systemClock } = await import(${JSON.stringify(new URL("../../clock.js", BUILD).href)})
+    const { systemClock } = await import(${JSON.stringify(new URL("../../base/clock.js", BUILD).href)})
     const place = { build: ${JSON.stringify(BUILD)}, env: process.env, cwd: process.cwd(), clock: systemClock }
     console.log(await new DemoProxy(["-p", "0", "--confdir", "conf"], place).start())
     process.kill(process.pid, "SIGKILL")`
