@@ -82,6 +82,8 @@ interface OpenListener extends ModeListening {
 
 /** In the confdir: what shows that one runs the proxy. */
 const ADMIN_TOKEN_FILE = "admin-token"
+/** In the confdir: what clients' credentials are hashed with, so that a client is the same one after a restart. */
+const CLIENT_KEY_FILE = "client-key"
 
 /** Milliseconds; nothing happens then. */
 const ALIVE_MS = 60_000
@@ -339,17 +341,20 @@ export class App {
   /** Loads what serves clients, which is most of the program, now that they can come: the first ones wait for it. */
   async #serve(settings: ProxySettings, leafOptions: LeafSettings, ca: Ca): Promise<void> {
     const load = this.#options.serving ?? (() => import("./proxy/session/server.ts"))
-    const [{ ProxyServer }, leaves, serving] = await Promise.all([
+    const { confdir, log } = this.#options
+    const [{ ProxyServer }, leaves, serving, identityKey] = await Promise.all([
       load(),
       makeLeaves(ca, leafOptions, () => this.#clock.now()),
       this.#served(settings, ca),
+      keptSecret(join(confdir, CLIENT_KEY_FILE), log),
     ])
     const server = new ProxyServer({
       settings,
       clock: this.#clock,
-      log: this.#options.log,
+      log,
       redactor: this.#redactor,
       chain: () => this.addons.chain,
+      identityKey,
       ...leaves,
       serving,
     })

@@ -12,7 +12,15 @@ export {
 export type { CommandContext, CommandSpec, DeclareCommand } from "./api/command.ts"
 export type { Events } from "./api/events.ts"
 export type * from "./api/flow.ts"
-export type { ClientHookInfo, ConnectHookInfo, HookName, Hooks, ServerHookInfo, TlsHookInfo } from "./api/hooks.ts"
+export type {
+  AuthenticateHookInfo,
+  ClientHookInfo,
+  ConnectHookInfo,
+  HookName,
+  Hooks,
+  ServerHookInfo,
+  TlsHookInfo,
+} from "./api/hooks.ts"
 export type { Counter, Gauge, Histogram, HistogramSpec, Labels, MetricSpec, Metrics } from "./api/metrics.ts"
 export type { Serve, ServeAccess, ServeContext, ServeHandler, ServeSpec } from "./api/serve.ts"
 export type {

@@ -15,9 +15,14 @@ export type { Completion, CompletionChange, Delta, DialectName, JsonObject, Json
 export interface ClientInfo {
   /**
    * The proxy user, else a keyed hash of the credential that the request came with, else the address. What addons make
-   * of the request changes nothing of it. A flow that an addon has sent has its parent's.
+   * of the request changes nothing of it, and it is the same after a restart. A flow that an addon has sent has its parent's.
+   * Who counts per person reads `user ?? id`.
    */
   readonly id: string
+  /** As an addon named it in `authenticate`. */
+  readonly user: string | undefined
+  /** What people read in its place, as that addon gave it. */
+  readonly label: string | undefined
   readonly address: string
   readonly port: number
   /**

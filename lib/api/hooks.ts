@@ -10,7 +10,7 @@
 import type { FlowError } from "../base/errors.ts"
 import type { Headers } from "../base/headers.ts"
 import type { Completion, Delta, LlmError } from "../llm/model.ts"
-import type { Flow, LlmFlow, WebSocketFlow, WebSocketMessage } from "./flow.ts"
+import type { ClientInfo, Flow, LlmFlow, WebSocketFlow, WebSocketMessage } from "./flow.ts"
 
 type Result = void | Promise<void>
 
@@ -48,6 +48,17 @@ export interface TlsHookInfo {
   passthrough(): void
 }
 
+export interface AuthenticateHookInfo {
+  /** Its `id` is told from the request as it came; `user` is what is asked for here. */
+  readonly client: ClientInfo
+  /** What deletes the client's credential from `headers` keeps it from the upstream. */
+  readonly request: { readonly method: string; readonly path: string; readonly headers: Headers }
+  /** Names who asks: `user` for programs (1 to 256 characters), `label` for people. No other addon is asked then. */
+  identify(user: string, label?: string): void
+  /** Answers with an error (400 to 599), in the client's dialect where it speaks one. No other addon is asked then. */
+  refuse(status: number, message: string): void
+}
+
 export interface Hooks {
   /** The addon was loaded; options are set. Once per version of the addon. */
   load(): Result
@@ -64,6 +75,12 @@ export interface Hooks {
   httpConnect(connect: ConnectHookInfo): Result
   /** A ClientHello has been read, before we answer it. Not for clients that speak no TLS to us. */
   tlsClientHello(hello: TlsHookInfo): Result
+  /**
+   * Who asks? Before `requestHeaders`, once for each request of a client: not for flows that addons send, and not for turns,
+   * which have their WebSocket's client. Also for a request for what an addon serves with the access "user", which is no
+   * flow. Who is neither named nor refused goes on without a name. A hook that throws or takes too long refuses with 500.
+   */
+  authenticate(asked: AuthenticateHookInfo): Result
   /** The request's head is there, its body is not. The place for `collect()` and cheap refusals. */
   requestHeaders(flow: Flow): Result
   /** Before the dial: the body too, if somebody collected it. Once per flow unless `requestHeaders` answered. */
@@ -122,6 +139,7 @@ export const HOOK_NAMES: readonly HookName[] = [
   "clientConnected",
   "httpConnect",
   "tlsClientHello",
+  "authenticate",
   "requestHeaders",
   "request",
   "llmRequest",

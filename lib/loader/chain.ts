@@ -58,7 +58,7 @@ export interface HookChainOptions {
 const STACK_CHARS_MAX = 16_384
 
 /** Hooks that a flow can answer in: what follows them is skipped then. Later hooks tell every addon, whatever happened. */
-const STOPPABLE: ReadonlySet<HookName> = new Set<HookName>(["requestHeaders", "request", "llmRequest"])
+const STOPPABLE: ReadonlySet<HookName> = new Set<HookName>(["authenticate", "requestHeaders", "request", "llmRequest"])
 
 interface Listener {
   readonly addon: LoadedAddon

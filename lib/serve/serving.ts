@@ -3,7 +3,7 @@
  * ends here: it is no flow. Which path is whose is routes.ts, what bodies become is web.ts; that Host and Origin were
  * looked at, and the proxy's password, is lib/proxy/session's.
  */
-import { FlowError } from "../base/errors.ts"
+import { FlowError, flowErrorOf } from "../base/errors.ts"
 import { refuse, type Serving } from "../proxy/session/front-door.ts"
 import { isOwnPath } from "../proxy/session/own-names.ts"
 import type { ProxySettings } from "../proxy/settings.ts"
@@ -33,6 +33,8 @@ export interface ServingOptions {
 /** A 401 has to say how (RFC 9110 section 15.5.2). */
 const CHALLENGE: readonly [string, string][] = [["WWW-Authenticate", 'Bearer realm="llmproxy"']]
 
+type WhoAsks = Parameters<Serving["answer"]>[1]
+
 type Answering = (request: Request, signal: AbortSignal) => Response | Promise<Response>
 
 export class WebServing implements Serving {
@@ -46,7 +48,7 @@ export class WebServing implements Serving {
     return this.#options.routes().find(method, target) !== undefined
   }
 
-  async answer(stream: ClientStream): Promise<void> {
+  async answer(stream: ClientStream, whoAsks: WhoAsks): Promise<void> {
     const { method, path } = stream.head
     if (!stream.baseUrl || isOwnPath(path)) return this.#page(stream)
     const found = this.#options.routes().find(method, path)
@@ -57,7 +59,7 @@ export class WebServing implements Serving {
     if (stream.head.upgrade?.toLowerCase() === "websocket") return refuse(stream, noWebSocket())
     const letGo = this.#options.hold()
     try {
-      await this.#route(stream, url, found.route)
+      await this.#route(stream, url, found.route, whoAsks)
     } finally {
       letGo()
     }
@@ -76,10 +78,12 @@ export class WebServing implements Serving {
     })
   }
 
-  async #route(stream: ClientStream, url: URL, { addon, method, path, access, handler, log }: Route): Promise<void> {
+  async #route(stream: ClientStream, url: URL, route: Route, whoAsks: WhoAsks): Promise<void> {
+    const { addon, method, path, access, handler, log } = route
     if (access === "admin" && !isAdmin(stream, this.#options.adminToken)) return refuse(stream, notAdmin(), CHALLENGE)
-    if (access === "user") return refuse(stream, unknown(), CHALLENGE)
-    const context = { user: undefined, address: stream.connection.address, log }
+    const asked = access === "user" ? await known(whoAsks) : undefined
+    if (asked instanceof FlowError) return refuse(stream, asked, asked.status === 401 ? CHALLENGE : [])
+    const context = { user: asked, address: stream.connection.address, log }
     try {
       await this.#answerWith(stream, url, (request, signal) => handler(request, { ...context, signal }))
     } catch (thrown) {
@@ -127,6 +131,15 @@ function unlessLeft(given: Response | Promise<Response>, signal: AbortSignal): P
       },
     )
   })
+}
+
+/** The user, or why there is none. */
+async function known(whoAsks: WhoAsks): Promise<string | FlowError> {
+  try {
+    return (await whoAsks()) ?? unknown()
+  } catch (thrown) {
+    return flowErrorOf(thrown, 500)
+  }
 }
 
 /** At our own address by the name that the client used; through the proxy by our own. */

@@ -159,7 +159,7 @@ test("a hook that begins while another waits leaves the scope clean, whichever e
 })
 
 test("an answered flow skips the addons that follow in request hooks, and in no other hook", async (t) => {
-  const stopping = ["requestHeaders", "request", "llmRequest"]
+  const stopping = ["authenticate", "requestHeaders", "request", "llmRequest"]
   for (const hook of HOOK_NAMES) {
     const scope = scopeOf()
     const runs: string[] = []

@@ -13,6 +13,7 @@ export class ClientView implements ClientInfo {
   /** As it came: addons change the request's own, and drop credentials there. */
   readonly #head: Headers
   #id: string | undefined
+  #named: { readonly user: string; readonly label: string | undefined } | undefined
 
   constructor(core: ExchangeCore, connection: ClientLink, head: Headers) {
     this.#core = core
@@ -23,6 +24,12 @@ export class ClientView implements ClientInfo {
   get id(): string {
     this.#id ??= this.#core.identify(this.#connection, this.#head)
     return this.#id
+  }
+  get user(): string | undefined {
+    return this.#named?.user
+  }
+  get label(): string | undefined {
+    return this.#named?.label
   }
   get address(): string {
     return this.#connection.address
@@ -36,5 +43,10 @@ export class ClientView implements ClientInfo {
   }
   get tls(): ClientInfo["tls"] {
     return this.#connection.tls
+  }
+
+  /** For authenticate.ts alone. */
+  name(user: string, label: string | undefined): void {
+    this.#named = { user, label }
   }
 }

@@ -6,6 +6,7 @@ import { FlowError, messageOf } from "../../base/errors.ts"
 import type { Incoming } from "../body/incoming.ts"
 import { type Dialect, readLlmRequest } from "../body/observe.ts"
 import { ask } from "./ask.ts"
+import { authenticateFlow, isAuthenticated } from "./authenticate.ts"
 import { breakOff, deliver } from "./deliver.ts"
 import { insistsOnBody } from "./insist.ts"
 import { incomingFrom } from "./reply.ts"
@@ -41,12 +42,18 @@ function askUpstream(flow: FlowState): Promise<Incoming> {
 /** Whether anybody wants the request before it is sent. Nobody does for most flows, and those wait for nothing. */
 function isHeard(flow: FlowState): boolean {
   const { chain } = flow
-  return chain.collect || chain.has("requestHeaders") || chain.has("request") || listensToLlm(flow)
+  return (
+    chain.collect || isAuthenticated(flow) || chain.has("requestHeaders") || chain.has("request") || listensToLlm(flow)
+  )
 }
 
-/** The request's half: `requestHeaders`, the body if somebody wants it, `request`, `llmRequest`. */
+/** The request's half: `authenticate`, `requestHeaders`, the body if somebody wants it, `request`, `llmRequest`. */
 async function readRequest(flow: FlowState): Promise<void> {
   const { chain } = flow
+  if (isAuthenticated(flow)) {
+    await flow.orFail(authenticateFlow(flow))
+    if (flow.exchange.replied !== undefined) return
+  }
   await chain.run("requestHeaders", flow, flow)
   flow.check()
   if (flow.exchange.replied !== undefined) return

@@ -7,7 +7,7 @@
  */
 
 /**
- * - `request`: its hooks run, up to `llmRequest`; or an addon's reply is being made.
+ * - `request`: its hooks run, from `authenticate` to `llmRequest`; or an addon's reply is being made.
  * - `upstream`: the request is on its way, and the answer's head is waited for.
  * - `head`: the head is there and `responseHeaders` runs.
  * - `answer`: the answer is on its way to the client, or about to be. A 101 and what follows it are, too.

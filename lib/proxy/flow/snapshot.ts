@@ -1,7 +1,7 @@
 /**
  * A flow as plain data: a copy of what it is at that moment, that keeps nothing of the flow alive.
  */
-import type { Flow, FlowSnapshot } from "../../api/flow.ts"
+import type { ClientInfo, Flow, FlowSnapshot } from "../../api/flow.ts"
 import type { FlowRequestState } from "./request.ts"
 import type { FlowResponseState } from "./response.ts"
 
@@ -21,7 +21,7 @@ export function snapshotOf(flow: SnapshotFlow): FlowSnapshot {
   return {
     id: flow.id,
     parentId: flow.parent?.id,
-    client: { id: client.id, address: client.address, port: client.port, tls: copied(client.tls) },
+    client: clientOf(client),
     server: copied(flow.server),
     request: {
       method: request.method,
@@ -71,4 +71,8 @@ function plain(metadata: Record<string, unknown>): Record<string, unknown> {
     }
   }
   return result
+}
+
+function clientOf({ id, user, label, address, port, tls }: ClientInfo): FlowSnapshot["client"] {
+  return { id, user, label, address, port, tls: copied(tls) }
 }

@@ -54,8 +54,11 @@ function answer(stream: ClientStream, status: number, fields: HeadersInit, body:
 export interface Serving {
   /** Whether a request at our own address is for it. `target` as it came, with its query. What is not, passes on. */
   claims(method: string, target: string): boolean
-  /** Answers a request that it claims, or one for our own page. Never rejects. */
-  answer(stream: ClientStream): Promise<void>
+  /**
+   * Answers a request that it claims, or one for our own page. Never rejects. `whoAsks`: the user that an addon names, if one
+   * does, or the error for the client; may reject with a FlowError.
+   */
+  answer(stream: ClientStream, whoAsks: () => Promise<string | undefined | FlowError>): Promise<void>
 }
 
 export interface Door {
@@ -63,6 +66,8 @@ export interface Door {
   readonly isGuarded: boolean
   /** Whether the client may send this: undefined, or the error that it gets. */
   authorise(headers: Headers): Promise<FlowError | undefined>
+  /** Who asks for what is served: see Serving. */
+  whoAsks(stream: ClientStream): Promise<string | undefined | FlowError>
   /** Default: nothing is served. */
   readonly serving: Serving | undefined
 }
@@ -79,7 +84,7 @@ async function answerOrPass(stream: ClientStream, door: Door, isAsked: boolean, 
   const refusal = isAsked ? await door.authorise(stream.head.headers) : undefined
   if (refusal !== undefined) refuse(stream, refusal)
   else if (!isOwn) return false
-  else if (door.serving !== undefined) await door.serving.answer(stream)
+  else if (door.serving !== undefined) await door.serving.answer(stream, () => door.whoAsks(stream))
   else refuse(stream, new FlowError("client", "not-found", "nothing is served here", { status: 404 }))
   return true
 }

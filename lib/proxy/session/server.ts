@@ -47,6 +47,8 @@ export interface ProxyServerOptions {
   readonly serving?: Serving | undefined
   /** Knows the secrets of the program. Default: one that knows none. */
   readonly redactor?: Redactor
+  /** What clients' credentials are hashed with for `client.id`. Default: one that is made, so that ids end with the program. */
+  readonly identityKey?: string
   /** Resolves upstream names. Default: the system's resolver. */
   readonly lookup?: Lookup
   /** Tells where redirected clients were going. Default: the kernel. */
@@ -62,7 +64,7 @@ export class ProxyServer {
   #onEmpty: (() => void)[] = []
   /** When the log said last that there were too many clients: monotonic milliseconds. */
   #fullSince: number | undefined
-  #identityKey = randomBytes(32)
+  #identityKey: string | Buffer
   readonly #access: Access
   readonly #interception: Interception
   readonly #around: SessionContext["around"]
@@ -70,6 +72,7 @@ export class ProxyServer {
   constructor(options: ProxyServerOptions) {
     const { settings, clock, log, lookup, redactor = new Redactor() } = options
     this.#options = options
+    this.#identityKey = options.identityKey ?? randomBytes(32)
     this.#access = new Access(settings, clock, log)
     this.#interception = new Interception(options, settings, clock, log)
     const events = {

@@ -10,6 +10,7 @@ import type { Headers } from "../../base/headers.ts"
 import type { RequestHead } from "../../http1/message.ts"
 import { type HookChain, plainScope } from "../../loader/chain.ts"
 import type { Access } from "../access/access.ts"
+import { authenticateServed } from "../flow/authenticate.ts"
 import type { ExchangeCore } from "../flow/core.ts"
 import { exchange } from "../flow/exchange.ts"
 import { CONCLUDING_MAX, RunningFlows } from "../flow/running-flows.ts"
@@ -246,8 +247,9 @@ export class Session {
   }
 
   #door(place: Place): Door {
-    const { access, serving } = this.#context
-    return { isGuarded: access.required, authorise: (headers) => this.#authorise(place, headers), serving }
+    const { access, core, serving } = this.#context
+    const whoAsks = (stream: ClientStream) => authenticateServed(stream, this.#context.chain(), core)
+    return { isGuarded: access.required, authorise: (headers) => this.#authorise(place, headers), whoAsks, serving }
   }
 
   #standsAt(place: Place): void {
