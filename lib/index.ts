@@ -50,7 +50,9 @@ export type {
   LlmErrorKind,
   LlmTimings,
   Message,
+  OtherPart,
   ProviderTool,
+  TextPart,
   Tool,
   ToolCall,
 } from "./llm/model.ts"

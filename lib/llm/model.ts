@@ -13,8 +13,14 @@ export type DialectName =
   | "ollama"
   | "llamacpp"
 
-/** A part of a message. Unknown kinds keep their form. */
-export type ContentPart = JsonObject & { type: string }
+/** A part of a message that says a text, whatever the dialect calls it ("text", "input_text", "output_text"). */
+export type TextPart = JsonObject & { type: string; text: string }
+
+/** Any other part: an image, a file, a call. It has the provider's own form, also where its kind is not known. */
+export type OtherPart = JsonObject & { type: string; text?: null }
+
+/** A part of a message: `typeof part.text === "string"` tells one kind from the other. */
+export type ContentPart = TextPart | OtherPart
 
 /** A message of a conversation. Its object is the provider's own JSON where the shape is the same (openai-chat). */
 export type Message = JsonObject & {

@@ -38,7 +38,7 @@ function promptMessage(body: JsonObject): Message {
       return contentOf(body.prompt) ?? ""
     },
     set content(value: PromptContent) {
-      const prompt = Array.isArray(value) ? value.map((part) => String(part.text ?? "")) : (value ?? "")
+      const prompt = Array.isArray(value) ? value.map((part) => part.text ?? "") : (value ?? "")
       if (isObject(body.prompt)) body.prompt.prompt_string = Array.isArray(prompt) ? prompt.join("\n") : prompt
       else body.prompt = prompt
     },

@@ -5,8 +5,8 @@
  */
 
 import { isObject, type JsonObject, type JsonValue, numberOf } from "../../base/json.ts"
-import { textOf } from "../message-text.ts"
-import type { ContentPart, Message } from "../model.ts"
+import { areParts, textOf } from "../message-text.ts"
+import type { Message } from "../model.ts"
 import { CHAT_TOOLS } from "../tools.ts"
 import { OpenAiRequest } from "./request.ts"
 
@@ -80,16 +80,12 @@ export function setSystemIn(messages: Message[], value: string | undefined): voi
 
 function setText(message: Message, text: string): void {
   const part = Array.isArray(message.content) && message.content.length === 1 ? message.content[0] : undefined
-  if (isTextPart(part)) part.text = text
+  if (part?.type === "text") Object.assign(part, { text })
   else message.content = text
 }
 
-function isTextPart(part: ContentPart | undefined): part is ContentPart {
-  return part?.type === "text"
-}
-
 function isMessage(value: JsonValue): value is Message {
-  return isObject(value) && typeof value.role === "string"
+  return isObject(value) && typeof value.role === "string" && areParts(value.content)
 }
 
 function isSystem(message: Message): boolean {

@@ -4,7 +4,7 @@
  * here that is not written: whoever walks a conversation may rely on it. Source: openai-node, ResponseCreateParams.
  */
 import { isObject, type JsonObject, type JsonValue, stringOf } from "../../base/json.ts"
-import { textOf } from "../message-text.ts"
+import { areParts, textOf } from "../message-text.ts"
 import type { ContentPart, LlmRequest, Message } from "../model.ts"
 import { RequestView } from "../request-view.ts"
 import { RESPONSES_TOOLS } from "../tools.ts"
@@ -49,7 +49,9 @@ export class ResponsesRequest extends RequestView {
 export function parseResponsesRequest(body: JsonObject): LlmRequest | undefined {
   const { input, model, prompt, previous_response_id: previous } = body
   const named = typeof model === "string" || isObject(prompt)
-  const asks = typeof input === "string" || (Array.isArray(input) && input.every(isObject))
+  const asks =
+    typeof input === "string" ||
+    (Array.isArray(input) && input.every((item) => isObject(item) && areParts(item.content)))
   return named && (asks || isObject(prompt) || typeof previous === "string") ? new ResponsesRequest(body) : undefined
 }
 
