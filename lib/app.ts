@@ -147,6 +147,7 @@ export class App {
       redactor: this.#redactor,
       modules: {
         llmproxy: () => import("./index.ts"),
+        "llmproxy/templates": () => import("./llm/template/index.ts"),
         "llmproxy/testing": () => import("./testing/index.ts"),
         kysely: () => import("kysely"), // what `tables` gives is this one's
       },

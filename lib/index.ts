@@ -56,19 +56,6 @@ export type {
   Tool,
   ToolCall,
 } from "./llm/model.ts"
-export {
-  type ChatTemplate,
-  cleanOutput,
-  DEEPSEEK_CODER,
-  flattenMessages,
-  jinjaTemplate,
-  type RenderedPrompt,
-  renderDeepseekCoder,
-  StopFilter,
-  TEMPLATES,
-  templateForModel,
-  templateNamed,
-} from "./llm/template/index.ts"
 export type { TokenCount } from "./llm/tokens/counter.ts"
 export type { OptionSpec, OptionSpecs, OptionValues } from "./options/spec.ts"
 export { isLoopbackHost } from "./proxy/upstream/self.ts"

@@ -198,7 +198,12 @@ test("an addon imports the public API, its own files and packages that come with
   const { dependencies }: { dependencies: object } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"))
   const packages = new Set(Object.keys(dependencies))
   const bad = offenders("addons/", (imported, { path }) => {
-    if (imported === "llmproxy" || imported.startsWith("node:") || packages.has(packageOf(imported))) return false
+    if (
+      /^llmproxy(?:\/templates)?$/.test(imported) ||
+      imported.startsWith("node:") ||
+      packages.has(packageOf(imported))
+    )
+      return false
     const [, name = ""] = path.split("/")
     const own = `addons/${name.replace(/\.ts$/, "")}`
     return !imported.startsWith(`${own}/`) && !(path.startsWith(`${own}/`) && imported === `${own}.ts`)

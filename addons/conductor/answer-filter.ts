@@ -2,7 +2,8 @@
  * What a local answer has to lose before a client sees it: the marks of the prompt's format, also those cut in two, and
  * white space that nothing follows, because an answer of nothing else is empty and has to count as such.
  */
-import { type Delta, type DeltaTransform, type FinishReason, StopFilter } from "llmproxy"
+import type { Delta, DeltaTransform, FinishReason } from "llmproxy"
+import { StopFilter } from "llmproxy/templates"
 
 const STOPPED: FinishReason = { unified: "stop", raw: "stop" }
 

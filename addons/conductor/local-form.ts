@@ -3,14 +3,8 @@
  * `localApi: auto` takes a raw prompt only where the format is certain to be right and to be of use; every other model
  * is best known to the host that serves it. local-request.ts writes the form.
  */
-import {
-  type ChatTemplate,
-  DEEPSEEK_CODER,
-  jinjaTemplate,
-  type LlmRequest,
-  templateForModel,
-  templateNamed,
-} from "llmproxy"
+import type { LlmRequest } from "llmproxy"
+import { type ChatTemplate, DEEPSEEK_CODER, jinjaTemplate, templateForModel, templateNamed } from "llmproxy/templates"
 import type { HostFacts } from "./local-host.ts"
 import { type LocalForm, type Obstacle, obstacleIn } from "./local-request.ts"
 import { fitsOllama } from "./ollama-request.ts"

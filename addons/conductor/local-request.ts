@@ -2,17 +2,8 @@
  * A chat request as the local host gets it, in one of three forms, and what two of them cannot carry. ollama-request.ts and
  * llama-request.ts write the forms for the hosts' own APIs. Pure.
  */
-import {
-  type ChatTemplate,
-  DEEPSEEK_CODER,
-  type DialectName,
-  flattenMessages,
-  isObject,
-  type JsonObject,
-  type JsonValue,
-  type LlmRequest,
-  type Message,
-} from "llmproxy"
+import { type DialectName, isObject, type JsonObject, type JsonValue, type LlmRequest, type Message } from "llmproxy"
+import { type ChatTemplate, DEEPSEEK_CODER, flattenMessages } from "llmproxy/templates"
 import { isSet, objectsOf } from "./json.ts"
 
 /** How a request is written; local-form.ts decides on it. */

@@ -2,7 +2,8 @@
  * The conductor's options, and what follows from them alone: where the local host is. Names in capitals are the
  * environment variables of Pythagora-LLM-Proxy, which people have in their .env files.
  */
-import { type OptionSpecs, type OptionValues, TEMPLATES } from "llmproxy"
+import type { OptionSpecs, OptionValues } from "llmproxy"
+import { TEMPLATES } from "llmproxy/templates"
 
 /** LM Studio's port: the most common local host of this addon's users. */
 const DEFAULT_HOST = "127.0.0.1"

@@ -3,7 +3,8 @@
  * with the first chat: the file is read, compiled, and given a message as a trial. Messages name the option.
  */
 import { readFile, stat } from "node:fs/promises"
-import { type ChatTemplate, isObject, jinjaTemplate, type Message, TEMPLATES } from "llmproxy"
+import { isObject, type Message } from "llmproxy"
+import { type ChatTemplate, jinjaTemplate, TEMPLATES } from "llmproxy/templates"
 
 /** Models' own templates have some 10 kB. */
 const TEMPLATE_BYTES_MAX = 1_048_576

@@ -3,7 +3,7 @@
  * is held back, its list has closed and is empty. What is not ended passes as it is.
  */
 import type { Delta, DeltaTransform, FinishReason, StreamTransform } from "llmproxy"
-import { StopFilter } from "llmproxy"
+import { StopFilter } from "llmproxy/templates"
 import { EMPTY_IS_FINE } from "./demand.ts"
 import { JsonScanner } from "./json-scan.ts"
 import { LoopDetector } from "./repetition.ts"

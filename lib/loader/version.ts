@@ -19,7 +19,7 @@ import { type RanAddon, runAddon } from "./run.ts"
 
 export interface VersionMakerOptions extends Services {
   readonly options: OptionStore
-  /** What `import ... from "llmproxy"` and "llmproxy/testing" mean: the running instance's namespaces. */
+  /** What `import ... from "llmproxy"`, "llmproxy/templates" and "llmproxy/testing" mean: the running instance's namespaces. */
   readonly modules: ProvidedModules
   /** The folder of built addons, so that a start need not build them; it is made when there is something to keep. Default: none. */
   readonly cacheDir?: string

@@ -1,6 +1,7 @@
 /**
  * Conversations as the raw prompts that models were trained on, and the way back: answers without the marks of their
- * format. What the folder template/ has, in one place; which host wants which form is the caller's to know.
+ * format. What the folder template/ has, in one place, and what addons get of it as "llmproxy/templates"; which host wants
+ * which form is the caller's to know.
  */
 import { DEEPSEEK_CODER } from "./deepseek.ts"
 import { cutAt, StopCut } from "./stop-filter.ts"
