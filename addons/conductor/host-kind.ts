@@ -1,7 +1,7 @@
 /**
  * Which program answers at a local host, what models it has and how much they take in. Its list of models mostly says
  * whose it is; only where it does not, the pages are asked for that one program alone has. Nothing is remembered here.
- * Source: each program's API reference; README has the table.
+ * Source: each program's API reference; docs/hosts.md has the table.
  */
 import { type Answer, type Flow, isObject, type JsonObject, type JsonValue } from "llmproxy"
 import { objectIn, objectsOf } from "./json.ts"

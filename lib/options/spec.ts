@@ -3,7 +3,7 @@
  */
 
 interface Common {
-  /** One sentence for `--help` and the README. */
+  /** One sentence for `--help`. */
   help: string
   /** Not shown, not logged, not listed. */
   secret?: boolean

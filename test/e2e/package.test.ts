@@ -16,6 +16,7 @@ const skip = missing("npm")
 const PUBLISHED = [
   /^dist\/(bin|lib|certs|addons)\/.*\.(js|js\.map|d\.ts)$/,
   /^addons\/.*\.ts$/,
+  /^docs\/[a-z]+\.md$/,
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
 ]
 
@@ -27,7 +28,8 @@ test("the package holds the program, the addons' sources and the documents, and 
   const addons = (await readdir("addons", { recursive: true })).filter((file) => file.endsWith(".ts"))
   t.ok(addons.length > 1)
   const sources = addons.map((file) => `addons/${file}`)
-  for (const file of [...entries, ...sources, "README.md", "LICENSE", "package.json"]) t.ok(files.includes(file), file)
+  for (const file of [...entries, ...sources, "README.md", "docs/addons.md", "LICENSE", "package.json"])
+    t.ok(files.includes(file), file)
 })
 
 test("what is packed runs: the command, and the shipped addons by name and by path", { skip }, async (t) => {

@@ -1,6 +1,6 @@
 /**
  * Whether programs of this shell come to llmproxy at all, told from what they have to go by: the variables, and the
- * version of Node. What a program does by itself cannot be seen from here; the README has a table of those tried.
+ * version of Node. What a program does by itself cannot be seen from here; docs/clients.md has a table of those tried.
  */
 import { baseUrlOf } from "../../options/core.ts"
 import { hostAndPort } from "../../proxy/io/authority.ts"
