@@ -1,6 +1,6 @@
 /**
  * What the requests of all dialects have in common, as a view on their body: reading never throws, setting changes that
- * one value. A dialect says where its parameters stand and what they are called; `messages` and `system` are its own.
+ * one value. A dialect says where its parameters stand and what they are called; `messages` are its own, and a `system` of parts.
  */
 import { FlowError } from "../base/errors.ts"
 import { type JsonObject, type JsonValue, numberOf, stringOf } from "../base/json.ts"
@@ -12,6 +12,8 @@ export interface ParameterNames {
   readonly maxTokens: string
   readonly stop: string | Advice
   readonly tools: ToolForm | Advice
+  /** Where the system prompt stands as a text; a dialect with another place for it overrides `system`. */
+  readonly system?: string
 }
 
 interface Advice {
@@ -24,7 +26,6 @@ export abstract class RequestView implements LlmRequest {
   readonly #names: ParameterNames
 
   abstract messages: Message[]
-  abstract system: string | undefined
 
   constructor(body: JsonObject, names: ParameterNames) {
     this.body = body
@@ -34,6 +35,14 @@ export abstract class RequestView implements LlmRequest {
   /** The object that holds the parameters; undefined while there is none. */
   protected get parameters(): JsonObject | undefined {
     return this.body
+  }
+
+  get system(): string | undefined {
+    return this.#names.system === undefined ? undefined : stringOf(this.body[this.#names.system])
+  }
+
+  set system(value: string | undefined) {
+    if (this.#names.system !== undefined) this.assign(this.#names.system, value)
   }
 
   get model(): string {

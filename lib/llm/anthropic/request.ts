@@ -29,7 +29,7 @@ export class MessagesRequest extends RequestView {
   }
 
   /** The text, or the texts of the blocks on lines of their own. */
-  get system(): string | undefined {
+  override get system(): string | undefined {
     const { system } = this.body
     return Array.isArray(system) ? textOfBlocks(system) : stringOf(system)
   }
@@ -38,7 +38,7 @@ export class MessagesRequest extends RequestView {
    * Text behind blocks becomes a block of its own, and one block keeps its cache mark: the prompt's cached beginning
    * stays what it was. Any other change of several blocks makes them one text.
    */
-  set system(value: string | undefined) {
+  override set system(value: string | undefined) {
     const { system } = this.body
     if (value === undefined || !Array.isArray(system)) {
       this.assign("system", value)

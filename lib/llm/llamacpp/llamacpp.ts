@@ -61,11 +61,11 @@ class LlamaCppRequest extends RequestView {
     this.body.prompt = promptOf(value)
   }
 
-  get system(): undefined {
+  override get system(): undefined {
     return undefined
   }
 
-  set system(value: string | undefined) {
+  override set system(value: string | undefined) {
     refuseSystem(this.dialect, value)
   }
 }

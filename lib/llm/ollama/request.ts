@@ -2,22 +2,18 @@
  * The two requests of Ollama's own API: a conversation (/api/chat) and a prompt (/api/generate). Parameters stand in
  * `options`, and an answer streams unless `stream` is false. Source: Ollama, docs/api.md and api/types.go.
  */
-import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../../base/json.ts"
+import { isObject, type JsonObject, type JsonValue, objectOf } from "../../base/json.ts"
 import type { LlmRequest, Message } from "../model.ts"
 import { messagesOf, setSystemIn, systemIn } from "../openai/chat-request.ts"
 import { promptMessages, promptOf } from "../prompt-message.ts"
-import { type ParameterNames, RequestView } from "../request-view.ts"
+import { RequestView } from "../request-view.ts"
 import { CHAT_TOOLS } from "../tools.ts"
 
-const NAMES = { maxTokens: "num_predict", stop: "stop" }
-const NO_TOOLS = { advice: "send them to /api/chat" }
+const CHAT = { maxTokens: "num_predict", stop: "stop", tools: CHAT_TOOLS }
+const GENERATE = { ...CHAT, tools: { advice: "send them to /api/chat" }, system: "system" }
 
 abstract class OllamaRequest extends RequestView {
   override readonly dialect = "ollama"
-
-  constructor(body: JsonObject, tools: ParameterNames["tools"]) {
-    super(body, { ...NAMES, tools })
-  }
 
   protected override get parameters(): JsonObject | undefined {
     return objectOf(this.body.options)
@@ -47,11 +43,11 @@ class OllamaChatRequest extends OllamaRequest {
   }
 
   /** The text of the first message whose role is `system`. */
-  get system(): string | undefined {
+  override get system(): string | undefined {
     return systemIn(this.messages)
   }
 
-  set system(value: string | undefined) {
+  override set system(value: string | undefined) {
     if (value !== undefined && !Array.isArray(this.body.messages)) this.body.messages = []
     setSystemIn(this.messages, value)
   }
@@ -66,14 +62,6 @@ export class OllamaGenerateRequest extends OllamaRequest {
   set messages(value: Message[]) {
     this.body.prompt = promptOf(value)
   }
-
-  get system(): string | undefined {
-    return stringOf(this.body.system)
-  }
-
-  set system(value: string | undefined) {
-    this.assign("system", value)
-  }
 }
 
 /**
@@ -84,8 +72,8 @@ export function parseOllamaRequest(body: JsonObject, plainPath: string): LlmRequ
   if (typeof body.model !== "string") return undefined
   if (plainPath.endsWith("/generate") || (body.messages === undefined && body.prompt !== undefined))
     return body.prompt === undefined || typeof body.prompt === "string"
-      ? new OllamaGenerateRequest(body, NO_TOOLS)
+      ? new OllamaGenerateRequest(body, GENERATE)
       : undefined
   const isList = Array.isArray(body.messages) && messagesOf(body).length === body.messages.length
-  return body.messages === undefined || isList ? new OllamaChatRequest(body, CHAT_TOOLS) : undefined
+  return body.messages === undefined || isList ? new OllamaChatRequest(body, CHAT) : undefined
 }

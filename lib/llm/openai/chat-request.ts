@@ -27,11 +27,11 @@ export class ChatRequest extends OpenAiRequest {
     this.body.messages = value
   }
 
-  get system(): string | undefined {
+  override get system(): string | undefined {
     return systemIn(this.messages)
   }
 
-  set system(value: string | undefined) {
+  override set system(value: string | undefined) {
     setSystemIn(this.messages, value)
   }
 

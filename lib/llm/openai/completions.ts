@@ -49,11 +49,11 @@ class CompletionsRequest extends OpenAiRequest {
     this.body.prompt = promptOf(value)
   }
 
-  get system(): undefined {
+  override get system(): undefined {
     return undefined
   }
 
-  set system(value: string | undefined) {
+  override set system(value: string | undefined) {
     refuseSystem(this.dialect, value)
   }
 }

@@ -78,11 +78,11 @@ class RealtimeRequest extends RequestView {
     this.assignParameter("input", value)
   }
 
-  get system(): string | undefined {
+  override get system(): string | undefined {
     return stringOf(this.parameters?.instructions)
   }
 
-  set system(value: string | undefined) {
+  override set system(value: string | undefined) {
     this.#assign("instructions", value)
   }
 

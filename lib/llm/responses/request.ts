@@ -13,6 +13,7 @@ const NAMES = {
   maxTokens: "max_output_tokens",
   stop: { advice: "cut the answer with flow.response.transformDeltas" },
   tools: RESPONSES_TOOLS,
+  system: "instructions",
 }
 
 /** Items that tell what the client's program found; every other kind without a role is the model's. */
@@ -34,14 +35,6 @@ export class ResponsesRequest extends RequestView {
 
   set messages(value: Message[]) {
     this.body.input = value
-  }
-
-  get system(): string | undefined {
-    return stringOf(this.body.instructions)
-  }
-
-  set system(value: string | undefined) {
-    this.assign("instructions", value)
   }
 }
 
