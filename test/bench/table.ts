@@ -4,10 +4,17 @@ export interface Row {
   readonly unit: string
   /** Peer to measured value; undefined: the machine has it not. */
   readonly values: Readonly<Record<string, number | undefined>>
+  /** What each round gave, in their order, of which a value is the median. */
+  readonly rounds?: Rounds
   /** What was to be reached, in words, with the ratio that was. */
   readonly goals: readonly Goal[]
   readonly errors: number
 }
+
+export type Rounds = Readonly<Record<string, readonly number[]>>
+
+/** A figure that moves by more than this share of its median between rounds says little. */
+const STEADY = 0.15
 
 interface Goal {
   readonly text: string
@@ -21,6 +28,11 @@ export function median(values: readonly number[]): number {
   const middle = Math.floor(sorted.length / 2)
   const high = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? high : (high + (sorted[middle - 1] ?? high)) / 2
+}
+
+/** The median of each peer's rounds. */
+export function mediansOf(rounds: Rounds): Record<string, number> {
+  return Object.fromEntries(Object.entries(rounds).map(([peer, all]) => [peer, median(all)]))
 }
 
 export function percentile(values: readonly number[], share: number): number {
@@ -46,8 +58,21 @@ export function printRow(row: Row): string {
   return [
     `${row.work} [${row.unit}]`,
     `  ${values.join("   ")}`,
+    ...roundLines(row.rounds ?? {}),
     ...[...goals, ...errors].map((line) => `  ${line}`),
   ].join("\n")
+}
+
+/** Each round, and by how much a figure moved where that is too much. */
+function roundLines(rounds: Rounds): string[] {
+  const told = Object.entries(rounds).filter(([, all]) => all.length > 1)
+  if (told.length === 0) return []
+  const each = told.map(([peer, all]) => `${peer} ${all.map(shown).join(" ")}`)
+  const unsteady = told.flatMap(([peer, all]) => {
+    const moved = (Math.max(...all) - Math.min(...all)) / median(all)
+    return moved > STEADY ? [`  UNSTEADY ${peer} moved by ${Math.round(moved * 100)} % between rounds`] : []
+  })
+  return [`  rounds   ${each.join("   ")}`, ...unsteady]
 }
 
 function shown(value: number): string {

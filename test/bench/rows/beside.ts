@@ -2,7 +2,7 @@
  * This llmproxy beside another checkout of it: whether a change made it slower. Rounds alternate, so that what else the
  * machine does falls on both.
  */
-import { median, type Row, ratio } from "../table.ts"
+import { mediansOf, type Row, ratio } from "../table.ts"
 import type { Bench, PeerName } from "../world.ts"
 import { type Measured, measure, OBSERVERS } from "./requests.ts"
 import { DELTA_OBSERVER, run } from "./streams.ts"
@@ -41,7 +41,15 @@ export async function streamsBeside(bench: Bench): Promise<Row[]> {
 }
 
 function rowOf(work: string, unit: string, seen: ReadonlyMap<string, readonly number[]>, errors: number): Row {
-  const values = Object.fromEntries([...seen].map(([name, all]) => [name, median(all)]))
+  const rounds = Object.fromEntries(seen)
+  const values = mediansOf(rounds)
   const slower = ratio(values.llmproxy, values["llmproxy beside"])
-  return { work, unit, values, errors, goals: [{ text: "llmproxy / beside", ratio: slower, limit: SLOWER_MAX }] }
+  return {
+    work,
+    unit,
+    values,
+    rounds,
+    errors,
+    goals: [{ text: "llmproxy / beside", ratio: slower, limit: SLOWER_MAX }],
+  }
 }

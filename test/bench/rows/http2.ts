@@ -1,7 +1,7 @@
 /** CPU per request over HTTP/2: 4 connections with 4 streams each, to an HTTP/2 origin and to an HTTP/1.1 one. */
 import { closedLoopHttp2 } from "../load-http2.ts"
 import { cpuMicros } from "../process.ts"
-import { median, type Row, ratio } from "../table.ts"
+import { mediansOf, type Row, ratio } from "../table.ts"
 import type { Bench, PeerName, Spoken } from "../world.ts"
 
 const CONNECTIONS = 4
@@ -32,12 +32,13 @@ async function row(bench: Bench, rounds: number, spoken: Spoken): Promise<Row> {
       measured[name] = [...(measured[name] ?? []), cpu]
     }
   }
-  const values = Object.fromEntries(Object.entries(measured).map(([name, all]) => [name, median(all)]))
+  const values: Record<string, number | undefined> = mediansOf(measured)
   const { llmproxy } = values
   return {
     work: `request over HTTP/2 to an upstream of ${spoken.upstream === "h2" ? "HTTP/2" : "HTTP/1.1"}, TLS both sides`,
     unit: "CPU us/request",
     values,
+    rounds: measured,
     errors,
     goals: [
       { text: "llmproxy / nginx", ratio: ratio(llmproxy, values.nginx), limit: undefined },

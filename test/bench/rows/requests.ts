@@ -1,7 +1,7 @@
 /** CPU per intercepted request: a closed loop over 16 keep-alive connections, 2 kB up, 1 kB down, TLS on both sides. */
 import { closedLoop } from "../load.ts"
 import { cpuMicros } from "../process.ts"
-import { median, type Row, ratio } from "../table.ts"
+import { mediansOf, type Row, ratio } from "../table.ts"
 import type { Bench, PeerName } from "../world.ts"
 
 const CONNECTIONS = 16
@@ -29,7 +29,8 @@ export async function requestRows(bench: Bench, rounds: number): Promise<Row[]> 
     for (const name of peers) await measure(bench, plain, name, name, [])
     await measure(bench, plain, "llmproxy + 3 observers", "llmproxy", OBSERVERS)
   }
-  const values = Object.fromEntries([...plain].map(([name, { values: all }]) => [name, median(all)]))
+  const measured = Object.fromEntries([...plain].map(([name, { values: all }]) => [name, all]))
+  const values: Record<string, number | undefined> = mediansOf(measured)
   const errors = [...plain.values()].reduce((sum, one) => sum + one.errors, 0)
   const { llmproxy } = values
   return [
@@ -37,6 +38,7 @@ export async function requestRows(bench: Bench, rounds: number): Promise<Row[]> 
       work: "request through CONNECT, TLS both sides",
       unit: "CPU us/request",
       values,
+      rounds: measured,
       errors,
       goals: [
         { text: "llmproxy / nginx", ratio: ratio(llmproxy, values.nginx), limit: 1.6 },

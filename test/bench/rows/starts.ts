@@ -60,12 +60,14 @@ export async function startRow(rounds: number): Promise<Row[]> {
     started.push(await untilListening(args))
   }
   rmSync(confdir, { recursive: true, force: true })
+  const measured = { "node -e 0": node, llmproxy: started }
   const values = { "node -e 0": median(node), llmproxy: median(started) }
   return [
     {
       work: "start to listening, two addons",
       unit: "ms",
       values,
+      rounds: measured,
       errors: 0,
       goals: [{ text: "llmproxy / node -e 0", ratio: ratio(values.llmproxy, values["node -e 0"]), limit: 3 }],
     },

@@ -1,7 +1,7 @@
 /** Server-sent events: CPU per event while every delta is decoded, latency, and what open streams cost in memory. */
 import { type LoadTarget, openStreams, type StreamSeen } from "../load.ts"
 import { cpuMicros, residentBytes } from "../process.ts"
-import { median, percentile, type Row, ratio } from "../table.ts"
+import { mediansOf, percentile, type Row, ratio } from "../table.ts"
 import type { Bench, PeerName, Started } from "../world.ts"
 
 const STREAMS = 200
@@ -25,13 +25,15 @@ export async function streamRow(bench: Bench, rounds: number): Promise<Row[]> {
       await started.peer.stop()
     }
   }
-  const cpuValues = mediansOf(cpu)
-  const latencyValues = mediansOf(latency)
+  const [cpuRounds, latencyRounds] = [Object.fromEntries(cpu), Object.fromEntries(latency)]
+  const cpuValues: Record<string, number | undefined> = mediansOf(cpuRounds)
+  const latencyValues: Record<string, number | undefined> = mediansOf(latencyRounds)
   return [
     {
       work: `SSE, ${STREAMS} streams of ${EVENTS_PER_SECOND} events/s, every delta decoded`,
       unit: "CPU us/event",
       values: cpuValues,
+      rounds: cpuRounds,
       errors,
       goals: [{ text: "llmproxy / relay", ratio: ratio(cpuValues.llmproxy, cpuValues.relay), limit: 1.5 }],
     },
@@ -39,6 +41,7 @@ export async function streamRow(bench: Bench, rounds: number): Promise<Row[]> {
       work: "the same: origin's write to client's read, p99",
       unit: "ms",
       values: latencyValues,
+      rounds: latencyRounds,
       errors: 0,
       goals: [{ text: "llmproxy / relay", ratio: ratio(latencyValues.llmproxy, latencyValues.relay), limit: 2 }],
     },
@@ -79,8 +82,8 @@ export async function memoryRows(bench: Bench, rounds: number): Promise<Row[]> {
       for (const name of ["relay", "llmproxy", "http-mitm-proxy"] as const)
         await measureMemory(bench, name, count, perStream, after)
     }
-    const values = mediansOf(perStream)
-    const again = mediansOf(after)
+    const values: Record<string, number | undefined> = mediansOf(Object.fromEntries(perStream))
+    const again: Record<string, number | undefined> = mediansOf(Object.fromEntries(after))
     rows.push({
       work: `${count} open SSE streams`,
       unit: "resident kB/stream",
@@ -131,10 +134,6 @@ async function openAndClose(target: LoadTarget, count: number): Promise<void> {
 
 function append(map: Map<string, number[]>, name: string, value: number): void {
   map.set(name, [...(map.get(name) ?? []), value])
-}
-
-function mediansOf(map: Map<string, number[]>): Record<string, number | undefined> {
-  return Object.fromEntries([...map].map(([name, values]) => [name, median(values)]))
 }
 
 function pause(ms: number): Promise<void> {
