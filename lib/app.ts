@@ -109,6 +109,7 @@ export class App {
   #ca: Ca | undefined
   /** The one that was made, where the options give none. */
   #madeToken: string | undefined
+  #identityKey = ""
   #settings: ProxySettings | undefined
   #watcher: FileWatcher | undefined
   #break: (why: StartError) => void = () => {}
@@ -284,17 +285,21 @@ export class App {
     return [...this.store.secrets(), ...(this.#madeToken === undefined ? [] : [this.#madeToken])]
   }
 
-  async #adminToken(): Promise<string> {
-    if (this.values.adminToken !== "") return this.values.adminToken
+  /** Reads or makes what is kept beside the CA, in its folder. */
+  async #readSecrets(): Promise<void> {
     const { confdir, log } = this.#options
-    this.#madeToken = await keptSecret(join(confdir, ADMIN_TOKEN_FILE), log)
-    this.#redactor.know(this.#secrets())
-    return this.#madeToken
+    const isGiven = this.values.adminToken !== ""
+    const [key, token] = await Promise.all([
+      keptSecret(join(confdir, CLIENT_KEY_FILE), log),
+      isGiven ? undefined : keptSecret(join(confdir, ADMIN_TOKEN_FILE), log),
+    ])
+    this.#identityKey = key
+    this.#madeToken = token
   }
 
   /** The page is loaded when somebody asks: most programs that run are never asked. */
   async #served(settings: ProxySettings, { certPem }: Ca): Promise<Serving> {
-    const [{ WebServing }, adminToken] = await Promise.all([import("./serve/serving.ts"), this.#adminToken()])
+    const { WebServing } = await import("./serve/serving.ts")
     return new WebServing({
       routes: () => this.addons.routes,
       page: async (request) => {
@@ -303,7 +308,7 @@ export class App {
         return onboardingAnswer(request, { certPem, host, port })
       },
       settings,
-      adminToken,
+      adminToken: this.values.adminToken || (this.#madeToken ?? ""),
       hold: () => {
         const { chain } = this.addons
         chain.acquire()
@@ -335,6 +340,7 @@ export class App {
     const ca = await loadOrCreateCa(this.#options.confdir, { clock: () => this.#clock.now() })
     for (const warning of ca.warnings) this.#options.log.warn(warning)
     if (!ca.cert.ca) throw new StartError(`${ca.paths.pem}: the certificate is no CA's`)
+    await this.#readSecrets()
     this.#ca = ca
     return ca
   }
@@ -342,20 +348,18 @@ export class App {
   /** Loads what serves clients, which is most of the program, now that they can come: the first ones wait for it. */
   async #serve(settings: ProxySettings, leafOptions: LeafSettings, ca: Ca): Promise<void> {
     const load = this.#options.serving ?? (() => import("./proxy/session/server.ts"))
-    const { confdir, log } = this.#options
-    const [{ ProxyServer }, leaves, serving, identityKey] = await Promise.all([
+    const [{ ProxyServer }, leaves, serving] = await Promise.all([
       load(),
       makeLeaves(ca, leafOptions, () => this.#clock.now()),
       this.#served(settings, ca),
-      keptSecret(join(confdir, CLIENT_KEY_FILE), log),
     ])
     const server = new ProxyServer({
       settings,
       clock: this.#clock,
-      log,
+      log: this.#options.log,
       redactor: this.#redactor,
       chain: () => this.addons.chain,
-      identityKey,
+      identityKey: this.#identityKey,
       ...leaves,
       serving,
     })

@@ -90,6 +90,7 @@ test("the token is made once, for its owner alone, and is shown nowhere", async 
   t.equal((await ask(second.port, token)).text, "served", "and outlasts the program")
   await second.app.stop()
   await writeFile(file, "short\n")
-  const third = await started(t, folder, "admin.ts")
-  await t.rejects(third.app.broken, { message: /admin-token: it holds no secret of 32 to 512 characters; remove it/ })
+  await t.rejects(started(t, folder, "admin.ts"), {
+    message: /admin-token: it holds no secret of 32 to 512 characters; remove it/,
+  })
 })
