@@ -95,7 +95,9 @@ function contentOf({ body }: OriginRequest): string {
 }
 
 function checkLines(t: Test, { stderr }: Outcome): void {
-  const lines = stderr.split("\n").filter((line) => line.startsWith("POST api.openai.com/v1/chat/completions "))
+  const lines = stderr
+    .split("\n")
+    .filter((line) => /^[\d:]{8} [0-9a-f]{8} {2}POST api\.openai\.com\/v1\/chat\/completions /.test(line))
   const routes = lines.map((line) => / (local|cloud): /.exec(line)?.[1])
   t.same(routes, ["local", "local", "cloud", "cloud"], "a line each says where it went")
   t.notMatch(stderr, / not read: /, "and every answer was read, compressed as it may be")
