@@ -9,8 +9,8 @@ const scripts = rest.filter((one) => !one.startsWith("--set="))
 const from = (file: string) => import(pathToFileURL(resolve("dist/lib", file)).href)
 const { App } = await from("app.js")
 const { collectShortLived } = await from("cli/garbage.js")
-const { NO_SOURCES } = await from("option-sources.js")
-const { makeLogger } = await from("log.js")
+const { NO_SOURCES } = await from("options/sources.js")
+const { makeLogger } = await from("base/log.js")
 
 collectShortLived() // as the command does
 const app = new App({
