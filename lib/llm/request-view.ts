@@ -1,10 +1,12 @@
 /**
  * What the requests of all dialects have in common, as a view on their body: reading never throws, setting changes that
- * one value. A dialect says where its parameters stand and what they are called; `messages` are its own, and a `system` of parts.
+ * one value. A dialect says where its parameters stand and what they are called, and overrides what stands in another form.
  */
 import { FlowError } from "../base/errors.ts"
 import { type JsonObject, type JsonValue, numberOf, stringOf } from "../base/json.ts"
+import { messagesOf } from "./message-list.ts"
 import type { DialectName, GivenTool, LlmRequest, Message, Tool } from "./model.ts"
+import { promptMessages, promptOf, refuseSystem } from "./prompt-message.ts"
 import { type ToolForm, toolList, toolsOf } from "./tools.ts"
 
 /** What the dialects call the same parameter, and what they have none of: then the advice says where to turn. */
@@ -14,6 +16,8 @@ export interface ParameterNames {
   readonly tools: ToolForm | Advice
   /** Where the system prompt stands as a text; a dialect with another place for it overrides `system`. */
   readonly system?: string
+  /** A raw prompt stands in the place of a list of messages; without a field for one, a system prompt is refused. */
+  readonly hasPrompt?: boolean
 }
 
 interface Advice {
@@ -25,8 +29,6 @@ export abstract class RequestView implements LlmRequest {
   readonly body: JsonObject
   readonly #names: ParameterNames
 
-  abstract messages: Message[]
-
   constructor(body: JsonObject, names: ParameterNames) {
     this.body = body
     this.#names = names
@@ -37,12 +39,22 @@ export abstract class RequestView implements LlmRequest {
     return this.body
   }
 
+  get messages(): Message[] {
+    return this.#names.hasPrompt === true ? promptMessages(this.body) : messagesOf(this.body)
+  }
+
+  set messages(value: Message[]) {
+    if (this.#names.hasPrompt === true) this.body.prompt = promptOf(value)
+    else this.body.messages = value
+  }
+
   get system(): string | undefined {
     return this.#names.system === undefined ? undefined : stringOf(this.body[this.#names.system])
   }
 
   set system(value: string | undefined) {
     if (this.#names.system !== undefined) this.assign(this.#names.system, value)
+    else if (this.#names.hasPrompt === true) refuseSystem(this.dialect, value)
   }
 
   get model(): string {

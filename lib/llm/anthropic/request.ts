@@ -3,8 +3,6 @@
  * messages are the body's own list. Source: Anthropic's API reference, "Create a message".
  */
 import { arrayOf, type JsonObject, type JsonValue, objectOf, stringOf } from "../../base/json.ts"
-import type { Message } from "../model.ts"
-import { messagesOf } from "../openai/chat-request.ts"
 import { RequestView } from "../request-view.ts"
 import { MESSAGES_TOOLS } from "../tools.ts"
 
@@ -18,14 +16,6 @@ export class MessagesRequest extends RequestView {
 
   constructor(body: JsonObject) {
     super(body, NAMES)
-  }
-
-  get messages(): Message[] {
-    return messagesOf(this.body)
-  }
-
-  set messages(value: Message[]) {
-    this.body.messages = value
   }
 
   /** The text, or the texts of the blocks on lines of their own. */

@@ -8,15 +8,19 @@ import { isObject, type JsonObject, type JsonValue } from "../../base/json.ts"
 import { completionFrom } from "../assemble.ts"
 import type { Dialect, ParsedAnswer } from "../dialect.ts"
 import { IN_STREAM_STATUS, SseJsonDecoder } from "../framing/sse-json.ts"
-import type { Message } from "../model.ts"
 import { type ErrorToWrite, isErrorJson, readErrorBody, readErrorJson } from "../openai/errors.ts"
 import { comment, dataEvent } from "../openai/write.ts"
-import { hasPrompt, promptMessages, promptOf, refuseSystem } from "../prompt-message.ts"
+import { hasPrompt } from "../prompt-message.ts"
 import { pathOnly, RequestView } from "../request-view.ts"
 import { LlamaCppReader } from "./read.ts"
 import { LlamaCppEncoder, writeLlamaCppAnswer } from "./write.ts"
 
-const NAMES = { maxTokens: "n_predict", stop: "stop", tools: { advice: "send them to /v1/chat/completions" } }
+const NAMES = {
+  maxTokens: "n_predict",
+  stop: "stop",
+  tools: { advice: "send them to /v1/chat/completions" },
+  hasPrompt: true,
+}
 
 /** Of llama.cpp's types of error; a status that is none of these is its "server_error". */
 const ERROR_TYPES: ReadonlyMap<number, string> = new Map([
@@ -51,22 +55,6 @@ class LlamaCppRequest extends RequestView {
 
   constructor(body: JsonObject) {
     super(body, NAMES)
-  }
-
-  get messages(): Message[] {
-    return promptMessages(this.body)
-  }
-
-  set messages(value: Message[]) {
-    this.body.prompt = promptOf(value)
-  }
-
-  override get system(): undefined {
-    return undefined
-  }
-
-  override set system(value: string | undefined) {
-    refuseSystem(this.dialect, value)
   }
 }
 

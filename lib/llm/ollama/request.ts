@@ -3,14 +3,13 @@
  * `options`, and an answer streams unless `stream` is false. Source: Ollama, docs/api.md and api/types.go.
  */
 import { isObject, type JsonObject, type JsonValue, objectOf } from "../../base/json.ts"
-import type { LlmRequest, Message } from "../model.ts"
-import { messagesOf, setSystemIn, systemIn } from "../openai/chat-request.ts"
-import { promptMessages, promptOf } from "../prompt-message.ts"
+import { messagesOf, setSystemIn, systemIn } from "../message-list.ts"
+import type { LlmRequest } from "../model.ts"
 import { RequestView } from "../request-view.ts"
 import { CHAT_TOOLS } from "../tools.ts"
 
 const CHAT = { maxTokens: "num_predict", stop: "stop", tools: CHAT_TOOLS }
-const GENERATE = { ...CHAT, tools: { advice: "send them to /api/chat" }, system: "system" }
+const GENERATE = { ...CHAT, tools: { advice: "send them to /api/chat" }, system: "system", hasPrompt: true }
 
 abstract class OllamaRequest extends RequestView {
   override readonly dialect = "ollama"
@@ -34,14 +33,6 @@ abstract class OllamaRequest extends RequestView {
 }
 
 class OllamaChatRequest extends OllamaRequest {
-  get messages(): Message[] {
-    return messagesOf(this.body)
-  }
-
-  set messages(value: Message[]) {
-    this.body.messages = value
-  }
-
   /** The text of the first message whose role is `system`. */
   override get system(): string | undefined {
     return systemIn(this.messages)
@@ -54,15 +45,7 @@ class OllamaChatRequest extends OllamaRequest {
 }
 
 /** `template`, `raw`, `context`, `suffix` and `images` are the client's and the server's affair. */
-export class OllamaGenerateRequest extends OllamaRequest {
-  get messages(): Message[] {
-    return promptMessages(this.body)
-  }
-
-  set messages(value: Message[]) {
-    this.body.prompt = promptOf(value)
-  }
-}
+export class OllamaGenerateRequest extends OllamaRequest {}
 
 /**
  * The request in `body`. Other programs serve /api/chat, too, so a model is demanded; without messages or a prompt it

@@ -4,27 +4,16 @@
  * Source: OpenAI's openapi.yaml, CreateChatCompletionRequest.
  */
 
-import { isObject, type JsonObject, type JsonValue, numberOf } from "../../base/json.ts"
-import { areParts, textOf } from "../message-text.ts"
-import type { Message } from "../model.ts"
+import { type JsonObject, numberOf } from "../../base/json.ts"
+import { setSystemIn, systemIn } from "../message-list.ts"
 import { CHAT_TOOLS } from "../tools.ts"
 import { OpenAiRequest } from "./request.ts"
-
-const SYSTEM_ROLES = new Set(["system", "developer"])
 
 export class ChatRequest extends OpenAiRequest {
   override readonly dialect = "openai-chat"
 
   constructor(body: JsonObject, path: string) {
-    super(body, path, CHAT_TOOLS)
-  }
-
-  get messages(): Message[] {
-    return messagesOf(this.body)
-  }
-
-  set messages(value: Message[]) {
-    this.body.messages = value
+    super(body, path, { tools: CHAT_TOOLS })
   }
 
   override get system(): string | undefined {
@@ -46,48 +35,4 @@ export class ChatRequest extends OpenAiRequest {
     if (old) this.assign("max_tokens", value)
     if (!old || this.body.max_completion_tokens !== undefined) this.assign("max_completion_tokens", value)
   }
-}
-
-/** Whether `body` has what every chat request has: a list of objects with a role. */
-export function isChatBody(body: JsonObject): boolean {
-  return Array.isArray(body.messages) && body.messages.every(isMessage)
-}
-
-/** The body's own list of messages; none where it is not one. */
-export function messagesOf(body: JsonObject): Message[] {
-  const { messages } = body
-  return Array.isArray(messages) && messages.every(isMessage) ? messages : []
-}
-
-/** The text of the first system message. */
-export function systemIn(messages: readonly Message[]): string | undefined {
-  const message = messages.find(isSystem)
-  return message && textOf(message.content)
-}
-
-/** Edits the text of the first system message, inserts one in front, or removes it. Its role stays. */
-export function setSystemIn(messages: Message[], value: string | undefined): void {
-  const at = messages.findIndex(isSystem)
-  const message = messages[at]
-  if (value === undefined) {
-    if (message) messages.splice(at, 1)
-  } else if (!message) {
-    messages.unshift({ role: "system", content: value })
-  } else {
-    setText(message, value)
-  }
-}
-
-function setText(message: Message, text: string): void {
-  const part = Array.isArray(message.content) && message.content.length === 1 ? message.content[0] : undefined
-  if (part?.type === "text") Object.assign(part, { text })
-  else message.content = text
-}
-
-function isMessage(value: JsonValue): value is Message {
-  return isObject(value) && typeof value.role === "string" && areParts(value.content)
-}
-
-function isSystem(message: Message): boolean {
-  return SYSTEM_ROLES.has(message.role)
 }

@@ -6,10 +6,11 @@
 
 import { arrayOf, type JsonObject, objectOf, stringOf } from "../../base/json.ts"
 import type { Dialect, EncodeContext } from "../dialect.ts"
+import { isChatBody } from "../message-list.ts"
 import type { Choice, Delta } from "../model.ts"
 import { pathOnly } from "../request-view.ts"
 import { parseOpenAiAnswer, writeOpenAiAnswer } from "./answer.ts"
-import { ChatRequest, isChatBody } from "./chat-request.ts"
+import { ChatRequest } from "./chat-request.ts"
 import { readErrorBody, writeErrorJson } from "./errors.ts"
 import { OpenAiDecoder } from "./stream.ts"
 import { type ChunkShape, comment, dataEvent, finishWord, OpenAiEncoder } from "./write.ts"

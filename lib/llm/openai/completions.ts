@@ -7,8 +7,8 @@
 
 import type { JsonObject } from "../../base/json.ts"
 import type { Dialect } from "../dialect.ts"
-import type { Choice, Delta, Message } from "../model.ts"
-import { hasPrompt, promptMessages, promptOf, refuseSystem } from "../prompt-message.ts"
+import type { Choice, Delta } from "../model.ts"
+import { hasPrompt } from "../prompt-message.ts"
 import { pathOnly } from "../request-view.ts"
 import { parseOpenAiAnswer, writeOpenAiAnswer } from "./answer.ts"
 import { readErrorBody, writeErrorJson } from "./errors.ts"
@@ -38,23 +38,7 @@ class CompletionsRequest extends OpenAiRequest {
   override readonly dialect = "openai-completions"
 
   constructor(body: JsonObject, path: string) {
-    super(body, path, { advice: "send them to /v1/chat/completions" })
-  }
-
-  get messages(): Message[] {
-    return promptMessages(this.body)
-  }
-
-  set messages(value: Message[]) {
-    this.body.prompt = promptOf(value)
-  }
-
-  override get system(): undefined {
-    return undefined
-  }
-
-  override set system(value: string | undefined) {
-    refuseSystem(this.dialect, value)
+    super(body, path, { tools: { advice: "send them to /v1/chat/completions" }, hasPrompt: true })
   }
 }
 

@@ -69,12 +69,12 @@ class RealtimeRequest extends RequestView {
     return objectOf(this.body.response)
   }
 
-  get messages(): Message[] {
+  override get messages(): Message[] {
     const view = parseResponsesRequest({ model: "", input: arrayOf(this.parameters?.input) })
     return view?.messages ?? []
   }
 
-  set messages(value: Message[]) {
+  override set messages(value: Message[]) {
     this.assignParameter("input", value)
   }
 

@@ -1,6 +1,6 @@
 /**
  * What a request of OpenAI's chat and completions dialects has in common: Azure's model in the path, and several
- * choices. `messages` and `system` are each dialect's own.
+ * choices.
  */
 import { type JsonObject, numberOf, stringOf } from "../../base/json.ts"
 import { type ParameterNames, RequestView } from "../request-view.ts"
@@ -10,8 +10,8 @@ const NAMES = { maxTokens: "max_tokens", stop: "stop" }
 export abstract class OpenAiRequest extends RequestView {
   readonly #pathModel: string | undefined
 
-  constructor(body: JsonObject, path: string, tools: ParameterNames["tools"]) {
-    super(body, { ...NAMES, tools })
+  constructor(body: JsonObject, path: string, names: Omit<ParameterNames, keyof typeof NAMES>) {
+    super(body, { ...NAMES, ...names })
     this.#pathModel = deploymentOf(path)
   }
 

@@ -27,13 +27,13 @@ export class ResponsesRequest extends RequestView {
   }
 
   /** A text is one user message, a list is the body's own. */
-  get messages(): Message[] {
+  override get messages(): Message[] {
     const { input } = this.body
     if (typeof input === "string") return [inputMessage(this.body)]
     return Array.isArray(input) && input.every(isItem) ? input : []
   }
 
-  set messages(value: Message[]) {
+  override set messages(value: Message[]) {
     this.body.input = value
   }
 }
