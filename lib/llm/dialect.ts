@@ -62,11 +62,6 @@ export interface Dialect {
   readonly name: DialectName
   /** Content type of a stream. */
   readonly streamType: "text/event-stream" | "application/x-ndjson"
-  /**
-   * Later events of a stream repeat or number what earlier ones said (blocks, whole texts). Once one event of it has
-   * been written anew, so must be all that follow. Default: false.
-   */
-  readonly restates?: boolean
   /** By method and path alone, never by host. `path` has its query. */
   match(method: string, path: string): boolean
   /** A view on a parsed body; undefined when the body is no request of this dialect. `path` may name the model (Azure). */

@@ -22,7 +22,6 @@ import { MessageEncoder } from "./write.ts"
 export const anthropicMessages: Dialect = {
   name: "anthropic-messages",
   streamType: "text/event-stream",
-  restates: true,
   match: (method, path) => method === "POST" && pathOnly(path).endsWith("/v1/messages"),
   parseRequest: (body) => (isChatBody(body) ? new MessagesRequest(body) : undefined),
   decoder() {

@@ -1,4 +1,7 @@
-/** Edited streams that are written anew from the first change on, by the dialect's encoder. */
+/**
+ * Edited streams that are written anew from the first change on, by the dialect's encoder: later events say again what
+ * earlier ones said.
+ */
 import type { StreamEncoder, StreamEvent } from "../dialect.ts"
 import type { Delta } from "../model.ts"
 import type { EditedStream, EventEditor } from "./event-editor.ts"
@@ -6,14 +9,12 @@ import { unchanged } from "./pieces.ts"
 
 export class AnewEditor implements EventEditor {
   readonly #write: EditedStream["write"]
-  readonly #restates: boolean
   readonly #encoder: StreamEncoder
   #owesUsage = false
   #anew = false
 
   constructor({ dialect, context, write }: EditedStream) {
     this.#write = write
-    this.#restates = dialect.restates === true
     this.#encoder = dialect.encoder(context)
   }
 
@@ -21,7 +22,7 @@ export class AnewEditor implements EventEditor {
     const passes = unchanged(event.deltas, made) && !this.#anew && !(event.done && this.#owesUsage)
     this.#encoder.adopt(event.json, passes)
     if (passes) return event.raw
-    this.#anew = this.#restates
+    this.#anew = true
     const wanted = made.flat()
     this.#owesUsage ||= event.done || wanted.some((delta) => delta.type === "usage")
     const text = this.#write(wanted.map((delta) => this.#encoder.delta(delta)).join(""))

@@ -19,7 +19,6 @@ import { ResponsesEncoder, writeResponsesAnswer } from "./write.ts"
 export const openaiResponses: Dialect = {
   name: "openai-responses",
   streamType: "text/event-stream",
-  restates: true,
   match: (method, path) => method === "POST" && pathOnly(path).endsWith("/responses"),
   parseRequest: (body) => parseResponsesRequest(body),
   decoder() {
