@@ -45,12 +45,11 @@ import {
   whyBound,
   wishFor,
 } from "./conductor/routing.ts"
+import { IS_EMPTY, ROUTES } from "./shared/local-answers.ts"
 
 /** Why a request stays that may be for a model that never leaves. */
 const UNREAD = "localModels has models, and which one this is for cannot be read"
 const WAITING = "waiting for the local host"
-/** Told to an addon that asks again then: the answer is empty. */
-const IS_EMPTY = "conductor.empty"
 
 export default defineAddon({
   name: "conductor",
@@ -224,9 +223,9 @@ class Conductor {
     if ("answer" in taken) {
       const { answer, empty, room, base } = taken
       const reason = [wish?.why, whyLocal(room), this.#isAmongMany ? base : undefined].filter(Boolean).join("; ")
-      flow.route({ name: "local", reason, tokens: count.tokens })
+      flow.route({ name: ROUTES.local, reason, tokens: count.tokens })
       if (empty !== undefined) {
-        flow.metadata[IS_EMPTY] = true
+        IS_EMPTY.write(flow, true)
         flow.respond({ completion: empty })
       } else flow.respond(answer, { usage: (completion) => this.#usageOf(completion, count) })
       return
@@ -253,13 +252,13 @@ class Conductor {
         error: { ...refusal.error, message },
       })
     } else {
-      flow.route({ name: "cloud", reason, ...(tokens === undefined ? {} : { tokens }) })
+      flow.route({ name: ROUTES.cloud, reason, ...(tokens === undefined ? {} : { tokens }) })
       if (flow.baseUrl && cloudModel !== undefined) flow.llm.request.model = cloudModel
     }
   }
 
   #refuse(flow: LlmFlow, reason: string, tokens: number | undefined, { status, headers = {}, error }: Refusal): void {
-    flow.route({ name: "local", reason, ...(tokens === undefined ? {} : { tokens }) })
+    flow.route({ name: ROUTES.local, reason, ...(tokens === undefined ? {} : { tokens }) })
     flow.respond({ status, headers, error: { type: "invalid_request_error", ...error } })
   }
 

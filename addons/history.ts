@@ -16,6 +16,7 @@ const COUNT_MS_MAX = 200
 export default defineAddon({
   name: "history",
   options: OPTIONS,
+  reads: "llm",
   addons: ["./pythagora-files.ts"],
   setup(context) {
     const { options, history } = context
@@ -33,10 +34,6 @@ export default defineAddon({
           maxBytes: maxSizeMb === 0 ? undefined : maxSizeMb * MB,
         })
       },
-      // Listening is what makes the core read requests and answers; what it has read then stands in the flow.
-      llmRequest() {},
-      llmResponse() {},
-      llmError() {},
       response: ended,
       error: ended,
       done: () => recorder.finish(),

@@ -19,7 +19,6 @@ export default defineAddon({
     const files = new LiveFiles({ options, log, redactor, clock })
     const counting = new Set<Promise<void>>()
     return {
-      llmRequest() {}, // Listening is what makes the core read requests.
       llmResponse(flow) {
         if (flow.parent !== undefined) return
         const snapshot = flow.snapshot()

@@ -12,14 +12,12 @@ import { costOf, costOfPart } from "./requery/cost.ts"
 import { type Demand, demandOf } from "./requery/demand.ts"
 import { type ChosenGuard, chosenGuards, Said } from "./requery/guards.ts"
 import { Schemas } from "./requery/json-schema.ts"
+import { ACCEPTED, FINDINGS, MENDED } from "./requery/notes.ts"
 import { OPTIONS } from "./requery/options.ts"
 import { type Watch, watch } from "./requery/watch.ts"
+import { IS_EMPTY, JUDGES_EMPTY, ROUTES } from "./shared/local-answers.ts"
 
 const WAITING = "asking the local host again"
-/** Tells the addon that asks local hosts that an empty answer is to be handed on. */
-const JUDGES_EMPTY = "requery.empty"
-/** Told by it: the answer that comes is empty, so that nothing of it has to be sent before it is judged. */
-const IS_EMPTY = "conductor.empty"
 /** In an answer's head: how often was asked again, and the guard that the last time was for. */
 const FIELD = "x-llmproxy-requery"
 
@@ -97,7 +95,7 @@ class Requery {
     const { escalate, cloudKey } = this.#context.options
     // Whose key this addon does not have, the other one can ask the cloud itself.
     const mayAskCloud = !escalate || cloudFields(flow, cloudKey) !== undefined
-    flow.metadata[JUDGES_EMPTY] = mayAskCloud ? "always" : "where it may not leave"
+    JUDGES_EMPTY.write(flow, mayAskCloud ? "always" : "where it may not leave")
   }
 
   /** What the request demands and who looks at answers to it; undefined: nobody does. */
@@ -112,12 +110,12 @@ class Requery {
   prepare(flow: Flow): void {
     const { response, llm } = flow
     if (llm === undefined || response === undefined || response.status >= 400) return
-    if (flow.parent !== undefined || flow.routed?.name !== "local") return
+    if (flow.parent !== undefined || flow.routed?.name !== ROUTES.local) return
     const judges = this.#guardsFor(flow)
     if (judges === undefined) return
     const { demand, guards } = judges
     // Who waits for JSON gets no byte before the end: until then nothing irreversible has been sent.
-    const isEmpty = flow.metadata[IS_EMPTY] === true && guards.some(actsOnEmpty)
+    const isEmpty = IS_EMPTY.of(flow) === true && guards.some(actsOnEmpty)
     const holds = isEmpty || guards.some(({ mode }) => mode === "hold" || (mode === "guard" && !llm.request.stream))
     const watched = watchFor(guards, holds)
     this.#plans.set(flow, { demand, guards, holds, watch: watched })
@@ -222,8 +220,8 @@ class Requery {
     }
     await this.#addUp(flow, costs)
     const times = count === 1 ? "once" : `${count} times`
-    flow.route({ name: toCloud ? "cloud" : "local", reason: `asked again ${times}: ${finding.why}` })
-    flow.metadata["requery.accepted"] = { attempt: count, from: toCloud ? "cloud" : "local" }
+    flow.route({ name: toCloud ? ROUTES.cloud : ROUTES.local, reason: `asked again ${times}: ${finding.why}` })
+    ACCEPTED.write(flow, { attempt: count, from: toCloud ? ROUTES.cloud : ROUTES.local })
     const usage = (await flow.waitFor(cost)) ?? completion.usage
     if (!isText(completion, plan.demand) || !this.#mend(flow, plan, said, { ...completion, usage }, attempt))
       flow.respond(answer, { usage, headers: fieldsOf(attempt) })
@@ -236,7 +234,7 @@ class Requery {
     const text = acts && typeof said.json !== "string" ? said.json.mended : undefined
     const [choice] = completion.choices
     if (text === undefined || choice === undefined) return false
-    flow.metadata["requery.mended"] = true
+    MENDED.write(flow, true)
     // Its getters become values here, and follow the one choice.
     const mended = { ...completion, text, choices: [{ ...choice, text }] }
     flow.respond({ completion: mended, ...(attempt === undefined ? {} : { headers: fieldsOf(attempt) }) })
@@ -289,8 +287,7 @@ function isText({ choices, toolCalls, refusal, finishReason, truncated }: Comple
   )
 }
 
-/** For the record: `requery.findings` of the flow. */
+/** For the record. */
 function note(flow: Flow, { guard, mode }: ChosenGuard, why: string): void {
-  const before = flow.metadata["requery.findings"]
-  flow.metadata["requery.findings"] = [...(Array.isArray(before) ? before : []), { guard: guard.name, mode, why }]
+  FINDINGS.write(flow, [...(FINDINGS.of(flow) ?? []), { guard: guard.name, mode, why }])
 }

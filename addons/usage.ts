@@ -25,42 +25,49 @@ export default defineAddon({
     },
   },
   setup({ options }) {
-    /** What was asked for here; what the host said, once it did. */
-    const asked = new WeakMap<Flow, Usage | undefined>()
+    /** What was asked for here. */
+    const asked = new WeakSet<Flow>()
     return {
       llmRequest(flow) {
         if (!options.inject || !wantsNone(flow) || !options.hosts.includes(hostOf(flow))) return
         const { body } = flow.llm.request
         const given = typeof body.stream_options === "object" ? body.stream_options : undefined
         body.stream_options = { ...given, include_usage: true }
-        asked.set(flow, undefined)
+        asked.add(flow)
       },
       responseHeaders(flow) {
         if (!asked.has(flow)) return
         const nulls = !NULLS_UNASKED.test(hostOf(flow))
         flow.response?.transform(async function* (chunks: AsyncIterable<Buffer>) {
-          for await (const event of events(chunks)) {
-            const usage = usageChunk(event)
-            if (usage !== undefined) asked.set(flow, usage)
-            else yield Buffer.from(nulls ? withoutNull(event) : event, "latin1")
+          let kept: Usage | undefined
+          let passed = false
+          try {
+            for await (const event of events(chunks)) {
+              const told = usageIn(event)
+              if (told?.isAlone) kept = told.usage
+              else yield Buffer.from(nulls ? withoutNull(event) : event, "latin1")
+              passed ||= told?.isAlone === false
+            }
+          } finally {
+            // Also of a stream that breaks off behind it. What the client gets is counted as it passes.
+            if (kept !== undefined && !passed) flow.addUsage(kept)
           }
         })
-      },
-      llmResponse(flow, completion) {
-        const usage = asked.get(flow)
-        if (usage !== undefined) Object.assign(completion.usage, usage)
       },
     }
   },
 })
 
-/** What a chunk of usage alone tells: the one that was asked for. Usage beside a choice comes unasked, and stays. */
-function usageChunk(event: string): Usage | undefined {
+/** What a chunk tells: of usage alone, the one that was asked for. Usage beside a choice comes unasked, and stays. */
+function usageIn(event: string): { usage: Usage; isAlone: boolean } | undefined {
   if (!event.includes('"usage"') || !/^(data:|\s*\{)/.test(event)) return undefined
   const json = parsed(Buffer.from(event.replace(/^data:/, ""), "latin1").toString("utf8"))
   const { usage, choices } = objectOf(json)
-  if (typeof usage !== "object" || usage === null || !Array.isArray(choices) || choices.length > 0) return undefined
-  const counts = objectOf(usage)
+  if (typeof usage !== "object" || usage === null || !Array.isArray(choices)) return undefined
+  return { isAlone: choices.length === 0, usage: usageOf(objectOf(usage)) }
+}
+
+function usageOf(counts: Record<string, unknown>): Usage {
   return {
     inputTokens: numberOf(counts.prompt_tokens),
     outputTokens: numberOf(counts.completion_tokens),

@@ -6,6 +6,7 @@ export {
   type AddonDefinition,
   defineAddon,
   type FailurePolicy,
+  type Reads,
   type TokenService,
   type TokenVocabulary,
 } from "./api/addon.ts"

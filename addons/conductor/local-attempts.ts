@@ -3,6 +3,7 @@
  * tried), who failed before the first word. What became of each is told; what follows from it is the conductor's.
  */
 import type { AddonContext, Answer, AnswerFailure, Clock, Completion, Flow, LlmFlow, TokenCount } from "llmproxy"
+import { JUDGES_EMPTY } from "../shared/local-answers.ts"
 import { Cooldowns } from "./cooldowns.ts"
 import { countedBy, countedWith, estimated, type Measure, type Room, roomFor } from "./decision.ts"
 import { countsWhileBusy, hostCount } from "./host-count.ts"
@@ -17,8 +18,6 @@ import { Ratios } from "./ratios.ts"
 import { mappedModel } from "./routing.ts"
 import { Vocabularies } from "./vocabularies.ts"
 
-/** Set by an addon that asks again where an answer is empty: "always", or only where the cloud cannot be asked. */
-const JUDGES_EMPTY = "requery.empty"
 /** At most this part of a known window is kept free for the answer: a small one would have no room for a prompt. */
 const RESERVE_PART = 0.25
 /** A prompt so many times too long by our estimate is not sent to a host to be counted. */
@@ -248,7 +247,7 @@ export class LocalAttempts {
  * is none of its business, nor are several answers.
  */
 async function emptyForJudge(flow: Flow, answer: Answer, { mayLeave }: Ticket): Promise<Completion | undefined> {
-  const judges = flow.metadata[JUDGES_EMPTY]
+  const judges = JUDGES_EMPTY.of(flow)
   if (answer.failure?.kind !== "empty" || judges === undefined || (judges !== "always" && mayLeave)) return undefined
   try {
     const completion = await answer.completion()

@@ -3,6 +3,7 @@
  * that does not answer is left out; only when none does, the client hears of it.
  */
 import type { Flow, JsonObject } from "llmproxy"
+import { ROUTES } from "../shared/local-answers.ts"
 import { type Credentials, staysAtDoor } from "./credentials.ts"
 import { askHost, askModels, modelsIn, whyFailed } from "./local-host.ts"
 
@@ -33,7 +34,7 @@ export async function listModels(
     ours === undefined ? `the local host did not answer (${failure})` : `${ours.length} local`,
     there === undefined ? "no key for the cloud" : theirs === undefined ? "the cloud did not answer" : "the cloud's",
   ]
-  flow.route({ name: "local", reason: `models: ${reasons.join(", ")}` })
+  flow.route({ name: ROUTES.local, reason: `models: ${reasons.join(", ")}` })
   if (ours === undefined && theirs === undefined) {
     const message = `llmproxy: no models to list: ${reasons.join(", ")}. Start the local host at ${local.bases.join(", ")}, or set OPENAI_API_KEY.${keys.dropped}`
     flow.respond({ status: 502, json: { error: { message, type: "api_error", param: null, code: "no_models" } } })

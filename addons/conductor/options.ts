@@ -4,6 +4,7 @@
  */
 import type { OptionSpecs, OptionValues } from "llmproxy"
 import { TEMPLATES } from "llmproxy/templates"
+import { TEMPERATURE_DEFAULT } from "../shared/local-answers.ts"
 
 /** LM Studio's port: the most common local host of this addon's users. */
 const DEFAULT_HOST = "127.0.0.1"
@@ -47,7 +48,7 @@ export const OPTIONS = {
   localParams: {
     type: "json",
     default: {
-      temperature: 0.3,
+      temperature: TEMPERATURE_DEFAULT,
       n: 1,
       top_p: 0.95,
       top_k: 40,

@@ -4,6 +4,7 @@
  * reads `context_length_exceeded`, and asks its user otherwise. `x-should-retry: false` keeps SDKs from asking at once
  * again what was tried everywhere.
  */
+import { ROUTE_FIELD } from "../shared/local-answers.ts"
 import { tooLong } from "./decision.ts"
 import type { Miss } from "./local-attempts.ts"
 import type { Obstacle } from "./local-request.ts"
@@ -43,8 +44,8 @@ export function failedByAddon(message: string): Refusal {
 }
 
 export function badWish(wish: string): Refusal {
-  const message = `llmproxy: x-llmproxy-route: ${JSON.stringify(wish)} is no route; write local or cloud`
-  return { status: 400, error: { code: "invalid_route", message, param: "x-llmproxy-route" } }
+  const message = `llmproxy: ${ROUTE_FIELD}: ${JSON.stringify(wish)} is no route; write local or cloud`
+  return { status: 400, error: { code: "invalid_route", message, param: ROUTE_FIELD } }
 }
 
 export function noModel(why: string): Refusal {

@@ -3,11 +3,11 @@
  * which local model stands for the one that the client names. Pure, save that the header is taken off the request.
  */
 import { type Flow, isObject } from "llmproxy"
+import { Note, ROUTE_FIELD } from "../shared/local-answers.ts"
 import type { ConductorOptions } from "./options.ts"
 
-/** In a request: `local` or `cloud`. It is ours to read and leaves with no request. */
-const ROUTE_FIELD = "x-llmproxy-route"
-const WISH = "conductor.wish"
+/** What ROUTE_FIELD said, for who reads the record. */
+const WISH = new Note<string>("conductor.wish", (value): value is string => typeof value === "string")
 /** Of a wish that nobody can grant, so much is told. */
 const WISH_CHARS_MAX = 40
 
@@ -25,7 +25,7 @@ export function takeWish(flow: Flow): void {
   if (!headers.has(ROUTE_FIELD)) return
   const wish = headers.getAll(ROUTE_FIELD).join(", ")
   headers.delete(ROUTE_FIELD)
-  flow.metadata[WISH] = wish.trim().toLowerCase().slice(0, WISH_CHARS_MAX)
+  WISH.write(flow, wish.trim().toLowerCase().slice(0, WISH_CHARS_MAX))
 }
 
 /** The paths of the dialects that name a model for a chat or a text: OpenAI's, Anthropic's, Ollama's, llama.cpp's. */
@@ -91,9 +91,9 @@ type Lists = Pick<ConductorOptions, "localModels" | "cloudModels" | "preferLocal
  * wish to leave, what the client says before what the options say of all.
  */
 export function wishFor(flow: Flow, model: string, lists: Lists): Wish | string | undefined {
-  const said = flow.metadata[WISH]
+  const said = WISH.of(flow)
   if (said === "local") return { route: said, why: `${ROUTE_FIELD}: ${said}`, binding: true }
-  if (said !== undefined && said !== "cloud") return String(said)
+  if (said !== undefined && said !== "cloud") return said
   const bound = whyBound(model, lists)
   if (bound !== undefined) return { route: "local", why: bound, binding: true }
   if (said === "cloud") return { route: said, why: `${ROUTE_FIELD}: ${said}`, binding: true }

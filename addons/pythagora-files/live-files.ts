@@ -16,6 +16,7 @@ import {
   outputPlace,
   type Redactor,
 } from "llmproxy"
+import { ROUTES } from "../shared/local-answers.ts"
 import { appendRecord } from "./json-array.ts"
 import type { OPTIONS } from "./options.ts"
 
@@ -25,8 +26,6 @@ const QUEUE_MAX = 1_024
 const FINISH_MS_MAX = 1_000
 /** How an answer ends that is an example to learn from; the logs have the others as well. */
 const GOOD_ENDINGS: ReadonlySet<string> = new Set(["stop", "toolCalls"])
-/** The name of the route that keeps a request on this machine, as the conductor says it. */
-const LOCAL = "local"
 
 /** A record of the seed's history.json. */
 interface SeedRecord {
@@ -59,7 +58,7 @@ export class LiveFiles {
   write(snapshot: FlowSnapshot): void {
     const { options, redactor } = this.#options
     const { json, outputLog, openaiOutputLog } = options
-    const isLocal = snapshot.routed?.name === LOCAL
+    const isLocal = snapshot.routed?.name === ROUTES.local
     const logFile = isLocal ? outputLog : openaiOutputLog
     const completion = snapshot.llm?.completion
     if ((!json && !logFile) || snapshot.parentId !== undefined || completion === undefined) return

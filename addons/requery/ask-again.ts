@@ -16,13 +16,12 @@ import {
   type Message,
   type SendOptions,
 } from "llmproxy"
+import { ROUTE_FIELD, TEMPERATURE_DEFAULT } from "../shared/local-answers.ts"
 import { textIn } from "./demand.ts"
 import { retryFilter } from "./watch.ts"
 
 /** Temperatures from here on give noise. */
 const TEMPERATURE_MAX = 1.2
-/** Where the request names none: the conductor's. */
-const TEMPERATURE_DEFAULT = 0.3
 const KEY_FIELDS = ["authorization", "api-key", "x-api-key"]
 /** Fields of the client's that belong to another key, or to another site. */
 const BESIDES = ["api-key", "x-api-key", "cookie", "openai-organization", "openai-project"]
@@ -35,7 +34,7 @@ const OURS = [
   "te",
   "trailer",
   "upgrade",
-  "x-llmproxy-route",
+  ROUTE_FIELD,
 ]
 
 /** A request as it was sent to the local host. */

@@ -16,6 +16,13 @@ import type { Metrics } from "./metrics.ts"
 import type { Serve } from "./serve.ts"
 import type { FlowHistory, OpenTables, Records } from "./store.ts"
 
+/**
+ * What an addon wants to have been read when its hooks look at a flow. `llm`: requests and answers that speak a dialect, as
+ * for an addon with hooks for them: `flow.llm` and its completion are there in `response` and `error`. `bodies`: that, and
+ * the body of every request is collected, so that `request` can read it.
+ */
+export type Reads = "llm" | "bodies"
+
 /** `continue`: log and go on without it. `block`: the request is stopped. */
 export type FailurePolicy = "continue" | "block"
 
@@ -89,8 +96,8 @@ export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Pa
   /** Default: continue. */
   onError?: FailurePolicy
   options?: O
-  /** Collect every request's body, so that `request` can read it. */
-  collect?: boolean
+  /** What is read for it beside what its hooks ask for. Default: nothing. */
+  reads?: Reads
   /** Hold every LLM answer until `llmResponse` has accepted it. */
   hold?: boolean
   /** Other addons to load behind this one, by path from this file. A function is asked once, when the addon is loaded. */

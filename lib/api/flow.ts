@@ -128,7 +128,10 @@ export interface Answer {
 export interface RespondOptions {
   /** The model to name to the client, in place of the one that the answer names. */
   model?: string
-  /** Usage for the client where the answer gives none. */
+  /**
+   * Usage to write for the client where the answer gives none. As it then is the answer's own, hooks see it in the
+   * completion. What was spent beside the answer is told by `flow.addUsage`, and never written.
+   */
   usage?: Usage | ((completion: Completion) => Promise<Usage>)
   /** Fields to set in the answer's head. */
   headers?: HeadersInit
@@ -282,8 +285,9 @@ export interface Flow {
   /** Asks `url` in a child flow. The client sees nothing of it unless it is handed to `respond`. */
   send(request: SendRequest, options: SendOptions): Promise<Answer>
   /**
-   * Counts tokens that were spent for this flow beside its answer's own, as for attempts that were given up: they are
-   * added to the `completion.usage` that hooks and records see from now on. The client's bytes stay as they are.
+   * Tells of tokens that were spent for this flow and stand nowhere in its answer, as for attempts that were given up: the
+   * one way to do that. They are added to the usage of `flow.llm.completion` from now on, also when the answer has been told: what hooks
+   * and records read there later has them. The client's bytes stay as they are.
    */
   addUsage(usage: Usage): void
   /**

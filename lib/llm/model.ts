@@ -108,12 +108,12 @@ export interface FinishReason {
 }
 
 export interface Usage {
-  inputTokens: number | undefined
-  outputTokens: number | undefined
-  totalTokens: number | undefined
-  cachedTokens: number | undefined
-  reasoningTokens: number | undefined
-  source: "provider" | "counted" | "none"
+  readonly inputTokens: number | undefined
+  readonly outputTokens: number | undefined
+  readonly totalTokens: number | undefined
+  readonly cachedTokens: number | undefined
+  readonly reasoningTokens: number | undefined
+  readonly source: "provider" | "counted" | "none"
 }
 
 export type Delta =

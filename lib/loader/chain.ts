@@ -4,7 +4,7 @@
  * A chain never changes: a reload makes a new one, and flows finish on the one that they began with.
  * What a failure means is left to the scope (a flow, or `plainScope`): it knows what can still be stopped.
  */
-import type { FailurePolicy } from "../api/addon.ts"
+import type { FailurePolicy, Reads } from "../api/addon.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "../api/hooks.ts"
 import type { Clock } from "../base/clock.ts"
 import { FlowError, fullMessageOf, messageOf } from "../base/errors.ts"
@@ -17,7 +17,7 @@ export { HookBudget, HookWait } from "./hook-budget.ts"
 export interface LoadedAddon {
   readonly name: string
   readonly onError: FailurePolicy
-  readonly collect: boolean
+  readonly reads: Reads | undefined
   readonly hold: boolean
   /** Bound to the object that declared them. */
   readonly hooks: Partial<Hooks>
@@ -60,6 +60,9 @@ const STACK_CHARS_MAX = 16_384
 /** Hooks that a flow can answer in: what follows them is skipped then. Later hooks tell every addon, whatever happened. */
 const STOPPABLE: ReadonlySet<HookName> = new Set<HookName>(["authenticate", "requestHeaders", "request", "llmRequest"])
 
+/** Hooks that hear of what an answer means. */
+const ANSWER_HOOKS: readonly HookName[] = ["llmDelta", "llmResponse", "llmError"]
+
 interface Listener {
   readonly addon: LoadedAddon
   readonly hook: HookName
@@ -71,6 +74,9 @@ export class HookChain {
   readonly addons: readonly LoadedAddon[]
   /** Whether an addon wants every request's body. */
   readonly collect: boolean
+  /** Whether anybody wants to know what a dialect's requests mean; what its answers mean. */
+  readonly readsLlm: boolean
+  readonly readsAnswers: boolean
   /** Whether an addon holds every LLM answer. */
   readonly hold: boolean
   readonly #options: HookChainOptions
@@ -84,13 +90,16 @@ export class HookChain {
 
   constructor(addons: readonly LoadedAddon[], options: HookChainOptions, root?: HookChain) {
     this.addons = addons
-    this.collect = addons.some((addon) => addon.collect)
+    this.collect = addons.some(({ reads }) => reads === "bodies")
     this.hold = addons.some((addon) => addon.hold)
     this.#options = options
     this.#root = root ?? this
     this.#table = Object.fromEntries(
       HOOK_NAMES.map((hook) => [hook, listenersOf(hook, addons)]).filter(([, listeners]) => listeners !== undefined),
     )
+    const listens = (hooks: readonly HookName[]) => hooks.some((hook) => this.has(hook))
+    this.readsAnswers = addons.some(({ reads }) => reads !== undefined) || listens(ANSWER_HOOKS)
+    this.readsLlm = this.readsAnswers || this.has("llmRequest")
   }
 
   has(hook: HookName): boolean {

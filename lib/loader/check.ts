@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs"
 import { basename, dirname, extname } from "node:path"
 import { types } from "node:util"
-import type { AddonDefinition, FailurePolicy } from "../api/addon.ts"
+import type { AddonDefinition, FailurePolicy, Reads } from "../api/addon.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "../api/hooks.ts"
 import { didYouMean } from "../base/did-you-mean.ts"
 import { messageOf, UsageError } from "../base/errors.ts"
@@ -18,7 +18,7 @@ export interface CheckedAddon {
   readonly name: string
   readonly onError: FailurePolicy
   readonly options: OptionSpecs
-  readonly collect: boolean
+  readonly reads: Reads | undefined
   readonly hold: boolean
   /** Paths from the file, as written. Throws a UsageError where they depend on options and are none. */
   addons(options: Readonly<Record<string, unknown>>): readonly string[]
@@ -35,7 +35,7 @@ export interface AddonSource {
 }
 
 const HOOKS: ReadonlySet<string> = new Set(HOOK_NAMES)
-const PROPERTIES = ["name", "onError", "options", "collect", "hold", "addons", "setup"]
+const PROPERTIES = ["name", "onError", "options", "reads", "hold", "addons", "setup"]
 const KNOWN = [...HOOK_NAMES, ...PROPERTIES]
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
 const HOW = "write export default defineAddon({ ... }), or export functions named like hooks"
@@ -61,14 +61,15 @@ export function checkDefinition(definition: unknown, source: AddonSource): Check
   if (!isPlain(definition)) throw complaint(source, "default", `the addon is no plain object; ${HOW}`)
   const name = nameOf(definition, source)
   const told = (at: string, text: string) => complaint(source, at, `addon "${name}": ${text}`)
-  const { onError = "continue", options = {}, collect = false, hold = false, addons = [], setup } = definition
+  const { onError = "continue", options = {}, reads, hold = false, addons = [], setup } = definition
   for (const key of Object.keys(definition)) {
     if (KNOWN.includes(key)) continue
     const kind = typeof definition[key] === "function" ? "hook" : "property"
-    throw told(key, `no ${kind} named "${key}"${didYouMean(key, KNOWN)}`)
+    throw told(key, `no ${kind} named "${key}"${adviceFor(key)}`)
   }
   if (onError !== "continue" && onError !== "block") throw told("onError", 'onError must be "continue" or "block"')
-  if (typeof collect !== "boolean") throw told("collect", "collect must be true or false")
+  if (reads !== undefined && reads !== "llm" && reads !== "bodies")
+    throw told("reads", 'reads must be "llm" or "bodies"')
   if (typeof hold !== "boolean") throw told("hold", "hold must be true or false")
   const nested = checkedAddons(addons, definition, told)
   if (setup !== undefined && typeof setup !== "function") throw told("setup", "setup must be a function")
@@ -77,7 +78,7 @@ export function checkDefinition(definition: unknown, source: AddonSource): Check
     throw complaint(source, undefined, `addon "${name}": has no hooks; ${HOW}`)
   const checked = checkedOptions(options, told)
   const run: AddonDefinition["setup"] = setup === undefined ? undefined : (context) => setup.call(definition, context)
-  return { name, onError, options: checked, collect, hold, addons: nested, setup: run, hooks }
+  return { name, onError, options: checked, reads, hold, addons: nested, setup: run, hooks }
 }
 
 /** What `setup` returned, together with the hooks that stand beside it. */
@@ -94,6 +95,11 @@ export function checkSetup(returned: unknown, addon: CheckedAddon, source: Addon
     if (Object.hasOwn(addon.hooks, key)) throw told(key, `hook "${key}" stands beside setup and is returned by it`)
   }
   return { ...addon.hooks, ...hooksOf(returned, told) }
+}
+
+/** What to write in the place of a name that is none. */
+function adviceFor(name: string): string {
+  return name === "collect" ? '; write reads: "bodies"' : didYouMean(name, KNOWN)
 }
 
 type Told = (at: string, text: string) => UsageError
@@ -136,7 +142,7 @@ function checkedOptions(options: unknown, told: Told): OptionSpecs {
 function namedExports(exported: Readonly<Record<string, unknown>>, source: AddonSource): Record<string, unknown> {
   const definition: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(exported)) {
-    const near = didYouMean(name, KNOWN)
+    const near = adviceFor(name)
     if (KNOWN.includes(name)) definition[name] = value
     else if (typeof value === "function") throw complaint(source, name, `no hook named "${name}"${near}`)
     else if (near !== "") throw complaint(source, name, `no property named "${name}"${near}`)

@@ -81,14 +81,14 @@ export class VersionMaker {
   }
 
   #version(checked: CheckedAddon, source: AddonSource, files: ReadonlyMap<string, string>): Version {
-    const { name, onError, collect, hold } = checked
+    const { name, onError, reads, hold } = checked
     const { file } = source
     const options = this.#options.options.prepare(name, checked.options)
     const nested = file === undefined ? [] : checked.addons(options.values).map((path) => findNested(path, file))
     const ending = new AbortController()
     try {
       const made = this.#setUp(checked, source, options, ending.signal)
-      const addon = { name, onError, collect, hold, hooks: made.hooks, file }
+      const addon = { name, onError, reads, hold, hooks: made.hooks, file }
       const { commands, routes, prepared } = made
       return { addon, files, nested, options, ending, commands, routes, prepared }
     } catch (error) {

@@ -41,7 +41,7 @@ async function ask(t: Test, { inject = true, hosts, body = {}, pieces = PIECES, 
   const watcher = flowWatcher()
   const rig = await startRig(t, {
     scripts: ["addons/usage.ts"],
-    builtin: [watcher.addon],
+    builtin: [{ ...watcher.addon, reads: "llm" }],
     env: {
       ...(inject ? { LLMPROXY_USAGE_INJECT: "true" } : {}),
       ...(hosts === undefined ? {} : { LLMPROXY_USAGE_HOSTS: hosts }),

@@ -62,7 +62,7 @@ export async function startProxy(t: Test, options: TestProxyOptions = {}): Promi
   const addon: LoadedAddon = {
     name: "test",
     onError: "continue",
-    collect: false,
+    reads: undefined,
     hold: false,
     hooks: options.hooks ?? {},
     file: undefined,

@@ -19,7 +19,7 @@ const THEN = "then"
 const client = { address: "127.0.0.1", port: 1 }
 
 function addon(name: string, hooks: Partial<Hooks>, more: Partial<LoadedAddon> = {}): LoadedAddon {
-  return { name, onError: "continue", collect: false, hold: false, hooks, file: undefined, ...more }
+  return { name, onError: "continue", reads: undefined, hold: false, hooks, file: undefined, ...more }
 }
 
 interface TestScope extends HookScope {
@@ -343,7 +343,7 @@ test("llmDelta is not waited for, has no budget, and its rejection goes to the s
 })
 
 test("a chain without an addon is made once, and its flows count for the whole chain", (t) => {
-  const a = addon("a", { load() {} }, { collect: true })
+  const a = addon("a", { load() {} }, { reads: "bodies" })
   const b = addon("b", { load() {} }, { hold: true })
   const chain = chainOf([a, b])
   const part = chain.without(a)

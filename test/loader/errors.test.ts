@@ -109,7 +109,8 @@ test("a declaration that is wrong is told with its line and a suggestion", async
     ],
     [wrong("name: 5, load() {},"), "a.ts:3: the addon's name 5 must be lower-case words"],
     [wrong("onError: 'stop', load() {},"), 'a.ts:3: addon "a": onError must be "continue" or "block"'],
-    [wrong("collect: 1, load() {},"), 'a.ts:3: addon "a": collect must be true or false'],
+    [wrong('reads: "all", load() {},'), 'a.ts:3: addon "a": reads must be "llm" or "bodies"'],
+    [wrong("collect: true, load() {},"), 'a.ts:3: addon "a": no property named "collect"; write reads: "bodies"'],
     [wrong("hold: 'x', load() {},"), 'a.ts:3: addon "a": hold must be true or false'],
     [
       wrong("addons: './x.ts',"),

@@ -25,8 +25,8 @@ test("a TypeScript addon may use enums, parameter properties, JSON and files of 
     `info features: file://${join(fixtures, "parts/kinds.ts")}`, // each file has an import.meta of its own
   ])
   t.same(
-    host.manager.chain.addons.map(({ name, onError, collect, hold }) => ({ name, onError, collect, hold })),
-    [{ name: "features", onError: "continue", collect: false, hold: false }],
+    host.manager.chain.addons.map(({ name, onError, reads, hold }) => ({ name, onError, reads, hold })),
+    [{ name: "features", onError: "continue", reads: undefined, hold: false }],
   )
 })
 
@@ -67,7 +67,7 @@ test("a module that exports functions named like hooks is an addon, with exports
   const folder = t.testdir({
     "tokenBudget.ts": `
       export const onError = "block"
-      export const collect = true
+      export const reads = "bodies"
       export const hold = true
       export const LIMIT = 5
       export function clientConnected() { seen.push(this === undefined) }
@@ -76,7 +76,7 @@ test("a module that exports functions named like hooks is an addon, with exports
   const host = addonHost()
   await host.manager.load([join(folder, "tokenBudget.ts")])
   const [addon] = host.manager.chain.addons
-  t.match(addon, { name: "token-budget", onError: "block", collect: true, hold: true })
+  t.match(addon, { name: "token-budget", onError: "block", reads: "bodies", hold: true })
 })
 
 test("hooks keep the object that declared them as this", async (t) => {

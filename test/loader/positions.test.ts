@@ -40,7 +40,7 @@ test("a hook's error names its own line, after a collection of garbage and besid
 const ADDON: LoadedAddon = {
   name: "a",
   onError: "continue",
-  collect: false,
+  reads: undefined,
   hold: false,
   hooks: {},
   file: undefined,

@@ -48,14 +48,12 @@ export function makeTerminal(options: TerminalOptions): Terminal {
   const summary = new Summary()
   if (detail === 0) return { addon: undefined, summary }
   const setup: AddonDefinition["setup"] = ({ tokens }) => hooksOf(detail, new FlowPrinter(options, summary, tokens))
-  return { addon: { name: "terminal", collect: detail === 4, setup }, summary }
+  return { addon: { name: "terminal", reads: detail === 4 ? "bodies" : "llm", setup }, summary }
 }
 
 function hooksOf(detail: number, printer: FlowPrinter): Partial<Hooks> {
-  // Listening is what makes the core read requests and answers; what it has read then stands in the flow.
-  const reads = { llmRequest() {}, llmResponse() {}, llmError() {} }
   const ends = { response: (flow: Flow) => printer.ended(flow), error: (flow: Flow) => printer.ended(flow) }
-  const hooks: Partial<Hooks> = { ...reads, ...ends, done: () => printer.counted() }
+  const hooks: Partial<Hooks> = { ...ends, done: () => printer.counted() }
   if (detail === 3) {
     hooks.llmRequest = (flow) => printer.asked(flow)
     hooks.llmDelta = (flow, delta) => printer.delta(flow, delta)

@@ -4,7 +4,7 @@
  */
 import type { LoadedAddon } from "../../loader/chain.ts"
 import type { AnswerObserver } from "../body/answer-observer.ts"
-import { type Completion, completionOf, sumOfUsage } from "../body/observe.ts"
+import type { Completion } from "../body/observe.ts"
 import type { FlowState } from "./state.ts"
 
 /** Tells those that have not been told. `cut`: the answer broke off. */
@@ -13,6 +13,9 @@ export async function tellOthers(flow: FlowState, observer: AnswerObserver, cut:
   const { exchange } = flow
   if (exchange.told) return
   exchange.told = true
+  const { llm } = flow
+  // Those that hold an answer may have spent more since they were told of it.
+  if (llm?.completion !== undefined) llm.completion = exchange.counted(llm.completion)
   const { holders } = exchange
   await tell(flow, (addon) => holders?.has(addon) !== true)
 }
@@ -38,7 +41,7 @@ export function putAside({ llm }: FlowState): Completion | undefined {
 /** A client that got an error in the place of an answer: the record still says what the model had said, and its cost. */
 export function putBack(flow: FlowState, completion: Completion | undefined): void {
   const { llm } = flow
-  if (llm !== undefined && completion !== undefined) llm.completion ??= withUsage(flow, completion)
+  if (llm !== undefined && completion !== undefined) llm.completion ??= flow.exchange.counted(completion)
 }
 
 function understand(flow: FlowState, observer: AnswerObserver, cut: boolean): void {
@@ -47,18 +50,12 @@ function understand(flow: FlowState, observer: AnswerObserver, cut: boolean): vo
   const { completion, error, unparsed } = observer.finish(cut)
   flow.unparsed ??= unparsed
   llm.error = error
-  if (error === undefined && completion !== undefined) llm.completion = withUsage(flow, completion)
-}
-
-/**
- * The host's count, or ours, stands in for what the client's bytes do not say: clients that stream seldom ask for usage.
- * What addons have spent besides is added.
- */
-function withUsage({ exchange: { answerUsage, spent } }: FlowState, completion: Completion): Completion {
+  if (error !== undefined || completion === undefined) return
+  // The host's count, or ours, stands in for what the client's bytes do not say: clients that stream seldom ask for usage.
+  const { answerUsage } = flow.exchange
   const isSilent = completion.usage.source === "none"
-  const own = isSilent && answerUsage !== undefined ? answerUsage : completion.usage
-  const usage = spent.reduce(sumOfUsage, own)
-  return usage === completion.usage ? completion : completionOf({ ...completion, usage })
+  flow.exchange.ownUsage = isSilent && answerUsage !== undefined ? { ...answerUsage } : completion.usage
+  llm.completion = flow.exchange.counted(completion)
 }
 
 async function tell(flow: FlowState, isMeant: (addon: LoadedAddon) => boolean): Promise<void> {

@@ -189,8 +189,7 @@ async function streamAs(flow: FlowState, incoming: Incoming, observer: AnswerObs
 
 function observerFor(flow: FlowState, head: StreamResponseHead): AnswerObserver | undefined {
   const { llm, chain } = flow
-  if (llm === undefined) return undefined
-  if (!chain.has("llmDelta") && !chain.has("llmResponse") && !chain.has("llmError")) return undefined
+  if (llm === undefined || !chain.readsAnswers) return undefined
   const tellsDeltas = chain.has("llmDelta") && flow.exchange.holders === undefined
   return new AnswerObserver({
     dialect: llm.dialectOf,

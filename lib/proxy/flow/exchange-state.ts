@@ -9,6 +9,7 @@ import { FlowError } from "../../base/errors.ts"
 import type { LoadedAddon } from "../../loader/chain.ts"
 import type { AnswerObserver } from "../body/answer-observer.ts"
 import type { ClientDelivery } from "../body/client-delivery.ts"
+import { type Completion, completionOf, sumOfUsage } from "../body/observe.ts"
 import type { Route } from "../upstream/route.ts"
 import { type Deed, type FlowEvent, next, type Phase, type Ruling, ruling, tooLate } from "./life.ts"
 import type { Replied } from "./replied.ts"
@@ -27,6 +28,8 @@ export class ExchangeState {
   replied: Replied | undefined
   /** What an answer that was handed on cost: as its host said, or as it was counted. */
   answerUsage: Usage | undefined
+  /** The same of the answer that was understood last; its host's own count where that one says it. */
+  ownUsage: Usage | undefined
   /** What was spent beside that: see `addUsage`. */
   spent: readonly Usage[] = NOTHING_SPENT
   /** Watches the answer while it is delivered. */
@@ -129,6 +132,14 @@ export class ExchangeState {
     } finally {
       settled()
     }
+  }
+
+  /** The completion with its answer's own usage, and what addons have spent besides. */
+  counted(completion: Completion): Completion {
+    const { ownUsage, spent } = this
+    const usage = ownUsage && spent.reduce(sumOfUsage, ownUsage)
+    Object.freeze(usage) // Who has more to tell has `addUsage`.
+    return usage === undefined || usage === completion.usage ? completion : completionOf({ ...completion, usage })
   }
 
   #tellAll(reason: FlowError): void {

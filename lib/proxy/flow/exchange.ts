@@ -72,8 +72,7 @@ function markWhole(flow: FlowState): void {
 }
 
 function listensToLlm({ chain, origin }: FlowState): boolean {
-  if (origin.dialect !== undefined) return true
-  return chain.has("llmRequest") || chain.has("llmResponse") || chain.has("llmDelta") || chain.has("llmError")
+  return origin.dialect !== undefined || chain.readsLlm
 }
 
 /** Collects the body. What cannot be collected streams on unread, unless an addon insists on reading it. */

@@ -10,18 +10,18 @@ const LLM_HOOKS: readonly HookName[] = ["llmRequest", "llmDelta", "llmResponse",
 /** What a turn on a WebSocket has beside those: it is a flow, and its messages are its bodies. */
 const TURN_HOOKS: readonly HookName[] = [...LLM_HOOKS, "requestHeaders", "request", "responseHeaders"]
 
-/** Of a request's body: those that collect it, and those that listen to what it means. */
+/** Of a request's body: those for which it is read, and those that listen to what it means. */
 export function insistsOnBody({ addons }: HookChain): boolean {
-  return addons.some(({ onError, hooks, collect }) => {
-    return onError === "block" && (collect || LLM_HOOKS.some((hook) => hooks[hook] !== undefined))
+  return addons.some(({ onError, hooks, reads }) => {
+    return onError === "block" && (reads !== undefined || LLM_HOOKS.some((hook) => hooks[hook] !== undefined))
   })
 }
 
 /** Of a WebSocket's messages. `turns`: some of them are turns with a model. */
 export function insistsOnMessages({ addons }: HookChain, turns: boolean): boolean {
-  return addons.some(({ onError, hooks }) => {
-    const listens =
-      hooks.websocketMessage !== undefined || (turns && TURN_HOOKS.some((hook) => hooks[hook] !== undefined))
+  return addons.some(({ onError, hooks, reads }) => {
+    const hearsTurns = reads !== undefined || TURN_HOOKS.some((hook) => hooks[hook] !== undefined)
+    const listens = hooks.websocketMessage !== undefined || (turns && hearsTurns)
     return onError === "block" && listens
   })
 }

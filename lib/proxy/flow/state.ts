@@ -183,6 +183,9 @@ export class FlowState implements FlowCore {
 
   addUsage(usage: Usage): void {
     this.exchange.spent = [...this.exchange.spent, usage]
+    const { exchange, llm } = this
+    // Who holds an answer may hand it on changed: it has its own cost until all are told.
+    if (exchange.told && llm?.completion !== undefined) llm.completion = exchange.counted(llm.completion)
   }
 
   keepAlive(note = "keep-alive"): () => void {

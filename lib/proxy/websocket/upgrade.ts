@@ -31,9 +31,7 @@ export async function upgrade(flow: FlowCore, tunnel: () => Duplex, delivery: Cl
 function planFor({ chain, request, response, core }: FlowCore): WebSocketPlan | undefined {
   const headers = response?.headers
   if (headers?.get("upgrade")?.trim().toLowerCase() !== "websocket") return undefined
-  const listensToLlm =
-    chain.has("llmRequest") || chain.has("llmDelta") || chain.has("llmResponse") || chain.has("llmError")
-  const dialect = listensToLlm ? socketDialectFor(request.path) : undefined
+  const dialect = chain.readsLlm ? socketDialectFor(request.path) : undefined
   const messages = chain.has("websocketMessage")
   if (dialect === undefined && !messages && !chain.has("websocketStart") && !chain.has("websocketEnd")) return undefined
   const extensions = headers.getAll("sec-websocket-extensions").join(", ") || undefined

@@ -62,16 +62,16 @@ test("each level listens to what it needs and to nothing more", async (t) => {
   const listened = async (detail: number) => {
     const { app } = await printing(t, detail, jsonReply(""))
     const hooks = ["requestHeaders", "request", "llmRequest", "responseHeaders", "llmDelta", "llmResponse", "response"]
+    const { collect, readsLlm, readsAnswers } = app.addons.chain
     const found = hooks.filter((hook) => app.addons.chain.has(hook as "request"))
-    const { collect } = app.addons.chain
     await app.stop()
-    return [...found, ...(collect ? ["collect"] : [])]
+    return [...found, ...(readsLlm && readsAnswers ? ["llm"] : []), ...(collect ? ["bodies"] : [])]
   }
-  const line = ["llmRequest", "llmResponse", "response"]
+  const line = ["response", "llm"]
   t.same(await listened(1), line)
   t.same(await listened(2), line)
-  t.same(await listened(3), ["llmRequest", "llmDelta", "llmResponse", "response"])
-  t.same(await listened(4), ["request", "llmRequest", "responseHeaders", "llmResponse", "response", "collect"])
+  t.same(await listened(3), ["llmRequest", "llmDelta", "response", "llm"])
+  t.same(await listened(4), ["request", "responseHeaders", "response", "llm", "bodies"])
 })
 
 test("at 1 a flow is a line, and what an addon asks for itself is none", async (t) => {

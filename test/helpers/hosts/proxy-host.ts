@@ -74,7 +74,7 @@ export async function origin(t: Test, reply: ReplyScript, name?: string): Promis
 export { systemClock }
 
 export function addon(name: string, hooks: Partial<Hooks>, more: Partial<LoadedAddon> = {}): LoadedAddon {
-  return { name, onError: "continue", collect: false, hold: false, hooks, file: undefined, ...more }
+  return { name, onError: "continue", reads: undefined, hold: false, hooks, file: undefined, ...more }
 }
 
 export interface Recorder {

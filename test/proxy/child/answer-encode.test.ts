@@ -316,7 +316,7 @@ test("answers for clients that speak no dialect, or were answered before llmRequ
         flow.respond(await flow.send({ json }, { url: `http://127.0.0.1:${from.port}${to}` }))
       },
     },
-    { collect: true },
+    { reads: "bodies" },
   )
   const host = await startHost(t, { addons: [relays] })
   const wire = await host.connect()

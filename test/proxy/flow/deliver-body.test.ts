@@ -60,7 +60,7 @@ test("an addon that declares collect gets every body; an edit replaces it and it
         if (flow.request.path === "/edit") flow.request.text = `${flow.request.text} é!`
       },
     },
-    { collect: true },
+    { reads: "bodies" },
   )
   const host = await startHost(t, { addons: [edits] })
   const wire = await host.connect()
@@ -93,7 +93,7 @@ test("an edit without collect throws, and the body streams on unchanged", async 
 
 test("a client that waits for 100-continue is told to go on while its body is collected", async (t) => {
   const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
-  const host = await startHost(t, { addons: [reads({}, { collect: true })] })
+  const host = await startHost(t, { addons: [reads({}, { reads: "bodies" })] })
   const wire = await host.connect()
   const body = "expected"
   wire.write(request("POST", up.port, "/", body, "Expect: 100-continue\r\n").slice(0, -body.length))
@@ -155,7 +155,7 @@ test("memoryLimit counts all flows together", async (t) => {
         await flow.waitFor(go.opened)
       },
     },
-    { collect: true },
+    { reads: "bodies" },
   )
   const host = await startHost(t, { addons: [slow], settings: { memoryLimit: 1_000 } })
   const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
@@ -307,7 +307,7 @@ test("a kept JSON answer can be read as JSON", async (t) => {
 
 test("a collected body that came in chunks leaves in chunks, its trailers behind it, an empty one too", async (t) => {
   const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
-  const host = await startHost(t, { addons: [reads({}, { collect: true })] })
+  const host = await startHost(t, { addons: [reads({}, { reads: "bodies" })] })
   const wire = await host.connect()
   const head = `POST http://127.0.0.1:${up.port}/ HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n`
   for (const body of ["3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n", "0\r\n\r\n"]) {

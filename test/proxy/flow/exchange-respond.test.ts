@@ -219,7 +219,7 @@ test("a completion is given in the form that the client asked for, and as its te
   ] as const
   const completion = completionFrom(deltas, { model: "made" })
   // The form is known once the body was read.
-  const gives = addon("gives", { request: (flow) => flow.respond({ completion }) }, { collect: true })
+  const gives = addon("gives", { request: (flow) => flow.respond({ completion }) }, { reads: "bodies" })
   const host = await startHost(t, { addons: [gives] })
   const asked: [string, RegExp, RegExp][] = [
     [chat(1, { stream: true }), /event-stream/, /^data: .*"model":"made".*"content":"hi".*data: \[DONE\]\n\n$/s],

@@ -315,7 +315,7 @@ test("bytes of a request, of a response and of a child's request are replaced as
         flow.response.bytes = Buffer.concat([flow.response.bytes, BYTES])
       },
     },
-    { collect: true },
+    { reads: "bodies" },
   )
   const host = await startHost(t, { addons: [edits] })
   const up = await origin(t, (_, socket) => void socket.write(answer("ok", "ETag: e\r\n")))

@@ -6,7 +6,7 @@ import { addon, answer, origin, request, startHost } from "../../helpers/hosts/p
 
 const BINARY = Buffer.from([0, 255, 13, 10, 45, 45, 128])
 
-const edits = (edit: (flow: Flow) => Promise<void> | void) => addon("edits", { request: edit }, { collect: true })
+const edits = (edit: (flow: Flow) => Promise<void> | void) => addon("edits", { request: edit }, { reads: "bodies" })
 
 /** A form as a program sends it: two fields, and a file of bytes. */
 function multipart(boundary = "short"): Buffer {

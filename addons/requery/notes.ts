@@ -1,0 +1,28 @@
+/** What the re-query leaves on a flow for who reads its record: nothing is decided by it. */
+import { isObject } from "llmproxy"
+import { Note } from "../shared/local-answers.ts"
+import type { ChosenGuard } from "./guards.ts"
+
+/** What a guard has found in an answer. */
+export interface Found {
+  readonly guard: string
+  readonly mode: ChosenGuard["mode"]
+  readonly why: string
+}
+
+const isTrue = (value: unknown): value is true => value === true
+
+/** In the order in which they were found. */
+export const FINDINGS = new Note<readonly Found[]>("requery.findings", (value): value is Found[] =>
+  Array.isArray(value),
+)
+
+/** The attempt whose answer the client gets, from 1 on, and who gave it. */
+export const ACCEPTED = new Note<{ readonly attempt: number; readonly from: "local" | "cloud" }>(
+  "requery.accepted",
+  (value): value is { attempt: number; from: "local" | "cloud" } =>
+    isObject(value) && typeof value.attempt === "number" && (value.from === "local" || value.from === "cloud"),
+)
+
+/** The client gets the JSON alone: prose, a fence or a small fault that stood around it was taken off. */
+export const MENDED = new Note<true>("requery.mended", isTrue)
