@@ -59,7 +59,8 @@ export class StateClient {
   records(addon: string, name: string): Records {
     const place = { addon, name }
     const call = <T>(work: () => Promise<T>, options?: CallOptions) => this.#calls.add(addon, work, options)
-    const ask = (key: string, deed: RecordDeed) => this.#thread.ask({ kind: "record", place, key, ...deed })
+    const now = () => this.#clock.now()
+    const ask = (key: string, deed: RecordDeed) => this.#thread.ask({ kind: "record", place, key, now: now(), ...deed })
     return {
       get: async (key) => valueIn(await call(() => ask(key, { what: "get" }))),
       set: async (key, value) => {
@@ -68,7 +69,8 @@ export class StateClient {
       },
       delete: async (key) => void (await call(() => ask(key, { what: "delete" }))),
       entries: async (after = "") => {
-        const found = (await call(() => this.#thread.ask({ kind: "entries", place, after }))) as [string, string][]
+        const work = () => this.#thread.ask({ kind: "entries", place, after, now: now() })
+        const found = (await call(work)) as [string, string][]
         return found.map(([key, json]) => [key, valueIn(json) ?? null])
       },
       update: (key, change) => call(() => updated(key, change, ask), { isOnce: true }),

@@ -20,10 +20,15 @@ export type RecordDeed =
   | { readonly what: "swap"; readonly seen: string | undefined; readonly json: string }
   | { readonly what: "increment"; readonly by: number; readonly expires: number | undefined }
 
+interface Asked {
+  /** Epoch milliseconds by the clock of whoever asks: what has run out by then is over. Default: the thread's own. */
+  readonly now?: number
+}
+
 export type StateJob =
   | { readonly kind: "open" }
-  | ({ readonly kind: "record"; readonly place: RecordPlace; readonly key: string } & RecordDeed)
-  | { readonly kind: "entries"; readonly place: RecordPlace; readonly after: string }
+  | ({ readonly kind: "record"; readonly place: RecordPlace; readonly key: string } & RecordDeed & Asked)
+  | ({ readonly kind: "entries"; readonly place: RecordPlace; readonly after: string } & Asked)
   | ({ readonly kind: "statement"; readonly transaction: number | undefined } & Statement)
   | { readonly kind: "begin"; readonly transaction: number }
   | { readonly kind: "end"; readonly transaction: number; readonly how: "commit" | "rollback" }
@@ -74,6 +79,8 @@ class StateThread {
   readonly #options: StateThreadOptions
   readonly #warn: (warning: string) => void
   readonly #clock: Clock
+  /** The time of the latest job that told one. */
+  #told: number | undefined
   #opening: Promise<Opened> | undefined
   readonly #running = new Set<Promise<unknown>>()
 
@@ -95,6 +102,7 @@ class StateThread {
   async #do(job: Exclude<StateJob, { kind: "close" }>): Promise<unknown> {
     const { database, records, statements } = await this.#opened()
     await database.check()
+    if ("now" in job) this.#told = job.now
     switch (job.kind) {
       case "open":
         return undefined
@@ -124,7 +132,7 @@ class StateThread {
     const { file, history, sources } = this.#options
     const steps = stateSteps({ history, sources, warn: this.#warn })
     const database = await openState<StateSchema>({ file, steps, sources })
-    const records = new Records(database.db, () => this.#clock.now())
+    const records = new Records(database.db, () => this.#told ?? this.#clock.now())
     return { database, records, statements: new Statements(database.db, this.#clock) }
   }
 
