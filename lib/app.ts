@@ -149,7 +149,7 @@ export class App {
       modules: {
         llmproxy: () => import("./index.ts"),
         "llmproxy/templates": () => import("./llm/template/index.ts"),
-        "llmproxy/testing": () => import("./testing/index.ts"),
+        "llmproxy/testing": () => import("./testing/parts.ts"),
         kysely: () => import("kysely"), // what `tables` gives is this one's
       },
       places: options.places,

@@ -1,7 +1,10 @@
 /**
- * For tests of addons: `import ... from "llmproxy/testing"`.
+ * For tests of addons: `import { loadAddon } from "llmproxy/testing"`. docs/addons.md, "Testing an addon", has an example.
  */
-export { everySplit } from "./every-split.ts"
-export { llmFlow, type TestFlow, type TestFlowOptions, testFlow } from "./flows.ts"
-export { ManualClock } from "./manual-clock.ts"
-export { type OriginRequest, type ReplyScript, ScriptedOrigin } from "./origin.ts"
+export { type LoadAddonOptions, loadAddon, type TestAddon, type TestState } from "./load-addon.ts"
+export * from "./parts.ts"
+export type { TestAnswer, TestCompletion } from "./test-answer.ts"
+export type { TestRequest, TestResponse } from "./test-client.ts"
+export type { TestLog } from "./test-log.ts"
+export type { AskedRequest, TestUpstreamAnswer } from "./test-upstream.ts"
+export type { TestWebSocket, WebSocketClosed } from "./test-websocket.ts"
