@@ -11,7 +11,7 @@ import { type Again, type Asked, askCloud, askedOf, askLocal, cloudFields } from
 import { costOf, costOfPart } from "./requery/cost.ts"
 import { type Demand, demandOf } from "./requery/demand.ts"
 import { type ChosenGuard, chosenGuards, Said } from "./requery/guards.ts"
-import { Schemas } from "./requery/json-schema.ts"
+import type { Schemas } from "./requery/json-schema.ts"
 import { ACCEPTED, FINDINGS, MENDED } from "./requery/notes.ts"
 import { OPTIONS } from "./requery/options.ts"
 import { type Watch, watch } from "./requery/watch.ts"
@@ -64,7 +64,8 @@ interface Plan {
 
 class Requery {
   readonly #context: AddonContext<typeof OPTIONS>
-  readonly #schemas = new Schemas()
+  /** Undefined until an answer is to match a schema: what reads those takes as long to load as all else of a start. */
+  #schemas: Schemas | undefined
   #guards: readonly ChosenGuard[] = []
   /** What the local host was asked last, by the flow that it was asked for. */
   readonly #asked = new WeakMap<Flow, Asked>()
@@ -126,11 +127,19 @@ class Requery {
   async judge(flow: LlmFlow, completion: Completion): Promise<void> {
     const plan = this.#plans.get(flow)
     if (plan === undefined || !isText(completion, plan.demand)) return
-    const said = new Said(completion, plan.demand, this.#schemas, plan.watch)
+    const said = await this.#said(completion, plan.demand, plan.watch)
     const finding = this.#findingIn(flow, plan, said)
     if (!plan.holds) return
     if (finding !== undefined) await this.#askAgain(flow, plan, finding)
     else this.#mend(flow, plan, said, completion)
+  }
+
+  async #said(completion: Completion, demand: Demand, watch?: Watch): Promise<Said> {
+    if (demand.schema !== undefined && this.#schemas === undefined) {
+      const { Schemas } = await import("./requery/json-schema.ts")
+      this.#schemas ??= new Schemas()
+    }
+    return new Said(completion, demand, this.#schemas, watch)
   }
 
   /** What the first guard that acts has found; what others have found is only said. */
@@ -210,7 +219,7 @@ class Requery {
       return undefined
     }
     const completion = await answer.completion()
-    const said = new Said(completion, plan.demand, this.#schemas)
+    const said = await this.#said(completion, plan.demand)
     const next = isText(completion, plan.demand) ? this.#findingIn(flow, plan, said) : undefined
     const cost = costOf(flow, completion, tokens)
     if (next !== undefined) {

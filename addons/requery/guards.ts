@@ -24,10 +24,11 @@ export class Said {
   readonly text: string
   /** Why the stream was ended before its time. */
   readonly ended: Ended
-  readonly schemas: Schemas
+  /** Undefined where the demand has no schema. */
+  readonly schemas: Schemas | undefined
   #json: JsonReading | string | undefined
 
-  constructor(completion: Completion, demand: Demand, schemas: Schemas, ended: Ended = NOT_ENDED) {
+  constructor(completion: Completion, demand: Demand, schemas: Schemas | undefined, ended: Ended = NOT_ENDED) {
     this.completion = completion
     this.demand = demand
     this.schemas = schemas
@@ -39,7 +40,7 @@ export class Said {
     const { text: words, finishReason, toolCalls } = this.completion
     const { keys, schema } = this.demand
     const text = toolCalls[0]?.arguments ?? words
-    const fits = (value: unknown) => schema !== undefined && this.schemas.fits(schema, value)
+    const fits = (value: unknown) => schema !== undefined && this.schemas?.fits(schema, value) === true
     this.#json ??= readJson(text, { keys, fits }, finishReason)
     return this.#json
   }
@@ -114,7 +115,7 @@ export const GUARDS: readonly Guard[] = [
       const has = isObject(json.value) ? Object.keys(json.value) : []
       if (keys.length > 0 && !has.some((key) => keys.includes(key)))
         return `the JSON has none of the keys ${keys.join(", ")}`
-      const violation = schemas.violation(demand.schema, json.value)
+      const violation = schemas?.violation(demand.schema, json.value)
       return violation === undefined ? undefined : `the JSON does not match its schema: ${violation}`
     },
   },

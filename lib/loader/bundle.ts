@@ -4,15 +4,24 @@
  * by the running instance, because a second copy of the program would not know the flows of the first.
  * CommonJS, because a script can be evaluated again and again and then be forgotten, and a module cannot.
  */
-import { createHash } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { createRequire, isBuiltin } from "node:module"
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from "esbuild"
+import type {
+  ImportKind,
+  Message,
+  Metafile,
+  OnLoadResult,
+  OnResolveArgs,
+  OnResolveResult,
+  Plugin,
+  PluginBuild,
+} from "esbuild"
 import { didYouMean } from "../base/did-you-mean.ts"
 import { messageOf, UsageError } from "../base/errors.ts"
 import { shownPath } from "../base/shown-path.ts"
+import { fingerprint, type PackageFile, packageFile } from "./built-from.ts"
 
 type ScriptFormat = "cjs" | "esm"
 
@@ -34,8 +43,11 @@ export interface Bundle {
   readonly code: string
   /** What the script finds by PROVIDED_NAME: the namespaces of the modules it imports that esbuild did not put in. */
   readonly provided: ReadonlyMap<string, object>
-  /** Whether the same own files always give the same script: no package, no path that was guessed, had a part in it. */
-  readonly isSelfContained: boolean
+  /**
+   * What it takes from packages: the same own files and these give the same script. Undefined where something else had a
+   * part in it, a path that was guessed.
+   */
+  readonly packages: readonly PackageFile[] | undefined
 }
 
 /** Thrown by `bundle` when the entry or its files wait at their top level: a CommonJS script cannot. */
@@ -67,6 +79,7 @@ const META_FIELDS = ["url", "filename", "dirname"]
 export async function bundle(request: BundleRequest): Promise<Bundle> {
   const { build } = await import("esbuild") // 20 ms, which a start without addons does not pay
   const provided = new Map<string, object>()
+  const taken: Taken = { files: [], paths: new Set() }
   const folder = dirname(request.entry)
   try {
     const result = await build({
@@ -86,19 +99,21 @@ export async function bundle(request: BundleRequest): Promise<Bundle> {
       // An addon means the same wherever it lies: a tsconfig.json in a folder above would change how it is read.
       tsconfigRaw: "{}",
       define: Object.fromEntries(META_FIELDS.map((field) => [`import.meta.${field}`, metaName(field)])),
-      plugins: [plugin(request, provided)],
+      plugins: [plugin(request, provided, taken)],
     })
-    const isSelfContained = Object.entries(result.metafile.inputs).every(([path, { imports }]) =>
-      imports.every((one) => isPlainImport(one, folder, dirname(path))),
+    const isPlain = Object.entries(result.metafile.inputs).every(([path, { imports }]) =>
+      imports.every((one) => taken.paths.has(one.path) || isPlainImport(one, folder, dirname(path))),
     )
-    return { code: result.outputFiles[0]?.text ?? "", provided, isSelfContained }
+    return { code: result.outputFiles[0]?.text ?? "", provided, packages: isPlain ? taken.files : undefined }
   } catch (error) {
     throw buildError(error, folder)
   }
 }
 
-export function fingerprint(content: Uint8Array): string {
-  return createHash("sha256").update(content).digest("base64")
+/** What was found in packages, and the paths that the imports got by it. */
+interface Taken {
+  readonly files: PackageFile[]
+  readonly paths: Set<string>
 }
 
 type Import = Metafile["inputs"][string]["imports"][number]
@@ -110,11 +125,11 @@ function isPlainImport({ path, original, external }: Import, root: string, folde
   return original !== undefined && resolve(root, folder, original) === resolve(root, path)
 }
 
-function plugin(request: BundleRequest, provided: Map<string, object>): Plugin {
+function plugin(request: BundleRequest, provided: Map<string, object>, taken: Taken): Plugin {
   return {
     name: "llmproxy",
     setup(build) {
-      build.onResolve({ filter: /^[^./#]/ }, (args) => resolvePackage(build, request, args))
+      build.onResolve({ filter: /^[^./#]/ }, (args) => resolvePackage(build, request, args, taken))
       build.onLoad({ filter: /.*/, namespace: "file" }, (args) => loadFile(args.path, request.files))
       build.onLoad({ filter: /.*/, namespace: PROVIDED }, async ({ path }) =>
         provide(path, await request.modules[path]?.(), provided),
@@ -128,6 +143,7 @@ async function resolvePackage(
   build: PluginBuild,
   { modules, format }: BundleRequest,
   args: OnResolveArgs,
+  taken: Taken,
 ): Promise<OnResolveResult | undefined> {
   const { path, kind, resolveDir, importer } = args
   if (kind === "entry-point" || isAbsolute(path) || args.pluginData === RESOLVED_BY_ESBUILD) return undefined
@@ -142,9 +158,19 @@ async function resolvePackage(
     return { errors: [{ text: `Package "${path}" is not installed; run npm install ${path} in ${resolveDir}` }] }
   }
   if (TYPESCRIPT.has(extname(found.path))) return found // a linked package of one's own
-  if (kind === "dynamic-import") return { path: pathToFileURL(found.path).href, external: true }
-  if (isModuleFile(found.path)) return { path: found.path, namespace: ESM_PACKAGE }
-  return { path: format === "cjs" ? found.path : pathToFileURL(found.path).href, external: true }
+  const result = packageResult(found.path, kind, format)
+  const file = await packageFile(path, resolveDir, found.path)
+  if (file !== undefined) {
+    taken.files.push(file)
+    taken.paths.add(result.namespace === undefined ? result.path : `${result.namespace}:${result.path}`)
+  }
+  return result
+}
+
+function packageResult(file: string, kind: ImportKind, format: ScriptFormat): OnResolveResult & { path: string } {
+  if (kind === "dynamic-import") return { path: pathToFileURL(file).href, external: true }
+  if (isModuleFile(file)) return { path: file, namespace: ESM_PACKAGE }
+  return { path: format === "cjs" ? file : pathToFileURL(file).href, external: true }
 }
 
 /** Whether Node takes a package's file for an ES module, by its extension or its package.json. */

@@ -1,23 +1,25 @@
 /**
  * Keeps what bundle.ts has built, in the confdir, because starting esbuild costs a start as much as Node itself.
  * An entry is used only while a build would give the same: each own file still has its hash, the modules that the
- * program gives have the same names, and the versions that are in the entry's name are the running ones. Anything else,
- * and whatever goes wrong here, means a build; nobody is told above debug level. Which builds may be kept (those without
- * packages) is for bundle.ts to say.
+ * program gives have the same names, packages are found where they were and with the same versions (built-from.ts), and the
+ * versions that are in the entry's name are the running ones. Anything else, and whatever goes wrong here, means a build;
+ * nobody is told above debug level. Which builds may be kept is for bundle.ts to say.
  */
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { readdir, readFile, rm, stat } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
+import { pathToFileURL } from "node:url"
 import { makePrivateDirectory, writeWhole } from "../../certs/files.ts"
 import { messageOf } from "../base/errors.ts"
 import type { Logger } from "../base/log.ts"
 import { isRecord } from "../options/value.ts"
-import { type Bundle, type BundleRequest, fingerprint, type ProvidedModules } from "./bundle.ts"
+import { checkFile, checkPackageFile, fingerprint, type PackageFile } from "./built-from.ts"
+import type { Bundle, BundleRequest, ProvidedModules } from "./bundle.ts"
 
 // To be raised when bundle.ts makes another script of the same files.
-const SCRIPT_VERSION = 1
+const SCRIPT_VERSION = 2
 const ENTRIES_MAX = 100
 const ENTRY_CHARS_MAX = 8_388_608
 const PRIVATE_FILE = 0o600
@@ -29,6 +31,7 @@ interface Entry {
   readonly files: readonly (readonly [file: string, hash: string])[]
   /** Each module that the program gives to the script, with the names that it had. */
   readonly provided: readonly (readonly [key: string, names: readonly string[]])[]
+  readonly packages: readonly PackageFile[]
   readonly codeHash: string
   readonly code: string
 }
@@ -52,7 +55,9 @@ export class BundleCache {
     const built = await build(request)
     // Not waited for: the addon runs meanwhile. The files are those of now, because a reload begins a new map.
     const files = [...request.files]
-    if (built.isSelfContained) this.#writing = this.#writing.then(() => this.#keep(path, files, built))
+    const { packages } = built
+    if (packages !== undefined)
+      this.#writing = this.#writing.then(() => this.#keep(path, files, { ...built, packages }))
     return built
   }
 
@@ -69,9 +74,10 @@ export class BundleCache {
       const [provided] = await Promise.all([
         providedAsBefore(entry, request.modules),
         ...entry.files.map(([file, hash]) => checkFile(file, hash)),
+        ...entry.packages.map(checkPackageFile),
       ])
       for (const [file, hash] of entry.files) request.files.set(file, hash)
-      return { code: entry.code, provided, isSelfContained: true }
+      return { code: entry.code, provided, packages: entry.packages }
     } catch (error) {
       this.#log.debug(`addon cache: ${path} is not used: ${messageOf(error)}`)
       return undefined
@@ -86,10 +92,14 @@ export class BundleCache {
       throw new Error(`other users may write in ${this.#folder}`)
   }
 
-  async #keep(path: string, files: Entry["files"], { code, provided }: Bundle): Promise<void> {
+  async #keep(
+    path: string,
+    files: Entry["files"],
+    { code, provided, packages }: Bundle & Pick<Entry, "packages">,
+  ): Promise<void> {
     try {
       const names = [...provided].map(([key, namespace]) => [key, Object.keys(namespace)] as const)
-      const entry: Entry = { files, provided: names, codeHash: fingerprint(Buffer.from(code)), code }
+      const entry: Entry = { files, provided: names, packages, codeHash: fingerprint(Buffer.from(code)), code }
       const text = JSON.stringify(entry)
       if (text.length > ENTRY_CHARS_MAX) throw new Error(`the script exceeds ${ENTRY_CHARS_MAX} characters`)
       await makePrivateDirectory(this.#folder)
@@ -135,16 +145,13 @@ function manifestAbove(entry: string): string {
   }
 }
 
-/** Throws where the file holds something else. */
-async function checkFile(file: string, hash: string): Promise<void> {
-  if (fingerprint(await readFile(file)) !== hash) throw new Error(`${file} has changed`)
-}
-
 /** The namespaces that the script was built with. Throws where one has other names now: an import may lack its own. */
-async function providedAsBefore({ provided }: Entry, modules: ProvidedModules): Promise<Map<string, object>> {
+async function providedAsBefore({ provided, packages }: Entry, modules: ProvidedModules): Promise<Map<string, object>> {
   const namespaces = new Map<string, object>()
   for (const [key, names] of provided) {
-    const namespace = Object.hasOwn(modules, key) ? await modules[key]?.() : undefined
+    const isPackage = packages.some(({ file }) => file === key)
+    const own = Object.hasOwn(modules, key) ? modules[key] : undefined
+    const namespace: object | undefined = isPackage ? await import(pathToFileURL(key).href) : await own?.()
     if (namespace === undefined || Object.keys(namespace).join() !== names.join())
       throw new Error(`"${key}" has other exports`)
     namespaces.set(key, namespace)
@@ -155,10 +162,10 @@ async function providedAsBefore({ provided }: Entry, modules: ProvidedModules): 
 /** The entry in a file's value; undefined where it is none, or its code is not what was written. */
 function entryOf(value: unknown): Entry | undefined {
   if (!isRecord(value)) return undefined
-  const { files, provided, codeHash, code } = value
-  if (!isPairs(files, isText) || !isPairs(provided, isTexts)) return undefined
+  const { files, provided, packages, codeHash, code } = value
+  if (!isPairs(files, isText) || !isPairs(provided, isTexts) || !isPackageFiles(packages)) return undefined
   if (typeof code !== "string" || typeof codeHash !== "string") return undefined
-  return fingerprint(Buffer.from(code)) === codeHash ? { files, provided, codeHash, code } : undefined
+  return fingerprint(Buffer.from(code)) === codeHash ? { files, provided, packages, codeHash, code } : undefined
 }
 
 function isPairs<T>(value: unknown, isSecond: (value: unknown) => value is T): value is [string, T][] {
@@ -166,6 +173,11 @@ function isPairs<T>(value: unknown, isSecond: (value: unknown) => value is T): v
     Array.isArray(value) &&
     value.every((pair) => Array.isArray(pair) && pair.length === 2 && isText(pair[0]) && isSecond(pair[1]))
   )
+}
+
+function isPackageFiles(value: unknown): value is PackageFile[] {
+  const isOne = (one: unknown) => isRecord(one) && [one.name, one.from, one.file, one.manifest].every(isText)
+  return Array.isArray(value) && value.every(isOne)
 }
 
 function isText(value: unknown): value is string {

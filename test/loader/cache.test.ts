@@ -1,9 +1,21 @@
 /** The kept builds: when one serves in a build's place, what makes it useless, and that nobody has to know of it. */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs"
 import { basename, join } from "node:path"
 import { type Test, test } from "tap"
 import { makeLogger } from "../../lib/base/log.ts"
-import { type Bundle, type BundleRequest, bundle, fingerprint, type ProvidedModules } from "../../lib/loader/bundle.ts"
+import { fingerprint } from "../../lib/loader/built-from.ts"
+import { type Bundle, type BundleRequest, bundle, type ProvidedModules } from "../../lib/loader/bundle.ts"
 import { BundleCache } from "../../lib/loader/cache.ts"
 import { addonHost } from "../helpers/addon-host.ts"
 
@@ -172,6 +184,8 @@ test("a damaged entry, or one of another shape, is built again and rewritten", a
     { ...good, provided: [["llmproxy", "defineAddon"]] },
     { ...good, provided: [["llmproxy", [1]]] },
     { ...good, provided: [["toString", []]] },
+    { ...good, packages: undefined },
+    { ...good, packages: [{ name: "a" }] },
   ]
   for (const [index, value] of bad.entries()) {
     rig.keep(value)
@@ -181,26 +195,78 @@ test("a damaged entry, or one of another shape, is built again and rewritten", a
   }
 })
 
-test("a build in which anything but own files, builtins and llmproxy had a part is not kept", async (t) => {
-  const packages = {
-    "cjs-one": { "package.json": "{}", "index.js": "exports.x = 1" },
-    "esm-one": { "package.json": '{"type":"module","exports":"./main.js"}', "main.js": "export const x = 1" },
-    "ts-one": { "package.json": '{"exports":"./main.ts"}', "main.ts": "export const x = 1" },
+const PACKAGES = {
+  "cjs-one": { "package.json": "{}", "index.js": "exports.x = 1", deep: { "part.js": "exports.x = 1" } },
+  "esm-one": { "package.json": '{"type":"module","exports":"./main.js"}', "main.js": "export const x = 1" },
+  "ts-one": { "package.json": '{"exports":"./main.ts"}', "main.ts": "export const x = 1" },
+  "@some": { one: { "package.json": "{}", "index.js": "exports.x = 1" } },
+}
+
+const PACKAGE_IMPORTS = [
+  ["cjs-one", 'import { x } from "cjs-one"'],
+  ["cjs-one", 'import { x } from "cjs-one/deep/part.js"'],
+  ["esm-one", 'import { x } from "esm-one"'],
+  ["cjs-one", 'const x = require("cjs-one").x'],
+  ["@some/one", 'import { x } from "@some/one"'],
+] as const
+
+test("a build with packages is kept, and works as one that was built", async (t) => {
+  for (const [name, line] of PACKAGE_IMPORTS) {
+    const addon = `${line}\nexport default { setup({ log }) { log.info("x is " + x); return {} } }`
+    const rig = new Rig(t, addon, { node_modules: PACKAGES })
+    t.match((await rig.run()).packages, [{ name }], line)
+    t.match((await rig.run()).packages, [{ name }], line)
+    t.equal(rig.builds, 1, line)
+    t.match(await said(rig), ["info a: x is 1"], line)
   }
+})
+
+test("what a build took from packages serves while each is where it was, with the same package.json and names", async (t) => {
+  const manifest = (folder: string) => join(folder, "node_modules", "esm-one", "package.json")
+  const changes: Record<string, (folder: string) => void> = {
+    "another version": (folder) => writeFileSync(manifest(folder), `${readFileSync(manifest(folder), "utf8")}\n`),
+    "a nearer one": (folder) => {
+      const nearer = join(folder, "src", "node_modules")
+      mkdirSync(nearer)
+      renameSync(join(folder, "node_modules", "esm-one"), join(nearer, "esm-one"))
+      cpSync(join(nearer, "esm-one"), join(folder, "node_modules", "esm-one"), { recursive: true })
+    },
+    "a link in its place": (folder) => {
+      renameSync(join(folder, "node_modules", "esm-one"), join(folder, "linked"))
+      symlinkSync(join(folder, "linked"), join(folder, "node_modules", "esm-one"))
+    },
+  }
+  for (const [what, change] of Object.entries(changes)) {
+    const rig = new Rig(t, ADDON, { node_modules: PACKAGES, src: { "b.ts": 'export { x } from "esm-one"' } })
+    rig.write("a.ts", 'import { x } from "./src/b.ts"\nexport default { load() { return x } }')
+    await rig.run()
+    change(rig.folder)
+    for (let run = 0; run < 2; run++) await rig.run()
+    t.equal(rig.builds, 2, what)
+  }
+  const rig = new Rig(t, 'import { x } from "esm-one"\nexport default { load() { return x } }', {
+    node_modules: PACKAGES,
+  })
+  await rig.run()
+  const { provided } = rig.kept
+  rig.keep({ ...rig.kept, provided: Array.isArray(provided) && provided.map(([key]) => [key, ["x", "y"]]) })
+  await rig.run()
+  t.equal(rig.builds, 2, "other names")
+  renameSync(join(rig.folder, "node_modules"), join(rig.folder, "gone"))
+  await t.rejects(rig.run(), { message: /Package "esm-one" is not installed/ })
+})
+
+test("a build in which a guess had a part is not kept", async (t) => {
   const imports = [
-    'import { x } from "cjs-one"',
-    'import { x } from "esm-one"',
     'import { x } from "ts-one"', // a linked package of one's own
-    'const x = import("cjs-one")',
     'const x = import("not-there").catch(() => {})',
-    'const x = require("cjs-one")',
     'import { word as x } from "./part"', // a part.tsx that comes later would go before
     'import { word as x } from "./part.js"',
     'import { word as x } from "./sub"',
     'const x = (name) => import("./sub/" + name + ".ts")',
   ]
   for (const line of imports) {
-    const beside = { node_modules: packages, sub: { "index.ts": PART } }
+    const beside = { node_modules: PACKAGES, sub: { "index.ts": PART } }
     const rig = new Rig(t, `${line}\nexport default { load() { return x } }`, beside)
     await rig.run()
     await rig.run()
