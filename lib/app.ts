@@ -48,6 +48,8 @@ export interface AppOptions {
   readonly places: SearchPlaces
   /** The folder of the CA and the config file. */
   readonly confdir: string
+  /** Where addons that were built are kept. Default: `cache` in the confdir. */
+  readonly cacheDir?: string
   readonly log: Logger
   /** Addons of the program's own, before the user's: the terminal output. */
   readonly builtin?: readonly AddonDefinition[]
@@ -154,7 +156,7 @@ export class App {
       },
       places: options.places,
       watch: options.watch ?? true,
-      cacheDir: join(options.confdir, "cache"),
+      cacheDir: options.cacheDir ?? join(options.confdir, "cache"),
     })
     const know = () => this.#redactor.know(this.#secrets())
     this.store.onChange(know)

@@ -1,11 +1,12 @@
 /**
  * Where the package is, seen from its source (lib/cli) and from its compiled form (dist/lib/cli) alike.
  */
+
 import { existsSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { isObject } from "../base/json.ts"
 import { findShipped, type SearchPlaces } from "../loader/find.ts"
-import { isRecord } from "../options/value.ts"
 
 function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url))
@@ -19,7 +20,7 @@ function packageRoot(): string {
 
 export function version(): string {
   const parsed: unknown = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8"))
-  return isRecord(parsed) ? String(parsed.version) : "unknown"
+  return isObject(parsed) ? String(parsed.version) : "unknown"
 }
 
 /** The file of a shipped addon, by its bare name. */

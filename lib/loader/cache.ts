@@ -5,6 +5,7 @@
  * versions that are in the entry's name are the running ones. Anything else, and whatever goes wrong here, means a build;
  * nobody is told above debug level. Which builds may be kept is for bundle.ts to say.
  */
+
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { readdir, readFile, rm, stat } from "node:fs/promises"
@@ -13,8 +14,8 @@ import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { makePrivateDirectory, writeWhole } from "../../certs/files.ts"
 import { messageOf } from "../base/errors.ts"
+import { isObject } from "../base/json.ts"
 import type { Logger } from "../base/log.ts"
-import { isRecord } from "../options/value.ts"
 import { checkFile, checkPackageFile, fingerprint, type PackageFile } from "./built-from.ts"
 import type { Bundle, BundleRequest, ProvidedModules } from "./bundle.ts"
 
@@ -131,7 +132,7 @@ function entryName(entry: string): string {
 /** A package's version, without loading the package. */
 function versionOf(name: string): string {
   const manifest: unknown = createRequire(import.meta.url)(`${name}/package.json`)
-  return isRecord(manifest) ? String(manifest.version) : ""
+  return isObject(manifest) ? String(manifest.version) : ""
 }
 
 /** The package.json that the entry is under: esbuild reads from it whether a .js file is a module, and what may be left out. */
@@ -161,7 +162,7 @@ async function providedAsBefore({ provided, packages }: Entry, modules: Provided
 
 /** The entry in a file's value; undefined where it is none, or its code is not what was written. */
 function entryOf(value: unknown): Entry | undefined {
-  if (!isRecord(value)) return undefined
+  if (!isObject(value)) return undefined
   const { files, provided, packages, codeHash, code } = value
   if (!isPairs(files, isText) || !isPairs(provided, isTexts) || !isPackageFiles(packages)) return undefined
   if (typeof code !== "string" || typeof codeHash !== "string") return undefined
@@ -176,7 +177,7 @@ function isPairs<T>(value: unknown, isSecond: (value: unknown) => value is T): v
 }
 
 function isPackageFiles(value: unknown): value is PackageFile[] {
-  const isOne = (one: unknown) => isRecord(one) && [one.name, one.from, one.file, one.manifest].every(isText)
+  const isOne = (one: unknown) => isObject(one) && [one.name, one.from, one.file, one.manifest].every(isText)
   return Array.isArray(value) && value.every(isOne)
 }
 

@@ -117,6 +117,7 @@ function parsed(text: string): unknown {
   }
 }
 
+/** Whether it is an object of whatever: what a user's code or file gave, functions too. JSON is `isObject`'s (base/json.ts). */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value)
 }

@@ -2,9 +2,10 @@
  * The whole program for tests of shipped addons: App with real sockets, a scripted local host, a scripted cloud that is
  * api.openai.com as far as the proxy can tell, and clients that come by the base URL or through interception.
  */
+import { readFileSync } from "node:fs"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import type { Test } from "tap"
 import type { AddonDefinition, TokenService } from "../../lib/api/addon.ts"
 import type { Flow } from "../../lib/api/flow.ts"
@@ -15,6 +16,7 @@ import { makeLogger } from "../../lib/base/log.ts"
 import { Redactor } from "../../lib/base/secrets/redactor.ts"
 import { boundRequest, TokenCounter } from "../../lib/llm/tokens/counter.ts"
 import { CountingThread } from "../../lib/llm/tokens/worker-client.ts"
+import { fingerprint } from "../../lib/loader/built-from.ts"
 import { NO_SOURCES } from "../../lib/options/sources.ts"
 import { openVocabulary } from "../../lib/services/vocabulary.ts"
 import { LazyStore } from "../../lib/store/lazy-store.ts"
@@ -78,6 +80,13 @@ const TOKENS: TokenService = {
   boundRequest,
 }
 
+/**
+ * Addons as they were built for an earlier rig, of any test: to build them took longer than the rest of a test. Of other
+ * code that builds there is no other's.
+ */
+const BUILDERS = ["lib/loader/bundle.ts", "lib/loader/built-from.ts"].map((file) => readFileSync(file))
+export const BUILT_ADDONS = resolve(".tap", "addons", fingerprint(Buffer.concat(BUILDERS)).replaceAll("/", "_"))
+
 /** The store's thread as a plain script, so that it starts at once. */
 let storeScript: Promise<URL> | undefined
 
@@ -122,6 +131,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     scripts,
     places: { folders: [process.cwd()], shipped: undefined },
     confdir,
+    cacheDir: BUILT_ADDONS,
     log,
     store,
     redactor,

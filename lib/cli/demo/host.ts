@@ -2,9 +2,10 @@
  * A scripted model host with OpenAI's endpoints: /v1/models, /v1/completions, /v1/chat/completions, streaming and not.
  * It understands nothing; it always gives its one answer, word by word. The local host and the cloud are both this.
  */
+
 import { createHash } from "node:crypto"
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http"
-import { isRecord } from "../../options/value.ts"
+import { isObject } from "../../base/json.ts"
 import { type Seen, tell } from "./messages.ts"
 
 /** Milliseconds between two words of a stream: slow enough to be seen to stream. */
@@ -73,7 +74,7 @@ async function serve(
 function wantsStream(body: Buffer): boolean {
   try {
     const json: unknown = JSON.parse(body.toString("utf8"))
-    return isRecord(json) && json.stream === true
+    return isObject(json) && json.stream === true
   } catch {
     return false
   }

@@ -4,8 +4,7 @@
  */
 import type { Clock } from "../../base/clock.ts"
 import { messageOf, systemCodeOf } from "../../base/errors.ts"
-import { parseJson } from "../../base/json.ts"
-import { isRecord } from "../../options/value.ts"
+import { isObject, parseJson } from "../../base/json.ts"
 
 /** Milliseconds for one request, its body included. */
 const ASK_MS = 2_000
@@ -95,7 +94,7 @@ async function readText(response: Answer): Promise<string> {
 export function fieldOf(value: unknown, ...path: string[]): unknown {
   let at = value
   for (const name of path) {
-    if (!isRecord(at)) return undefined
+    if (!isObject(at)) return undefined
     at = at[name]
   }
   return at
@@ -104,7 +103,7 @@ export function fieldOf(value: unknown, ...path: string[]): unknown {
 /** The objects of a list in a field. */
 export function listOf(value: unknown, field: string): Record<string, unknown>[] {
   const list = fieldOf(value, field)
-  return Array.isArray(list) ? list.filter(isRecord) : []
+  return Array.isArray(list) ? list.filter(isObject) : []
 }
 
 export function numberIn(value: unknown): number | undefined {

@@ -23,6 +23,8 @@ const WRITE_HIGH_WATER = 65_536
 /** How long a client may take to read what came before a cut. */
 const CUT_LINGER_MS = 2_000
 
+/** A stream that the client resets is aborted before it closes. */
+const ENDINGS = ["close", "aborted"]
 /** Fields leave as they came. Node's types do not know this option. */
 export const WITHOUT_DATE: object = { sendDate: false }
 
@@ -122,24 +124,9 @@ export class Http2ClientStream implements ClientStream {
     return this.#stream.writableLength < WRITE_HIGH_WATER && !this.#gauge.full
   }
 
-  ready(): Promise<void> {
-    const stream = this.#stream
-    if (this.#closed || stream.writableEnded) return Promise.reject(closedError())
-    if (!stream.writableNeedDrain) return this.#gauge.full ? this.#gauge.flushed() : Promise.resolve()
-    return new Promise((resolve, reject) => {
-      const onDrain = () => {
-        stream.off("close", onClose)
-        stream.off("aborted", onClose)
-        resolve()
-      }
-      const onClose = () => {
-        stream.off("drain", onDrain)
-        reject(closedError())
-      }
-      stream.once("drain", onDrain)
-      stream.once("close", onClose)
-      stream.once("aborted", onClose)
-    })
+  async ready(): Promise<void> {
+    const open = !this.#closed && !this.#stream.writableEnded
+    if (!open || !(await this.#gauge.ready(ENDINGS))) throw closedError()
   }
 
   end(trailers?: Headers): void {

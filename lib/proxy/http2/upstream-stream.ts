@@ -106,23 +106,10 @@ export class Http2UpstreamStream implements UpstreamStream {
     return stream.write(bytes) && this.#gauge?.full !== true
   }
 
-  ready(): Promise<void> {
-    const stream = this.#stream
-    if (stream?.writable !== true) return Promise.reject(this.#error ?? this.#cut("ended the stream"))
-    if (!stream.writableNeedDrain) return this.#gauge?.full === true ? this.#gauge.flushed() : Promise.resolve()
-    return new Promise((resolve, reject) => {
-      const onDrain = () => {
-        stream.off("close", onClose)
-        this.#stall?.touch()
-        resolve()
-      }
-      const onClose = () => {
-        stream.off("drain", onDrain)
-        reject(this.#error ?? this.#cut("ended the stream"))
-      }
-      stream.once("drain", onDrain)
-      stream.once("close", onClose)
-    })
+  async ready(): Promise<void> {
+    if (this.#stream?.writable !== true || (await this.#gauge?.ready()) !== true)
+      throw this.#error ?? this.#cut("ended the stream")
+    this.#stall?.touch()
   }
 
   end(trailers?: Headers): void {

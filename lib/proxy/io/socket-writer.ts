@@ -63,23 +63,10 @@ export class SocketWriter {
   }
 
   /** Resolves when the queue has drained; rejects when the socket closes first. */
-  ready(): Promise<void> {
+  async ready(): Promise<void> {
     const socket = this.#socket
     this.flush()
-    if (socket.destroyed || socket.writableEnded) return Promise.reject(closed())
-    if (!socket.writableNeedDrain) return this.#gauge.full ? this.#gauge.flushed() : Promise.resolve()
-    return new Promise((resolve, reject) => {
-      const onDrain = () => {
-        socket.off("close", onClose)
-        resolve()
-      }
-      const onClose = () => {
-        socket.off("drain", onDrain)
-        reject(closed())
-      }
-      socket.once("drain", onDrain)
-      socket.once("close", onClose)
-    })
+    if (socket.destroyed || socket.writableEnded || !(await this.#gauge.ready())) throw closed()
   }
 
   #hasRoom(): boolean {

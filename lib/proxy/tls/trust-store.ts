@@ -6,6 +6,7 @@
 import { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls"
+import { LRUCache } from "lru-cache"
 import { rootsOfFolders } from "../../../certs/root-folders.ts"
 import { SYSTEM_BUNDLES } from "../../../certs/system-bundles.ts"
 import { DEFAULT_TLS_VERSIONS, type TlsVersions, versionOptions } from "../../../certs/tls-versions.ts"
@@ -28,7 +29,7 @@ export class TrustStore {
   #extra: readonly string[]
   #clientCertificates: ClientCertificates
   #versions: TlsVersions
-  #contexts = new Map<string, SecureContext>()
+  #contexts = new LRUCache<string, SecureContext>({ max: CONTEXTS_MAX })
 
   /** `extra`: PEM texts to trust besides the roots. */
   constructor(extra: readonly string[], options: Partial<TrustStoreOptions> = {}) {
@@ -54,7 +55,6 @@ export class TrustStore {
       ...clientCertificateFor(this.#clientCertificates, own),
       ...versionOptions(this.#versions),
     })
-    if (this.#contexts.size >= CONTEXTS_MAX) this.#contexts.delete(this.#contexts.keys().next().value ?? "")
     this.#contexts.set(key, context)
     return context
   }

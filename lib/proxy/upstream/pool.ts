@@ -3,6 +3,7 @@
  * connections carry one request at a time, HTTP/2 sessions those of all clients at once; the first dial tells which.
  * What is sent again, and when, is ask.ts's to decide; here `fresh` only asks for another connection.
  */
+import { LRUCache } from "lru-cache"
 import type { Clock, Timer } from "../../base/clock.ts"
 import { FlowError } from "../../base/errors.ts"
 import { Http1Upstream, type Http1UpstreamOptions } from "../http1/upstream.ts"
@@ -49,8 +50,8 @@ export class Upstream {
   readonly self = new SelfGuard()
   #origins = new Map<string, Origin>()
   #connections = new Set<Connection>()
-  #sessions = new Map<string, Buffer>()
-  #protocols = new Map<string, "h1" | "h2">()
+  #sessions = new LRUCache<string, Buffer>({ max: SESSIONS_MAX })
+  #protocols = new LRUCache<string, "h1" | "h2">({ max: PROTOCOLS_MAX })
   #trust: TrustStore
   #sweep: Timer | undefined
   #closed = false
@@ -131,7 +132,7 @@ export class Upstream {
       alpn,
       lookup: this.#lookup,
       session: this.#sessions.get(key),
-      onSession: (session) => keepLatest(this.#sessions, SESSIONS_MAX, key, session),
+      onSession: (session) => void this.#sessions.set(key, session),
     })
   }
 
@@ -208,7 +209,7 @@ export class Upstream {
     const stream = connection.open()
     if (connection instanceof Http2Upstream) origin.addSession(connection)
     else origin.speaks = "h1"
-    keepLatest(this.#protocols, PROTOCOLS_MAX, origin.key, origin.speaks ?? "h1")
+    this.#protocols.set(origin.key, origin.speaks ?? "h1")
     return stream
   }
 
@@ -335,11 +336,4 @@ function withoutRoom(session: Http2Upstream): FlowError {
   session.destroy()
   const what = "takes no requests on a new HTTP/2 connection (a limit of 0 streams, or GOAWAY)"
   return new FlowError("upstream", "cut", `${hostAndPort(host, port)} ${what}`)
-}
-
-/** Sets an entry as the newest; at `max` the oldest one goes. */
-function keepLatest<T>(map: Map<string, T>, max: number, key: string, value: T): void {
-  map.delete(key)
-  if (map.size >= max) map.delete(map.keys().next().value ?? "")
-  map.set(key, value)
 }

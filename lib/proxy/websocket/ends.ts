@@ -170,19 +170,8 @@ export class SocketOutlet {
   }
 
   /** Resolves when the peer has taken what was queued, or will never take it. */
-  ready(): Promise<void> {
-    const socket = this.#socket
-    if (socket.destroyed || socket.writableEnded) return Promise.resolve()
-    if (!socket.writableNeedDrain) return this.#gauge.full ? this.#gauge.flushed() : Promise.resolve()
-    return new Promise((resolve) => {
-      const done = () => {
-        socket.off("drain", done)
-        socket.off("close", done)
-        resolve()
-      }
-      socket.on("drain", done)
-      socket.on("close", done)
-    })
+  async ready(): Promise<void> {
+    if (!this.#socket.destroyed && !this.#socket.writableEnded) await this.#gauge.ready()
   }
 
   #mask(): Buffer | undefined {

@@ -45,3 +45,36 @@ test("a stream that closes lets nobody wait", async (t) => {
   await waiting
   t.pass("it resolved")
 })
+
+test("a full stream is ready when it drains, or when as many writes as may wait have left, and not when it ends", async (t) => {
+  const room = slow()
+  t.equal(await new WriteGauge(room.stream).ready(), true)
+  const large = Buffer.alloc(room.stream.writableHighWaterMark)
+  const gauge = new WriteGauge(room.stream)
+  room.stream.write(large)
+  const drained = gauge.ready()
+  room.take()
+  t.equal(await drained, true)
+  room.stream.write(large)
+  const ended = gauge.ready(["close", "aborted"])
+  room.stream.emit("aborted")
+  t.equal(await ended, false)
+  for (const name of ["drain", "close", "aborted"]) t.equal(room.stream.listenerCount(name), 0, name)
+  const closed = gauge.ready()
+  room.stream.destroy()
+  t.equal(await closed, false)
+
+  const many = slow()
+  const writes = new WriteGauge(many.stream)
+  for (let count = 0; count < 256; count++) {
+    writes.count()
+    many.stream.write("x")
+  }
+  const flushed = writes.ready()
+  for (let count = 0; count < 257; count++) {
+    many.take()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.equal(await flushed, true)
+  t.equal(writes.full, false)
+})
