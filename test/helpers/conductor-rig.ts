@@ -85,7 +85,7 @@ const TOKENS: TokenService = {
  * code that builds there is no other's.
  */
 const BUILDERS = ["lib/loader/bundle.ts", "lib/loader/built-from.ts"].map((file) => readFileSync(file))
-export const BUILT_ADDONS = resolve(".tap", "addons", fingerprint(Buffer.concat(BUILDERS)).replaceAll("/", "_"))
+const BUILT_ADDONS = resolve(".tap", "addons", fingerprint(Buffer.concat(BUILDERS)).replaceAll("/", "_"))
 
 /** The store's thread as a plain script, so that it starts at once. */
 let storeScript: Promise<URL> | undefined
