@@ -5,14 +5,16 @@
 import { join } from "node:path"
 import type { Ca } from "../certs/ca.ts"
 import type { AddonDefinition, TokenService } from "./api/addon.ts"
+import type { Answer } from "./api/flow.ts"
 import { HISTORY_FILE, STATE_FILE, type StoreService } from "./api/store.ts"
 import { type Clock, systemClock } from "./base/clock.ts"
-import { messageOf, StartError, UsageError } from "./base/errors.ts"
+import { FlowError, messageOf, StartError, UsageError } from "./base/errors.ts"
 import type { Logger } from "./base/log.ts"
 import { Redactor } from "./base/secrets/redactor.ts"
 import { reportFailure } from "./loader/chain.ts"
 import type { SearchPlaces } from "./loader/find.ts"
 import { AddonManager } from "./loader/manager.ts"
+import type { SendService } from "./loader/send-gate.ts"
 import { FileWatcher } from "./loader/watch.ts"
 import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./options/core.ts"
 import { needRestart, takeLive } from "./options/live.ts"
@@ -146,6 +148,7 @@ export class App {
       tokens,
       store: this.#kept,
       metrics: this.metrics,
+      send: (sender, request, sendOptions) => this.#send(sender, request, sendOptions),
       bus: new LocalBus(),
       redactor: this.#redactor,
       modules: {
@@ -261,6 +264,13 @@ export class App {
     } finally {
       clearInterval(alive)
     }
+  }
+
+  /** Sends what an addon asks by itself. Clients may come before what serves them is loaded, and so may this. */
+  async #send(...sent: Parameters<SendService>): Promise<Answer> {
+    await this.#serving
+    if (this.#server === undefined) throw new FlowError("llmproxy", "stopped", "send: the proxy does not run")
+    return this.#server.sends.send(...sent)
   }
 
   /** Opens all ports, or none. */

@@ -6,7 +6,9 @@ export {
   type AddonDefinition,
   defineAddon,
   type FailurePolicy,
+  type OwnSendOptions,
   type Reads,
+  type Send,
   type TokenService,
   type TokenVocabulary,
 } from "./api/addon.ts"

@@ -11,6 +11,7 @@ import type { TokenCount } from "../llm/tokens/counter.ts"
 import type { OptionSpecs, OptionValues } from "../options/spec.ts"
 import type { DeclareCommand } from "./command.ts"
 import type { Events } from "./events.ts"
+import type { Answer, Flow, SendOptions, SendRequest } from "./flow.ts"
 import type { Hooks } from "./hooks.ts"
 import type { Metrics } from "./metrics.ts"
 import type { Serve } from "./serve.ts"
@@ -55,6 +56,28 @@ export interface TokenVocabulary {
   close(): Promise<void>
 }
 
+export interface OwnSendOptions extends SendOptions {
+  /**
+   * The flow that it is for: `send` is then as that flow's own, and ends with it. Its client and its locality are the
+   * child's, and the time budget of the hook that awaits it stands still. Default: none.
+   */
+  parent?: Flow
+}
+
+/**
+ * Sends a request in a flow of its own, which this addon's hooks never see and all other addons' do. Resolves as
+ * `flow.send` does. Without a parent nobody's client has asked for it: `flow.parent` is undefined, `flow.client.id` is
+ * `addon:NAME` with no address, `authenticate` and rules of access do not count, and it goes through the proxy of the first listener in
+ * mode `upstream`. It ends by itself, by `signal`, by its answer's `abort()`, or when the program stops; at most 256 of an addon
+ * run at a time. No flow's hook is known to await it: there `flow.waitFor` lets the time budget stand still; that of
+ * `running` and `configure` does by itself.
+ *
+ * Rejects with a FlowError: `send-too-early` before `running` (in `setup` and `load`, and in a command, which has no proxy);
+ * `send-too-late` without a parent once this version was replaced; `ended` when the parent has; `stopped` when the program stops;
+ * `too-many-flows`; `aborted`. With a TypeError for a request that cannot be sent.
+ */
+export type Send = (request: SendRequest, options: OwnSendOptions) => Promise<Answer>
+
 /**
  * What an addon has beside its flows. It knows of no hook: one that waits for `tokens`, `history`, `records` or `tables` does so with
  * `flow.waitFor`, so that its time budget stands still.
@@ -66,6 +89,8 @@ export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   readonly state: Map<string, unknown>
   /** Aborted when this version of the addon is replaced; flows that it has begun finish on it. */
   readonly signal: AbortSignal
+  /** Asks a model, or any other server, from wherever it is called: a hook, a timer, `running`, a handler of `serve`. */
+  readonly send: Send
   readonly log: Logger
   readonly clock: Clock
   readonly tokens: TokenService

@@ -15,7 +15,8 @@ export type { Completion, CompletionChange, Delta, DialectName, JsonObject, Json
 export interface ClientInfo {
   /**
    * The proxy user, else a keyed hash of the credential that the request came with, else the address. What addons make
-   * of the request changes nothing of it, and it is the same after a restart. A flow that an addon has sent has its parent's.
+   * of the request changes nothing of it, and it is the same after a restart. A flow that an addon has sent has its parent's,
+   * and without one `addon:NAME`.
    * Who counts per person reads `user ?? id`.
    */
   readonly id: string
@@ -23,6 +24,7 @@ export interface ClientInfo {
   readonly user: string | undefined
   /** What people read in its place, as that addon gave it. */
   readonly label: string | undefined
+  /** Empty where an addon has sent the flow by itself; the port is 0 then. */
   readonly address: string
   readonly port: number
   /**
@@ -90,6 +92,10 @@ export interface SendOptions {
    * back. One function an answer.
    */
   transform?: DeltaTransform
+  /** Ends the flow when it is aborted, be it while its answer is read: with the code "aborted". */
+  signal?: AbortSignal
+  /** Makes it stay local, as `flow.keepLocal` does, from its first step on. */
+  keepLocal?: { readonly reason: string; readonly urls?: readonly string[] }
   via?: string
   connectTo?: string
   ca?: string
@@ -282,7 +288,10 @@ export interface Flow {
    * flow stays local all the same.
    */
   keepLocal(reason: string, urls?: readonly string[]): void
-  /** Asks `url` in a child flow. The client sees nothing of it unless it is handed to `respond`. */
+  /**
+   * Asks `url` in a child flow. The client sees nothing of it unless it is handed to `respond`. The same as the context's
+   * `send` with this flow as its parent, for addons that have no `setup`.
+   */
   send(request: SendRequest, options: SendOptions): Promise<Answer>
   /**
    * Tells of tokens that were spent for this flow and stand nowhere in its answer, as for attempts that were given up: the

@@ -5,6 +5,7 @@
  * What a failure means is left to the scope (a flow, or `plainScope`): it knows what can still be stopped.
  */
 import type { FailurePolicy, Reads } from "../api/addon.ts"
+import type { Flow } from "../api/flow.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "../api/hooks.ts"
 import type { Clock } from "../base/clock.ts"
 import { FlowError, fullMessageOf, messageOf } from "../base/errors.ts"
@@ -23,6 +24,20 @@ export interface LoadedAddon {
   readonly hooks: Partial<Hooks>
   /** The absolute path of its entry; undefined for an addon that the program itself brings. */
   readonly file: string | undefined
+}
+
+/** Who sends a request, and whose time stands still while its answer is awaited. */
+export interface Sender {
+  readonly addon: LoadedAddon
+  /** What `promise` becomes, for that addon. */
+  wait<T>(promise: Promise<T>): Promise<T>
+}
+
+/** Of this name, which addons do not have, is what gives a flow into another addon's hands. */
+export const HANDED_TO: unique symbol = Symbol("llmproxy.handedTo")
+
+export interface Handed {
+  [HANDED_TO](addon: LoadedAddon): Pick<Flow, "send">
 }
 
 /** A scope as one addon sees it. */
@@ -106,11 +121,11 @@ export class HookChain {
     return this.#table[hook] !== undefined
   }
 
-  /** The same chain for a flow that `addon` has sent: every addon sees it but its sender. */
+  /** The same chain for a flow that `addon` has sent: every addon sees it but its sender, in whatever version. */
   without(addon: LoadedAddon): HookChain {
     let chain = this.#without.get(addon)
     if (chain === undefined) {
-      const others = this.addons.filter((other) => other !== addon)
+      const others = this.addons.filter(({ name }) => name !== addon.name)
       chain = new HookChain(others, this.#options, this.#root)
       this.#without.set(addon, chain)
     }

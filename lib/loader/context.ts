@@ -13,6 +13,7 @@ import { checkDistinctRoutes, checkRoute, type Route } from "../serve/routes.ts"
 import { type Bus, eventsFor, LocalBus } from "../services/event-bus.ts"
 import { MetricRegistry } from "../services/metric-registry.ts"
 import { checkCommand, type DeclaredCommand } from "./commands.ts"
+import { SendGate, type SendService } from "./send-gate.ts"
 
 /** What the program has for its addons. */
 export interface Services {
@@ -25,6 +26,8 @@ export interface Services {
   readonly redactor?: Redactor
   /** Default: one of its own. */
   readonly metrics?: MetricRegistry
+  /** Sends what belongs to no flow. Default: there is no proxy. */
+  readonly send?: SendService
   /** What carries events. Default: one of its own. */
   readonly bus?: Bus
 }
@@ -34,6 +37,7 @@ export interface GivenContext {
   /** What `setup` has declared. */
   readonly commands: readonly DeclaredCommand[]
   readonly routes: readonly Route[]
+  readonly sends: SendGate
   /** To be called once `setup` has returned. */
   isDone(): void
   /** Resolves when what `setup` has asked for is there. */
@@ -68,8 +72,10 @@ export function contextFor(
     checkDistinctRoutes([...routes, route])
     routes.push(route)
   }
+  const sends = new SendGate(name, own.signal, services.send)
   const context: AddonContext = {
     ...own,
+    send: sends.send,
     command: declare,
     serve,
     log,
@@ -88,7 +94,7 @@ export function contextFor(
   const isDone = () => {
     isSetUp = true
   }
-  return { context, commands, routes, isDone, prepared }
+  return { context, commands, routes, sends, isDone, prepared }
 }
 
 function prefixed(log: Logger, name: string): Logger {

@@ -10,11 +10,11 @@ import { messageOf, UsageError } from "../base/errors.ts"
 import { shownPath } from "../base/shown-path.ts"
 import type { OptionSources } from "../options/sources.ts"
 import { RouteTable } from "../serve/routes.ts"
-import { describeFailure, HookChain, type HookScope, type LoadedAddon, plainScope, reportFailure } from "./chain.ts"
+import { describeFailure, HookChain, type LoadedAddon, plainScope, reportFailure } from "./chain.ts"
 import { checkDistinctCommands, type DeclaredCommand } from "./commands.ts"
 import { findAddon } from "./find.ts"
 import type { AddonManagerOptions, Failure, Reconfiguration, ReloadResult } from "./manager-types.ts"
-import { checkDistinct, isAsRead, type Version, VersionMaker } from "./version.ts"
+import { checkDistinct, isAsRead, lifeScope, type Version, VersionMaker } from "./version.ts"
 import { FileWatcher } from "./watch.ts"
 
 const CODE = new Set([".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx", ".json"])
@@ -172,18 +172,16 @@ export class AddonManager {
 
   /** Tells all addons of new values. Throws a UsageError for the first that will not have them. */
   async #configure(names: ReadonlySet<string>): Promise<void> {
-    const scope: HookScope = {
-      ...plainScope(this.#options.log),
-      failed: (addon, hook, error) => {
-        throw new UsageError(describeFailure(addon, hook, error))
-      },
-    }
+    const scope = lifeScope(this.#versions, this.#options.log, (addon, hook, error) => {
+      throw new UsageError(describeFailure(addon, hook, error))
+    })
     await this.#chain.run("configure", scope, names)
   }
 
   /** The proxy listens: runs `running`. Addons that come later get it at once. */
   async running(): Promise<void> {
     this.#isRunning = true
+    for (const { addon, sends } of this.#versions) sends?.begin(addon)
     await this.#runQuietly("running")
   }
 
@@ -323,19 +321,19 @@ export class AddonManager {
   }
 
   /** The first hooks of a new version. Their failure is the version's, whatever `onError` says. */
-  async #start({ addon, options, prepared }: Version): Promise<void> {
-    await prepared()
+  async #start(version: Version): Promise<void> {
+    const { addon, options, sends } = version
+    await version.prepared()
     const chain = this.#chainOf([addon])
     const where = addon.file === undefined ? "" : `${shownPath(addon.file)}: `
-    const scope: HookScope = {
-      ...plainScope(this.#options.log),
-      failed: (_addon, hook, error) => {
-        throw new UsageError(where + describeFailure(addon, hook, error))
-      },
-    }
+    const scope = lifeScope([version], this.#options.log, (_addon, hook, error) => {
+      throw new UsageError(where + describeFailure(addon, hook, error))
+    })
     await chain.run("load", scope)
     await chain.run("configure", scope, options.names)
-    if (this.#isRunning) await chain.run("running", scope)
+    if (!this.#isRunning) return
+    sends?.begin(addon)
+    await chain.run("running", scope)
   }
 
   #swap(versions: readonly Version[]): void {
@@ -384,7 +382,7 @@ export class AddonManager {
   async #runQuietly(hook: "running" | "configure", changed: ReadonlySet<string> = new Set()): Promise<void> {
     const chain = this.#chain
     const { log } = this.#options
-    const scope: HookScope = { ...plainScope(log), failed: (...what) => reportFailure(log, ...what) }
+    const scope = lifeScope(this.#versions, log, (...what) => reportFailure(log, ...what))
     await (hook === "running" ? chain.run(hook, scope) : chain.run(hook, scope, changed))
   }
 

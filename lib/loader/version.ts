@@ -5,18 +5,20 @@
 import { readFile } from "node:fs/promises"
 import type { AddonDefinition } from "../api/addon.ts"
 import { fullMessageOf, UsageError } from "../base/errors.ts"
+import type { Logger } from "../base/log.ts"
 import { shownPath } from "../base/shown-path.ts"
 import type { OptionGroup, OptionStore } from "../options/store.ts"
 import { checkDistinctRoutes, type Route } from "../serve/routes.ts"
 import { fingerprint } from "./built-from.ts"
 import type { ProvidedModules } from "./bundle.ts"
 import { BundleCache } from "./cache.ts"
-import { type LoadedAddon, thrownAt } from "./chain.ts"
+import { type HookScope, type LoadedAddon, plainScope, thrownAt } from "./chain.ts"
 import { type AddonSource, type CheckedAddon, checkDefinition, checkExports, checkSetup } from "./check.ts"
 import type { DeclaredCommand } from "./commands.ts"
 import { contextFor, type GivenContext, type Services } from "./context.ts"
 import { findNested } from "./find.ts"
 import { type RanAddon, runAddon } from "./run.ts"
+import type { SendGate } from "./send-gate.ts"
 
 export interface VersionMakerOptions extends Services {
   readonly options: OptionStore
@@ -36,6 +38,8 @@ export interface Version {
   /** Ends this version: its context's `signal`. */
   readonly ending: AbortController
   readonly commands: readonly DeclaredCommand[]
+  /** Undefined: it has no `setup`, which is given `send`. */
+  readonly sends: SendGate | undefined
   /** What it serves. */
   readonly routes: readonly Route[]
   /** Resolves when what `setup` has asked for is there. Rejects with a UsageError or a StartError. */
@@ -90,8 +94,8 @@ export class VersionMaker {
     try {
       const made = this.#setUp(checked, source, options, ending.signal)
       const addon = { name, onError, reads, hold, hooks: made.hooks, file }
-      const { commands, routes, prepared } = made
-      return { addon, files, nested, options, ending, commands, routes, prepared }
+      const { commands, routes, sends, prepared } = made
+      return { addon, files, nested, options, ending, commands, sends, routes, prepared }
     } catch (error) {
       ending.abort()
       throw error
@@ -103,10 +107,10 @@ export class VersionMaker {
     source: AddonSource,
     { values }: OptionGroup,
     signal: AbortSignal,
-  ): Pick<LoadedAddon, "hooks"> & Pick<Version, "commands" | "routes" | "prepared"> {
+  ): Pick<LoadedAddon, "hooks"> & Pick<Version, "commands" | "routes" | "sends" | "prepared"> {
     const { name, setup } = checked
     if (setup === undefined)
-      return { hooks: checked.hooks, commands: [], routes: [], prepared: () => Promise.resolve() }
+      return { hooks: checked.hooks, commands: [], routes: [], sends: undefined, prepared: () => Promise.resolve() }
     const given = contextFor(name, this.#options, { options: values, state: this.#stateOf(name), signal })
     let returned: unknown
     try {
@@ -116,7 +120,8 @@ export class VersionMaker {
     }
     given.isDone()
     const hooks = checkSetup(returned, checked, source)
-    return { hooks, commands: given.commands, routes: given.routes, prepared: () => preparedFor(given, source) }
+    const { commands, routes, sends } = given
+    return { hooks, commands, routes, sends, prepared: () => preparedFor(given, source) }
   }
 
   #stateOf(name: string): Map<string, unknown> {
@@ -124,6 +129,12 @@ export class VersionMaker {
     this.#states.set(name, state)
     return state
   }
+}
+
+/** The hooks of a version's life, which belong to no flow: while one awaits what it has sent, its time stands still. */
+export function lifeScope(versions: readonly Version[], log: Logger, failed: HookScope["failed"]): HookScope {
+  const viewFor = (addon: LoadedAddon) => versions.find((version) => version.addon === addon)?.sends?.life
+  return { ...plainScope(log), viewFor, failed }
 }
 
 /** Whether the files still hold what was read. One that is gone for a moment, while an editor saves, counts as changed. */

@@ -83,12 +83,14 @@ function hung(field: string, columns: number, indent: string): string[] {
 type Clean = (text: string) => string
 
 function fieldsOf(flow: Flow, usage: ShownUsage, clean: Clean): Field[] {
-  const { llm, routed, timings } = flow
+  const { llm, routed, timings, client } = flow
   const isLlm = llm !== undefined
   const place: Field = { text: clean(rawTargetOf(flow)) }
   return [
     { text: markOf(flow), colour: "dim" },
     isLlm ? { ...place, colour: "bold" } : { ...place, colour: "dim" },
+    // Without an address it is no client's: an addon has sent it.
+    { text: client.address === "" ? clean(client.id) : "", colour: "dim" },
     { text: modelOf(flow, clean), colour: "cyan" },
     { text: routeOf(flow, clean), colour: routed?.name === "local" ? "green" : "magenta" },
     { text: tokensOf(usage) },

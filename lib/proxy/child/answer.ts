@@ -6,6 +6,7 @@
 import type { AnswerFailure, DeltaTransform, Flow, RespondOptions } from "../../api/flow.ts"
 import { FlowError, messageOf } from "../../base/errors.ts"
 import { Headers } from "../../base/headers.ts"
+import type { Sender } from "../../loader/chain.ts"
 import type { Incoming } from "../body/incoming.ts"
 import {
   Assembler,
@@ -29,7 +30,6 @@ import {
   type StreamFraming,
   streamFraming,
 } from "../body/observe.ts"
-import type { AddonFlow } from "../flow/addon-flow.ts"
 import { type GivenAnswer, INCOMING, type Recipient } from "../flow/replied.ts"
 import type { FlowState } from "../flow/state.ts"
 import { contextOf } from "../flow/transform.ts"
@@ -44,8 +44,8 @@ const ERROR_BYTES_MAX = 65_536
 
 export interface AnswerOptions {
   readonly transform?: DeltaTransform | undefined
-  /** The flow that it was sent from, in its sender's hands. */
-  readonly sender?: AddonFlow | undefined
+  /** Who has sent it; undefined: it is not known. */
+  readonly sender?: Sender | undefined
 }
 
 export class AnswerState implements GivenAnswer, EncodableAnswer {
@@ -75,7 +75,7 @@ export class AnswerState implements GivenAnswer, EncodableAnswer {
   /** The decoder has been told of the end. */
   #drained = false
   #transform: AnswerTransform | undefined
-  #sender: AddonFlow | undefined
+  #sender: Sender | undefined
 
   constructor(child: FlowState, inner: InnerClient, dialect: Dialect | undefined, options: AnswerOptions = {}) {
     const { transform, sender } = options

@@ -1,51 +1,101 @@
 /**
- * `flow.send`: asks an upstream in a flow of its own, whose client is this process. The parent's client sees nothing of
- * it; every addon but the sender does.
+ * Asks an upstream in a flow of its own, whose client is this process: for a flow (`flow.send`), whose client sees nothing
+ * of it, or for an addon by itself (addon-sends.ts). Every addon but the sender sees it.
  */
 
 import type { Answer, SendOptions, SendRequest } from "../../api/flow.ts"
 import type { Timer } from "../../base/clock.ts"
 import { FlowError } from "../../base/errors.ts"
 import { Headers } from "../../base/headers.ts"
+import type { HookChain, Sender } from "../../loader/chain.ts"
 import { dialectFor, dialectNamed } from "../body/observe.ts"
-import type { AddonFlow } from "../flow/addon-flow.ts"
 import type { ExchangeCore, FlowCore } from "../flow/core.ts"
 import { exchange } from "../flow/exchange.ts"
 import { asBuffer } from "../flow/request.ts"
-import { FlowState } from "../flow/state.ts"
+import { type FlowOrigin, FlowState } from "../flow/state.ts"
 import { defaultPort, formatAuthority, normalHost } from "../io/authority.ts"
-import type { StreamRequestHead } from "../streams.ts"
+import type { ClientLink, StreamRequestHead } from "../streams.ts"
 import { Route } from "../upstream/route.ts"
 import { AnswerState } from "./answer.ts"
 import { InnerClient } from "./inner-client.ts"
 
-/** Resolves when `options.until` is reached or the answer has failed. Rejects only when the parent has failed. */
+/** Resolves when `options.until` is reached or the answer has failed. Rejects when the parent has failed, or it was stopped. */
 export async function sendChild(
   core: ExchangeCore,
   parent: FlowCore,
   request: SendRequest,
   options: SendOptions,
-  sender: AddonFlow | undefined,
+  sender: Sender | undefined,
 ): Promise<Answer> {
   parent.check()
+  const chain = sender === undefined ? parent.chain : parent.chain.without(sender.addon)
+  const sent = sendNow({ core, connection: parent.connection, chain, origin: { parent }, sender }, request, options)
+  const independent = parent.onFail((reason) => sent.leave(reason))
+  void sent.ended.then(independent)
+  try {
+    return await sent.answered()
+  } finally {
+    parent.check()
+  }
+}
+
+/** Who asks, and who hears of it. */
+interface Asking {
+  readonly core: ExchangeCore
+  readonly connection: ClientLink
+  readonly chain: HookChain
+  readonly origin: Pick<FlowOrigin, "parent" | "addon">
+  readonly sender: Sender | undefined
+}
+
+/** A flow that was sent, and runs. */
+export interface Sent {
+  /** Resolves when its last hook has run. */
+  readonly ended: Promise<void>
+  /** Resolves when `options.until` is reached or the answer has failed. Rejects with the reason when it was stopped. */
+  answered(): Promise<Answer>
+  /** Nobody waits for it any more; one whose answer is complete has nothing left to end. */
+  leave(reason: FlowError): void
+  /** The same, and who waits for the answer is told. */
+  stop(reason: FlowError): void
+}
+
+/** Throws a TypeError for what cannot be sent, and a FlowError when `options.signal` is aborted. */
+export function sendNow(asking: Asking, request: SendRequest, options: SendOptions): Sent {
+  const { core, connection, chain, sender } = asking
+  const { signal, keepLocal } = options
+  if (signal?.aborted) throw aborted(options, signal)
   const route = Route.ofSent(options)
   const body = bodyOf(request)
   const head = headOf(request, options.url)
-  const inner = new InnerClient(parent.connection, head, body)
-  const chain = sender === undefined ? parent.chain : parent.chain.without(sender.addon)
+  const inner = new InnerClient(connection, head, body)
   const dialect = options.dialect === undefined ? dialectFor(head.method, head.path) : dialectNamed(options.dialect)
-  const child = new FlowState(core, inner, chain, { parent, dialect, route })
-  // A child whose answer is complete has nothing left to abort.
-  const independent = parent.onFail((reason) => {
+  const child = new FlowState(core, inner, chain, { ...asking.origin, dialect, route })
+  if (keepLocal !== undefined) child.keepLocal(keepLocal.reason, keepLocal.urls)
+  let stopped: FlowError | undefined
+  const leave = (reason: FlowError) => {
     if (!inner.over) child.leave(reason)
-  })
+  }
+  const stop = (reason: FlowError) => {
+    stopped ??= reason
+    leave(reason)
+  }
+  const onAbort = () => signal && stop(aborted(options, signal))
+  signal?.addEventListener("abort", onAbort)
   const answer = new AnswerState(child, inner, dialect, { transform: options.transform, sender })
   const deadline = startDeadline(child, options)
-  void exchange(child).then(independent)
-  await answer.until(options.until ?? "delta")
-  deadline?.cancel()
-  parent.check()
-  return answer
+  const ended = exchange(child).then(() => signal?.removeEventListener("abort", onAbort))
+  const answered = async () => {
+    await answer.until(options.until ?? "delta")
+    deadline?.cancel()
+    if (stopped !== undefined) throw stopped
+    return answer
+  }
+  return { ended, answered, leave, stop }
+}
+
+function aborted({ url }: SendOptions, { reason }: AbortSignal): FlowError {
+  return new FlowError("addon", "aborted", `send ${url}: its signal was aborted`, { cause: reason })
 }
 
 /** `timeoutMs`: the child fails then. */

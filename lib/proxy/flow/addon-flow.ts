@@ -34,11 +34,14 @@ import { FlowError } from "../../base/errors.ts"
 import type { Headers } from "../../base/headers.ts"
 import {
   describeFailure,
+  HANDED_TO,
+  type Handed,
   type HookBudget,
   HookWait,
   isThenable,
   type LoadedAddon,
   type ScopeView,
+  type Sender,
 } from "../../loader/chain.ts"
 import { type FlowRequestState, OriginalRequest } from "./request.ts"
 import type { FlowResponseState } from "./response.ts"
@@ -52,10 +55,10 @@ export interface ViewedFlow extends Flow {
   readonly original: OriginalRequest
   viewFor(addon: LoadedAddon): AddonFlow
   respond(replyOrAnswer: Reply | Answer, options?: RespondOptions): void
-  send(request: SendRequest, options: SendOptions, sender?: AddonFlow): Promise<Answer>
+  send(request: SendRequest, options: SendOptions, sender?: Sender): Promise<Answer>
 }
 
-export class AddonFlow implements Flow, ScopeView {
+export class AddonFlow implements Flow, ScopeView, Sender, Handed {
   readonly addon: LoadedAddon
   /** Of the hook that runs; the chain's to set. */
   budget: HookBudget | undefined
@@ -164,6 +167,10 @@ export class AddonFlow implements Flow, ScopeView {
   }
   snapshot(): FlowSnapshot {
     return this.#flow.snapshot()
+  }
+
+  [HANDED_TO](addon: LoadedAddon): AddonFlow {
+    return this.#flow.viewFor(addon)
   }
 
   /** What `promise` becomes. Who awaits it waits for us, a client or an upstream: the addon's time stands still. */

@@ -109,10 +109,10 @@ function claim<S extends UpstreamStream | undefined>(flow: FlowState, opening: P
 
 /** The connection that the client has authenticated, or is about to: its own from now on. Undefined: it does not matter which. */
 function bindTo(flow: FlowState, target: Target): BoundUpstream | undefined {
-  const { core, parent, request, connection } = flow
-  const known = parent === undefined ? BoundUpstreams.of(connection)?.get(target) : undefined
+  const { core, isSent, request, connection } = flow
+  const known = !isSent ? BoundUpstreams.of(connection)?.get(target) : undefined
   if (known !== undefined || !authenticatesConnection(request.headers, target)) return known
-  if (parent === undefined) {
+  if (!isSent) {
     const bound = BoundUpstreams.of(connection) ?? new BoundUpstreams(core.upstream, () => connection.onBoundLost())
     connection.bound = bound
     return bound.add(target)
@@ -241,7 +241,7 @@ function targetOf(flow: FlowState): Target {
     connectToRule(core.settings, host, request.port) ??
     (sameHost && original.port === request.port ? connection.connectTo : undefined)
   // To the upstream's proxy "localhost" would be itself: a model that an addon asks on this machine is asked directly.
-  const isOurs = (flow.parent !== undefined || route?.url !== undefined) && isLoopbackHost(host)
+  const isOurs = (flow.isSent || route?.url !== undefined) && isLoopbackHost(host)
   const isDirectly = isOurs || (connection.via !== undefined && flow.locality.names(request))
   const via =
     route?.via ?? (isDirectly ? undefined : wayOut(core.settings, connection.via, { host, port: request.port }))

@@ -30,8 +30,8 @@ export async function authenticateFlow(flow: FlowState): Promise<void> {
   flow.respond({ status, headers: challengeOf(status), error: { code: "unauthenticated", message } })
 }
 
-export function isAuthenticated({ chain, origin }: FlowState): boolean {
-  return chain.has("authenticate") && origin.parent === undefined && origin.turn === undefined
+export function isAuthenticated({ chain, origin, isSent }: FlowState): boolean {
+  return chain.has("authenticate") && !isSent && origin.turn === undefined
 }
 
 /** The same for a request that becomes no flow: the user that was named, if one was, or the error for the client. */

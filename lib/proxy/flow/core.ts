@@ -9,7 +9,7 @@ import type { FlowError } from "../../base/errors.ts"
 import type { Headers } from "../../base/headers.ts"
 import type { Logger } from "../../base/log.ts"
 import type { Redactor } from "../../base/secrets/redactor.ts"
-import type { HookChain, HookScope, LoadedAddon } from "../../loader/chain.ts"
+import type { HookChain, HookScope, LoadedAddon, Sender } from "../../loader/chain.ts"
 import type { ClientDelivery } from "../body/client-delivery.ts"
 import type { MemoryBudget, MemoryShare } from "../body/memory.ts"
 import type { ProxySettings } from "../settings.ts"
@@ -29,8 +29,8 @@ export interface ExchangeCore {
   readonly redactor: Redactor
   /** Who the client is, told from the head as it came; see ClientInfo.id. */
   identify(connection: ClientLink, head: Headers): string
-  /** Sends a child flow. `sender`: in whose hands the flow was; undefined: nobody's. */
-  send(parent: FlowCore, request: SendRequest, options: SendOptions, sender: AddonFlow | undefined): Promise<Answer>
+  /** Sends a child flow. `sender`: in whose hands the parent was; undefined: nobody's. */
+  send(parent: FlowCore, request: SendRequest, options: SendOptions, sender: Sender | undefined): Promise<Answer>
   /** Delivers a 101 and joins what is behind it. Resolves when both sides have ended; rejects with the flow's error. */
   upgrade(flow: FlowCore, upstream: () => Duplex, client: ClientDelivery): Promise<void>
 }

@@ -22,7 +22,7 @@ import type {
 import type { HookName } from "../../api/hooks.ts"
 import { FlowError, isFlowError, messageOf } from "../../base/errors.ts"
 import { uuidv7 } from "../../base/uuid.ts"
-import type { HookChain, LoadedAddon } from "../../loader/chain.ts"
+import type { HookChain, LoadedAddon, Sender } from "../../loader/chain.ts"
 import { reportFailure } from "../../loader/chain.ts"
 import { ClientDelivery } from "../body/client-delivery.ts"
 import type { Incoming } from "../body/incoming.ts"
@@ -47,6 +47,8 @@ type Marks = { -readonly [K in keyof FlowTimings]: FlowTimings[K] }
 export interface FlowOrigin {
   /** An addon has sent it from this one. */
   readonly parent?: FlowCore
+  /** The addon of this name has sent it by itself, for nobody's request. */
+  readonly addon?: string
   /** It is a turn: see Flow.turn. */
   readonly turn?: FlowState["turn"]
   /** What it speaks, where its path does not say it. */
@@ -117,6 +119,11 @@ export class FlowState implements FlowCore {
     return this.origin.parent
   }
 
+  /** An addon has sent it: what it asks for is no client's wish. */
+  get isSent(): boolean {
+    return this.origin.parent !== undefined || this.origin.addon !== undefined
+  }
+
   get connection(): ClientLink {
     return this.exchange.delivery.client.connection
   }
@@ -176,7 +183,7 @@ export class FlowState implements FlowCore {
   }
 
   /** `sender`: in whose hands the flow was; undefined: nobody's. */
-  async send(request: SendRequest, options: SendOptions, sender?: AddonFlow): Promise<Answer> {
+  async send(request: SendRequest, options: SendOptions, sender?: Sender): Promise<Answer> {
     if (!this.exchange.allows("send")) throw ENDED
     return this.core.send(this, request, options, sender)
   }

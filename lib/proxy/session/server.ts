@@ -13,6 +13,7 @@ import { Redactor } from "../../base/secrets/redactor.ts"
 import { type HookChain, plainScope } from "../../loader/chain.ts"
 import { Access } from "../access/access.ts"
 import { MemoryBudget } from "../body/memory.ts"
+import { AddonSends } from "../child/addon-sends.ts"
 import { sendChild } from "../child/send.ts"
 import type { ExchangeCore } from "../flow/core.ts"
 import { canonicalAddress, hostAndPort, parseAuthority } from "../io/authority.ts"
@@ -57,6 +58,8 @@ export interface ProxyServerOptions {
 
 export class ProxyServer {
   readonly core: ExchangeCore
+  /** What addons send by themselves. */
+  readonly sends: AddonSends
   #options: ProxyServerOptions
   #upstream: Upstream
   #listeners: Listener[] = []
@@ -93,6 +96,11 @@ export class ProxyServer {
       upgrade,
     }
     this.core = core
+    this.sends = new AddonSends(
+      core,
+      () => options.chain(),
+      () => this.#tellEmpty(),
+    )
     const claims = (method: string, target: string) => options.serving?.claims(method, target) === true
     this.#around = { settings, self: this.#upstream.self, claims }
   }
@@ -115,6 +123,7 @@ export class ProxyServer {
     const { host, port } = listener.address
     this.#listeners.push(listener)
     this.#upstream.self.listen({ address: host, port })
+    if (mode.kind === "upstream") this.sends.via ??= mode.via
     const destinationOf = mode.kind === "transparent" ? await this.#destinations() : undefined
     const place = { mode, isOpen: !isLoopbackHost(host) }
     listener.serve((socket) => this.#accept(socket, place, destinationOf))
@@ -131,9 +140,11 @@ export class ProxyServer {
   /** Takes no more clients; resolves when open flows have ended or `graceMs` are over. */
   async stop(graceMs: number): Promise<void> {
     for (const listener of this.#listeners) listener.close()
+    this.sends.close()
     for (const session of [...this.#sessions]) session.drain()
-    if (this.#sessions.size > 0 && graceMs > 0) await this.#drained(graceMs)
+    if (!this.#isEmpty && graceMs > 0) await this.#drained(graceMs)
     for (const session of this.#sessions) session.socket.destroy()
+    this.sends.abort()
     this.#upstream.close()
     await this.#access.close()
     this.#options.settings.keyLog?.close()
@@ -170,8 +181,16 @@ export class ProxyServer {
     this.#sessions.add(session)
     void session.run().then(() => {
       this.#sessions.delete(session)
-      if (this.#sessions.size === 0) for (const tell of this.#onEmpty.splice(0)) tell()
+      this.#tellEmpty()
     })
+  }
+
+  get #isEmpty(): boolean {
+    return this.#sessions.size === 0 && this.sends.isEmpty
+  }
+
+  #tellEmpty(): void {
+    if (this.#isEmpty) for (const tell of this.#onEmpty.splice(0)) tell()
   }
 
   #isAdmitted(socket: Socket, mode: Mode): boolean {

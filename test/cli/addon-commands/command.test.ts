@@ -11,7 +11,7 @@ import { defineAddon, UsageError } from "llmproxy"
 export default defineAddon({
   name: "votes",
   options: { title: { type: "string", default: "Votes", help: "Its title." } },
-  setup({ command, options }) {
+  setup({ command, options, send }) {
     command({
       name: "tally",
       help: "count the votes",
@@ -33,6 +33,7 @@ export default defineAddon({
     command({ name: "wrong", help: "throw a UsageError", run() { throw new UsageError("wrong: say which") } })
     command({ name: "fails", help: "fail", async run() { throw new RangeError("no votes", { cause: new Error("none came") }) } })
     command({ name: "colours", help: "print escapes", run: ({ print }) => print("\\u001b[2Jred\\n") })
+    command({ name: "asks", help: "send", run: () => send({}, { url: "http://127.0.0.1:1/" }) })
     command({ name: "ends", help: "end when asked to", run: ({ signal, print }) => new Promise((resolve) => {
       signal.addEventListener("abort", () => { print("asked to end\\n"); resolve(0) })
     }) })
@@ -62,6 +63,15 @@ test("a command of an addon reads its flags by their declaration, and runs witho
     title: "Ours",
     same: true,
   })
+})
+
+test("a command that sends is told that there is no proxy to send with", async (t) => {
+  const { status, err } = await run(["-s", "votes.ts", "asks"], t.testdir(files))
+  t.equal(status, 1)
+  t.match(
+    err,
+    /addon "votes": send: the proxy does not listen yet; send from the hook `running` on \(a command runs without/,
+  )
 })
 
 test("what is wrong with the line is one line, and status 2", async (t) => {

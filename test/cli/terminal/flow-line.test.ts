@@ -53,6 +53,12 @@ test("a routed chat shows model, route and why, tokens, status and both times", 
   t.match(lineOf(flow, { ...usage, isCounted: true }, WIDE), "in ~18  out ~3")
 })
 
+test("a flow that an addon has sent by itself names the addon", async (t) => {
+  const flow = await endedFlow({ url: "http://example.org/a" }, { status: 200 })
+  Object.defineProperty(flow, "client", { value: { ...flow.client, id: "addon:jobs", address: "" } })
+  t.equal(lineOf(flow, NO_TOKENS, WIDE), "GET example.org/a  addon:jobs  200\n")
+})
+
 test("what is not known is left out", async (t) => {
   const flow = await endedFlow({ url: "http://example.org/a?key=1" }, { status: 304 })
   t.equal(lineOf(flow, NO_TOKENS, WIDE), "GET example.org/a  304\n", "the query is not shown either")
