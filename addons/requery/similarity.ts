@@ -11,7 +11,8 @@ const WORDS_MIN = 5
 const CHARS_MAX = 500
 
 /** Chinese and Japanese write no spaces between words. */
-const WORDS = new Intl.Segmenter(undefined, { granularity: "word" })
+/** Made when the first question is: what ICU loads for it takes a start longer than all else of this addon. */
+let segmenter: Intl.Segmenter | undefined
 /** Latin, Chinese and Japanese, Arabic, Greek, Armenian and Ethiopic question marks, and what may close behind them. */
 const QUESTION_END = /[?？؟\u037e՞፧][*_"'’”»」』）)\s]*$/
 
@@ -20,7 +21,8 @@ export function isQuestion(text: string): boolean {
   const trimmed = text.trim()
   if (trimmed.length >= CHARS_MAX || !QUESTION_END.test(trimmed)) return false
   let words = 0
-  for (const { isWordLike } of WORDS.segment(trimmed)) words += isWordLike === true ? 1 : 0
+  segmenter ??= new Intl.Segmenter(undefined, { granularity: "word" })
+  for (const { isWordLike } of segmenter.segment(trimmed)) words += isWordLike === true ? 1 : 0
   return words >= WORDS_MIN
 }
 

@@ -8,7 +8,7 @@ import { addressRange, proxyUser, proxyUsers } from "../proxy/access/rules.ts"
 import { hostAndPort, normalHost, parseAuthority } from "../proxy/io/authority.ts"
 import { bypassRule } from "../proxy/io/bypass.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings, type ProxyUser } from "../proxy/settings.ts"
-import { explainPem } from "../proxy/tls/trust-store.ts"
+import { explainPem } from "../proxy/tls/pem.ts"
 import type { OptionSpecs, OptionValues } from "./spec.ts"
 import { TLS_OPTIONS, tlsSettings } from "./tls.ts"
 

@@ -43,7 +43,7 @@ const PURE = [
   "lib/options/sources.ts parseSet",
   "lib/proxy/access/password-hash.ts excessiveCost",
   "lib/proxy/access/password-hash.ts isKnownHash",
-  "lib/proxy/tls/trust-store.ts explainPem",
+  "lib/proxy/tls/pem.ts explainPem",
   "lib/store/sqlite.ts isNewEnough",
   "lib/store/state/schema.ts columnsFor",
 ]

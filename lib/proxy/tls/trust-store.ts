@@ -3,16 +3,16 @@
  * TLS connection is made, because reading some hundred certificates costs more than starting the program.
  */
 
-import { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls"
 import { LRUCache } from "lru-cache"
 import { rootsOfFolders } from "../../../certs/root-folders.ts"
 import { SYSTEM_BUNDLES } from "../../../certs/system-bundles.ts"
 import { DEFAULT_TLS_VERSIONS, type TlsVersions, versionOptions } from "../../../certs/tls-versions.ts"
-import { FlowError, messageOf } from "../../base/errors.ts"
+import { FlowError } from "../../base/errors.ts"
 import { type ClientCertificates, type KeyLogging, NO_CLIENT_CERTIFICATES } from "../settings.ts"
 import { clientCertificateFor } from "./client-certificates.ts"
+import { explainPem } from "./pem.ts"
 
 /** Contexts for addons' own `ca` are few; this bounds them all the same. */
 const CONTEXTS_MAX = 64
@@ -58,23 +58,6 @@ export class TrustStore {
     this.#contexts.set(key, context)
     return context
   }
-}
-
-/** Each certificate in a PEM text. OpenSSL skips what it cannot read; a certificate that is missing is better told. */
-const CERTIFICATE = /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g
-
-/** What is wrong with a PEM text of certificates; undefined: nothing. */
-export function explainPem(text: string): string | undefined {
-  const found = text.match(CERTIFICATE) ?? []
-  if (found.length === 0) return "it holds no PEM certificate"
-  for (const [index, pem] of found.entries()) {
-    try {
-      new X509Certificate(pem)
-    } catch (thrown) {
-      return `certificate ${index + 1} of ${found.length} cannot be read: ${messageOf(thrown)}`
-    }
-  }
-  return undefined
 }
 
 let cachedRoots: string[] | undefined

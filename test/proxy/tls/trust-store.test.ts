@@ -1,7 +1,7 @@
 import * as fs from "node:fs"
 import { createSecureContext } from "node:tls"
 import { test } from "tap"
-import { explainPem } from "../../../lib/proxy/tls/trust-store.ts"
+import { explainPem } from "../../../lib/proxy/tls/pem.ts"
 import { sharedCertificates } from "../../helpers/test-proxy.ts"
 
 const BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
