@@ -13,7 +13,7 @@ import { NO_SOURCES, parseSet } from "../lib/options/sources.ts"
 
 const PAGES = ["README.md", ...readdirSync("docs").map((name) => `docs/${name}`)]
 /** Lines that show what may be written, not a command; and an addon's own command, which test/api/docs.test.ts runs. */
-const IS_FORM = / tally |\[options\]|\[ACTION\]|\[path\||\[list\||^llmproxy (env|demo|doctor) {2,}/
+const IS_FORM = / tally |\[options\]|\[ACTION\]|\[path\||\[list\||^llmproxy (env \[--unset\]|demo|doctor) {2,}/
 
 /** The llmproxy commands of a page: code that is indented by four columns, in backticks, or behind a shell's "$". */
 function commandsIn(page: string): string[][] {

@@ -1,5 +1,6 @@
 /** `llmproxy env` prints the variables of a proxy that runs elsewhere. */
 import { existsSync } from "node:fs"
+import { type AddressInfo, createServer } from "node:net"
 import { join } from "node:path"
 import { test } from "tap"
 import { main } from "../../lib/cli/main.ts"
@@ -60,4 +61,33 @@ test("a port of 0 is none that a client could be pointed at", async (t) => {
   const { status, err } = await run(["-p", "0"], { home, cwd: home })
   t.equal(status, 2)
   t.match(err, "name the proxy's with -p PORT")
+})
+
+test("where no proxy listens the lines are printed, and that is said; where one does, nothing is", async (t) => {
+  const home = t.testdir()
+  const server = createServer((socket) => socket.destroy())
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const { port } = server.address() as AddressInfo
+  const there = await run(["-p", String(port)], { home, cwd: home })
+  t.match(there.out, `export HTTPS_PROXY='http://127.0.0.1:${port}'`)
+  t.equal(there.err, "")
+  await new Promise((resolve) => server.close(resolve))
+  const gone = await run(["-p", String(port)], { home, cwd: home })
+  t.same([gone.status, gone.out], [0, there.out])
+  t.match(gone.err, `llmproxy env: nothing listens on http://127.0.0.1:${port}: `)
+  t.match(gone.err, `(llmproxy -p ${port})`)
+  t.match(gone.err, 'eval "$(llmproxy env --unset)"')
+})
+
+test("--unset takes back every variable, in each shell, and makes no CA", async (t) => {
+  const home = t.testdir()
+  const names = [...(await run([], { home, cwd: home })).out.matchAll(/^export (\w+)=/gm)].map(([, name]) => name)
+  t.ok(names.includes("HTTPS_PROXY") && names.includes("NODE_EXTRA_CA_CERTS"))
+  const other = t.testdir()
+  const unset = await run(["--unset"], { home: other, cwd: other })
+  t.same(unset, { status: 0, out: names.map((name) => `unset ${name}\n`).join(""), err: "" })
+  t.notOk(existsSync(join(other, ".llmproxy")))
+  t.match((await run(["--unset", "--shell", "fish"], { home, cwd: home })).out, "set -e HTTPS_PROXY\n")
+  const shown = (await run(["--unset", "--shell", "powershell"], { home, cwd: home })).out
+  t.match(shown, "Remove-Item -ErrorAction Ignore Env:HTTPS_PROXY\n")
 })
