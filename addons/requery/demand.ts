@@ -6,6 +6,7 @@
 import { isObject, type JsonObject, type JsonValue, type LlmRequest, type Message } from "llmproxy"
 import { embeddedSchema, functionForm, isGptPilots } from "./gpt-pilot.ts"
 import type { Repeats } from "./options.ts"
+import { exampleIn, listsIn } from "./prose-form.ts"
 import { isQuestion } from "./similarity.ts"
 import { spoken } from "./spoken.ts"
 
@@ -22,7 +23,7 @@ export interface Demand {
   readonly schema: JsonObject | undefined
   /** The keys at the schema's top level. */
   readonly keys: readonly string[]
-  /** Those whose lists must not be empty: GPT Pilot's, in prose or in a function's arguments. */
+  /** Those whose lists must not be empty: GPT Pilot's, in a form, an example in prose, or a function's arguments. */
   readonly lists: readonly string[]
   /** The function whose arguments are such a form. */
   readonly call: string | undefined
@@ -36,10 +37,12 @@ export function demandOf(request: LlmRequest, repeats: Repeats = "gpt-pilot"): D
   const isPlain = !body.logprobs && !body.top_logprobs && !body.store && !body.previous_response_id && !body.audio
   if (n > 1 || !isPlain) return undefined
   const format = formatIn(body.response_format)
-  const embedded = format?.schema === undefined ? embeddedSchema(lastUserText(messages)) : undefined
+  const asked = lastUserText(messages)
+  const embedded = format?.schema === undefined ? embeddedSchema(asked) : undefined
   const schema = format?.schema ?? embedded
   const form = functionForm(body)
-  const steps = embedded === undefined ? (form?.keys ?? []) : keysOf(embedded)
+  const example = schema === undefined ? exampleIn(asked) : undefined
+  const steps = embedded === undefined ? (form?.keys ?? stepsIn(example)) : keysOf(embedded)
   return {
     json: format !== undefined || embedded !== undefined,
     schema,
@@ -48,6 +51,11 @@ export function demandOf(request: LlmRequest, repeats: Repeats = "gpt-pilot"): D
     call: form?.name,
     questions: repeats === "always" || isGptPilots(body) ? questionsIn(messages) : [],
   }
+}
+
+/** What an example in prose says of its lists: nothing, where an empty one may be an answer. */
+function stepsIn(example: JsonObject | undefined): readonly string[] {
+  return example === undefined || EMPTY_IS_FINE.some((key) => key in example) ? [] : listsIn(example)
 }
 
 function keysOf(schema: JsonObject | undefined): readonly string[] {

@@ -129,3 +129,14 @@ test("a call is no empty answer, and a stream of one passes", async (t) => {
   t.equal(rig.bodies().length, 1)
   t.equal((await rig.say(asking(FORMS.relevantFiles))).status, 200)
 })
+
+test("a plan that prose asks for is asked for again where it is empty, and prose about one is not touched", async (t) => {
+  const good = 'Here it is:\n\n```json\n{"plan": [{"description": "Store notes."}]}\n```'
+  const rig = await startRequery(t, { answers: ['{"plan": []}', good] })
+  const content = 'Plan a notes app. Respond as JSON of the form {"plan": [{"description": "..."}]}'
+  t.equal((await rig.say({ messages: [{ role: "user", content }] })).said, good, "as the model wrote it")
+  t.equal(rig.bodies().length, 2)
+  const other = await startRequery(t, { answers: ["I would rather not plan."] })
+  t.equal((await other.say({ messages: [{ role: "user", content }] })).said, "I would rather not plan.")
+  t.equal(other.bodies().length, 1)
+})

@@ -125,3 +125,27 @@ test("guards are chosen by name, with a mode and attempts of their own, and judg
   t.equal(chosenGuards({ guards: ["json=hold"], mode: "observe", attempts: 3 })[0]?.mode, "observe")
   t.end()
 })
+
+test("an example of JSON that prose asks for says which lists must not be empty, and nothing else", (t) => {
+  const demand = (content: string) => {
+    const request = { body: {}, n: 1, messages: [{ role: "user", content }] } as unknown as LlmRequest
+    return demandOf(request)
+  }
+  const plan = '{"plan": [{"description": "..."}]}'
+  const asking: [string, string[]][] = [
+    [`Respond as JSON of the form ${plan}.`, ["plan"]],
+    [`Plan it.\n\nAnswer with JSON:\n\`\`\`json\n${plan}\n\`\`\``, ["plan"]],
+    ['Return JSON like {plan: [{description: "a step"}, ...]} and no more', ["plan"]],
+    ['Your output is a JSON object: {"tasks": [{"type": "command", "command": "ls"}, \u2026]}', ["tasks"]],
+    [`Here is the JSON that we have: ${plan} Shorten it.`, []],
+    ['Respond as JSON of the form {"plan": []}', []],
+    ['Respond as JSON of the form {"plan": ["first", "second"]}', []],
+    ['Respond as JSON of the form {"missing_data": [], "plan": [{"description": "x"}]}', []],
+    ["Respond as JSON.", []],
+    ['Respond as JSON of the form {"plan": [{"description": "x"}', []],
+    [`Respond as JSON. ${"Be brief. ".repeat(30)}${plan}`, []],
+  ]
+  for (const [content, lists] of asking)
+    t.match(demand(content), { json: false, schema: undefined, keys: [], lists }, content)
+  t.end()
+})
