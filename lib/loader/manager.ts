@@ -258,7 +258,8 @@ export class AddonManager {
     this.#watch()
     // Tried again because something beside it changed, with the same end: said once.
     if (before?.message === failure.message) return undefined
-    this.#options.log.error(`addon "${name}" was not reloaded and runs on as it was: ${failure.message}`)
+    const text = `addon "${name}" was not reloaded and runs on as it was: ${failure.message}`
+    for (const line of text.split("\n")) this.#options.log.error(line) // the place, then the line that stands there
     return { name, file, outcome: "failed", message: failure.message }
   }
 

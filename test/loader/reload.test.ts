@@ -111,7 +111,8 @@ test("a version that fails at any step leaves the old one running, and the failu
     writeFileSync(join(folder, "a.ts"), text)
     const results = await host.manager.reload()
     t.match(results, [{ name: "teller", outcome: "failed", message }], text)
-    t.match(host.lines.at(-1), /^error addon "teller" was not reloaded and runs on as it was: ./)
+    const told = host.lines.findLast((line) => !line.startsWith("error   ")) // behind it the line that stands there
+    t.match(told, /^error addon "teller" was not reloaded and runs on as it was: ./)
     t.equal(host.manager.chain, chain, text)
     t.same(await outcomes(host.manager), [], "the second try fails alike: said once")
   }
@@ -296,5 +297,17 @@ test("a file that is saved, in place or by renaming, is noticed", async (t) => {
   await connect(host)
   t.equal(host.lines.at(-1), "info teller: three4")
   rmSync(join(folder, "part.ts"))
+  await host.manager.close()
+})
+
+test("a slip is told with its place, and the line that stands there in a line of its own", async (t) => {
+  const folder = t.testdir({ "a.ts": "export default { load() {} }\n" })
+  const host = addonHost()
+  await host.manager.load([join(folder, "a.ts")])
+  writeFileSync(join(folder, "a.ts"), "export default {{\n")
+  await host.manager.reload()
+  const [place = "", line] = host.lines.slice(-2)
+  t.match(place, /^error addon "a" was not reloaded and runs on as it was: .*a\.ts:1:17: Expected .* but found "\{"$/)
+  t.equal(line, "error   export default {{")
   await host.manager.close()
 })
