@@ -34,8 +34,11 @@ export function shippedAddon(name: string, { shipped }: SearchPlaces): string | 
 export function addonPlaces(cwd: string, configFile: string): SearchPlaces {
   const root = packageRoot()
   const source = join(root, "addons")
+  const compiled = join(root, "dist", "addons")
   return {
     folders: [cwd, dirname(configFile), root],
-    shipped: existsSync(source) ? source : join(root, "dist", "addons"),
+    shipped: existsSync(source) ? source : compiled,
+    // Compiled, they know the compiled program alone: what runs from source could not give them its objects.
+    ...(import.meta.url.endsWith(".js") && { compiled }),
   }
 }

@@ -53,6 +53,9 @@ export interface Bundle {
 /** Thrown by `bundle` when the entry or its files wait at their top level: a CommonJS script cannot. */
 export class TopLevelAwaitError extends UsageError {}
 
+/** Thrown by `bundle` when esbuild itself is not there, or cannot be started. */
+export class NoBuilderError extends UsageError {}
+
 /** The variable of the script that holds `Bundle.provided`; the evaluator declares it. */
 export const PROVIDED_NAME = "__llmproxy_provided"
 
@@ -75,9 +78,9 @@ const LOADERS: Readonly<Record<string, OnLoadResult["loader"]>> = {
 const TYPESCRIPT = new Set([".ts", ".mts", ".cts", ".tsx"])
 const META_FIELDS = ["url", "filename", "dirname"]
 
-/** Builds the script. Throws a UsageError with file:line:column and the line, or a TopLevelAwaitError. */
+/** Builds the script. Throws a UsageError with file:line:column and the line, a TopLevelAwaitError, or a NoBuilderError. */
 export async function bundle(request: BundleRequest): Promise<Bundle> {
-  const { build } = await import("esbuild") // 20 ms, which a start without addons does not pay
+  const build = await builder(request.entry)
   const provided = new Map<string, object>()
   const taken: Taken = { files: [], paths: new Set() }
   const folder = dirname(request.entry)
@@ -106,7 +109,16 @@ export async function bundle(request: BundleRequest): Promise<Bundle> {
     )
     return { code: result.outputFiles[0]?.text ?? "", provided, packages: isPlain ? taken.files : undefined }
   } catch (error) {
-    throw buildError(error, folder)
+    throw buildError(error, request.entry)
+  }
+}
+
+async function builder(entry: string): Promise<typeof import("esbuild").build> {
+  try {
+    const { build } = await import("esbuild") // 20 ms, which a start without addons does not pay
+    return build
+  } catch (error) {
+    throw noBuilder(error, entry)
   }
 }
 
@@ -234,14 +246,23 @@ function provide(key: string, namespace: object | undefined, provided: Map<strin
   return { contents: [`const ns = ${PROVIDED_NAME}.get(${JSON.stringify(key)})`, ...lines].join("\n"), loader: "js" }
 }
 
-function buildError(thrown: unknown, folder: string): Error {
+function buildError(thrown: unknown, entry: string): Error {
   const messages = thrown instanceof Error && "errors" in thrown && Array.isArray(thrown.errors) ? thrown.errors : []
   const errors: Message[] = messages
   const [first] = errors
-  if (first === undefined) return new UsageError(`${shownPath(folder)}: cannot be built: ${messageOf(thrown)}`)
+  if (first === undefined) return noBuilder(thrown, entry)
   // A mistake in the code is told before the lack of a feature of CommonJS, which has a way round.
   const other = errors.find((error) => !error.text.startsWith("Top-level await"))
-  return other === undefined ? new TopLevelAwaitError(first.text) : new UsageError(described(other, folder))
+  return other === undefined ? new TopLevelAwaitError(first.text) : new UsageError(described(other, dirname(entry)))
+}
+
+/** Of what went wrong the first line: esbuild goes on with advice for other cases. */
+function noBuilder(thrown: unknown, entry: string): NoBuilderError {
+  const [why = ""] = messageOf(thrown).split("\n")
+  return new NoBuilderError(
+    `${shownPath(entry)}: cannot be built: esbuild cannot be started (${why}); it is installed with llmproxy, unless ` +
+      "npm was told --omit=optional: install llmproxy again without that",
+  )
 }
 
 /** `file:line:column: what` and the line itself. */

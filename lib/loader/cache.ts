@@ -129,10 +129,14 @@ function entryName(entry: string): string {
   return `${createHash("sha256").update(JSON.stringify(parts)).digest("hex")}.json`
 }
 
-/** A package's version, without loading the package. */
+/** A package's version, without loading the package; of one that is not there, none: whoever builds tells of it. */
 function versionOf(name: string): string {
-  const manifest: unknown = createRequire(import.meta.url)(`${name}/package.json`)
-  return isObject(manifest) ? String(manifest.version) : ""
+  try {
+    const manifest: unknown = createRequire(import.meta.url)(`${name}/package.json`)
+    return isObject(manifest) ? String(manifest.version) : ""
+  } catch {
+    return ""
+  }
 }
 
 /** The package.json that the entry is under: esbuild reads from it whether a .js file is a module, and what may be left out. */

@@ -2,8 +2,8 @@
  * From what stands behind `-s` to a file: a path, looked for in the current folder and then in the package's, or the
  * bare name of a shipped addon.
  */
-import { readdirSync, realpathSync, statSync } from "node:fs"
-import { basename, dirname, extname, resolve } from "node:path"
+import { existsSync, readdirSync, realpathSync, statSync } from "node:fs"
+import { basename, dirname, extname, relative, resolve } from "node:path"
 import { didYouMean } from "../base/did-you-mean.ts"
 import { UsageError } from "../base/errors.ts"
 
@@ -12,6 +12,8 @@ export interface SearchPlaces {
   readonly folders: readonly string[]
   /** Where the shipped addons are, for bare names. */
   readonly shipped: string | undefined
+  /** Where they are compiled, for a program that cannot build them. Default: nowhere. */
+  readonly compiled?: string | undefined
 }
 
 /** What may be an addon's entry. The shipped addons exist as .ts and, compiled, as .js: the source comes first. */
@@ -33,6 +35,14 @@ export function findAddon(script: string, places: SearchPlaces): string {
 /** The file of the shipped addon of that name, if there is one. */
 export function findShipped(name: string, shipped: string): string | undefined {
   return isBare(name) ? pathsIn(shipped, name).find(isFile) : undefined
+}
+
+/** What a shipped addon's source was compiled to; undefined for any other file. */
+export function compiledOf(file: string, { shipped, compiled }: SearchPlaces): string | undefined {
+  if (shipped === undefined || compiled === undefined || !existsSync(shipped)) return undefined
+  const path = relative(realpathSync(shipped), file)
+  const script = resolve(compiled, path.replace(/\.([mc]?)ts$/, ".$1js"))
+  return path.startsWith("..") || script === file || !isFile(script) ? undefined : script
 }
 
 function isBare(script: string): boolean {

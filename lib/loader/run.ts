@@ -10,7 +10,7 @@ import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Logger } from "../base/log.ts"
 import { shownPath } from "../base/shown-path.ts"
-import { bundle, PROVIDED_NAME, type ProvidedModules, TopLevelAwaitError } from "./bundle.ts"
+import { bundle, NoBuilderError, PROVIDED_NAME, type ProvidedModules, TopLevelAwaitError } from "./bundle.ts"
 import type { BundleCache } from "./cache.ts"
 
 export interface RunRequest {
@@ -22,6 +22,8 @@ export interface RunRequest {
   readonly log: Logger
   /** What was built before; undefined: each run builds. */
   readonly cache: BundleCache | undefined
+  /** What is run where esbuild cannot build the entry: the same, compiled before. */
+  readonly compiled?: string | undefined
 }
 
 /** Where ES modules in files find what CommonJS scripts are given by their Module. */
@@ -45,6 +47,10 @@ export async function runAddon(request: RunRequest): Promise<RanAddon> {
     const { code, provided } = await (cache === undefined ? bundle(script) : cache.bundle(script, bundle))
     return evaluate(code, entry, provided)
   } catch (error) {
+    if (error instanceof NoBuilderError && request.compiled !== undefined) {
+      request.log.warn(`${error.message}; it runs as it was compiled, and is not loaded anew when it changes`)
+      return { exported: await import(pathToFileURL(request.compiled).href), script: undefined }
+    }
     if (!(error instanceof TopLevelAwaitError)) throw error
     request.log.warn(`${shownPath(entry)}: top-level await is slower to load, and keeps memory at each reload`)
     return { exported: await importFromFile(request), script: undefined }

@@ -16,7 +16,7 @@ import { type HookScope, type LoadedAddon, plainScope, thrownAt } from "./chain.
 import { type AddonSource, type CheckedAddon, checkDefinition, checkExports, checkSetup } from "./check.ts"
 import type { DeclaredCommand } from "./commands.ts"
 import { contextFor, type GivenContext, type Services } from "./context.ts"
-import { findNested } from "./find.ts"
+import { compiledOf, findNested, type SearchPlaces } from "./find.ts"
 import { type RanAddon, runAddon } from "./run.ts"
 import type { SendGate } from "./send-gate.ts"
 
@@ -26,6 +26,8 @@ export interface VersionMakerOptions extends Services {
   readonly modules: ProvidedModules
   /** The folder of built addons, so that a start need not build them; it is made when there is something to keep. Default: none. */
   readonly cacheDir?: string
+  /** Where the program's own addons are compiled. Default: nowhere. */
+  readonly places?: SearchPlaces
 }
 
 export interface Version {
@@ -66,10 +68,11 @@ export class VersionMaker {
 
   /** `files` is filled with what was read, also when that fails. Throws a UsageError that begins with the file. */
   async fromFile(file: string, files: Map<string, string>): Promise<Version> {
-    const { modules, log } = this.#options
+    const { modules, log, places } = this.#options
     let ran: RanAddon
     try {
-      ran = await runAddon({ entry: file, modules, files, log, cache: this.#cache })
+      const compiled = places === undefined ? undefined : compiledOf(file, places)
+      ran = await runAddon({ entry: file, modules, files, log, cache: this.#cache, compiled })
     } catch (error) {
       throw error instanceof UsageError ? error : new UsageError(`${shownPath(file)}: ${addonFailure(error)}`)
     }

@@ -3,7 +3,8 @@
  * packed is enough: it runs from a folder that holds no other file.
  */
 import { spawnSync } from "node:child_process"
-import { cp, mkdir, readdir, symlink } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { type Test, test } from "tap"
 import { exitsWith, missing, plainEnvironment, RunningCommand } from "../helpers/command-process.ts"
@@ -47,6 +48,50 @@ test("what is packed runs: the command, and the shipped addons by name and by pa
   const outcome = await new RunningCommand(t, command, { folder }).outcome
   exitsWith(t, 0, outcome)
   t.equal(outcome.stdout, "ran\n")
+})
+
+test("where esbuild is missing shipped addons run as they were compiled, and others say what to do", {
+  skip,
+}, async (t) => {
+  // Outside of this checkout, whose esbuild would be found.
+  const place = await mkdtemp(join(tmpdir(), "llmproxy-package-"))
+  t.teardown(() => rm(place, { recursive: true, force: true }))
+  const root = join(place, "llmproxy")
+  t.testdir()
+  for (const file of await packedFiles(t)) {
+    await mkdir(dirname(join(root, file)), { recursive: true })
+    await cp(file, join(root, file))
+  }
+  const modules = join(process.cwd(), "node_modules")
+  await mkdir(join(root, "node_modules"))
+  for (const name of await readdir(modules))
+    if (!/^(@?esbuild|\.)/.test(name)) await symlink(join(modules, name), join(root, "node_modules", name))
+  // As after `npm install --omit=optional`: its program is a package of its own.
+  await cp(join(modules, "esbuild"), join(root, "node_modules", "esbuild"), { recursive: true })
+  const folder = join(place, "elsewhere")
+  await mkdir(folder)
+  await writeFile(join(folder, "own.ts"), "export default { load() {} }")
+  const start = async (...scripts: string[]) => {
+    const named = scripts.flatMap((script) => ["-s", script])
+    const args = ["run", "--confdir", join(folder, "conf"), ...named, "--", "node", "-e", "console.log('ran')"]
+    return await new RunningCommand(t, [process.execPath, join(root, "dist/bin/llmproxy.js"), ...args], { folder })
+      .outcome
+  }
+  const shipped = await start("conductor", "hello")
+  exitsWith(t, 0, shipped)
+  t.equal(shipped.stdout, "ran\n")
+  for (const name of ["conductor", "requery", "hello"])
+    t.match(
+      shipped.stderr,
+      new RegExp(`${name}\\.ts: cannot be built: esbuild cannot be started .*runs as it was compiled`),
+    )
+  for (const what of [/The package "@esbuild\/[\w-]+" could not be found/, /Cannot find package 'esbuild'/]) {
+    const own = await start("./own.ts")
+    exitsWith(t, 2, own)
+    t.match(own.stderr, what)
+    t.match(own.stderr, /^llmproxy: own\.ts: cannot be built: esbuild cannot be started \(.+\); .*without that$/m)
+    await rm(join(root, "node_modules", "esbuild"), { recursive: true, force: true })
+  }
 })
 
 /** Paths as npm would pack them. */
