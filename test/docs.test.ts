@@ -11,7 +11,12 @@ import { readArguments } from "../lib/cli/arguments.ts"
 import { COMMANDS } from "../lib/cli/commands.ts"
 import { NO_SOURCES, parseSet } from "../lib/options/sources.ts"
 
-const PAGES = ["README.md", ...readdirSync("docs").map((name) => `docs/${name}`)]
+const PAGES = [
+  "README.md",
+  ...readdirSync("docs")
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+]
 /** Lines that show what may be written, not a command; and an addon's own command, which test/api/docs.test.ts runs. */
 const IS_FORM = / tally |\[options\]|\[ACTION\]|\[path\||\[list\||^llmproxy (env \[--unset\]|demo|doctor) {2,}/
 
