@@ -33,6 +33,8 @@ const CLIENTS = [
   "clients-table-curl",
   "clients-table-node",
   "clients-table-python",
+  "addon-tests",
+  "installed",
   "local-servers",
   "modes-git-npm",
   "package",
