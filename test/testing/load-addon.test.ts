@@ -7,6 +7,7 @@ import { type AddonDefinition, defineAddon } from "../../lib/api/addon.ts"
 import type { JsonObject } from "../../lib/base/json.ts"
 import { type LoadAddonOptions, loadAddon } from "../../lib/testing/load-addon.ts"
 
+const HELLO: JsonObject = { model: "m", messages: [{ role: "user", content: "Hello?" }] }
 const LIMITED = "test/fixtures/testing/limited.ts"
 
 async function loaded(t: Test, addon: Parameters<typeof loadAddon>[0], options: LoadAddonOptions = {}) {
@@ -252,6 +253,20 @@ test("pages, events, metrics and requests of its own are seen from outside", asy
       ["first.example", undefined],
     ],
   )
+})
+
+test("what an addon sends by itself goes to the test's upstream, and is its own", async (t) => {
+  const addon = await loaded(t, {
+    name: "asking",
+    setup: ({ send, log }) => ({
+      async running() {
+        const answer = await send({ json: HELLO }, { url: "https://api.openai.com/v1/chat/completions" })
+        log.info(`${answer.flow.client.id} was told: ${(await answer.completion()).text}`)
+      },
+    }),
+  })
+  assert.equal(await addon.log.line("was told"), "info asking: addon:asking was told: Hello.")
+  assert.equal(addon.asked[0]?.llm?.model, "m")
 })
 
 test("options are set while it runs, all or nothing", async (t) => {
