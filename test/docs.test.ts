@@ -1,5 +1,5 @@
 /** The documents: what they link to is there, their commands are read as they stand, the options that they name exist. */
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
@@ -10,27 +10,7 @@ import { makeLogger } from "../lib/base/log.ts"
 import { readArguments } from "../lib/cli/arguments.ts"
 import { COMMANDS } from "../lib/cli/commands.ts"
 import { NO_SOURCES, parseSet } from "../lib/options/sources.ts"
-
-const PAGES = [
-  "README.md",
-  ...readdirSync("docs")
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => `docs/${name}`),
-]
-/** Lines that show what may be written, not a command; and an addon's own command, which test/api/docs.test.ts runs. */
-const IS_FORM = / tally |\[options\]|\[ACTION\]|\[path\||\[list\||^llmproxy (env \[--unset\]|demo|doctor) {2,}/
-
-/** The llmproxy commands of a page: code that is indented by four columns, in backticks, or behind a shell's "$". */
-function commandsIn(page: string): string[][] {
-  const text = readFileSync(page, "utf8")
-  const indented = [...text.matchAll(/^ {4,}(?:\$ )?((?:[A-Z_]+=\S+ )*llmproxy(?: [^\n]*)?)$/gm)]
-  const quoted = [...text.matchAll(/`(llmproxy [^`\n]+)`/g)]
-  return [...indented, ...quoted]
-    .map(([, line = ""]) => line.replace(/ +# .*$/, ""))
-    .filter((line) => !IS_FORM.test(line) && !line.startsWith("llmproxy listening"))
-    .map((line) => [...line.matchAll(/'[^']*'|"[^"]*"|\S+/g)].map(([word]) => word.replace(/^(['"])(.*)\1$/, "$2")))
-    .map((words) => words.slice(words.indexOf("llmproxy") + 1))
-}
+import { commandsIn, PAGES } from "./helpers/documents.ts"
 
 async function optionNames(): Promise<ReadonlySet<string>> {
   const confdir = await mkdtemp(join(tmpdir(), "llmproxy-docs-"))
@@ -50,7 +30,7 @@ test("the commands of every page are read as they stand", async (t) => {
   const known = await optionNames()
   let count = 0
   for (const page of PAGES) {
-    for (const argv of commandsIn(page)) {
+    for (const { argv } of commandsIn(page)) {
       const [first = ""] = argv
       const load = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : COMMANDS.start
       const command = await load?.()

@@ -47,6 +47,7 @@ export const LONG = [
   "test/addons/requery/empty.test.ts",
   "test/base/secrets/outputs.test.ts",
   "test/base/text-growth.test.ts",
+  "test/docs-commands.test.ts",
   "test/growth.test.ts",
   "test/http1/differential.test.ts",
   ...MODES.map((name) => `test/conformance/${name}.test.ts`),
