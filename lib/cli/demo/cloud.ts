@@ -16,4 +16,4 @@ async function serve(confdir: string): Promise<void> {
   listen(createServer({ SNICallback: (_name, done) => done(null, context) }, hostListener(CLOUD_SCRIPT)))
 }
 
-void serve(process.argv[2] ?? "")
+for (const confdir of process.argv.slice(2)) void serve(confdir)

@@ -1,5 +1,5 @@
 /** The state's thread by itself: counters over time, damage, and a file that somebody takes away. */
-import { open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { dirname } from "node:path"
 import { test } from "tap"
 import { openSqlite } from "../../../lib/store/sqlite.ts"
@@ -151,4 +151,21 @@ test("a damaged history costs what stood in it, and is told of", async (t) => {
   const one = await served(t, files)
   await one.ask({ kind: "open" })
   t.match(one.warnings, [/history\.db is damaged: what addons had noted there is not taken over/])
+})
+
+test("a history in which addons had noted nothing costs nothing, and says nothing", async (t) => {
+  const files = await placeFor(t)
+  const history = openSqlite(files.history)
+  history.connection.exec("create table flows (id text)")
+  history.close()
+  const one = await served(t, files)
+  await one.ask({ kind: "open" })
+  t.strictSame(one.warnings, [])
+})
+
+test("a history that cannot be read now is no reason to go on without it", async (t) => {
+  const files = await placeFor(t)
+  await mkdir(files.history)
+  const one = await served(t, files)
+  await t.rejects(one.ask({ kind: "open" }), { message: /unable to open database file|disk I\/O|cannot/i })
 })
