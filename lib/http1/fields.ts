@@ -85,9 +85,9 @@ function badValue(line: string, colon: number, side: Side): Error {
 /** What stands behind the colon, without the white space around it. */
 function fieldValue(line: string, colon: number): string {
   let first = colon + 1
-  while (first < line.length && isBlank(line.charCodeAt(first))) first++
+  while (isBlank(line.charCodeAt(first))) first++
   let last = line.length
-  while (last > first && isBlank(line.charCodeAt(last - 1))) last--
+  while (isBlank(line.charCodeAt(last - 1))) last-- // The colon ends it.
   return line.slice(first, last)
 }
 
@@ -112,22 +112,17 @@ function note(noted: NotedFields, name: string, line: string): void {
       noted.connection = joined(noted.connection, value)
       return
     case "content-length":
-      noted.contentLength = joined(noted.contentLength, exact(line, value))
+      noted.contentLength = joined(noted.contentLength, exact(line, name, value))
       return
     default:
-      noted.transferEncoding = joined(noted.transferEncoding, exact(line, value))
+      noted.transferEncoding = joined(noted.transferEncoding, exact(line, name, value))
   }
 }
 
 // A tab beside a value is white space to the RFC and part of the value to others (llhttp reads "chunked\t" as another
 // coding). It stays, and framing.ts refuses it.
-function exact(line: string, value: string): string {
-  if (!line.includes("\t")) return value
-  let start = line.indexOf(":") + 1
-  let end = line.length
-  while (start < end && line[start] === " ") start += 1
-  while (end > start && line[end - 1] === " ") end -= 1
-  return line.slice(start, end)
+function exact(line: string, name: string, value: string): string {
+  return line.includes("\t") ? line.slice(name.length + 1) : value
 }
 
 function joined(before: string | undefined, value: string): string {
@@ -140,7 +135,7 @@ function badLine(line: string, side: Side): Error {
   if (isBlank(line.charCodeAt(0)))
     return violation(side, "obs-fold", `a field line begins with white space: ${quoted(line)}`)
   if (colon < 0) return violation(side, "bad-field-line", `a field line without a colon: ${quoted(line)}`)
-  if (colon > 0 && isBlank(line.charCodeAt(colon - 1)))
+  if (isBlank(line.charCodeAt(colon - 1)))
     return violation(side, "space-before-colon", `white space before the colon of ${quoted(line)}`)
   return violation(side, "bad-field-name", `a field name that is no token: ${quoted(line.slice(0, colon))}`)
 }

@@ -28,7 +28,7 @@ export function parseRequestHead(text: string, limits: HeadLimits): RequestHead 
   const lineEnd = crlf < 0 ? text.length : crlf
   const methodEnd = text.indexOf(" ")
   const targetEnd = text.lastIndexOf(" ", lineEnd)
-  if (methodEnd < 0 || targetEnd <= methodEnd + 1 || targetEnd >= lineEnd)
+  if (methodEnd < 0 || targetEnd <= methodEnd)
     throw violation(
       "client",
       "bad-request-line",

@@ -36,7 +36,7 @@ export function writeClose(code: number, reason: string): Buffer {
     throw new RangeError(`close code ${code}: write 1000, 1001, 1003, 1007 to 1014 or 3000 to 4999`)
   const bytes = Buffer.from(reason, "utf8")
   let end = Math.min(bytes.length, REASON_BYTES_MAX)
-  while (end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1
+  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1
   const payload = Buffer.allocUnsafe(2 + end)
   payload.writeUInt16BE(code, 0)
   bytes.copy(payload, 2, 0, end)

@@ -72,3 +72,43 @@ test("a piece that was taken stays as it was while others come", (t) => {
   t.equal(Buffer.concat([...taken, ...pieces.list]).toString(), expected)
   t.end()
 })
+
+/** As many pieces as wait apart, so that what comes behind them may be copied together. */
+function full(): Pieces {
+  const pieces = new Pieces()
+  for (let count = 0; count < 16; count++) pieces.push(Buffer.from("."))
+  return pieces
+}
+
+test("behind the first pieces, one of a kilobyte stays apart, and one below it does not", (t) => {
+  for (const [size, count] of [
+    [1_023, 16],
+    [1_024, 17],
+  ] as const) {
+    const pieces = full()
+    pieces.push(Buffer.alloc(size))
+    t.equal(pieces.list.length, count, `${size} bytes`)
+  }
+  t.end()
+})
+
+test("small pieces are copied together up to 4,096 bytes", (t) => {
+  const pieces = full()
+  for (let count = 1; count < 4_096; count++) pieces.push(Buffer.from("x"))
+  t.strictSame([pieces.list.length, pieces.list.at(-1)?.length], [16, 4_096])
+  pieces.push(Buffer.from("x"))
+  t.strictSame([pieces.list.length, pieces.list.at(-1)?.length], [17, 1])
+  t.end()
+})
+
+test("a view of a buffer four times its size stays a view, and one of a larger is copied", (t) => {
+  const buffer = Buffer.alloc(4_096)
+  const pieces = new Pieces()
+  pieces.push(buffer.subarray(0, 1_024))
+  pieces.push(buffer.subarray(0, 1_023))
+  t.strictSame(
+    pieces.list.map((piece) => piece.buffer === buffer.buffer),
+    [true, false],
+  )
+  t.end()
+})

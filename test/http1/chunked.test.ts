@@ -33,6 +33,7 @@ const REFUSED: readonly [rule: string, body: string, code: string][] = [
   ["data that ends with CR", "1\r\nx\r0\r\n\r\n", "bad-chunk"],
   ["a last chunk that ends with CR", "0\rX: y\r\n\r\n", "bad-chunk"],
   ["a last chunk that ends with LF", "0\n\n", "bad-chunk"],
+  ["a last chunk that ends with CR, before more has come", "0\rX", "bad-chunk"],
   ["a trailer without a colon", "0\r\nX\r\n\r\n", "bad-field-line"],
   ["a folded trailer", "0\r\n X: y\r\n\r\n", "obs-fold"],
   ["trailers that end with LF", "0\r\nX: y\n\r\n", "bare-lf"],
@@ -58,8 +59,22 @@ test("sizes may be written in either case and with leading zeros", (t) => {
   t.end()
 })
 
+test("each hexadecimal digit is a size", (t) => {
+  for (const digit of "123456789abcdefABCDEF") {
+    const data = "x".repeat(Number.parseInt(digit, 16))
+    t.equal(outcome(`${digit}\r\n${data}\r\n0\r\n\r\n`).body, data, digit)
+  }
+  for (const digit of "/:@Gg`") t.match(outcome(`${digit}\r\n`).error, "bad-chunk", digit)
+  t.end()
+})
+
+test("the largest size that an integer holds is one", (t) => {
+  t.equal(outcome("1fffffffffffff\r\nx").error, "client cut 400", "more of it is waited for")
+  t.end()
+})
+
 test("extensions are dropped, white space before them too", (t) => {
-  t.strictSame(outcome('1;a=b;c="d;e"\r\nx\r\n1 \t;\xff\r\ny\r\n0;last\r\n\r\n'), {
+  t.strictSame(outcome('1; a=b ;\tc="d;e"\r\nx\r\n1 \t;\xff\r\ny\r\n0;last\r\n\r\n'), {
     body: "xy",
     trailers: undefined,
     error: undefined,
@@ -84,7 +99,8 @@ test("trailers have the head's limits", (t) => {
 })
 
 test("fields that frame or route a message are refused in trailers", (t) => {
-  for (const name of ["Content-Length", "TRANSFER-ENCODING", "Host", "Connection", "Trailer", "TE", "Upgrade"])
+  const early = ["Content-Length", "TRANSFER-ENCODING", "Host", "Connection", "Keep-Alive", "Proxy-Connection"]
+  for (const name of [...early, "Trailer", "TE", "Upgrade"])
     t.equal(outcome(`0\r\nX: y\r\n${name}: 1\r\n\r\n`).error, "client forbidden-trailer 400", name)
   t.end()
 })

@@ -61,6 +61,15 @@ test("bytes beyond ASCII, tabs and names of JavaScript's own are ordinary", (t) 
   t.end()
 })
 
+test("white space around a value is none of it", (t) => {
+  const fields = ["Host:\t a.test \t", "Connection:  close\t ", "Content-Length:   2  ", "Expect: \t100-continue \t"]
+  const { messages, error } = readRequests([bytesOf(`POST / HTTP/1.1\r\n${fields.join("\r\n")}\r\n\r\nhi`)])
+  t.equal(error, undefined)
+  t.match(messages[0], { body: "hi", head: { keepAlive: false, expectContinue: true } })
+  t.equal(readRequests([bytesOf("GET / HTTP/1.1\r\nHost:  \t \r\n\r\n")]).error, undefined, "nothing but white space")
+  t.end()
+})
+
 test("a head may have as many fields and bytes as the limits say, and not one more", (t) => {
   const text = "GET / HTTP/1.0\r\nA: 1\r\nB: 2\r\n\r\n"
   const headBytes = text.length - 2

@@ -60,7 +60,8 @@ test("equal lengths of a response become one line, in the first one's place; dif
     "CONTENT-length: 1",
     "A: b",
   ])
-  t.strictSame(read("Content-Length: 1,01").messages[0]?.head.lines, ["Content-Length: 1"])
+  const { head } = read("Content-Length: 1,01").messages[0] ?? {}
+  t.strictSame([head?.lines, head?.framing], [["Content-Length: 1"], { kind: "length", length: 1 }])
   t.equal(read("Content-Length: 1\r\nContent-Length: 2").error, "upstream repeated-content-length 502")
   t.equal(read("Content-Length: 1,").error, "upstream bad-content-length 502")
   t.end()
@@ -91,6 +92,7 @@ test("CONNECT has no body", (t) => {
   t.equal(connect("Content-Length: 1\r\n").error, "client connect-with-content 400")
   t.equal(connect("Transfer-Encoding: chunked\r\n").error, "client connect-with-content 400")
   t.equal(connect("Content-Length: 0\r\n").error, undefined)
+  t.equal(connect("").error, undefined)
   t.end()
 })
 
@@ -105,6 +107,9 @@ test("responses to HEAD, 1xx, 204 and 304 have no body, whatever their fields sa
     t.equal(kind("CONNECT", 200, line), "none")
   }
   t.equal(kind("CONNECT", 407, "Content-Length: 0"), "length")
+  t.equal(kind("CONNECT", 300, "Content-Length: 5"), "length")
+  t.equal(kind("GET", 200, "Content-Length: 5"), "length")
+  t.equal(kind("GET", 200, "Transfer-Encoding: chunked"), "chunked")
   t.equal(kind("GET", 205, "X: y"), "until-close")
   t.end()
 })

@@ -19,6 +19,7 @@ function headOf(text: string) {
 const REFUSED_REQUESTS: readonly [rule: string, text: string, refusal: string][] = [
   ["a request line without a target", "GET HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request-line 400"],
   ["a request line without a version", "GET /\r\nHost: a\r\n\r\n", "bad-request-line 400"],
+  ["two spaces and no target", "GET  HTTP/1.1\r\nHost: a\r\n\r\n", "bad-target 400"],
   ["a request line without anything", "GET\r\nHost: a\r\n\r\n", "bad-request-line 400"],
   ["a request line that ends with a space", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "bad-request-line 400"],
   ["a request line that begins with a space", " GET / HTTP/1.1\r\nHost: a\r\n\r\n", "bad-method 400"],
@@ -142,12 +143,19 @@ test("an upgrade is asked for where Connection names it, and never to h2c", (t) 
   t.equal(upgrade("Connection: upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x"), undefined)
   t.equal(upgrade("Connection: upgrade\r\nUpgrade: H2C, websocket\r\nUpgrade: x"), "websocket, x")
   t.equal(upgrade("Connection: upgrade\r\nUpgrade: a/1,b"), "a/1,b")
+  t.equal(upgrade("Connection: upgrade\r\nUpgrade: , websocket"), "websocket")
   t.end()
 })
 
 test("statuses that nobody registered are taken", (t) => {
   for (const status of [299, 599, 999])
     t.equal(readResponses(["GET"], [bytesOf(`HTTP/1.1 ${status} X\r\n\r\n`)]).messages[0]?.head.status, status)
+  t.end()
+})
+
+test("a status line may come without a reason", (t) => {
+  for (const line of ["HTTP/1.1 204", "HTTP/1.1 204 "])
+    t.match(readResponses(["GET"], [bytesOf(`${line}\r\n\r\n`)]).messages[0]?.head, { status: 204, reason: "" })
   t.end()
 })
 

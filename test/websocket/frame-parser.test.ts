@@ -26,7 +26,7 @@ function gather(events: Iterable<FrameEvent>, seen: Seen, open: { message?: Fram
       open.fin = event.head.fin
       open.message?.head(event.head, event.raw)
     } else if (event.type === "data") open.message?.data(event.raw)
-    else if (open.fin === true && open.message !== undefined) {
+    else if (event.type === "end" && open.fin === true && open.message !== undefined) {
       const { type, compressed, raw } = open.message
       const kind = `${type}${compressed ? " compressed" : ""}`
       seen.units.push({ kind, payload: open.message.payload(), raw: Buffer.concat(raw) })
@@ -41,6 +41,12 @@ function parse(from: "client" | "server", chunks: readonly Buffer[], deflate = f
   for (const chunk of chunks) gather(parser.feed(chunk), seen, open)
   return seen.units
 }
+
+test("the longest frame that an integer counts is read", async (t) => {
+  const parser = new FrameParser({ from: "server", deflate: false })
+  const [head] = [...parser.feed(Buffer.from("817f001fffffffffffff", "hex"))]
+  t.match(head, { type: "head", head: { length: Number.MAX_SAFE_INTEGER } })
+})
 
 /** A frame of a fragmented message. */
 function fragment(opcode: number, fin: boolean, payload: string, mask?: Buffer, rsv1 = false): Buffer {

@@ -17,6 +17,7 @@ function refused(read: () => unknown): string {
 
 test("USER:PASS is cut at the first colon, and a mistake never shows the password", async (t) => {
   t.same(proxyUser("ann:a:b"), { name: "ann", secret: { kind: "password", text: "a:b" } })
+  t.same(proxyUser("a:b"), { name: "a", secret: { kind: "password", text: "b" } })
   for (const text of ["hunter2", ":hunter2", "hunter2:"]) {
     t.equal(
       refused(() => proxyUser(text)),
@@ -34,6 +35,8 @@ test("a password file holds bcrypt and argon2 hashes, comments and empty lines",
       ["bob", { kind: "hash", text: ARGON }],
     ],
   )
+  const many = Array.from({ length: 10_000 }, (_, index) => `${index}:${BCRYPT}`)
+  t.equal(proxyUsers(many.join("\n"), "f").length, 10_000)
 })
 
 test("a line that is not understood is named by its number and never shown", async (t) => {
@@ -88,6 +91,9 @@ test("an address range is IPv4 or IPv6, and IPv4 in IPv6's clothes is IPv4", asy
   t.same(addressRange("2001:DB8::/32"), { address: "2001:db8::", prefix: 32, family: "ipv6" })
   t.same(addressRange("::ffff:10.0.0.0/104"), { address: "10.0.0.0", prefix: 8, family: "ipv4" })
   t.same(addressRange("::/0").prefix, 0)
+  t.same(addressRange("::ffff:0.0.0.0/96"), { address: "0.0.0.0", prefix: 0, family: "ipv4" })
+  const wider = { address: "::ffff:0.0.0.0", prefix: 95, family: "ipv6" }
+  t.same(addressRange("::ffff:0.0.0.0/95"), wider, "more than IPv4's own range is IPv6's")
   for (const text of ["", "10.0.0.0/33", "2001:db8::/129", "10.0.0/8", "host.test", "10.0.0.0/", "10.0.0.0/8/8"])
     t.match(
       refused(() => addressRange(text)),

@@ -53,6 +53,8 @@ test("what is no host and port is none", (t) => {
     `${"a".repeat(64)}.test`,
     `${"a.".repeat(127)}test`,
   ]
+  t.equal(normalHost(`${"a.".repeat(126)}b`)?.length, 253)
+  t.equal(normalHost(`${"a.".repeat(126)}bc`), undefined, "254 octets are no name")
   for (const text of bad) t.equal(parseAuthority(text, 80), undefined, JSON.stringify(text))
   t.end()
 })
@@ -66,6 +68,9 @@ test("an address is one text, however it is spelt", (t) => {
     ["127.1", "127.0.0.1"],
     ["127.0.0.1.", "127.0.0.1"],
     ["0", "0.0.0.0"],
+    ["127.0.0.1", "127.0.0.1"],
+    ["::FFFF:7f00:1", "127.0.0.1"],
+    ["0:0:0:0:0:0:0:1", "::1"],
     ["00", "0.0.0.0"],
   ]
   for (const [text, address] of cases) t.equal(normalHost(text), address, text)

@@ -6,7 +6,7 @@ test("pieces are read in order, then the end, again and again", async (t) => {
   const queue = new BodyQueue(5, () => {})
   t.equal(queue.length, 5)
   const early = queue.read()
-  queue.push(Buffer.from("a"))
+  t.equal(queue.push(Buffer.from("a")), true, "who waits has taken it")
   t.equal(String(await early), "a")
   queue.push(Buffer.from("b"))
   queue.push(Buffer.from("c"))
@@ -21,6 +21,13 @@ test("pieces are read in order, then the end, again and again", async (t) => {
   const last = waiting.read()
   waiting.finish()
   t.equal(await last, undefined)
+  t.equal(await waiting.read(), undefined, "nobody waits any more")
+})
+
+test("a read is a promise, also of an end that is here", async (t) => {
+  const queue = new BodyQueue(undefined, () => {})
+  queue.finish()
+  for (const body of [queue, NO_BODY, new BufferBody(Buffer.alloc(0))]) t.ok(body.read() instanceof Promise)
 })
 
 test("a full queue says so, and asks for more once there is room", async (t) => {
@@ -73,6 +80,7 @@ test("a body that breaks off shows what came before, then its error, to whoever 
   const read = waiting.read()
   waiting.fail(error)
   await t.rejects(read, { code: "cut" })
+  await t.rejects(waiting.read(), { code: "cut" }, "nobody waits any more")
   const ended = new BodyQueue(undefined, () => {})
   ended.finish()
   ended.fail(error)

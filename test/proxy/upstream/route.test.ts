@@ -5,26 +5,43 @@ import { Route } from "../../../lib/proxy/upstream/route.ts"
 
 const HERE = "https://api.example.com/v1/chat/completions"
 
-function request(url: string) {
-  const { pathname, search } = new URL(url)
-  return { url, path: `${pathname}${search}`, headers: new Headers([["X-Key", "client's"]]) }
+/** As a flow's request: with its URL its path is set. */
+function request(from: string) {
+  const made = {
+    path: "",
+    headers: new Headers([["X-Key", "client's"]]),
+    to: new URL(from),
+    get url() {
+      return this.to.href
+    },
+    set url(value: string) {
+      this.to = new URL(value)
+      this.path = `${this.to.pathname}${this.to.search}`
+    },
+  }
+  made.url = from
+  return made
 }
 
 test("what is said later of a route goes beside what was said before, or takes its place", async () => {
   const first = Route.chosen(undefined, { url: "http://one/v1", name: "one", connectTo: "127.0.0.1:81" }, HERE)
   const second = Route.chosen(first, { name: "two", reason: "why", tokens: 7 }, HERE)
   assert.deepEqual(second.routed, { name: "two", reason: "why", tokens: 7, url: "http://one/v1" })
+  assert.equal(second.url, "http://one/v1")
   assert.deepEqual(second.connectTo, { host: "127.0.0.1", port: 81 })
   assert.deepEqual(first.routed, { name: "one", reason: undefined, tokens: undefined, url: "http://one/v1" })
 })
 
 test("a URL without a path leaves the request its own", async () => {
-  const kept = request(HERE)
-  Route.chosen(undefined, { url: "http://local:8080" }, HERE).direct(kept)
-  assert.deepEqual([kept.url, kept.path], ["http://local:8080", "/v1/chat/completions"])
-  const moved = request(HERE) // What sets a request's URL sets its path: flow-request.ts.
-  Route.chosen(undefined, { url: "http://local:8080/api/chat" }, HERE).direct(moved)
-  assert.equal(moved.url, "http://local:8080/api/chat")
+  const led = (url: string) => {
+    const made = request(HERE)
+    Route.chosen(undefined, { url }, HERE).direct(made)
+    return [made.to.origin, made.path]
+  }
+  assert.deepEqual(led("http://local:8080"), ["http://local:8080", "/v1/chat/completions"])
+  assert.deepEqual(led("http://local:8080/"), ["http://local:8080", "/v1/chat/completions"])
+  assert.deepEqual(led("http://local:8080/api/chat"), ["http://local:8080", "/api/chat"])
+  assert.deepEqual(led("http://local:8080/?key=1"), ["http://local:8080", "/?key=1"])
   const untouched = request(HERE)
   Route.chosen(undefined, { name: "here" }, HERE).direct(untouched)
   assert.equal(untouched.url, HERE)
@@ -51,6 +68,9 @@ test("what cannot be gone throws at the call", async () => {
 test("a sent request's own URL is no route: nobody is told of one, and it stays where it is", async () => {
   const route = Route.ofSent({ url: "http://local:8080/v1", via: "http://proxy:3128" })
   assert.deepEqual([route.routed, route.url, route.via], [undefined, undefined, "http://proxy:3128"])
+  assert.deepEqual([route.connectTo, route.ca], [undefined, undefined])
+  const known = Route.ofSent({ url: HERE, connectTo: "127.0.0.1:81", ca: "PEM" })
+  assert.deepEqual([known.connectTo, known.ca], [{ host: "127.0.0.1", port: 81 }, "PEM"])
   assert.deepEqual(Route.chosen(route, { name: "local" }, HERE).via, "http://proxy:3128")
 })
 
