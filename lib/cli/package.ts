@@ -3,24 +3,19 @@
  */
 
 import { existsSync, readFileSync } from "node:fs"
+import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { isObject } from "../base/json.ts"
 import { findShipped, type SearchPlaces } from "../loader/find.ts"
 
-function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(join(folder, "package.json"))) {
-    const above = dirname(folder)
-    if (above === folder) throw new Error("llmproxy's package.json is missing: install it again")
-    folder = above
-  }
-  return folder
+/** The package finds itself by its name. */
+function manifestFile(): string {
+  return createRequire(import.meta.url).resolve("llmproxy/package.json")
 }
 
 export function version(): string {
-  const parsed: unknown = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8"))
-  return isObject(parsed) ? String(parsed.version) : "unknown"
+  // Our own file, which npm has read: it has a version.
+  const { version }: { version: string } = JSON.parse(readFileSync(manifestFile(), "utf8"))
+  return version
 }
 
 /** The file of a shipped addon, by its bare name. */
@@ -32,7 +27,7 @@ export function shippedAddon(name: string, { shipped }: SearchPlaces): string | 
  * Where `-s` looks: the current folder, the config file's, then the package's, and by bare name among the shipped addons.
  */
 export function addonPlaces(cwd: string, configFile: string): SearchPlaces {
-  const root = packageRoot()
+  const root = dirname(manifestFile())
   const source = join(root, "addons")
   const compiled = join(root, "dist", "addons")
   return {

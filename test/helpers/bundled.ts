@@ -3,11 +3,12 @@
  * stands below the package, so that it finds what is installed.
  */
 import { rmSync } from "node:fs"
-import { mkdir, rm } from "node:fs/promises"
-import { resolve } from "node:path"
+import { copyFile, mkdir, readFile, rm } from "node:fs/promises"
+import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { build } from "esbuild"
 import type { Test } from "tap"
+import { bundleName } from "../typescript/bundle-name.mjs"
 
 let count = 0
 
@@ -25,6 +26,9 @@ export async function bundledOnce(entry: string): Promise<URL> {
   return url
 }
 
+// Coverage is told of its sources (test/coverage.mjs), also when it is gone.
+const { LLMPROXY_TEST_SCRIPTS: kept } = process.env
+
 async function bundle(entry: string): Promise<URL> {
   const folder = resolve(".tap", "scripts")
   await mkdir(folder, { recursive: true })
@@ -38,6 +42,9 @@ async function bundle(entry: string): Promise<URL> {
     packages: "external",
     conditions: ["llmproxy-source"],
     logLevel: "error",
+    ...(kept === undefined ? {} : { sourcemap: "inline", sourcesContent: false }),
   })
+  if (kept !== undefined)
+    await copyFile(outfile, join(kept, bundleName(outfile, (await readFile(outfile, "utf8")).length)))
   return pathToFileURL(outfile)
 }

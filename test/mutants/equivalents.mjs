@@ -19,6 +19,7 @@ export const EQUIVALENT = [
     line: "this.#slab = undefined",
     from: "this.#slab = undefined",
     to: "{}",
+    nth: 2,
     why: "in clear(): the next piece lets go of it, until then an empty queue keeps 4 KiB",
   },
   {

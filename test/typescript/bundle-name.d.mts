@@ -1,0 +1,1 @@
+export declare const bundleName: (file: string, length: number) => string
