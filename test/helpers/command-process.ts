@@ -129,7 +129,8 @@ export class RunningCommand {
 export function plainEnvironment(home: string, more: Readonly<Record<string, string>> = {}): Record<string, string> {
   // This very Node comes first, so that "node" is what the tests run on.
   const path = [dirname(process.execPath), process.env.PATH].join(delimiter)
-  return { PATH: path, HOME: home, LANG: "C.UTF-8", ...more }
+  // A hook of ours may take as long as a slow machine does.
+  return { PATH: path, HOME: home, LANG: "C.UTF-8", LLMPROXY_HOOK_BUDGET_MS: "600000", ...more }
 }
 
 /** Checks the exit status, and shows what was printed where it is another. */
