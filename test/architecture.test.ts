@@ -47,7 +47,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   flow: ["body", "upstream", "http2", "access"],
   upstream: ["http1", "http2", "socks", "tls"],
   http1: ["access"],
-  http2: [],
+  http2: ["access"],
   body: [],
   tls: [],
   access: [],

@@ -6,8 +6,8 @@
 import { X509Certificate } from "node:crypto"
 import { networkInterfaces } from "node:os"
 import { certificateOnlyPkcs12 } from "../../certs/pkcs12.ts"
+import { OWN_SERVER } from "../proxy/access/refusal.ts"
 import { hostAndPort } from "../proxy/io/authority.ts"
-import { OWN_SERVER } from "../proxy/session/front-door.ts"
 import { OWN_HOST, OWN_PREFIX } from "../proxy/session/own-names.ts"
 import { POLICY, pageHtml } from "./html.ts"
 

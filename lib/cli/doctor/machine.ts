@@ -4,7 +4,7 @@
 import { caPaths } from "../../../certs/ca.ts"
 import { messageOf, StartError } from "../../base/errors.ts"
 import { baseUrlOf } from "../../options/core.ts"
-import { OWN_SERVER } from "../../proxy/session/front-door.ts"
+import { OWN_SERVER } from "../../proxy/access/refusal.ts"
 import { type ModeAddress, modeAddresses, parseMode } from "../../proxy/session/mode.ts"
 import { nodeWarning } from "../node-version.ts"
 import { API_HOSTS, hidingEntries } from "../run/environment.ts"

@@ -3,8 +3,8 @@
  * is the only way out. It becomes our own way out. One that is an llmproxy itself, or that is not there any more, does not.
  */
 
+import { OWN_SERVER } from "../../proxy/access/refusal.ts"
 import { parseVia, viaForPeople } from "../../proxy/io/via-address.ts"
-import { OWN_SERVER } from "../../proxy/session/front-door.ts"
 import { isLoopbackHost } from "../../proxy/upstream/self.ts"
 import type { Ask } from "../doctor/ask.ts"
 import type { Environment } from "./environment.ts"

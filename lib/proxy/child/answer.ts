@@ -216,7 +216,7 @@ export class AnswerState implements GivenAnswer, EncodableAnswer {
 
   async #readHead(): Promise<void> {
     if (this.#head !== undefined) return
-    const head = await this.#inner.responded
+    const head = await this.#inner.responded.wait()
     this.#head = head
     const { dialect } = this
     this.#body = new AnswerBody(head, this.#inner.output)

@@ -4,6 +4,7 @@
  */
 import type { Duplex } from "node:stream"
 import { FlowError } from "../../base/errors.ts"
+import { Awaited } from "../io/awaited.ts"
 import { BodyQueue, BufferBody } from "../io/body-queue.ts"
 import type { Body, ClientLink, ClientStream, StreamRequestHead, StreamResponseHead } from "../streams.ts"
 
@@ -16,10 +17,8 @@ export class InnerClient implements ClientStream {
   readonly baseUrl = false
   /** The response body, for the answer's reader. */
   readonly output: BodyQueue
-  /** The response head; rejects when there will be none. */
-  readonly responded: Promise<StreamResponseHead>
-  #resolveHead: (head: StreamResponseHead) => void = () => {}
-  #rejectHead: (reason: FlowError) => void = () => {}
+  /** The response head; fails when there will be none. */
+  readonly responded = new Awaited<StreamResponseHead, FlowError>()
   #waiting: { resolve(): void; reject(reason: FlowError): void } | undefined
   #over = false
 
@@ -31,11 +30,6 @@ export class InnerClient implements ClientStream {
       this.#waiting?.resolve()
       this.#waiting = undefined
     })
-    this.responded = new Promise((resolve, reject) => {
-      this.#resolveHead = resolve
-      this.#rejectHead = reject
-    })
-    this.responded.catch(() => {}) // Whoever reads the answer hears of it; nobody has to.
   }
 
   /** Whether the answer has ended, one way or the other. */
@@ -46,7 +40,7 @@ export class InnerClient implements ClientStream {
   inform(): void {}
 
   respond(head: StreamResponseHead): void {
-    this.#resolveHead(head)
+    this.responded.come(head)
   }
 
   write(bytes: Buffer): boolean {
@@ -68,7 +62,7 @@ export class InnerClient implements ClientStream {
   abort(reason: FlowError): void {
     if (this.#over) return
     this.#over = true
-    this.#rejectHead(reason)
+    this.responded.fail(reason)
     this.output.fail(reason)
     this.#waiting?.reject(reason)
     this.#waiting = undefined

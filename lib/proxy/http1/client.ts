@@ -11,7 +11,7 @@ import { FlowError } from "../../base/errors.ts"
 import type { RequestHead } from "../../http1/message.ts"
 import { RequestParser } from "../../http1/parser.ts"
 import { statusText } from "../../http1/status-text.ts"
-import { CHALLENGE } from "../access/access.ts"
+import { refusalText } from "../access/refusal.ts"
 import { closeGently, resetGently } from "../io/close.ts"
 import { IdleTimer } from "../io/idle-timer.ts"
 import { SocketWriter } from "../io/socket-writer.ts"
@@ -303,12 +303,7 @@ export class Http1Client implements Http1ClientOwner {
 
 /** Answers bytes that never became a flow. The caller closes. */
 export function writeRefusal(socket: Duplex, error: FlowError): void {
-  const text = `llmproxy: ${error.message}\n`
-  const length = Buffer.byteLength(text, "latin1")
-  const challenge = error.status === 407 ? `Proxy-Authenticate: ${CHALLENGE}\r\n` : ""
-  const head = `HTTP/1.1 ${error.status} ${statusText(error.status)}\r\n${challenge}`
-  socket.write(
-    `${head}Content-Type: text/plain\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${text}`,
-    "latin1",
-  )
+  const { headers, body } = refusalText(error, { Connection: "close" })
+  const lines = [`HTTP/1.1 ${error.status} ${statusText(error.status)}`, ...headers.lines(), "", ""]
+  socket.write(Buffer.concat([Buffer.from(lines.join("\r\n"), "latin1"), body]))
 }

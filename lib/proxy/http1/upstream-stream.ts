@@ -8,15 +8,11 @@ import type { Framing, ResponseEvent } from "../../http1/message.ts"
 import type { ResponseParser } from "../../http1/parser.ts"
 import { chunkHead, requestHead, trailerSection } from "../../http1/serializer.ts"
 import { formatAuthority, hostAndPort } from "../io/authority.ts"
+import { Awaited } from "../io/awaited.ts"
 import { BodyQueue } from "../io/body-queue.ts"
 import type { SocketWriter } from "../io/socket-writer.ts"
 import { proxyAuthorization, refusalOf, viaProxy } from "../io/via-address.ts"
 import type { Body, Processed, ServerInfo, ServerRequestHead, StreamResponseHead, UpstreamStream } from "../streams.ts"
-
-interface HeadWaiter {
-  resolve(head: StreamResponseHead): void
-  reject(error: FlowError): void
-}
 
 /** What an exchange needs of the connection that carries it. */
 export interface Http1UpstreamOwner {
@@ -44,10 +40,8 @@ export class Http1UpstreamStream implements UpstreamStream {
   #writer: SocketWriter
   #framing: Framing = { kind: "none" }
   #queue: BodyQueue | undefined
-  #head: StreamResponseHead | undefined
-  #headWaiter: HeadWaiter | undefined
+  readonly #head = new Awaited<StreamResponseHead, FlowError>()
   #inform: ((head: StreamResponseHead) => void) | undefined
-  #error: FlowError | undefined
   #upgrading = false
   /** The HTTP proxy that is asked, where it is one. */
   #via: string | undefined
@@ -100,11 +94,7 @@ export class Http1UpstreamStream implements UpstreamStream {
   }
 
   head(): Promise<StreamResponseHead> {
-    if (this.#head !== undefined) return Promise.resolve(this.#head)
-    if (this.#error !== undefined) return Promise.reject(this.#error)
-    return new Promise((resolve, reject) => {
-      this.#headWaiter = { resolve, reject }
-    })
+    return this.#head.wait()
   }
 
   get body(): Body {
@@ -134,8 +124,7 @@ export class Http1UpstreamStream implements UpstreamStream {
       if (status === 407 && this.#via !== undefined) throw refusedBy(this.#via, reason, this.info)
       this.#keepAlive = event.head.keepAlive && framing.kind !== "until-close" && status !== 101
       this.#queue = new BodyQueue(lengthOf(framing), () => this.#connection.bodyWanted())
-      this.#head = { status, reason, headers }
-      this.#headWaiter?.resolve(this.#head)
+      this.#head.come({ status, reason, headers })
     } else if (event.type === "data") {
       this.#queue?.push(event.bytes)
     } else {
@@ -144,7 +133,7 @@ export class Http1UpstreamStream implements UpstreamStream {
       this.#queue?.finish()
       // After a 101 the connection is the exchange's; it asks for it with tunnel().
       // What comes until then stays in the socket.
-      if (this.#head?.status === 101) this.#connection.socket.pause()
+      if (this.#head.value?.status === 101) this.#connection.socket.pause()
       else this.#complete()
     }
   }
@@ -153,9 +142,8 @@ export class Http1UpstreamStream implements UpstreamStream {
   fail(error: FlowError): void {
     if (this.#closed) return
     this.#closed = true
-    this.#error = error
     this.#queue?.fail(error)
-    this.#headWaiter?.reject(error)
+    this.#head.fail(error)
   }
 
   #requestSent(): void {

@@ -7,7 +7,7 @@ import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream
 import type { Duplex } from "node:stream"
 import type { Clock, Timer } from "../../base/clock.ts"
 import { FlowError, flowErrorOf, messageOf } from "../../base/errors.ts"
-import { Headers } from "../../base/headers.ts"
+import { refusalText } from "../access/refusal.ts"
 import type { ProxySettings } from "../settings.ts"
 import type { ClientLink, ClientStream, ResolvedHead } from "../streams.ts"
 import { type Http2ClientOwner, Http2ClientStream, WITHOUT_DATE } from "./client-stream.ts"
@@ -171,15 +171,12 @@ export class Http2Client implements Http2ClientOwner {
   #refuse(stream: ServerHttp2Stream, error: FlowError): void {
     discard(stream)
     this.context.refused(error)
-    const text = Buffer.from(`llmproxy: ${error.message}\n`, "latin1")
-    const headers = new Headers({ "Content-Type": "text/plain; charset=utf-8" })
-    const head = responseHeadersToH2(
-      { status: error.status, reason: "", headers },
-      { length: text.length, hasBody: true },
-    )
+    const { headers, body } = refusalText(error)
+    const length = { length: body.length, hasBody: true }
+    const head = responseHeadersToH2({ status: error.status, reason: "", headers }, length)
     try {
       stream.respond(head, WITHOUT_DATE)
-      stream.end(text)
+      stream.end(body)
       if (!stream.endAfterHeaders) stream.close(NO_ERROR)
     } catch {} // It has just closed.
     this.#offended(REFUSAL_WEIGHT)

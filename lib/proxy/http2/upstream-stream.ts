@@ -9,6 +9,7 @@ import { FlowError, flowErrorOf, messageOf, systemCodeOf } from "../../base/erro
 import type { Headers } from "../../base/headers.ts"
 import type { HeadLimits } from "../../http1/message.ts"
 import { hostAndPort } from "../io/authority.ts"
+import { Awaited } from "../io/awaited.ts"
 import { BodyQueue } from "../io/body-queue.ts"
 import { IdleTimer } from "../io/idle-timer.ts"
 import { WriteGauge } from "../io/write-gauge.ts"
@@ -18,11 +19,6 @@ import { type RawHeaders, requestHeadToH2, responseHeadFromH2, trailersFromH2, t
 import { Inbox } from "./inbox.ts"
 import { H2Tunnel } from "./tunnel.ts"
 import { isWebSocket, webSocketAnswerFromH2 } from "./websocket.ts"
-
-interface HeadWaiter {
-  resolve(head: StreamResponseHead): void
-  reject(error: FlowError): void
-}
 
 /** Flag of HEADERS: nothing follows. */
 const END_STREAM = 1
@@ -56,8 +52,7 @@ export class Http2UpstreamStream implements UpstreamStream {
   #stall: IdleTimer | undefined
   #queue = new BodyQueue(undefined, () => this.#inbox?.flow())
   #inbox: Inbox | undefined
-  #head: StreamResponseHead | undefined
-  #headWaiter: HeadWaiter | undefined
+  readonly #head = new Awaited<StreamResponseHead, FlowError>()
   #inform: ((head: StreamResponseHead) => void) | undefined
   #error: FlowError | undefined
   #nodeError: unknown
@@ -123,15 +118,11 @@ export class Http2UpstreamStream implements UpstreamStream {
   }
 
   head(): Promise<StreamResponseHead> {
-    if (this.#head !== undefined) return Promise.resolve(this.#head)
-    if (this.#error !== undefined) return Promise.reject(this.#error)
-    return new Promise((resolve, reject) => {
-      this.#headWaiter = { resolve, reject }
-    })
+    return this.#head.wait()
   }
 
   get body(): Body {
-    if (this.#head === undefined) throw new Error("the body is not there before the head")
+    if (this.#head.value === undefined) throw new Error("the body is not there before the head")
     return this.#queue
   }
 
@@ -202,10 +193,9 @@ export class Http2UpstreamStream implements UpstreamStream {
     const switched = this.#webSocket && head.status >= 200 && head.status < 300
     const empty = (flags & END_STREAM) !== 0 || this.#method === "HEAD" || head.status === 204 || head.status === 304
     this.#queue.length = empty && !switched ? 0 : contentLength
-    this.#head = switched ? webSocketAnswerFromH2(head, this.#webSocketKey) : head
     if (this.#webSocket && !switched) this.end()
     this.#inbox?.begin()
-    this.#headWaiter?.resolve(this.#head)
+    this.#head.come(switched ? webSocketAnswerFromH2(head, this.#webSocketKey) : head)
   }
 
   #onTrailers(raw: RawHeaders): void {
@@ -266,7 +256,7 @@ export class Http2UpstreamStream implements UpstreamStream {
     if (this.#error === undefined && !this.#received) {
       this.#error = error
       this.#queue.fail(error)
-      this.#headWaiter?.reject(error)
+      this.#head.fail(error)
     }
     const stream = this.#stream
     if (stream === undefined) this.#connection.released(this)

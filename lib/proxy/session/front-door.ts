@@ -3,9 +3,10 @@
  * any, or because they are meant for us. Works on any ClientStream, whatever protocol it came in.
  */
 import { FlowError } from "../../base/errors.ts"
-import { Headers, type HeadersInit } from "../../base/headers.ts"
+import type { Headers } from "../../base/headers.ts"
 import { statusText } from "../../http1/status-text.ts"
-import { type Access, CHALLENGE } from "../access/access.ts"
+import type { Access } from "../access/access.ts"
+import { refusalText } from "../access/refusal.ts"
 import type { ClientStream } from "../streams.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import { isOwnPath, OWN_HOST } from "./own-names.ts"
@@ -29,23 +30,11 @@ export async function authorise(
   return undefined
 }
 
-/** Answers a request with an error in plain text; a 407 has its challenge. */
+/** Answers a request with an error in plain text; a 407 has its challenge. For HEAD only its length is sent. */
 export function refuse(stream: ClientStream, error: FlowError, fields: readonly [string, string][] = []): void {
-  const text = Buffer.from(`llmproxy: ${error.message}\n`)
-  const challenge: [string, string][] = error.status === 407 ? [["Proxy-Authenticate", CHALLENGE]] : []
-  answer(stream, error.status, [["Content-Type", "text/plain; charset=utf-8"], ...challenge, ...fields], text)
-}
-
-/** The Server field (RFC 9110, 10.2.4) of what we say ourselves, by which `doctor` knows us from what repeats a question. */
-export const OWN_SERVER = "llmproxy"
-
-/** Answers with a whole body. For HEAD only its length is sent. */
-function answer(stream: ClientStream, status: number, fields: HeadersInit, body: Buffer): void {
-  const headers = new Headers(fields)
-  headers.set("Server", OWN_SERVER)
-  headers.set("Content-Length", String(body.length))
+  const { headers, body } = refusalText(error, fields)
   stream.onAbort(() => {})
-  stream.respond({ status, reason: statusText(status), headers }, body.length)
+  stream.respond({ status: error.status, reason: statusText(error.status), headers }, body.length)
   if (stream.head.method !== "HEAD") stream.write(body)
   stream.end()
 }

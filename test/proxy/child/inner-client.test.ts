@@ -28,7 +28,7 @@ test("a writer waits when nobody reads, and goes on when somebody does", async (
   assert.equal((await inner.body.read())?.toString(), "body")
   inner.inform()
   inner.respond(HEAD)
-  assert.equal(await inner.responded, HEAD)
+  assert.equal(await inner.responded.wait(), HEAD)
   assert.equal(inner.write(Buffer.alloc(0)), true)
   assert.equal(inner.write(Buffer.alloc(65_536)), false)
   let ready = false
@@ -55,7 +55,7 @@ test("an abort rejects whoever waits: for the head, for room, for the body", asy
   const room = inner.ready()
   inner.abort(GONE)
   await assert.rejects(room, GONE)
-  await assert.rejects(inner.responded, GONE)
+  await assert.rejects(inner.responded.wait(), GONE)
   await inner.output.read()
   await assert.rejects(inner.output.read(), GONE)
 })
