@@ -1,11 +1,11 @@
 /**
  * `npm run bench`: the figures of the design, each as a ratio to a peer in the same run, CPU time from the operating
  * system, medians of three rounds. `npm run bench -- requests streams` runs those rows only; with `--beside DIR`, another
- * checkout in which the benchmark was built, these two compare it with this one. Linux.
+ * checkout in which the benchmark was built, these two and `start` compare it with this one. Linux.
  */
 import { writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
-import { requestsBeside, streamsBeside } from "./rows/beside.ts"
+import { requestsBeside, startsBeside, streamsBeside } from "./rows/beside.ts"
 import { http2Rows } from "./rows/http2.ts"
 import { requestRows } from "./rows/requests.ts"
 import { routingRows } from "./rows/routing.ts"
@@ -28,7 +28,7 @@ const SECTIONS: Record<string, (bench: Bench) => Promise<Row[]> | Row[]> = {
   install: () => installRow(),
 }
 
-const BESIDE: typeof SECTIONS = { requests: requestsBeside, streams: streamsBeside }
+const BESIDE: typeof SECTIONS = { requests: requestsBeside, streams: streamsBeside, start: startsBeside }
 
 const { values, positionals: wanted } = parseArgs({
   options: { beside: { type: "string" } },

@@ -16,6 +16,8 @@ const HOST = "localhost"
 
 export interface Bench {
   readonly dir: string
+  /** The other checkout. */
+  readonly beside: string | undefined
   readonly origin: Peer
   readonly caFile: string
   /** Starts a peer by name; undefined when the machine has it not, or when it does not speak what is asked. */
@@ -115,6 +117,7 @@ export async function makeBench(beside?: string): Promise<Bench> {
   }
   return {
     dir,
+    beside,
     origin,
     caFile: files.ca,
     start: async (name, addons = [], spoken = HTTP1) => {

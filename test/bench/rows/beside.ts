@@ -5,6 +5,7 @@
 import { mediansOf, type Row, ratio } from "../table.ts"
 import type { Bench, PeerName } from "../world.ts"
 import { type Measured, measure, OBSERVERS } from "./requests.ts"
+import { STARTS_A_ROUND, Starter } from "./starts.ts"
 import { DELTA_OBSERVER, run } from "./streams.ts"
 
 const ROUNDS = 5
@@ -38,6 +39,28 @@ export async function streamsBeside(bench: Bench): Promise<Row[]> {
     }
   }
   return [rowOf("SSE, every delta decoded", "CPU us/event", cpu, errors)]
+}
+
+/** With the conductor and what it brings, which may be more in one of them; and with addons that are the same in both. */
+export async function startsBeside({ beside }: Bench): Promise<Row[]> {
+  if (beside === undefined) return []
+  const rows: Row[] = []
+  for (const addons of [
+    ["hello", "conductor"],
+    ["hello", "usage"],
+  ]) {
+    const started = new Map<string, number[]>([
+      ["llmproxy beside", []],
+      ["llmproxy", []],
+    ])
+    const starters = [await Starter.prepared(beside, addons), await Starter.prepared(".", addons)]
+    for (let round = 0; round < ROUNDS * STARTS_A_ROUND; round++)
+      for (const [index, times] of [...started.values()].entries())
+        times.push((await starters[index]?.untilListening()) ?? Number.NaN)
+    for (const one of starters) one.close()
+    rows.push(rowOf(`start to listening, ${addons.join(" and ")}`, "ms", started, 0))
+  }
+  return rows
 }
 
 function rowOf(work: string, unit: string, seen: ReadonlyMap<string, readonly number[]>, errors: number): Row {

@@ -9,6 +9,8 @@ import { median, type Row, ratio } from "../table.ts"
 import type { Bench } from "../world.ts"
 
 const FIRSTS = 40
+/** A start is short, and others on the machine are not. */
+export const STARTS_A_ROUND = 3
 
 /** CONNECT to first response byte, a new host name each time and then each of them again, upstream connections fresh. */
 export async function firstConnectionRow(bench: Bench): Promise<Row[]> {
@@ -47,19 +49,16 @@ export async function firstConnectionRow(bench: Bench): Promise<Row[]> {
 
 /** Start to listening with two addons, beside a Node that does nothing. */
 export async function startRow(rounds: number): Promise<Row[]> {
-  const confdir = mkdtempSync(join(tmpdir(), "llmproxy-start-"))
-  const addons = ["addons/hello.ts", "addons/conductor.ts"].flatMap((file) => ["-s", file])
-  const args = ["dist/bin/llmproxy.js", "-p", "0", "--confdir", confdir, ...addons]
-  await untilListening(args) // Makes the CA once: what is measured is every start but the first.
+  const start = await Starter.prepared(".", ["hello", "conductor"])
   const node: number[] = []
   const started: number[] = []
-  for (let round = 0; round < rounds * 3; round++) {
+  for (let round = 0; round < rounds * STARTS_A_ROUND; round++) {
     const from = performance.now()
     execFileSync(process.execPath, ["-e", "0"])
     node.push(performance.now() - from)
-    started.push(await untilListening(args))
+    started.push(await start.untilListening())
   }
-  rmSync(confdir, { recursive: true, force: true })
+  start.close()
   const measured = { "node -e 0": node, llmproxy: started }
   const values = { "node -e 0": median(node), llmproxy: median(started) }
   return [
@@ -74,21 +73,54 @@ export async function startRow(rounds: number): Promise<Row[]> {
   ]
 }
 
-function untilListening(args: readonly string[]): Promise<number> {
-  const from = performance.now()
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] })
-  return new Promise((resolve, reject) => {
-    let text = ""
-    const onData = (bytes: Buffer) => {
-      text += bytes.toString()
-      if (!/listening on/.test(text)) return
-      resolve(performance.now() - from)
-      child.kill("SIGKILL")
-    }
-    child.stdout.on("data", onData)
-    child.stderr.on("data", onData)
-    child.once("exit", () => reject(new Error(`llmproxy did not start: ${text}`)))
-  })
+/** Starts of a built checkout with some of its addons. */
+export class Starter {
+  readonly #folder: string
+  readonly #confdir = mkdtempSync(join(tmpdir(), "llmproxy-start-"))
+  readonly #args: readonly string[]
+
+  /** Has been started once: what is measured is every start but the first, which makes the CA and builds the addons. */
+  static async prepared(folder: string, addons: readonly string[]): Promise<Starter> {
+    const starter = new Starter(folder, addons)
+    await starter.#start("SIGTERM")
+    return starter
+  }
+
+  private constructor(folder: string, addons: readonly string[]) {
+    this.#folder = folder
+    const scripts = addons.flatMap((name) => ["-s", `addons/${name}.ts`])
+    this.#args = ["dist/bin/llmproxy.js", "-p", "0", "--confdir", this.#confdir, ...scripts]
+  }
+
+  /** Milliseconds. */
+  untilListening(): Promise<number> {
+    return this.#start("SIGKILL")
+  }
+
+  close(): void {
+    rmSync(this.#confdir, { recursive: true, force: true })
+  }
+
+  /** `signal`: what ends it then; one that is asked to end writes what it has built. */
+  #start(signal: NodeJS.Signals): Promise<number> {
+    const from = performance.now()
+    let took: number | undefined
+    const child = spawn(process.execPath, this.#args, { cwd: this.#folder, stdio: ["ignore", "pipe", "pipe"] })
+    return new Promise((resolve, reject) => {
+      let text = ""
+      const onData = (bytes: Buffer) => {
+        text += bytes.toString()
+        if (took !== undefined || !/listening on/.test(text)) return
+        took = performance.now() - from
+        child.kill(signal)
+      }
+      child.stdout.on("data", onData)
+      child.stderr.on("data", onData)
+      child.once("close", () =>
+        took === undefined ? reject(new Error(`llmproxy did not start: ${text}`)) : resolve(took),
+      )
+    })
+  }
 }
 
 /** Bytes of the packages that a user's install brings: those that the lock file does not mark as for development. */

@@ -88,6 +88,7 @@ export async function memoryRows(bench: Bench, rounds: number): Promise<Row[]> {
       work: `${count} open SSE streams`,
       unit: "resident kB/stream",
       values,
+      rounds: Object.fromEntries(perStream),
       errors: 0,
       goals: [
         { text: "llmproxy / relay", ratio: ratio(values.llmproxy, values.relay), limit: 1.15 },
