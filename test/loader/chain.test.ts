@@ -375,7 +375,7 @@ test("outside of flows a failure is one log line with its place, and throws only
     throw new Error("broken")
   }
   chainOf([addon("mild", { load })]).run("load", plainScope(log))
-  t.match(lines[0], /^addon "mild": load failed: broken \(.*chain\.test\.ts:\d+:\d+\)$/)
+  t.match(lines[0], /^addon "mild": load failed: broken \(.*chain\.test\.ts\S*:\d+:\d+\)$/)
   const blocking = chainOf([addon("strict", { load }, { onError: "block" })])
   t.throws(() => blocking.run("load", plainScope(log)), { name: "FlowError", code: "hook-failed", source: "addon" })
   const own = new FlowError("addon", "mine", "as it came")

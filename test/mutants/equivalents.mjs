@@ -73,6 +73,27 @@ export const EQUIVALENT = [
     why: "a head that begins with a line break is refused, whatever its first line is taken for",
   })),
   {
+    file: "lib/llm/framing/framing.ts",
+    line: 'const type = contentType?.toLowerCase() ?? ""',
+    from: '""',
+    to: '"?"',
+    why: "neither is a type that is looked for",
+  },
+  {
+    file: "lib/llm/framing/framing.ts",
+    line: 'const scan = new FramingScan({ own: "sse" })',
+    from: '"sse"',
+    to: '""',
+    why: "how the dialect frames its streams counts where a label says lines, and there is none",
+  },
+  {
+    file: "lib/llm/framing/framing.ts",
+    line: "const isNext = this.#bom < BOM.length && byte === BOM[this.#bom]",
+    from: "this.#bom < BOM.length",
+    to: "this.#bom <= BOM.length",
+    why: "no byte is the one behind the mark's last, which is undefined",
+  },
+  {
     file: "lib/llm/framing/ndjson.ts",
     line: 'return { raw, text, json: text === "" ? undefined : parseJson(text) }',
     from: '""',

@@ -1,6 +1,13 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { test } from "tap"
-import { type Framing, FramingScan, framingLabelled, type StreamFraming } from "../../../lib/llm/framing/framing.ts"
+import {
+  type Framing,
+  FramingScan,
+  framingIn,
+  framingLabelled,
+  type StreamFraming,
+  streamFraming,
+} from "../../../lib/llm/framing/framing.ts"
 import { LINE_BYTES_MAX } from "../../../lib/llm/framing/ndjson.ts"
 import { framingOf } from "../../../lib/llm/framing/reframe.ts"
 import { DIALECTS } from "../../../lib/llm/index.ts"
@@ -60,6 +67,7 @@ test("JSON lines are told with the second value, one value at its end, whatever 
     ['{"a":[{"b":1},\n{"c":2}]}', "json", "\n"],
     ['[{"a":1},\n{"b":2}]', "json", "["],
     ['{"error":{}}\n\ndata: [DONE]\n\n', "sse", ":"],
+    [' {"error":{}}\ndata: [DONE]\n\n', "sse", ":"],
   ]
   for (const [text, framing, known] of cases)
     for (const label of [undefined, "json", "sse"] as const) {
@@ -96,12 +104,50 @@ test("what is neither is none; a label tells where there is nothing to tell it",
     for (const label of [undefined, "json", "lines"] as const) t.strictSame(framingAt(text, label), ["none"], text)
   t.strictSame(framingAt("x-field: 1\ndata: {}\n\n", "sse"), ["sse"], "readers of events skip fields they do not know")
   t.strictSame(framingAt("oops\n", "sse"), ["none"])
+  t.strictSame(framingAt('{"a":1}\noops', undefined), ["json"])
   t.strictSame(framingAt('{"a":1}\noops', "json"), ["json"])
   t.strictSame(framingAt('{"a":1}\noops', "sse"), ["sse"])
   for (const nothing of ["", "\r\n \n", BOM]) {
     t.strictSame(framingAt(nothing, undefined), ["json"])
     for (const label of ["json", "lines", "sse"] as const) t.strictSame(framingAt(nothing, label), [label])
   }
+})
+
+test("what can be no field is known at once, and a name of more than 32 characters is none", async (t) => {
+  t.equal(scan("<html>", "sse").after, 1)
+  t.strictSame(framingAt(`${"x".repeat(32)}: 1\n`, "sse"), ["sse"])
+  t.strictSame(scan("x".repeat(40), "sse"), { framing: "none", after: 33 })
+})
+
+test("what was found is told again, and nothing before it", async (t) => {
+  const made = new FramingScan({ own: "sse" })
+  t.equal(made.found, undefined)
+  made.feed(Buffer.from("data: {}"))
+  t.equal(made.found, "sse")
+})
+
+test("a whole body is framed as its bytes say", async (t) => {
+  const bodies = ["data: {}\n\n", '{"a":1}\n{"b":2}', "{}", "oops"]
+  t.strictSame(
+    bodies.map((body) => framingIn(Buffer.from(body))),
+    ["sse", "lines", "json", "none"],
+  )
+})
+
+test("a stream is read as it is framed; what cannot be told is tried as labelled", async (t) => {
+  const types = ["text/event-stream", "application/x-ndjson", "application/json", undefined]
+  const read = (framing: Framing) => types.map((type) => streamFraming(framing, type))
+  t.strictSame(read("none"), ["sse", "lines", undefined, undefined])
+  t.strictSame(read("sse"), ["sse", "sse", "sse", "sse"])
+  t.strictSame(read("lines"), ["lines", "lines", "lines", "lines"])
+  t.strictSame(read("json"), [undefined, undefined, undefined, undefined])
+})
+
+test("the limit of a line counts that line alone, and is one that a line may have", async (t) => {
+  const indent = " ".repeat(LINE_BYTES_MAX / 2 + 1)
+  t.equal(framingIn(Buffer.from(`${indent}{"a":1}\n{"b":2}`)), "lines")
+  const text = "x".repeat(LINE_BYTES_MAX - '"a":""}'.length)
+  t.equal(framingIn(Buffer.from(`{"a":"${text}"}\n{"b":2}`)), "lines")
 })
 
 test("a line beyond the limit of JSON lines is one value", async (t) => {
