@@ -60,7 +60,7 @@ export async function demo(line: CommandLine, world: World, build = OWN_BUILD): 
     if (went === undefined) return 1 // Ended by a signal before it was over.
     if (!staysUp) return went.failed === 0 ? 0 : 1
     world.out.write(invitation(went.stage, paint))
-    went.stage.proxy.follow((text) => world.out.write(`${text}\n`))
+    went.stage.proxy.follow((text) => world.out.write(folded(text, world.out.columns)))
     await signalled
     return went.failed === 0 ? 0 : 1
   } finally {
@@ -183,8 +183,13 @@ function receivedText({ path, bytes, sha256, key }: Seen, outcome: Outcome): str
 /** The proxy prints whole lines to a pipe: they are folded here. */
 function printedText(lines: readonly string[], { out }: World, paint: Paint): string {
   const columns = out.columns === undefined ? undefined : out.columns - LEAD.length
-  const folded = lines.map((line) => fold(line.split(/ {2,}/), columns).replace(/^/gm, LEAD).trimEnd())
-  return `\n${paint("bold", "What the proxy printed meanwhile:")}\n${folded.join("\n")}\n`
+  const shown = lines.map((line) => folded(line, columns).replace(/^(?=.)/gm, LEAD))
+  return `\n${paint("bold", "What the proxy printed meanwhile:")}\n${shown.join("")}`
+}
+
+/** A line of the proxy's, which knows no terminal, with its line break. */
+function folded(line: string, columns: number | undefined): string {
+  return fold(line.split(/ {2,}/), columns)
 }
 
 function invitation({ proxyUrl, confdir }: Stage, paint: Paint): string {

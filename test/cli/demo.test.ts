@@ -52,7 +52,12 @@ test("on a terminal it stays up, says how to point a client at it, and shows wha
   const answer = await fetch(`${url}/v1/chat/completions`, { method: "POST", body })
   t.match(await answer.json(), { choices: [{ message: { content: /^Simulated local host/ } }] })
   await world.out.until(
-    /printed below\.\n\n[\d:]{8} [0-9a-f]{8} {2}POST .*gpt-4o → deepseek-coder-simulated {2}local: .*\n/,
+    /printed below\.\n\n[\d:]{8} [0-9a-f]{8} {2}POST .*gpt-4o → deepseek-coder-simulated\n {5}local: .*\n/,
+  )
+  const [, below = ""] = world.out.text.split("printed below.\n")
+  t.ok(
+    below.split("\n").every((line) => line.length <= 100),
+    "what passes is broken between its fields, as the proxy does on a terminal",
   )
   world.signal("SIGINT")
   t.equal(await ending, 0)
