@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { test } from "tap"
 import { SHIPPED_ADDONS } from "../../addons/index.ts"
 import { CHAT_PATH, chatBody, sentTo, startRig } from "../helpers/conductor-rig.ts"
-import { addon, chatJson, jsonAnswer } from "../helpers/hosts/proxy-host.ts"
+import { addon, chatEvent, chatJson, DONE, FINISH, jsonAnswer, sseAnswer, until } from "../helpers/hosts/proxy-host.ts"
 import { startSocketHost } from "../helpers/hosts/websocket-host.ts"
 import { always } from "../helpers/test-proxy.ts"
 
@@ -39,6 +39,7 @@ test("add a system prompt: in front of the messages, or after the one that is th
 test("count tokens per user: one sum for each credential, which is not shown", async (t) => {
   const rig = await startRig(t, { cloud: CLOUD, scripts: [`${FOLDER}/count-tokens.ts`] })
   for (const user of ["alice", "alice", "bob"]) await rig.chat({}, key(user))
+  await until(() => rig.lines.length >= 3)
   const sums = rig.lines.flatMap((line) => /count-tokens: (key-\w+): (\d+) tokens/.exec(line)?.slice(1) ?? [])
   t.equal(sums.length, 6)
   const [first, ten, second, twenty, other, bob] = sums
@@ -46,6 +47,15 @@ test("count tokens per user: one sum for each credential, which is not shown", a
   t.equal(first, second)
   t.not(first, other)
   t.notMatch(rig.lines.join(), /alice|bob/)
+})
+
+test("count tokens per user: a stream that does not say what it cost is counted", async (t) => {
+  const cloud = always(sseAnswer(chatEvent("one two three"), FINISH, DONE).toString())
+  const rig = await startRig(t, { cloud, scripts: [`${FOLDER}/count-tokens.ts`] })
+  await rig.chat({ stream: true }, key("a"))
+  // The client has its last byte, and leaves, before the answer is counted.
+  await until(() => rig.lines.length > 0)
+  t.match(rig.lines.join("\n"), /count-tokens: key-\w+: [1-9]\d* tokens/)
 })
 
 test("change a WebSocket's messages: the client's texts, and nothing else", async (t) => {
