@@ -6,7 +6,7 @@ import { Headers, type HeadersInit } from "../base/headers.ts"
 import type { JsonValue } from "../base/json.ts"
 import { completionFrom } from "../llm/assemble.ts"
 import type { Dialect, EncodeContext } from "../llm/dialect.ts"
-import type { Delta, FinishUnified, LlmRequest, ToolCall, Usage } from "../llm/model.ts"
+import type { Delta, FinishUnified, LlmRequest, Usage } from "../llm/model.ts"
 import { ID_PREFIXES } from "../proxy/flow/reply.ts"
 
 /** What a model says: of the fields, those that it says something in. */
@@ -43,7 +43,7 @@ export interface TestAnswer {
   readonly body?: AsyncIterable<string | Uint8Array>
   /** Interim answers (103 and the like) that are sent before. */
   readonly interim?: readonly { readonly status: number; readonly headers?: HeadersInit }[]
-  /** The connection breaks off behind the content, in the place of its end; without any content before the head. */
+  /** The connection breaks off behind the content, in the place of its end; without a content and a status before the head. */
   readonly cut?: boolean
 }
 
@@ -135,7 +135,7 @@ function deltasIn(completion: TestCompletion): Delta[] {
   if (text !== undefined) deltas.push({ type: "text", index: 0, text })
   if (refusal !== undefined) deltas.push({ type: "refusal", index: 0, text: refusal })
   for (const [call, { id = `call_${call + 1}`, name, arguments: json }] of toolCalls.entries())
-    deltas.push({ type: "toolCall", index: 0, call, id, name, arguments: json } satisfies Delta & Partial<ToolCall>)
+    deltas.push({ type: "toolCall", index: 0, call, id, name, arguments: json })
   if (finishReason !== undefined)
     deltas.push({ type: "finish", index: 0, reason: { unified: finishReason, raw: undefined } })
   else deltas.push(finish(toolCalls.length > 0))

@@ -104,7 +104,7 @@ export class TestClient {
     return responseFrom(got, method, url)
   }
 
-  /** Rejects with an Error where the upgrade is refused; its message has the status and what was said. */
+  /** Rejects with an Error where the upgrade is refused, once its flow is over; its message has the status and what was said. */
   async websocket(url: string, fields: HeadersInit): Promise<TestWebSocket> {
     const headers = new Headers(fields)
     const key = Buffer.from("llmproxy testing").toString("base64")
@@ -121,6 +121,8 @@ export class TestClient {
     )
     const got = await Promise.race([upgraded, received(request, Buffer.alloc(0), () => {})])
     if (got === undefined || !("head" in got)) {
+      socket.destroySoon()
+      await gone
       const { status = 0, pieces = [], broken = "" } = got ?? {}
       throw new Error(`websocket ${url}: no upgrade: ${status} ${Buffer.concat(pieces).toString("utf8")}${broken}`)
     }
@@ -213,6 +215,11 @@ async function received(request: ClientRequest, body: Buffer, onPiece: (piece: B
   request.on("information", ({ statusCode, rawHeaders }) =>
     got.interim.push({ status: statusCode, headers: headersFrom(rawHeaders) }),
   )
+  let failure: Error | undefined
+  // A reset behind the head: a body that only the close ends would look whole.
+  request.on("error", (error) => {
+    failure = error
+  })
   const answered = once(request, "response")
   request.end(body)
   try {
@@ -224,6 +231,7 @@ async function received(request: ClientRequest, body: Buffer, onPiece: (piece: B
       got.pieces.push(piece)
       onPiece(piece)
     }
+    if (failure !== undefined) throw failure
   } catch (thrown) {
     got.broken = messageOf(thrown)
   }

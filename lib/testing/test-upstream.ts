@@ -142,7 +142,7 @@ export class TestUpstream {
       dialect: dialectFor(asked.method, pathOf(asked)),
       request: asked.llm,
       created: Math.floor(this.#clock.now() / 1000),
-      number: this.asked.length,
+      number: this.asked.indexOf(asked) + 1,
     })
     if (written === undefined) return false
     response.writeHead(written.status, [...written.headers].flat())
@@ -171,8 +171,13 @@ export class TestUpstream {
 /** Resolves when there is room again, or nobody reads any more. */
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
-    response.once("drain", resolve)
-    response.once("close", resolve)
+    const done = () => {
+      response.off("drain", done)
+      response.off("close", done)
+      resolve()
+    }
+    response.on("drain", done)
+    response.on("close", done)
   })
 }
 
