@@ -16,4 +16,5 @@ async function serve(confdir: string): Promise<void> {
   listen(createServer({ SNICallback: (_name, done) => done(null, context) }, hostListener(CLOUD_SCRIPT)))
 }
 
-for (const confdir of process.argv.slice(2)) void serve(confdir)
+const [, , confdir] = process.argv
+if (confdir !== undefined) void serve(confdir) // Without one the CA would be made in the current folder.
