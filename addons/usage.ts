@@ -1,8 +1,8 @@
 /**
  * Asks hosts for what an answer cost where the client did not: a stream tells its tokens only when `stream_options` says
- * so. The chunk that brings them stays here, and so does the `usage: null` that asking puts into every other one: the client gets
- * the bytes it would have got, and whoever looks at the
- * answer when the flow has ended (the terminal, the history) sees the host's own numbers in place of counted ones.
+ * so. The chunk that brings them stays here, and so does the `usage: null` that asking puts into every other one: the
+ * client gets the bytes it would have got, and whoever looks at the answer when the flow has ended (the terminal, the
+ * history) sees the host's own numbers in place of counted ones.
  * Off unless `usage.inject` is set, and only for hosts that are known to take the field.
  */
 import { defineAddon, type Flow, type LlmFlow, type Usage } from "llmproxy"

@@ -10,8 +10,10 @@ const WORDS_MIN = 5
 /** GPT Pilot takes what is longer for the specification, not for a question. */
 const CHARS_MAX = 500
 
-/** Chinese and Japanese write no spaces between words. */
-/** Made when the first question is: what ICU loads for it takes a start longer than all else of this addon. */
+/**
+ * Finds words where none are spaced: Chinese and Japanese write them without. Made when the first question is, because
+ * what ICU loads for it takes a start longer than all else of this addon.
+ */
 let segmenter: Intl.Segmenter | undefined
 /** Latin, Chinese and Japanese, Arabic, Greek, Armenian and Ethiopic question marks, and what may close behind them. */
 const QUESTION_END = /[?？؟\u037e՞፧][*_"'’”»」』）)\s]*$/

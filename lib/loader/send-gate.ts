@@ -1,7 +1,7 @@
 /**
- * `send` of one version of an addon. It knows whose it is from wherever it is called, and when it may be: from `running` on,
- * until the version is replaced. With a parent it is that flow's own `send` in this addon's hands; without one it is the
- * program's, which is a flow of nobody's client.
+ * `send` of one version of an addon. It knows whose it is from wherever it is called, and when it may be: from `running` on.
+ * With a parent it is that flow's own `send` in this addon's hands, and lasts as long as the flow; without one it is the
+ * program's, which is a flow of nobody's client, until the version is replaced.
  */
 import type { OwnSendOptions, Send } from "../api/addon.ts"
 import type { Answer, Flow, SendOptions, SendRequest } from "../api/flow.ts"

@@ -1,6 +1,6 @@
 /**
  * Runs tests against mutants of one file, in this process: starting one for each mutant takes ten times as long. Told on
- * stdin what to run; says on stdout, one JSON line each, which mutant begins and which test has noticed it, if any did.
+ * stdin what to run; tells its parent, a message each, which mutant begins and which test has noticed it, if any did.
  */
 import { register } from "node:module"
 import { text } from "node:stream/consumers"

@@ -1,6 +1,6 @@
 /**
- * What comes once or fails once, and is asked for before or after: the head of an answer. No promise is made for what is
- * there already, and none is left that nobody listens to.
+ * What comes once or fails once, and is asked for before or after: the head of an answer. A promise is made only for who
+ * asks: a failure that nobody asked for is no unhandled rejection.
  */
 export class Awaited<Value, Failure extends Error> {
   #value: Value | undefined

@@ -1,6 +1,7 @@
 /**
- * Whether a stream takes more, and when it does again. It counts the writes that wait in the stream's queue: Node counts their bytes alone, but each costs a hundred and more beside
- * them: what is passed on byte by byte would hold a hundred times what the stream's limit says.
+ * Whether a stream takes more, and when it does again. It counts the writes that wait in the stream's queue: Node counts
+ * their bytes alone, but each costs a hundred and more beside them, so that what is passed on byte by byte would hold a
+ * hundred times what the stream's limit says.
  */
 import type { Writable } from "node:stream"
 
