@@ -34,6 +34,8 @@ const ACCESS: readonly string[] = ["open", "user", "admin"] satisfies ServeAcces
 const METHOD = /^[A-Z]+$/
 /** No request of a handler's can have these: the Fetch standard forbids them. */
 const NEVER: readonly string[] = ["CONNECT", "TRACE", "TRACK"]
+/** Of these a Request takes another spelling ("get") for the method itself, which it is not (RFC 9110 section 9.1). */
+const NORMALISED: readonly string[] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]
 /** What "*" is told as. */
 const ALL_METHODS: readonly string[] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 /** Longer than any path that somebody writes. */
@@ -120,7 +122,13 @@ function covers(claimed: string, path: string): boolean {
 
 function answers(route: Route, method: string): boolean {
   if (method === "HEAD" && route.method === "GET") return true
-  return route.method === "*" && !NEVER.includes(method)
+  return route.method === "*" && isForRequest(method)
+}
+
+/** Whether a handler's Request can have it, as it came. */
+function isForRequest(method: string): boolean {
+  const capitals = method.toUpperCase()
+  return !NEVER.includes(capitals) && (method === capitals || !NORMALISED.includes(capitals))
 }
 
 function allowed(routes: readonly Route[]): string[] {

@@ -119,6 +119,9 @@ test("a path that reads two ways is refused over both protocols, and no handler 
       ["/open/secret", 200],
       ["/open/%2573ecret/x", 200],
       ["/open//secret/x", 200],
+      // A framework undoes what can be undone, and so reads the narrower path.
+      ["/open/%73ecret/%zz", 400],
+      ["/open/%73ecret/%ff", 400],
     ] as const)
       t.equal((await ask({ path })).status, status, `${name} ${path}`)
   }

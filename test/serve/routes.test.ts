@@ -84,6 +84,12 @@ test("the narrowest path decides, then its method; GET answers HEAD; below /v1/ 
     ["DELETE /a/all", "DELETE /a/all"],
     ["TRACE /a/all", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"],
     ["get /a/b", "GET, HEAD, POST"],
+    ["get /a/all", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"],
+    ["Post /a/all", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"],
+    ["trace /a/all", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"],
+    ["Track /a/all", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"],
+    ["PROPFIND /a/all", "* /a/all"],
+    ["patch /a/all", "* /a/all"],
     ["GET /", "GET /"],
     ["GET /?x", "GET /"],
     ["OPTIONS *", "passes"],
@@ -132,6 +138,10 @@ test("what only looks like a route's path is not served: it passes as it came, o
     ["/a/b%20", "passes"],
     ["/a/b/", "passes"],
     ["/a/b%3Fx", "passes"],
+    ["/open/%zz", "unclear"],
+    ["/admin/%zz", "unclear"],
+    ["/%61dmin/%zz", "unclear"],
+    ["/open/100%", "unclear"],
   ] as const)
     t.equal(found(table, `GET ${target}`), expected, target)
 })
