@@ -3,6 +3,7 @@
  * end the process, and with it everybody's traffic; here it is an error in the log, with its stack, and the traffic goes
  * on. Our own code is not written to lean on this.
  */
+import { messageOf } from "../base/errors.ts"
 import type { Logger } from "../base/log.ts"
 
 /** Listens until the returned function is called. */
@@ -15,6 +16,12 @@ export function catchTheRest(log: Pick<Logger, "error">): () => void {
   }
 }
 
+/** Never throws, whatever was thrown: nobody would catch that, either. */
 function stackOf(thrown: unknown): string {
-  return thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+  try {
+    if (thrown instanceof Error && typeof thrown.stack === "string") return thrown.stack
+  } catch {
+    // A proxy, or an error whose stack throws when it is read: what messageOf says of it is all there is.
+  }
+  return messageOf(thrown)
 }

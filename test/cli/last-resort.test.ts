@@ -16,6 +16,12 @@ test("an addon's forgotten promise and its throwing timer are logged, and the tr
       Promise.reject(new TypeError("forgotten"))
       setTimeout(() => { throw new RangeError("in a timer") })
       setTimeout(() => { throw "no error at all" })
+      setTimeout(() => { throw Object.create(null) })
+      setTimeout(() => { throw { toString() { throw 1 } } })
+      setTimeout(() => { throw Object.defineProperty(new Error("m"), "stack", { get() { throw 1 } }) })
+      setTimeout(() => { throw Object.assign(new Error("m"), { stack: {} }) })
+      setTimeout(() => { throw new Proxy(new Error("m"), { getPrototypeOf() { throw 1 } }) })
+      Promise.reject(Object.create(null))
     } }`,
   )
   const args = ["-p", "0", "-s", "loose.js", "--base-upstream", `http://127.0.0.1:${origin.port}`]
@@ -25,6 +31,8 @@ test("an addon's forgotten promise and its throwing timer are logged, and the tr
   await command.printed(/error: nobody awaits this promise, and it failed: TypeError: forgotten .*loose\.js/)
   await command.printed(/error: nobody catches this exception: RangeError: in a timer/)
   await command.printed(/error: nobody catches this exception: no error at all/)
+  await command.printed(/error: nobody catches this exception: something that cannot be written/)
+  await command.printed(/error: nobody awaits this promise, and it failed: something that cannot be written/)
   t.equal((await fetch(`${url}/v1/models`)).status, 200)
   command.signal("SIGTERM")
   t.equal((await command.outcome).status, 0)
