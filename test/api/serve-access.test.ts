@@ -33,6 +33,13 @@ test("a program of this machine is admitted, unless it forwards or shows a wrong
       [{ "x-real-ip": "192.0.2.1" }, 401],
       [{ "x-forwarded-for": "127.0.0.1" }, 401],
       [{ "x-forwarded-proto": "https" }, 401],
+      [hostOf(name, "localhost"), 200],
+      [hostOf(name, "[::1]"), 200],
+      // By these a page in a browser reaches this machine without a word of where it comes from.
+      [hostOf(name, "0.0.0.0"), 401],
+      [hostOf(name, "[::]"), 401],
+      [hostOf(name, "192.0.2.1"), 401],
+      [{ ...hostOf(name, "0.0.0.0"), ...bearer(ADMIN.flags.adminToken) }, 200],
     ] as const) {
       const answer = await ask({ path: "/admin", headers })
       t.equal(answer.status, status, `${name} ${JSON.stringify(headers)}`)
@@ -41,9 +48,17 @@ test("a program of this machine is admitted, unless it forwards or shows a wrong
   }
 })
 
+/** What names the server, in each protocol. */
+function hostOf(protocol: string, host: string): Record<string, string> {
+  return { [protocol === "HTTP/2" ? ":authority" : "Host"]: host }
+}
+
 test("another machine needs the token, once", (t) => {
   const asked = (address: string, ...credentials: string[]) => {
-    const headers = new Headers(credentials.map((value) => ["Authorization", value] as const))
+    const headers = new Headers([
+      ["Host", "localhost:8080"],
+      ...credentials.map((value) => ["Authorization", value] as const),
+    ])
     const connection = new ClientConnection({ remoteAddress: address, remotePort: 1 })
     const head = {
       method: "GET",
