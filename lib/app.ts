@@ -182,7 +182,11 @@ export class App {
    * Loads addons, makes or reads the CA, listens. Resolves with the listener that HTTP clients are pointed at, if there
    * is one, else the first. Rejects with a UsageError (status 2) or a StartError (status 1).
    */
-  async start(): Promise<Listening> {
+  start(): Promise<Listening> {
+    return awake(() => this.#start())
+  }
+
+  async #start(): Promise<Listening> {
     const settings = { ...settingsFrom(this.values), keyLog: this.#keyLog() }
     this.#settings = settings
     const leaves = leafSettings(this.values, this.#clock.now())
@@ -210,9 +214,11 @@ export class App {
   }
 
   /** For a command of an addon that is prepared: what it keeps is there. Rejects with a StartError or a UsageError. */
-  async ready(addon: string): Promise<void> {
-    await this.addons.ready(addon)
-    await this.#kept.ready()
+  ready(addon: string): Promise<void> {
+    return awake(async () => {
+      await this.addons.ready(addon)
+      await this.#kept.ready()
+    })
   }
 
   /** Addons that the options name, then those of the line. */
@@ -252,18 +258,14 @@ export class App {
   }
 
   /** Takes no more clients, lets open flows end within `graceMs`, then ends the addons. */
-  async stop(graceMs = 0): Promise<void> {
-    // No timer of the clock keeps the process alive: it would end in the middle of this, where nothing else is left open.
-    const alive = setInterval(() => {}, ALIVE_MS)
+  stop(graceMs = 0): Promise<void> {
     this.#watcher?.close()
-    try {
+    return awake(async () => {
       if (this.#server === undefined) await this.#serving // which a program that ends at once is still loading
       await this.#server?.stop(graceMs)
       await this.addons.close()
       await Promise.all([this.#kept.close(), this.#tokens?.close()])
-    } finally {
-      clearInterval(alive)
-    }
+    })
   }
 
   /** Sends what an addon asks by itself. Clients may come before what serves them is loaded, and so may this. */
@@ -377,5 +379,18 @@ export class App {
     })
     this.#server = server
     await Promise.all(this.#open.map(({ listener, mode }) => server.serve(listener, mode)))
+  }
+}
+
+/**
+ * No timer of the clock keeps the process alive: it would end in the middle of this, where nothing else is open yet, or any
+ * more (a state.db that another program holds is waited for by a timer alone).
+ */
+async function awake<T>(work: () => Promise<T>): Promise<T> {
+  const alive = setInterval(() => {}, ALIVE_MS)
+  try {
+    return await work()
+  } finally {
+    clearInterval(alive)
   }
 }
