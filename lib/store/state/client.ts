@@ -57,25 +57,40 @@ export class StateClient {
   }
 
   records(addon: string, name: string): Records {
+    if (typeof name !== "string") throw new TypeError(`records: a name is a text, and this is ${typeof name}`)
     const place = { addon, name }
     const call = <T>(work: () => Promise<T>, options?: CallOptions) => this.#calls.add(addon, work, options)
     const now = () => this.#clock.now()
     const ask = (key: string, deed: RecordDeed) => this.#thread.ask({ kind: "record", place, key, now: now(), ...deed })
     return {
-      get: async (key) => valueIn(await call(() => ask(key, { what: "get" }))),
+      get: async (key) => {
+        checkKey(key)
+        return valueIn(await call(() => ask(key, { what: "get" })))
+      },
       set: async (key, value) => {
+        checkKey(key)
         const json = jsonOf(key, value)
         await call(() => ask(key, { what: "set", json }))
       },
-      delete: async (key) => void (await call(() => ask(key, { what: "delete" }))),
+      delete: async (key) => {
+        checkKey(key)
+        await call(() => ask(key, { what: "delete" }))
+      },
       entries: async (after = "") => {
+        checkKey(after)
         const work = () => this.#thread.ask({ kind: "entries", place, after, now: now() })
         const found = (await call(work)) as [string, string][]
         return found.map(([key, json]) => [key, valueIn(json) ?? null])
       },
-      update: (key, change) => call(() => updated(key, change, ask), { isOnce: true }),
+      update: async (key, change) => {
+        checkKey(key)
+        return await call(() => updated(key, change, ask), { isOnce: true })
+      },
       increment: async (key, by = 1, { expires } = {}) => {
+        checkKey(key)
         if (!Number.isSafeInteger(by)) throw new RangeError(`increment "${key}": ${by} is no whole number`)
+        if (expires !== undefined && !(Number.isFinite(expires) && expires >= 0))
+          throw new RangeError(`increment "${key}": expires ${expires}: it must be milliseconds, 0 or more`)
         const count = await call(() => ask(key, { what: "increment", by, expires }), { isOnce: true })
         if (typeof count === "number") return count
         throw new Error(`increment "${key}": the record is no whole number, or would be too large to be one`)
@@ -129,6 +144,11 @@ async function updated(
     if ((await ask(key, { what: "swap", seen, json })) === true) return valueIn(json)
   }
   throw new Error(`update "${key}": others changed it each of ${UPDATE_TRIES_MAX} times; try again`)
+}
+
+/** SQL would take a number for a text, and of nothing it would say what no author understands. */
+function checkKey(key: unknown): void {
+  if (typeof key !== "string") throw new TypeError(`record ${typeof key}: a key is a text; write String(key)`)
 }
 
 /** Throws a TypeError for what is no JSON. */

@@ -16,7 +16,12 @@ const RESULT_ROWS_MAX = 100_000
 const OVERDUE_MAX = 1_000
 
 /** In SQL, as text: a transaction begun so would be everybody's, and nobody would know of it. */
-const TRANSACTION_WORDS = /^\s*(begin|commit|end|rollback|savepoint|release|start\s+transaction)\b/i
+const TRANSACTION_WORDS = /^(begin|commit|end|rollback|savepoint|release|start)$/i
+/** What they set holds for all addons, and the store is made for the settings that it has: its log, its locks. */
+const CONNECTION_WORDS = /^(pragma|attach|detach|vacuum)$/i
+/** What may stand before the first word of a statement. */
+const BLANK = /\s+|;|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/y
+const WORD = /[a-z]*/iy
 
 export interface Statement {
   readonly sql: string
@@ -50,8 +55,11 @@ export class Statements {
 
   /** Runs a statement: in a transaction, or by itself once the open one has ended. */
   async run({ sql, parameters }: Statement, transaction?: number): Promise<StatementResult> {
-    if (TRANSACTION_WORDS.test(sql))
+    const word = firstWordOf(sql)
+    if (TRANSACTION_WORDS.test(word))
       throw new Error("a transaction is begun and ended by db.transaction(): everybody shares the connection")
+    if (CONNECTION_WORDS.test(word))
+      throw new Error(`${word} is about the file and the connection, which is everybody's; leave it out`)
     const query = CompiledQuery.raw(sql, [...parameters])
     if (transaction === undefined) return resultOf(await this.#db.executeQuery(query))
     const open = this.#found(transaction)
@@ -111,6 +119,18 @@ export class Statements {
         .catch(() => {})
     })
   }
+}
+
+function firstWordOf(sql: string): string {
+  let start = 0
+  for (;;) {
+    BLANK.lastIndex = start
+    const blank = BLANK.exec(sql)
+    if (blank === null) break
+    start += blank[0].length
+  }
+  WORD.lastIndex = start
+  return WORD.exec(sql)?.[0] ?? ""
 }
 
 /** A commit that fails leaves the transaction open, and everybody waiting. */

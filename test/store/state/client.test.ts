@@ -55,6 +55,29 @@ test("what is no JSON, or too much of it, is refused", async (t) => {
   t.strictSame(await records.entries(), [])
 })
 
+test("a key that is no text, and a time that is none, are refused: SQL would make something of them", async (t) => {
+  const { client } = await clientIn(t)
+  const records = client.records("a", "b")
+  for (const wrong of [undefined, null, 5, {}, () => {}] as unknown as string[]) {
+    const message = /^record .*: a key is a text/
+    await t.rejects(records.get(wrong), { name: "TypeError", message })
+    await t.rejects(records.set(wrong, 1), { name: "TypeError", message })
+    await t.rejects(records.delete(wrong), { name: "TypeError", message })
+    await t.rejects(
+      records.update(wrong, () => 1),
+      { name: "TypeError", message },
+    )
+    await t.rejects(records.increment(wrong), { name: "TypeError", message })
+    if (wrong !== undefined) await t.rejects(records.entries(wrong), { name: "TypeError", message })
+  }
+  for (const expires of [Number.NaN, Number.POSITIVE_INFINITY, -1, "60000", null] as number[])
+    await t.rejects(records.increment("n", 1, { expires }), { name: "RangeError", message: /milliseconds, 0 or more/ })
+  t.equal(await records.increment("n", 1, { expires: 60_000 }), 1)
+  t.strictSame((await records.entries()).length, 1)
+  const noName = undefined as unknown as string
+  t.throws(() => client.records("a", noName), { name: "TypeError", message: /records: a name is a text/ })
+})
+
 test("an addon's calls wait, however many there are, and keep their order", async (t) => {
   const { client } = await clientIn(t)
   const records = client.records("a", "b")

@@ -184,8 +184,22 @@ test("an answer is bounded, and a statement that fails says why", async (t) => {
   const db = await one.tables<Poll>("poll", [votes])
   const many = sql`with recursive n(i) as (select 1 union all select i + 1 from n where i < 100001) select i from n`
   await t.rejects(many.execute(db), { message: /gives 100001 rows, and an answer holds 100000: ask with a limit/ })
-  for (const words of ["begin", " BEGIN immediate", "commit", "rollback", "savepoint a", "end"])
-    await t.rejects(sql.raw(words).execute(db), { message: /by db\.transaction\(\)/ })
+  const hidden = ["/* a */ begin", "/**/ -- b\n begin", "-- a\nbegin", ";begin", " ; /* a */ ; commit", "/* a", "--"]
+  for (const words of ["begin", " BEGIN immediate", "commit", "rollback", "savepoint a", "end", ...hidden.slice(0, 5)])
+    await t.rejects(sql.raw(words).execute(db), { message: /by db\.transaction\(\)/ }, words)
+  for (const words of hidden.slice(5)) await t.rejects(sql.raw(words).execute(db), words)
+  for (const words of [
+    "pragma query_only = 1",
+    "/**/ PRAGMA journal_mode = delete",
+    "attach 'a' as b",
+    "detach b",
+    "vacuum",
+  ])
+    await t.rejects(sql.raw(words).execute(db), { message: /the connection, which is everybody's/ }, words)
+  await t.rejects(
+    db.transaction().execute((transaction) => sql.raw("/**/ commit").execute(transaction)),
+    { message: /by db\.transaction\(\)/ },
+  )
   await t.rejects(sql`select * from gone`.execute(db), { message: "no such table: gone" })
   const rows: unknown[] = []
   for await (const row of db.selectFrom("votes").select("who").stream()) rows.push(row)
@@ -203,7 +217,7 @@ test("each commit is on the disk before it is told, and an older llmproxy's reco
   const one = await served(t, place)
   const whole = { kind: "record", place: { addon: "a", name: "n" }, key: "whole" } as const
   t.equal(await one.ask({ ...whole, what: "increment", by: 1, expires: undefined }), 8)
-  t.match(await one.ask({ kind: "statement", transaction: undefined, sql: "pragma synchronous", parameters: [] }), {
+  t.match(await one.ask({ kind: "statement", transaction: undefined, sql: "select synchronous from pragma_synchronous", parameters: [] }), {
     rows: [{ synchronous: 2 }],
   })
   const { rows } = (await one.ask({
