@@ -217,9 +217,17 @@ test("each commit is on the disk before it is told, and an older llmproxy's reco
   const one = await served(t, place)
   const whole = { kind: "record", place: { addon: "a", name: "n" }, key: "whole" } as const
   t.equal(await one.ask({ ...whole, what: "increment", by: 1, expires: undefined }), 8)
-  t.match(await one.ask({ kind: "statement", transaction: undefined, sql: "select synchronous from pragma_synchronous", parameters: [] }), {
-    rows: [{ synchronous: 2 }],
-  })
+  t.match(
+    await one.ask({
+      kind: "statement",
+      transaction: undefined,
+      sql: "select synchronous from pragma_synchronous",
+      parameters: [],
+    }),
+    {
+      rows: [{ synchronous: 2 }],
+    },
+  )
   const { rows } = (await one.ask({
     kind: "statement",
     transaction: undefined,
