@@ -7,6 +7,9 @@ import { Headers as HeadFields } from "../base/headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import type { ClientStream, StreamResponseHead } from "../proxy/streams.ts"
 
+/** RFC 9112 section 4. */
+const REASON = /^[\t\x20-\x7e\x80-\xff]*$/
+
 export interface WebRequest {
   readonly request: Request
   /** A client that waits for it (Expect) sends its body from now on; once an answer has begun it cannot be told. */
@@ -58,7 +61,11 @@ export function headOf(given: unknown): { head: StreamResponseHead; response: Re
   if (!isResponse(given)) throw new TypeError("the handler returned no Response")
   const { status, statusText: reason, body } = given
   if (given.bodyUsed || body?.locked === true) throw new TypeError("the body of the Response has been read already")
-  if (status < 200) throw new TypeError(`the Response has the status ${status}`) // Response.error() has 0
+  // Response.error() has 0; a library's own Response may have anything.
+  if (!Number.isInteger(status) || status < 200 || status > 599)
+    throw new TypeError(`the Response has the status ${status}`)
+  if (!REASON.test(reason)) throw new TypeError("the statusText of the Response holds a control character")
+  if (body !== null && typeof body?.getReader !== "function") throw new TypeError("the body of the Response is no stream")
   const headers = new HeadFields()
   for (const [name, value] of given.headers) headers.append(name, value)
   return { head: { status, reason: reason || statusText(status), headers }, response: given }
@@ -74,11 +81,12 @@ export async function sendResponse(
   body: Response["body"],
   signal: AbortSignal,
 ): Promise<void> {
-  const isHead = stream.head.method === "HEAD"
-  const length = lengthOf(head.headers) ?? (body === null && !isHead ? 0 : undefined)
+  // Their Content-Length is of a body that does not come (RFC 9110 section 8.6).
+  const isBodiless = stream.head.method === "HEAD" || head.status === 304
+  const length = lengthOf(head.headers) ?? (body === null && !isBodiless ? 0 : undefined)
   try {
     stream.respond(head, length)
-    if (isHead) await body?.cancel()
+    if (isBodiless) await body?.cancel()
     else await pump(stream, body, length, signal)
     stream.end()
   } catch (thrown) {

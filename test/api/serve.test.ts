@@ -58,6 +58,14 @@ test("a served path is that path and method; the rest of it is 405, and below /v
   t.equal(flows.length, 8)
 })
 
+/** A Response that is none of the platform's. */
+function own(values: object): Response {
+  return Object.assign(
+    { status: 200, statusText: "", headers: new Headers(), body: null, bodyUsed: false },
+    values,
+  ) as Response
+}
+
 test("what a handler fails with is one line in the log, and nothing of it is told", async (t) => {
   const handlers: Readonly<Record<string, () => Response | Promise<Response>>> = {
     throws: () => {
@@ -73,6 +81,11 @@ test("what a handler fails with is one line in the log, and nothing of it is tol
       return response
     },
     control: () => new Response("x", { headers: { "x-y": "\u0001" } }),
+    // A library's own Response, which nobody has checked.
+    reason: () => own({ statusText: "OK\r\nX-Evil: 1" }),
+    word: () => own({ status: "200" }),
+    huge: () => own({ status: 1_000 }),
+    content: () => own({ body: "text" }),
   }
   const { protocols, lines } = await rig(t, ({ serve }) => {
     for (const [path, handler] of Object.entries(handlers))
@@ -157,4 +170,21 @@ test("a path that is claimed twice, or is ours, stops the start", async (t) => {
   await t.rejects(started(t, folder, "twice.ts"), { message: /serve GET \/a: it is served already/ })
   await t.rejects(started(t, folder, "ours.ts"), { message: /paths below \/\.llmproxy\/ are llmproxy's own/ })
   await t.rejects(started(t, folder, "late.ts"), { message: /serve \/late: is to be declared in setup/ })
+})
+
+test("a 304 says how long the body is that it leaves out", async (t) => {
+  const { protocols, lines } = await rig(t, ({ serve }) =>
+    serve(
+      { method: "GET", path: "/cached", access: "open" },
+      () => new Response(null, { status: 304, headers: { "content-length": "100", etag: '"x"' } }),
+    ),
+  )
+  for (const [name, ask] of protocols) {
+    const { status, field, text } = await ask({ path: "/cached" })
+    t.same([status, field("content-length"), field("etag"), text], [304, "100", '"x"', ""], name)
+  }
+  t.same(
+    lines.filter((line) => line.includes("failed")),
+    [],
+  )
 })
