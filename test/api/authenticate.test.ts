@@ -124,6 +124,11 @@ test("a hook that fails or says nonsense lets nobody in, and tells nothing of wh
     empty: ({ identify }) => identify(""),
     long: ({ identify }) => identify("x".repeat(257)),
     status: ({ refuse }) => refuse(200, "fine"),
+    // @ts-expect-error: an addon in JavaScript can write this
+    noReason: ({ refuse }) => refuse(401),
+    // @ts-expect-error: an addon in JavaScript can write this
+    object: ({ refuse }) => refuse(401, { code: "x" }),
+    noText: ({ refuse }) => refuse(401, ""),
   }
   for (const [how, authenticate] of Object.entries(failures)) {
     const builtin = [defineAddon({ name: "failing", onError: "continue", authenticate })]
@@ -167,4 +172,32 @@ test("an id is told from the request as it came, and is the same after a restart
   t.match(ids[0], /^key-[0-9a-f]{16}$/)
   t.equal(ids.length, 8)
   t.equal(new Set(ids).size, 1)
+})
+
+test("who is named or refused once the hook has ended is neither, and the addon is told", async (t) => {
+  const late: unknown[] = []
+  const users: unknown[] = []
+  let later = () => {}
+  const builtin = [
+    defineAddon({
+      name: "forgetful",
+      authenticate({ identify, refuse }) {
+        later = () => {
+          for (const call of [() => identify("ann"), () => refuse(401, "not known")])
+            try {
+              call()
+            } catch (thrown) {
+              late.push(String(thrown))
+            }
+        }
+      },
+      requestHeaders: () => later(),
+      response: (flow) => void users.push(flow.client.user),
+    }),
+  ]
+  const { protocols } = await rig(t, () => {}, { builtin })
+  for (const [, ask] of protocols) t.equal((await ask({ path: "/v1/models" })).text, "the upstream")
+  t.same(users, [undefined, undefined])
+  t.equal(late.length, 4)
+  for (const text of late) t.match(text, /comes too late: await what it needs within authenticate/)
 })

@@ -25,6 +25,7 @@ export async function authenticateFlow(flow: FlowState): Promise<void> {
   if (!(client instanceof ClientView)) return
   const asked = new Asked(client, request)
   await run(asked, chain, core)
+  asked.isOver = true
   if (asked.refusal === undefined) return
   const { status, message } = asked.refusal
   flow.respond({ status, headers: challengeOf(status), error: { code: "unauthenticated", message } })
@@ -45,6 +46,7 @@ export async function authenticateServed(
   const client = new ClientView(core, connection, head.headers.clone())
   const asked = new Asked(client, head)
   await run(asked, chain, core)
+  asked.isOver = true
   if (asked.refusal === undefined) return client.user
   const { status, message } = asked.refusal
   return new FlowError("client", "unauthenticated", message, { status })
@@ -59,6 +61,8 @@ class Asked implements AuthenticateHookInfo {
   readonly client: ClientView
   readonly request: AuthenticateHookInfo["request"]
   refusal: Refusal | undefined
+  /** The hooks have run: what is said now would be of a request that is on its way. */
+  isOver = false
 
   constructor(client: ClientView, request: AuthenticateHookInfo["request"]) {
     this.client = client
@@ -71,7 +75,7 @@ class Asked implements AuthenticateHookInfo {
 
   // Bound, as hooks take them out of their argument.
   readonly identify = (user: string, label?: string): void => {
-    if (this.isAnswered) throw new Error("identify() comes too late: this client has been named or refused already")
+    this.#checkTime("identify")
     for (const text of [user, label])
       if (text !== undefined && (typeof text !== "string" || text === "" || text.length > NAME_CHARS_MAX))
         throw new TypeError(`identify() takes a name and a label of 1 to ${NAME_CHARS_MAX} characters`)
@@ -79,10 +83,19 @@ class Asked implements AuthenticateHookInfo {
   }
 
   readonly refuse = (status: number, message: string): void => {
-    if (this.isAnswered) throw new Error("refuse() comes too late: this client has been named or refused already")
+    this.#checkTime("refuse")
     if (!Number.isInteger(status) || status < 400 || status > 599)
       throw new RangeError(`refuse(): status ${status} is none of an error; write 400 to 599`)
+    if (typeof message !== "string" || message === "")
+      throw new TypeError(
+        'refuse() takes a status and a message for the client, as in refuse(401, "this key is not known")',
+      )
     this.refusal = { status, message }
+  }
+
+  #checkTime(call: string): void {
+    if (this.isAnswered) throw new Error(`${call}() comes too late: this client has been named or refused already`)
+    if (this.isOver) throw new Error(`${call}() comes too late: await what it needs within authenticate`)
   }
 }
 
