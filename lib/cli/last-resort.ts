@@ -8,8 +8,14 @@ import type { Logger } from "../base/log.ts"
 
 /** Listens until the returned function is called. */
 export function catchTheRest(log: Pick<Logger, "error">): () => void {
-  const onRejection = (reason: unknown) => log.error(`nobody awaits this promise, and it failed: ${stackOf(reason)}`)
-  const onException = (error: unknown) => log.error(`nobody catches this exception: ${stackOf(error)}`)
+  return hearTheRest(
+    (reason) => log.error(`nobody awaits this promise, and it failed: ${stackOf(reason)}`),
+    (error) => log.error(`nobody catches this exception: ${stackOf(error)}`),
+  )
+}
+
+/** The same for who does something else with it; default: the same with both. */
+export function hearTheRest(onRejection: (reason: unknown) => void, onException = onRejection): () => void {
   process.on("unhandledRejection", onRejection).on("uncaughtException", onException)
   return () => {
     process.off("unhandledRejection", onRejection).off("uncaughtException", onException)

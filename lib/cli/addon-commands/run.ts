@@ -9,6 +9,7 @@ import type { Redactor } from "../../base/secrets/redactor.ts"
 import type { DeclaredCommand, GivenLine } from "../../loader/commands.ts"
 import { addonFailure } from "../../loader/version.ts"
 import type { CommandLine } from "../command.ts"
+import { hearTheRest } from "../last-resort.ts"
 import type { Output } from "../terminal/output.ts"
 import type { World } from "../world.ts"
 import { valuesOf } from "./flags.ts"
@@ -42,6 +43,12 @@ export async function runDeclared(
     ending.abort()
     world.clock.after(GRACE_MS, late)
   })
+  // Node would end the process with what was thrown, secrets and all, and what was kept might not be on the disk.
+  let unheard = () => {}
+  const stray = new Promise<never>((_, reject) => {
+    unheard = hearTheRest(reject)
+  })
+  stray.catch(() => {}) // Told by the race below.
   // What a command waits for may be nothing that keeps the process alive.
   const alive = setInterval(() => {}, ALIVE_MS)
   try {
@@ -52,7 +59,7 @@ export async function runDeclared(
       ...printing(world),
     }
     const run = async () => declared.run(given)
-    const status = await Promise.race([run(), ended])
+    const status = await Promise.race([run(), ended, stray])
     return ending.signal.aborted ? 1 : statusOf(status, declared.name)
   } catch (thrown) {
     if (ending.signal.aborted) return 1
@@ -61,6 +68,7 @@ export async function runDeclared(
     throw new StartError(`${declared.name}: failed: ${addonFailure(thrown)}`)
   } finally {
     clearInterval(alive)
+    unheard()
     letGo()
   }
 }
