@@ -65,7 +65,8 @@ export function headOf(given: unknown): { head: StreamResponseHead; response: Re
   if (!Number.isInteger(status) || status < 200 || status > 599)
     throw new TypeError(`the Response has the status ${status}`)
   if (!REASON.test(reason)) throw new TypeError("the statusText of the Response holds a control character")
-  if (body !== null && typeof body?.getReader !== "function") throw new TypeError("the body of the Response is no stream")
+  if (body !== null && typeof body?.getReader !== "function")
+    throw new TypeError("the body of the Response is no stream")
   const headers = new HeadFields()
   for (const [name, value] of given.headers) headers.append(name, value)
   return { head: { status, reason: reason || statusText(status), headers }, response: given }
