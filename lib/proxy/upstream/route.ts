@@ -31,7 +31,7 @@ export class Route {
 
   /** The way of a request that has its URL and its fields already: `flow.send`'s. Throws a TypeError. */
   static ofSent(spec: Pick<RouteSpec, "url" | "via" | "connectTo" | "ca">): Route {
-    checkRoute(spec)
+    checkRoute(spec, "flow.send")
     const { via, connectTo, ca } = spec
     const way = {
       ...(via === undefined ? {} : { via }),
@@ -43,7 +43,7 @@ export class Route {
 
   /** `present` and what `spec` says beside it or in its place. `url`: where the request goes now. Throws a TypeError. */
   static chosen(present: Route | undefined, spec: RouteSpec, url: string): Route {
-    checkRoute(spec)
+    checkRoute(spec, "flow.route")
     const before = present ?? Route.#none
     const all = { ...before.#spec, ...spec }
     const fields = spec.headers === undefined ? before.#fields : new RouteFields(spec.url ?? url, spec.headers)
@@ -99,9 +99,10 @@ class RouteFields {
   }
 }
 
-function checkRoute({ url, connectTo }: RouteSpec): void {
+/** `call`: what the addon has called. */
+function checkRoute({ url, connectTo }: RouteSpec, call: string): void {
   if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)))
-    throw new TypeError(`flow.route: ${url} is no http or https URL`)
+    throw new TypeError(`${call}: ${url} is no http or https URL`)
   if (connectTo !== undefined && parseAuthority(connectTo, 0) === undefined)
-    throw new TypeError(`flow.route: connectTo ${connectTo}: write host:port`)
+    throw new TypeError(`${call}: connectTo ${connectTo}: write host:port`)
 }

@@ -58,10 +58,11 @@ test("fields of a route leave for the origin that was meant at the call, and for
   assert.equal(other.headers.get("x-key"), "client's")
 })
 
-test("what cannot be gone throws at the call", async () => {
+test("what cannot be gone throws at the call, and names it", async () => {
   for (const spec of [{ url: "ftp://host/" }, { url: "no url" }, { url: HERE, connectTo: "host:port:x" }]) {
-    assert.throws(() => Route.chosen(undefined, spec, HERE), TypeError, JSON.stringify(spec))
-    assert.throws(() => Route.ofSent(spec), TypeError, JSON.stringify(spec))
+    const told = (message: RegExp) => ({ name: "TypeError", message })
+    assert.throws(() => Route.chosen(undefined, spec, HERE), told(/^flow\.route: /), JSON.stringify(spec))
+    assert.throws(() => Route.ofSent(spec), told(/^flow\.send: /), JSON.stringify(spec))
   }
 })
 
