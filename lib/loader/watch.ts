@@ -1,8 +1,8 @@
 /**
  * Says when files may have changed. Watches their folders, not the files: editors that save by renaming leave a watch on
- * a file that is no more. What really changed is for the loader to find out; a burst of events is one call.
+ * a file that is no more. A link counts with the file that it leads to. What really changed is for the loader to find out; a burst of events is one call.
  */
-import { type FSWatcher, watch } from "node:fs"
+import { type FSWatcher, realpathSync, watch } from "node:fs"
 import { dirname, join } from "node:path"
 import type { Clock, Timer } from "../base/clock.ts"
 import { messageOf } from "../base/errors.ts"
@@ -23,6 +23,9 @@ export interface FileWatcherOptions {
 export class FileWatcher {
   readonly #options: FileWatcherOptions
   readonly #folders = new Map<string, FSWatcher>()
+  /** As they were named. */
+  #named: readonly string[] = []
+  /** The same, and what they are links to. */
   #files: ReadonlySet<string> = new Set()
   #timer: Timer | undefined
   #closed = false
@@ -39,7 +42,12 @@ export class FileWatcher {
   /** From now on these files count, absolute paths, and no others. */
   set(files: Iterable<string>): void {
     if (this.#closed) return
-    this.#files = new Set(files)
+    this.#named = [...files]
+    this.#look()
+  }
+
+  #look(): void {
+    this.#files = new Set(this.#named.flatMap((file) => [file, behind(file)]))
     const wanted = new Set([...this.#files].map((file) => dirname(file)))
     for (const [folder, watcher] of this.#folders) if (!wanted.has(folder)) this.#drop(folder, watcher)
     for (const folder of wanted) if (!this.#folders.has(folder)) this.#add(folder)
@@ -51,7 +59,10 @@ export class FileWatcher {
     const file = name === null ? undefined : join(folder, name)
     if (file !== undefined && !this.#files.has(file) && !this.#options.cares(file)) return
     this.#timer?.cancel()
-    this.#timer = this.#options.clock.after(QUIET_MS, () => this.#options.onChange())
+    this.#timer = this.#options.clock.after(QUIET_MS, () => {
+      this.#look() // A link may lead elsewhere now.
+      this.#options.onChange()
+    })
   }
 
   close(): void {
@@ -82,5 +93,14 @@ export class FileWatcher {
 
   #say(folder: string, error: unknown): void {
     this.#options.log.warn(`${folder}: cannot be watched (${messageOf(error)}); restart to take what changed`)
+  }
+}
+
+/** The file that a path leads to; the path itself while there is none. */
+function behind(file: string): string {
+  try {
+    return realpathSync(file)
+  } catch {
+    return file
   }
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from "node:fs"
+import { mkdirSync, rmSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "tap"
 import { makeLogger } from "../../lib/base/log.ts"
@@ -76,6 +76,29 @@ test("a folder that cannot be watched is said, and does not stop the rest", (t) 
   watcher.set([join(folder, "gone/a.ts")])
   t.same(watcher.folders, [join(folder, "gone")], "it is tried again with the next set")
   rmSync(join(folder, "gone"), { recursive: true })
+  watcher.close()
+  t.end()
+})
+
+test("behind a link the file counts as well, also when the link leads elsewhere later", (t) => {
+  const folder = t.testdir({ conf: {}, one: { "a.yaml": "" }, other: { "b.yaml": "" } })
+  const at = (...names: string[]) => join(folder, ...names)
+  symlinkSync(at("one", "a.yaml"), at("conf", "config.yaml"))
+  const { watcher, clock, seen } = watcherOf()
+  const notice = (...names: [folder: string, name: string]) => {
+    watcher.notice(at(names[0]), names[1])
+    clock.advance(50)
+    return seen.changes
+  }
+  watcher.set([at("conf", "config.yaml")])
+  t.same(watcher.folders, [at("conf"), at("one")])
+  t.equal(notice("one", "a.yaml"), 1)
+  rmSync(at("conf", "config.yaml"))
+  symlinkSync(at("other", "b.yaml"), at("conf", "config.yaml"))
+  t.equal(notice("conf", "config.yaml"), 2)
+  t.same(watcher.folders, [at("conf"), at("other")])
+  t.equal(notice("one", "a.yaml"), 2)
+  t.equal(notice("other", "b.yaml"), 3)
   watcher.close()
   t.end()
 })
