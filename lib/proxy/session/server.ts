@@ -33,6 +33,11 @@ import { loadTransparent, type OriginalDestination } from "./transparent.ts"
 
 /** A flood of connections gets one line in the log in this time. */
 const FULL_LOG_EVERY_MS = 60_000
+/**
+ * What addons have to do with the flows of clients that are gone, when the program ends: to count, to write. A flow ends
+ * with its last hook, and a program that ends after one answer would lose what addons make of it.
+ */
+export const LAST_HOOKS_MS = 10_000
 
 export interface ProxyServerOptions {
   readonly settings: ProxySettings
@@ -137,23 +142,32 @@ export class ProxyServer {
     return undefined
   }
 
-  /** Takes no more clients; resolves when open flows have ended or `graceMs` are over. */
+  /**
+   * Takes no more clients. Open flows have `graceMs` to end; then they are broken off, and what hooks still do with them has
+   * LAST_HOOKS_MS. At 0 nothing is waited for.
+   */
   async stop(graceMs: number): Promise<void> {
     for (const listener of this.#listeners) listener.close()
     this.sends.close()
     for (const session of [...this.#sessions]) session.drain()
-    if (!this.#isEmpty && graceMs > 0) await this.#drained(graceMs)
+    if (graceMs > 0) await this.#drained(graceMs)
     for (const session of this.#sessions) session.socket.destroy()
     this.sends.abort()
+    if (graceMs > 0) await this.#drained(LAST_HOOKS_MS)
+    const left = this.#sessions.size
+    if (graceMs > 0 && left > 0)
+      this.core.log.warn(`stopped while addons' hooks for ${left === 1 ? "a client" : `${left} clients`} still ran`)
     this.#upstream.close()
     await this.#access.close()
     this.#options.settings.keyLog?.close()
     this.#upstream.self.clear()
   }
 
-  #drained(graceMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#options.clock.after(graceMs, resolve)
+  /** Resolves when nothing is open, at the latest after `ms`. */
+  async #drained(ms: number): Promise<void> {
+    if (this.#isEmpty) return
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.after(ms, resolve)
       this.#onEmpty.push(() => {
         timer.cancel()
         resolve()

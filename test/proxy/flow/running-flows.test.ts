@@ -2,6 +2,7 @@
 import { test } from "tap"
 import type { Flow } from "../../../lib/api/flow.ts"
 import { CONCLUDING_MAX, RunningFlows } from "../../../lib/proxy/flow/running-flows.ts"
+import { LAST_HOOKS_MS } from "../../../lib/proxy/session/server.ts"
 import { call, openSession } from "../../helpers/clients/h2-client.ts"
 import {
   addon,
@@ -137,6 +138,35 @@ test("a proxy that stops closes a connection whose answer is out, and waits for 
   t.equal(stopped, false)
   open()
   await stopping
+})
+
+test("when the grace is over, hooks of clients that are gone run on; what still runs then is said", async (t) => {
+  for (const ends of [true, false]) {
+    const { opened, open } = gate()
+    const seen = recorder()
+    const slow = addon("slow", { response: (flow: Flow) => flow.waitFor(opened) })
+    const host = await startHost(t, { addons: [slow, seen.addon] })
+    const up = await origin(t, (_, socket) => void socket.write(answer("ok")))
+    const wire = await host.connect()
+    wire.write(request("GET", up.port, "/"))
+    await wire.response()
+    wire.socket.destroy()
+    let stopped = false
+    const stopping = host.server.stop(1_000).then(() => {
+      stopped = true
+    })
+    await turns()
+    host.clock.advance(1_000)
+    await turns()
+    t.equal(stopped, false)
+    if (ends) open()
+    else host.clock.advance(LAST_HOOKS_MS)
+    await stopping
+    const said = host.lines.filter((line) => line.includes("still ran"))
+    t.match(said, ends ? [] : [/^warn stopped while addons' hooks for a client still ran$/])
+    t.strictSame(seen.events.includes("response"), ends)
+    open()
+  }
 })
 
 test("who waits begins one by one, first come first", async (t) => {
