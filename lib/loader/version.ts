@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises"
 import type { AddonDefinition } from "../api/addon.ts"
+import { abortOfMany } from "../base/aborts.ts"
 import { fullMessageOf, UsageError } from "../base/errors.ts"
 import type { Logger } from "../base/log.ts"
 import { shownPath } from "../base/shown-path.ts"
@@ -93,7 +94,7 @@ export class VersionMaker {
     const { file } = source
     const options = this.#options.options.prepare(name, checked.options)
     const nested = file === undefined ? [] : checked.addons(options.values).map((path) => findNested(path, file))
-    const ending = new AbortController()
+    const ending = abortOfMany()
     try {
       const made = this.#setUp(checked, source, options, ending.signal)
       const addon = { name, onError, reads, hold, hooks: made.hooks, file }

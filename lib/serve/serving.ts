@@ -3,6 +3,7 @@
  * ends here: it is no flow. Which path is whose is routes.ts, what bodies become is web.ts; that Host and Origin were
  * looked at, and the proxy's password, is lib/proxy/session's.
  */
+import { abortOfMany } from "../base/aborts.ts"
 import { FlowError, flowErrorOf } from "../base/errors.ts"
 import { refuse, type Serving } from "../proxy/session/front-door.ts"
 import { isOwnPath } from "../proxy/session/own-names.ts"
@@ -94,7 +95,7 @@ export class WebServing implements Serving {
   /** Rejects with what `answering` has failed with, when the client has had its answer. */
   async #answerWith(stream: ClientStream, url: URL, answering: Answering): Promise<void> {
     const { bodyLimit } = this.#options.settings
-    const left = new AbortController()
+    const left = abortOfMany()
     stream.onAbort((reason) => left.abort(reason))
     if ((stream.body.length ?? 0) > bodyLimit) return refuse(stream, tooLarge(bodyLimit))
     let given: ReturnType<typeof headOf>

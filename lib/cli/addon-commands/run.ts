@@ -3,6 +3,7 @@
  * whatever it throws becomes one line and an exit status. What it keeps is on the disk before the program ends.
  */
 import type { App } from "../../app.ts"
+import { abortOfMany } from "../../base/aborts.ts"
 import { StartError, UsageError } from "../../base/errors.ts"
 import { printableLines } from "../../base/log.ts"
 import type { Redactor } from "../../base/secrets/redactor.ts"
@@ -33,7 +34,7 @@ export async function runDeclared(
 ): Promise<number> {
   valuesOf(declared.options, line) // What does not fit is told before anything begins.
   await app.ready(declared.addon)
-  const ending = new AbortController()
+  const ending = abortOfMany()
   let late = () => {}
   const ended = new Promise<number>((resolve) => {
     late = () => resolve(1)

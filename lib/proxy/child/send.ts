@@ -4,6 +4,7 @@
  */
 
 import type { Answer, SendOptions, SendRequest } from "../../api/flow.ts"
+import { expectMany } from "../../base/aborts.ts"
 import type { Timer } from "../../base/clock.ts"
 import { FlowError } from "../../base/errors.ts"
 import { Headers } from "../../base/headers.ts"
@@ -81,6 +82,7 @@ export function sendNow(asking: Asking, request: SendRequest, options: SendOptio
     leave(reason)
   }
   const onAbort = () => signal && stop(aborted(options, signal))
+  if (signal !== undefined) expectMany(signal)
   signal?.addEventListener("abort", onAbort)
   const answer = new AnswerState(child, inner, dialect, { transform: options.transform, sender })
   const deadline = startDeadline(child, options)

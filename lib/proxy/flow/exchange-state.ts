@@ -5,6 +5,7 @@
  */
 
 import type { Usage } from "../../api/flow.ts"
+import { abortOfMany } from "../../base/aborts.ts"
 import { FlowError } from "../../base/errors.ts"
 import type { LoadedAddon } from "../../loader/chain.ts"
 import type { AnswerObserver } from "../body/answer-observer.ts"
@@ -61,7 +62,7 @@ export class ExchangeState {
   /** Made when first read. */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
-      this.#abort = new AbortController()
+      this.#abort = abortOfMany()
       if (this.#error !== undefined) this.#abort.abort(this.#error)
     }
     return this.#abort.signal
