@@ -57,7 +57,8 @@ export class TestUpstream {
   private constructor(clock: Clock, contextFor: Awaited<ReturnType<typeof authority>>["contextFor"]) {
     this.#clock = clock
     this.#http = createHttpServer({ keepAliveTimeout: 0 }, (request, response) => void this.#serve(request, response))
-    this.#http.on("upgrade", (request, socket) => {
+    this.#http.on("upgrade", (request, socket, head) => {
+      if (head.length > 0) socket.unshift(head)
       // What node:http hands over is the socket that it was given.
       void this.#upgrade(request, socket as Socket)
     })

@@ -19,6 +19,8 @@ const RUNNER = join(ROOT, "test", "mutants", "run-mutants.mjs")
 const TIMES_MAX = 5
 /** Milliseconds that each may take, however quick its tests are: the machine has other work. */
 const MS_MIN = 10_000
+/** Milliseconds that the tests of the file itself may take. */
+const UNCHANGED_MS_MAX = 600_000
 
 const say = (line) => process.stdout.write(`${line}\n`)
 
@@ -31,7 +33,7 @@ async function tried(file, sources, tests) {
     tests: tests.map((test) => pathToFileURL(join(ROOT, test)).href),
   }
   const began = Date.now()
-  const [before] = (await runs(job, [0], 600_000)).values()
+  const [before] = (await runs(job, [0], UNCHANGED_MS_MAX)).values()
   if (before !== undefined) throw new Error(`${file}: its tests fail without a mutant: ${before}`)
   const limit = Math.max(MS_MIN, (Date.now() - began) * TIMES_MAX)
   let rest = sources.map((_, at) => at + 1)

@@ -1,10 +1,13 @@
 /** The two ends of a test where what comes is no plain answer: resets, refusals, long bodies, requests at one time. */
 import assert from "node:assert/strict"
 import { once } from "node:events"
-import { createServer, type Socket } from "node:net"
+import { connect, createServer, type Socket } from "node:net"
 import { test } from "tap"
 import { loadAddon } from "../../lib/testing/load-addon.ts"
+import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { TestClient } from "../../lib/testing/test-client.ts"
+import { TestUpstream } from "../../lib/testing/test-upstream.ts"
+import { MASK_BYTES, TEXT, writeFrame } from "../../lib/websocket/frame.ts"
 
 test("a reset in the middle of a body is a broken answer, and no error that nobody listens to", async (t) => {
   let peer: Socket | undefined
@@ -66,4 +69,18 @@ test("requests at one time get answers of different ids", async (t) => {
   })
   const answers = await Promise.all([addon.chat("one"), addon.chat("two")])
   assert.equal(new Set(answers.map(({ completion }) => completion?.id)).size, 2)
+})
+
+test("a message that comes in one piece with its upgrade is read", async (t) => {
+  const upstream = await TestUpstream.start(new ManualClock())
+  t.teardown(() => upstream.close())
+  const came = new Promise((resolve) => {
+    upstream.websocket = async (socket) => resolve(await socket.next())
+  })
+  const socket = connect(upstream.port, "127.0.0.1")
+  t.teardown(() => socket.destroy())
+  const fields = ["Host: any.example", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: a2V5"]
+  const head = Buffer.from(`GET /room HTTP/1.1\r\n${fields.join("\r\n")}\r\n\r\n`)
+  socket.write(Buffer.concat([head, writeFrame(TEXT, Buffer.from("early"), Buffer.alloc(MASK_BYTES, 7))]))
+  assert.equal(await came, "early")
 })
