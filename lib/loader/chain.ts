@@ -4,6 +4,7 @@
  * A chain never changes: a reload makes a new one, and flows finish on the one that they began with.
  * What a failure means is left to the scope (a flow, or `plainScope`): it knows what can still be stopped.
  */
+import { fileURLToPath } from "node:url"
 import type { FailurePolicy, Reads } from "../api/addon.ts"
 import type { Flow } from "../api/flow.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "../api/hooks.ts"
@@ -327,11 +328,15 @@ export function reportFailure(log: Logger, addon: Named, hook: string, error: un
   for (const line of stackOf(error)) log.debug(line.trimEnd())
 }
 
+/** Where llmproxy's own code lies: what one of our calls throws, the line that called it is to answer for. */
+const OWN_FOLDER = fileURLToPath(new URL("../", import.meta.url))
+
 /** `file:line:column` of the innermost frame of a stack that is a file of the user's. */
 export function thrownAt(error: unknown): string | undefined {
   for (const line of stackOf(error)) {
     const found = /^\s+at (?:.*\()?(?:file:\/\/)?([^()]+:\d+:\d+)\)?$/.exec(line)?.[1]
     if (found === undefined || found.startsWith("node:") || found.includes("/node_modules/")) continue
+    if (found.startsWith(OWN_FOLDER)) continue
     return shownPath(found)
   }
   return undefined

@@ -43,7 +43,7 @@ export function checkCommand<O extends OptionSpecs>(
   if (typeof name !== "string" || !NAME.test(name))
     throw new Error(`command "${name}": the name must be lower-case words joined by hyphens`)
   const told = (text: string) => new Error(`command "${name}": ${text}`)
-  if (OWN_COMMANDS.some((own) => own === name)) throw told("is llmproxy's own; give it another name")
+  if (OWN_COMMANDS.some((own) => own === name)) throw told("the name is llmproxy's own; give it another")
   const unknown = Object.keys(spec).find((field) => !FIELDS.includes(field))
   if (unknown !== undefined) throw told(`no field named "${unknown}"${didYouMean(unknown, FIELDS)}`)
   if (typeof help !== "string" || help === "") throw told("help must be a sentence")

@@ -182,6 +182,7 @@ function whereOf({ file }: AddonSource): string {
 /** What was thrown, and the line of the user's that threw it. */
 export function addonFailure(error: unknown): string {
   const place = thrownAt(error)
-  const kind = error instanceof Error ? `${error.name}: ` : ""
+  // What one of our own calls has against its arguments is said in words alone.
+  const kind = error instanceof Error && !(error instanceof UsageError) ? `${error.name}: ` : ""
   return `${kind}${fullMessageOf(error)}${place === undefined ? "" : ` (${place})`}`
 }

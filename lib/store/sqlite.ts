@@ -205,10 +205,18 @@ function checkVersion(connection: Connection): void {
   throw new StartError(`SQLite ${version} can corrupt files; the history needs ${SQLITE_MIN.join(".")} or newer`)
 }
 
-/** People's conversations: nobody else's to read. SQLite gives the log and its index the mode of the file. */
+/**
+ * People's conversations: nobody else's to read. SQLite gives the log and its index the mode of the file. One that is there
+ * is not opened: to close it again would drop the locks of every connection that this process has to it (SQLite, "How To
+ * Corrupt An SQLite Database File", 2.2).
+ */
 function makePrivate(file: string): void {
   makeFolder(dirname(file), 0o700)
-  closeSync(openSync(file, "a", 0o600))
+  try {
+    closeSync(openSync(file, "ax", 0o600))
+  } catch (thrown) {
+    if (systemCodeOf(thrown) !== "EEXIST") throw thrown
+  }
   if (process.platform !== "win32") chmodSync(file, 0o600)
 }
 

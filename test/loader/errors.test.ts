@@ -57,6 +57,15 @@ test("a file that throws while it is read is told with what and where", async (t
       "export default { setup() {\n  throw new Error('x')\n} }",
       /a\.ts: addon "a": setup failed: Error: x \(.*a\.ts:2:9\)$/,
     ],
+    // What one of llmproxy's own calls refuses, the line of the call has to answer for.
+    [
+      'export default { setup({ serve }) {\n  serve({ method: "GET", path: "budget", access: "open" }, () => new Response())\n  return {}\n} }',
+      /a\.ts: addon "a": setup failed: serve GET budget: [^(]* \([^()]*a\.ts:2:3\)$/,
+    ],
+    [
+      'export default { setup({ command }) {\n  command({ name: "demo", help: "x", run() {} })\n  return {}\n} }',
+      /a\.ts: addon "a": setup failed: Error: command "demo": the name is llmproxy's own; [^(]* \([^()]*a\.ts:2:3\)$/,
+    ],
   ]
   for (const [text, message] of cases)
     t.match(await complaintOf(join(t.testdir({ "a.ts": text }), "a.ts")), message, text)

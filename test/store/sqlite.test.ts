@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
@@ -157,4 +157,25 @@ test("only the file that was seen to be damaged is set aside, never the one that
   t.equal(readFileSync(kept, "utf8"), "begun anew")
   t.equal(readFileSync(`${kept}-wal`, "utf8"), "its log")
   t.end()
+})
+
+const LOCKS = process.platform === "linux" ? {} : { skip: "only /proc/locks says which locks there are" }
+
+test("to open a file again leaves the locks of the connection that has it", LOCKS, async (t) => {
+  const file = await place(t)
+  const first = openSqlite(file)
+  singleValue(first.connection, "select count(*) from sqlite_schema")
+  const { ino } = statSync(file)
+  const locks = () =>
+    readFileSync("/proc/locks", "utf8")
+      .split("\n")
+      .filter((line) => line.includes(` ${process.pid} `) && line.includes(`:${ino} `))
+  const before = locks()
+  t.ok(before.length > 0)
+  openSqlite(file).close()
+  t.same(
+    locks().map((line) => line.replace(/^\d+/, "")),
+    before.map((line) => line.replace(/^\d+/, "")),
+  )
+  first.close()
 })
