@@ -4,7 +4,7 @@
  */
 import type { Duplex } from "node:stream"
 import { FlowError } from "../../base/errors.ts"
-import { Awaited } from "../io/awaited.ts"
+import { Arrival } from "../io/arrival.ts"
 import { BodyQueue, BufferBody } from "../io/body-queue.ts"
 import type { Body, ClientLink, ClientStream, StreamRequestHead, StreamResponseHead } from "../streams.ts"
 
@@ -18,7 +18,7 @@ export class InnerClient implements ClientStream {
   /** The response body, for the answer's reader. */
   readonly output: BodyQueue
   /** The response head; fails when there will be none. */
-  readonly responded = new Awaited<StreamResponseHead, FlowError>()
+  readonly responded = new Arrival<StreamResponseHead, FlowError>()
   #waiting: { resolve(): void; reject(reason: FlowError): void } | undefined
   #over = false
 

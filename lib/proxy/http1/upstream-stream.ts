@@ -7,8 +7,8 @@ import type { Headers } from "../../base/headers.ts"
 import type { Framing, ResponseEvent } from "../../http1/message.ts"
 import type { ResponseParser } from "../../http1/parser.ts"
 import { chunkHead, requestHead, trailerSection } from "../../http1/serializer.ts"
+import { Arrival } from "../io/arrival.ts"
 import { formatAuthority, hostAndPort } from "../io/authority.ts"
-import { Awaited } from "../io/awaited.ts"
 import { BodyQueue } from "../io/body-queue.ts"
 import type { SocketWriter } from "../io/socket-writer.ts"
 import { proxyAuthorization, refusalOf, viaProxy } from "../io/via-address.ts"
@@ -40,7 +40,7 @@ export class Http1UpstreamStream implements UpstreamStream {
   #writer: SocketWriter
   #framing: Framing = { kind: "none" }
   #queue: BodyQueue | undefined
-  readonly #head = new Awaited<StreamResponseHead, FlowError>()
+  readonly #head = new Arrival<StreamResponseHead, FlowError>()
   #inform: ((head: StreamResponseHead) => void) | undefined
   #upgrading = false
   /** The HTTP proxy that is asked, where it is one. */

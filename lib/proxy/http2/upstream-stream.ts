@@ -8,8 +8,8 @@ import type { Clock } from "../../base/clock.ts"
 import { FlowError, flowErrorOf, messageOf, systemCodeOf } from "../../base/errors.ts"
 import type { Headers } from "../../base/headers.ts"
 import type { HeadLimits } from "../../http1/message.ts"
+import { Arrival } from "../io/arrival.ts"
 import { hostAndPort } from "../io/authority.ts"
-import { Awaited } from "../io/awaited.ts"
 import { BodyQueue } from "../io/body-queue.ts"
 import { IdleTimer } from "../io/idle-timer.ts"
 import { WriteGauge } from "../io/write-gauge.ts"
@@ -52,7 +52,7 @@ export class Http2UpstreamStream implements UpstreamStream {
   #stall: IdleTimer | undefined
   #queue = new BodyQueue(undefined, () => this.#inbox?.flow())
   #inbox: Inbox | undefined
-  readonly #head = new Awaited<StreamResponseHead, FlowError>()
+  readonly #head = new Arrival<StreamResponseHead, FlowError>()
   #inform: ((head: StreamResponseHead) => void) | undefined
   #error: FlowError | undefined
   #nodeError: unknown

@@ -1,8 +1,8 @@
 import { test } from "tap"
-import { Awaited } from "../../../lib/proxy/io/awaited.ts"
+import { Arrival } from "../../../lib/proxy/io/arrival.ts"
 
 test("who asks before it comes and who asks after get the same, and a failure takes nothing back", async (t) => {
-  const head = new Awaited<string, Error>()
+  const head = new Arrival<string, Error>()
   const early = [head.wait(), head.wait()]
   t.equal(head.value, undefined)
   head.come("one")
@@ -12,12 +12,12 @@ test("who asks before it comes and who asks after get the same, and a failure ta
 })
 
 test("all get the first failure, and one that nobody asks for is no unhandled rejection", async (t) => {
-  const head = new Awaited<string, Error>()
+  const head = new Arrival<string, Error>()
   const early = head.wait()
   head.fail(new Error("first"))
   head.fail(new Error("second"))
   await t.rejects(early, { message: "first" })
   await t.rejects(head.wait(), { message: "first" })
-  new Awaited<string, Error>().fail(new Error("nobody listens"))
+  new Arrival<string, Error>().fail(new Error("nobody listens"))
   await new Promise((resolve) => setImmediate(resolve))
 })

@@ -2,7 +2,7 @@
  * What comes once or fails once, and is asked for before or after: the head of an answer. A promise is made only for who
  * asks: a failure that nobody asked for is no unhandled rejection.
  */
-export class Awaited<Value, Failure extends Error> {
+export class Arrival<Value, Failure extends Error> {
   #value: Value | undefined
   #failure: Failure | undefined
   #asked: { resolve(value: Value): void; reject(failure: Failure): void }[] = []
