@@ -2,7 +2,7 @@
  * Which certificates an upstream may show, and which we show to it: the system's roots, Node's, and what the user adds. Built when the first
  * TLS connection is made, because reading some hundred certificates costs more than starting the program.
  */
-
+import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls"
 import { LRUCache } from "lru-cache"
@@ -50,14 +50,27 @@ export class TrustStore {
     if (known !== undefined) return known
     const wrong = ca === undefined ? undefined : explainPem(ca)
     if (wrong !== undefined) throw new FlowError("addon", "bad-ca", `the CA for this target: ${wrong}`, { status: 500 })
-    const context = createSecureContext({
-      ca: [...roots(), ...this.#extra, ...(ca === undefined ? [] : [ca])],
-      ...clientCertificateFor(this.#clientCertificates, own),
-      ...versionOptions(this.#versions),
-    })
+    const further = [...this.#extra, ...(ca === undefined ? [] : [ca])]
+    const pair = clientCertificateFor(this.#clientCertificates, own)
+    const context = shared([further, pair, this.#versions], () =>
+      createSecureContext({ ca: [...roots(), ...further], ...pair, ...versionOptions(this.#versions) }),
+    )
     this.#contexts.set(key, context)
     return context
   }
+}
+
+/**
+ * Those of all proxies of this process: the roots are the same, and to read them takes a fifth of a second. By a hash, as what
+ * they are made of has keys in it.
+ */
+const SHARED = new LRUCache<string, SecureContext>({ max: CONTEXTS_MAX })
+
+function shared(made: readonly unknown[], make: () => SecureContext): SecureContext {
+  const key = createHash("sha256").update(JSON.stringify(made)).digest("base64")
+  const known = SHARED.get(key) ?? make()
+  SHARED.set(key, known)
+  return known
 }
 
 let cachedRoots: string[] | undefined

@@ -16,7 +16,7 @@ test("certificates that cannot be read are told of by their number", async (t) =
 })
 
 test("a context is made once for each set of certificates, and the sets are bounded", async (t) => {
-  const { ca } = await sharedCertificates()
+  const { ca, chainFor } = await sharedCertificates()
   // Without the some hundred roots of the system, which take their time.
   const { TrustStore } = await t.mockImport<typeof import("../../../lib/proxy/tls/trust-store.ts")>(
     "../../../lib/proxy/tls/trust-store.ts",
@@ -31,6 +31,15 @@ test("a context is made once for each set of certificates, and the sets are boun
   t.throws(() => store.context(BROKEN), { code: "bad-ca", source: "addon" })
   for (let count = 0; count < 64; count++) store.context(`${ca}${"\n".repeat(count + 1)}`)
   t.not(store.context(undefined), first, "the oldest one was let go")
+  const last = store.context(undefined)
+  t.equal(new TrustStore([ca]).context(undefined), last, "proxies of one process share it")
+  t.not(new TrustStore([]).context(undefined), last)
+  const versions = { min: "TLSv1.3", max: "TLSv1.3" } as const
+  t.not(new TrustStore([ca], { upstreamTls: versions }).context(undefined), last)
+  const pair = (host: string) => ({ everywhere: undefined, hosts: new Map([[host, chainFor("client.test")]]) })
+  const shown = new TrustStore([ca], { clientCertificates: pair("a.test") })
+  t.equal(shown.context(undefined, "b.test"), last)
+  t.not(shown.context(undefined, "a.test"), last)
 })
 
 test("SSL_CERT_FILE stands for the system's roots, and a file that is not there for none", async (t) => {
