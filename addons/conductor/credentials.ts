@@ -4,10 +4,12 @@
  * alone. With neither, no prompt leaves the machine.
  */
 import { type Flow, isLoopbackHost, isObject, isOpenAiKey, isPlaceholderKey, type JsonValue } from "llmproxy"
+import { ROUTES } from "../shared/local-answers.ts"
 import type { ConductorOptions } from "./options.ts"
 
 /** Fields of the client's that belong to another key, or to another site. */
 const BESIDES = ["api-key", "x-api-key", "cookie", "openai-organization", "openai-project"]
+const CHAT = /\/chat\/completions\/?($|\?)/
 /** Nesting beyond this is no conversation; llmproxy does not read much deeper ones as a request to a model. */
 const DEPTH_MAX = 500
 
@@ -73,7 +75,7 @@ function mayCarryPrompt(flow: Flow): boolean {
   const hasBody = headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0
   // Behind an upgrade (the realtime API's WebSocket) anything may follow.
   if (/^(GET|HEAD|OPTIONS)$/.test(method) && !hasBody && !headers.has("upgrade")) return false
-  return !(method === "POST" && /\/chat\/completions\/?($|\?)/.test(path) && readsAsChat(flow))
+  return !(method === "POST" && CHAT.test(path) && readsAsChat(flow))
 }
 
 function readsAsChat({ request }: Flow): boolean {
@@ -94,13 +96,17 @@ function isDeeper(value: JsonValue | undefined, levels: number): boolean {
 
 function refuse(flow: Flow, dropped: string): void {
   const { method, path, host } = flow.request
+  const unread = method === "POST" && CHAT.test(path) ? "the body is no chat that can be read" : undefined
+  const reason = unread === undefined ? `no key for ${host}` : `${unread}, and no key for ${host}`
+  flow.route({ name: ROUTES.local, reason })
   flow.respond({
     status: 401,
     error: {
       code: "invalid_api_key",
       type: "invalid_request_error",
       message:
-        `llmproxy: ${method} ${path.split("?", 1)[0]} would go to ${host}, and the request has no key for it. ` +
+        `llmproxy: ${method} ${path.split("?", 1)[0]} would go to ${host}, ` +
+        `${unread === undefined ? "" : `as ${unread}, `}and the request has no key for it. ` +
         (flow.client.mayUseKeys
           ? `Give the client a key that starts with sk-, or set OPENAI_API_KEY where llmproxy runs.${dropped}`
           : "Give the client a key that starts with sk-: llmproxy's own is for clients that authenticate (--proxy-auth)."),

@@ -6,6 +6,7 @@ import {
   CLOUD,
   chatBody,
   fieldOf,
+  flowWatcher,
   localHost,
   message,
   sentTo,
@@ -134,7 +135,7 @@ test("other base-URL requests get the key as well, and without one nothing that 
     const refused = await without.ask("POST", path, body)
     t.equal(refused.status, 401, path)
     t.match(refused.text, /set OPENAI_API_KEY/)
-    t.notMatch(refused.text, /secret/)
+    t.notMatch(refused.text, /secret|can be read/)
   }
   const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
   t.equal((await without.ask("GET", "/v1/realtime", undefined, upgrade)).status, 401)
@@ -147,8 +148,18 @@ test("other base-URL requests get the key as well, and without one nothing that 
 test("a chat that cannot be read leaves the machine with a key only", async (t) => {
   const deep = `{"messages":[${"[".repeat(600)}${"]".repeat(600)}]}`
   const odd = ["{ no json", '{"messages":"hi"}', '{"messages":[{"content":"no role"}]}', "[]", deep]
-  const without = await startRig(t, { cloud: CLOUD_TEXT })
-  for (const body of odd) t.equal((await without.ask("POST", CHAT_PATH, body)).status, 401, body.slice(0, 40))
+  const watcher = flowWatcher()
+  const without = await startRig(t, { cloud: CLOUD_TEXT, builtin: [watcher.addon] })
+  for (const body of odd) {
+    const refused = await without.ask("POST", CHAT_PATH, body)
+    t.equal(refused.status, 401, body.slice(0, 40))
+    t.match(
+      refused.text,
+      /would go to api\.openai\.com, as the body is no chat that can be read, and the request has no key for it/,
+    )
+    const reason = "the body is no chat that can be read, and no key for api.openai.com"
+    t.match(watcher.flows.at(-1)?.routed, { name: "local", reason }, "the terminal and the history say why")
+  }
   const bytes = Buffer.concat([
     Buffer.from('{"messages":[{"role":"user","content":"'),
     Buffer.from([0xff]),
