@@ -38,8 +38,7 @@ export class AddonSends {
     const { name } = sender.addon
     const where = `addon "${name}": send ${options.url}`
     if (this.#isClosed) throw stopped(where)
-    const running = this.#running.get(name) ?? new Set<Sent>()
-    if (running.size >= OWN_FLOWS_MAX) {
+    if ((this.#running.get(name)?.size ?? 0) >= OWN_FLOWS_MAX) {
       const what = `${OWN_FLOWS_MAX} flows that it has sent run, the limit; read each answer to its end or abort it`
       throw new FlowError("addon", "too-many-flows", `${where}: ${what}`)
     }
@@ -47,6 +46,7 @@ export class AddonSends {
     const origin = { addon: name }
     const connection = new AddonLink(name, this.via)
     const sent = sendNow({ core: this.#core, connection, chain, origin, sender }, request, options)
+    const running = this.#running.get(name) ?? new Set<Sent>()
     this.#running.set(name, running.add(sent))
     void sent.ended.then(() => {
       running.delete(sent)

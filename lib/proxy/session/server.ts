@@ -155,8 +155,10 @@ export class ProxyServer {
     this.sends.abort()
     if (graceMs > 0) await this.#drained(LAST_HOOKS_MS)
     const left = this.#sessions.size
-    if (graceMs > 0 && left > 0)
-      this.core.log.warn(`stopped while addons' hooks for ${left === 1 ? "a client" : `${left} clients`} still ran`)
+    if (graceMs > 0 && !this.#isEmpty) {
+      const clients = left === 1 ? "a client" : `${left} clients`
+      this.core.log.warn(`stopped while addons' hooks for ${left === 0 ? "what they have sent" : clients} still ran`)
+    }
     this.#upstream.close()
     await this.#access.close()
     this.#options.settings.keyLog?.close()
