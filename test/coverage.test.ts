@@ -11,7 +11,7 @@ test("what ran in a process, in a thread and in an addon's bundle is told by lin
   const folder = t.testdir()
   const args = ["--import=./test/typescript/register.mjs", "--conditions=llmproxy-source"]
   const env = { ...process.env, ...environment(folder) }
-  await promisify(execFile)(process.execPath, [...args, "test/fixtures/coverage/runs.ts"], { env })
+  await promisify(execFile)(process.execPath, [...args, "test/fixtures/measured/runs.ts"], { env })
   const coverage = new Coverage()
   t.strictSame(await coverage.take(folder), [])
   t.equal(coverage.unknown, 0)

@@ -175,7 +175,7 @@ test("help lists the commands of the addons, and a command's own has its flags",
 test("a wrong declaration stops the load, with the command's name", async (t) => {
   const wrong: [string, string][] = [
     ['{ name: "A b", help: "h", run() {} }', 'command "A b": the name must be lower-case words joined by hyphens'],
-    ['{ name: "doctor", help: "h", run() {} }', 'command "doctor": is llmproxy\'s own; give it another name'],
+    ['{ name: "doctor", help: "h", run() {} }', 'command "doctor": the name is llmproxy\'s own; give it another'],
     ['{ name: "a", help: "", run() {} }', 'command "a": help must be a sentence'],
     ['{ name: "a", help: "h" }', 'command "a": run must be a function'],
     ['{ name: "a", help: "h", run() {}, operands: 1 }', 'command "a": operands must be a text'],
