@@ -22,6 +22,7 @@ const EXCLUDED: Readonly<Record<string, string>> = {
   "lib/cli/package.ts shippedAddon": "looks for files",
   "lib/cli/terminal/output.ts fileOutput": "writes to a file",
   "lib/base/folders.ts makeFolder": "makes folders",
+  "lib/loader/find.ts compiledOf": "looks for files",
   "lib/loader/find.ts findAddon": "looks for files",
   "lib/loader/find.ts findNested": "looks for files",
   "lib/loader/find.ts findShipped": "looks for files",
