@@ -39,6 +39,8 @@ const BRANCHES_MIN = 85
 const COUNTS = join(ROOT, ".tap", "v8")
 /** Test processes at a time: each uses a little more than one core, and most of them wait for sockets. */
 const JOBS = Math.max(2, availableParallelism())
+/** Whether a gap fails. Not before one run of all tests that counts in threads and bundles, too, has had none. */
+const HOLDS = false
 const ALL = process.argv.includes("--all")
 
 const bin = (name) => join(ROOT, "node_modules", ".bin", name)
@@ -197,14 +199,15 @@ const { failing: gaps, said } = ALL ? uncovered(coverage, await taken) : { faili
 const listed = (lines) => lines.map((line) => `  ${line}`).join("\n")
 if (said.length > 0)
   say(`\nless than ${LINES_MIN} % of lines or ${BRANCHES_MIN} % of branches, not held yet:\n${listed(said)}`)
-if (gaps.length > 0) say(`\nless than ${LINES_MIN} % of lines are covered:\n${listed(gaps)}`)
+if (gaps.length > 0)
+  say(`\nless than ${LINES_MIN} % of lines are covered${HOLDS ? "" : ", not held yet"}:\n${listed(gaps)}`)
 const failures = failuresIn(tests.output)
 if (failures.length > 0) say(`\nfailed:\n${failures.join("\n\n")}`)
 if (long.length > 0)
   say(`\nnot run, as they take long (npm run test:all runs them): ${long.length} files of test/long.mjs`)
 
 const { pass, fail, skip, todo } = totalsIn(tests.output)
-const broken = steps.filter((ok) => !ok).length + (tests.ok || fail > 0 ? 0 : 1) + (gaps.length > 0 ? 1 : 0)
+const broken = steps.filter((ok) => !ok).length + (tests.ok || fail > 0 ? 0 : 1) + (HOLDS && gaps.length > 0 ? 1 : 0)
 const skipped = skip + todo > 0 ? `, ${skip + todo} skipped` : ""
 say(`\n${seconds(began)}`)
 say(`${pass} passed, ${fail + broken} failed${skipped}`)
