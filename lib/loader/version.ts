@@ -2,7 +2,6 @@
  * Makes one version of an addon: a file is built and evaluated, or a declaration taken as it is; it is judged, its options
  * are resolved, and its `setup` is called. Nothing of it is seen by anybody until manager.ts puts it into the chain.
  */
-import { readFile } from "node:fs/promises"
 import type { AddonDefinition } from "../api/addon.ts"
 import { abortOfMany } from "../base/aborts.ts"
 import { fullMessageOf, UsageError } from "../base/errors.ts"
@@ -10,7 +9,7 @@ import type { Logger } from "../base/log.ts"
 import { shownPath } from "../base/shown-path.ts"
 import type { OptionGroup, OptionStore } from "../options/store.ts"
 import { checkDistinctRoutes, type Route } from "../serve/routes.ts"
-import { fingerprint } from "./built-from.ts"
+import { checkFile } from "./built-from.ts"
 import type { ProvidedModules } from "./bundle.ts"
 import { BundleCache } from "./cache.ts"
 import { type HookScope, type LoadedAddon, plainScope, thrownAt } from "./chain.ts"
@@ -143,14 +142,8 @@ export function lifeScope(versions: readonly Version[], log: Logger, failed: Hoo
 
 /** Whether the files still hold what was read. One that is gone for a moment, while an editor saves, counts as changed. */
 export async function isAsRead(files: ReadonlyMap<string, string>): Promise<boolean> {
-  const checks = [...files].map(async ([file, hash]) => {
-    try {
-      return fingerprint(await readFile(file)) === hash
-    } catch {
-      return false
-    }
-  })
-  return (await Promise.all(checks)).every((same) => same)
+  const checks = await Promise.allSettled([...files].map(([file, hash]) => checkFile(file, hash)))
+  return checks.every(({ status }) => status === "fulfilled")
 }
 
 /** Throws a UsageError when two addons have one name (their options and states would be one) or serve one path. */
