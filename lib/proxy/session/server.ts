@@ -153,16 +153,19 @@ export class ProxyServer {
     if (graceMs > 0) await this.#drained(graceMs)
     for (const session of this.#sessions) session.socket.destroy()
     this.sends.abort()
-    if (graceMs > 0) await this.#drained(LAST_HOOKS_MS)
-    const left = this.#sessions.size
-    if (graceMs > 0 && !this.#isEmpty) {
-      const clients = left === 1 ? "a client" : `${left} clients`
-      this.core.log.warn(`stopped while addons' hooks for ${left === 0 ? "what they have sent" : clients} still ran`)
-    }
+    if (graceMs > 0) await this.#lastHooks()
     this.#upstream.close()
     await this.#access.close()
     this.#options.settings.keyLog?.close()
     this.#upstream.self.clear()
+  }
+
+  async #lastHooks(): Promise<void> {
+    await this.#drained(LAST_HOOKS_MS)
+    if (this.#isEmpty) return
+    const left = this.#sessions.size
+    const clients = left === 1 ? "a client" : `${left} clients`
+    this.core.log.warn(`stopped while addons' hooks for ${left === 0 ? "what they have sent" : clients} still ran`)
   }
 
   /** Resolves when nothing is open, at the latest after `ms`. */
