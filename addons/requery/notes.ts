@@ -10,8 +10,6 @@ export interface Found {
   readonly why: string
 }
 
-const isTrue = (value: unknown): value is true => value === true
-
 /** In the order in which they were found. */
 export const FINDINGS = new Note<readonly Found[]>("requery.findings", (value): value is Found[] =>
   Array.isArray(value),
@@ -25,4 +23,4 @@ export const ACCEPTED = new Note<{ readonly attempt: number; readonly from: "loc
 )
 
 /** The client gets the JSON alone: prose, a fence or a small fault that stood around it was taken off. */
-export const MENDED = new Note<true>("requery.mended", isTrue)
+export const MENDED = new Note<true>("requery.mended", (value): value is true => value === true)

@@ -7,11 +7,12 @@ import { setMaxListeners } from "node:events"
 
 export function abortOfMany(): AbortController {
   const abort = new AbortController()
-  setMaxListeners(0, abort.signal)
+  expectMany(abort.signal)
   return abort
 }
 
-/** For a signal that somebody else has made. */
-export function expectMany(signal: AbortSignal): void {
+/** The signal itself, which somebody else may have made. */
+export function expectMany(signal: AbortSignal): AbortSignal {
   setMaxListeners(0, signal)
+  return signal
 }

@@ -82,8 +82,7 @@ export function sendNow(asking: Asking, request: SendRequest, options: SendOptio
     leave(reason)
   }
   const onAbort = () => signal && stop(aborted(options, signal))
-  if (signal !== undefined) expectMany(signal)
-  signal?.addEventListener("abort", onAbort)
+  if (signal !== undefined) expectMany(signal).addEventListener("abort", onAbort)
   const answer = new AnswerState(child, inner, dialect, { transform: options.transform, sender })
   const deadline = startDeadline(child, options)
   const ended = exchange(child).then(() => signal?.removeEventListener("abort", onAbort))

@@ -68,9 +68,11 @@ const SHARED = new LRUCache<string, SecureContext>({ max: CONTEXTS_MAX })
 
 function shared(made: readonly unknown[], make: () => SecureContext): SecureContext {
   const key = createHash("sha256").update(JSON.stringify(made)).digest("base64")
-  const known = SHARED.get(key) ?? make()
-  SHARED.set(key, known)
-  return known
+  const known = SHARED.get(key)
+  if (known !== undefined) return known
+  const context = make()
+  SHARED.set(key, context)
+  return context
 }
 
 let cachedRoots: string[] | undefined
