@@ -13,6 +13,7 @@ import { Headers } from "../base/headers.ts"
 import type { JsonValue } from "../base/json.ts"
 import type { LlmRequest } from "../llm/model.ts"
 import { dialectFor, readLlmRequest } from "../proxy/body/observe.ts"
+import { drained } from "./drained.ts"
 import { type TestAnswer, writtenAnswer } from "./test-answer.ts"
 import { acceptWebSocket, type TestWebSocket } from "./test-websocket.ts"
 
@@ -167,19 +168,6 @@ export class TestUpstream {
       socket.destroy()
     }
   }
-}
-
-/** Resolves when there is room again, or nobody reads any more. */
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      response.off("drain", done)
-      response.off("close", done)
-      resolve()
-    }
-    response.on("drain", done)
-    response.on("close", done)
-  })
 }
 
 function askedFrom(request: IncomingMessage, bytes: Buffer): AskedRequest {

@@ -12,6 +12,7 @@ import {
 } from "node:http2"
 import type { Duplex, Readable } from "node:stream"
 import { connect as connectTls } from "node:tls"
+import { drained } from "../../lib/testing/drained.ts"
 import type { Fields, Protocol } from "./origin.ts"
 
 interface Ask {
@@ -305,20 +306,6 @@ function onlyText(record: NodeJS.Dict<string | string[]>): Record<string, string
   return Object.fromEntries(
     Object.entries(record).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])),
   )
-}
-
-/** Resolves when the stream has room again, or will never have. */
-function drained(stream: ClientRequest | ClientHttp2Stream): Promise<void> {
-  if (stream.destroyed) return Promise.resolve()
-  return new Promise((resolve) => {
-    const done = () => {
-      stream.off("drain", done)
-      stream.off("close", done)
-      resolve()
-    }
-    stream.on("drain", done)
-    stream.on("close", done)
-  })
 }
 
 /** The next piece of a paused stream; undefined when there is none to come. */
