@@ -12,21 +12,28 @@ const PERIOD_MS = 7 * 86_400_000
 const FILE = "node-warning.json"
 const PRIVATE_FILE = 0o600
 
-/** One line, or undefined when all is well or it was said in the last seven days. Never rejects. */
+export interface NodeReminder {
+  /** One line. */
+  readonly text: string
+  /** It has been said. Where that cannot be kept it is said again. Never rejects. */
+  said(): Promise<void>
+}
+
+/** Undefined when all is well or it was said in the last seven days. Never rejects, and writes nothing. */
 export async function nodeReminder(
   { nodeVersion, clock }: Pick<World, "nodeVersion" | "clock">,
   confdir: string,
-): Promise<string | undefined> {
+): Promise<NodeReminder | undefined> {
   const warning = nodeWarning(nodeVersion)
   if (warning === undefined) return undefined
   const file = join(confdir, FILE)
   const now = clock.now()
   if (await wasSaid(file, nodeVersion, now)) return undefined
-  // Where it cannot be remembered it is said again.
-  await writeFile(file, `${JSON.stringify({ version: nodeVersion, at: now })}\n`, { mode: PRIVATE_FILE }).catch(
-    () => {},
-  )
-  return `${warning} (said once a week; llmproxy doctor says it always)`
+  return {
+    text: `${warning} (said once a week; llmproxy doctor says it always)`,
+    said: () =>
+      writeFile(file, `${JSON.stringify({ version: nodeVersion, at: now })}\n`, { mode: PRIVATE_FILE }).catch(() => {}),
+  }
 }
 
 async function wasSaid(file: string, version: string, now: number): Promise<boolean> {

@@ -12,7 +12,7 @@ import { resolveOptions } from "../options/resolve.ts"
 import { isLoopbackHost } from "../proxy/upstream/self.ts"
 import type { CommandLine } from "./command.ts"
 import { collectShortLived } from "./garbage.ts"
-import { nodeReminder } from "./node-reminder.ts"
+import { type NodeReminder, nodeReminder } from "./node-reminder.ts"
 import { addonPlaces } from "./package.ts"
 import { type Sources, sourcesOf } from "./proxy-flags.ts"
 import { outputLogger } from "./terminal/log-output.ts"
@@ -32,6 +32,8 @@ export interface Prepared extends Sources {
   readonly paint: Paint
   readonly terminal: Terminal
   readonly redactor: Redactor
+  /** What is to be said of this version of Node; looked up while the program starts, so that nobody waits for it. */
+  readonly reminder: Promise<NodeReminder | undefined>
 }
 
 export interface PrepareOptions {
@@ -75,18 +77,21 @@ export async function prepare(
     clock: world.clock,
     redactor,
   })
-  return { app, values, log, paint, terminal, redactor, sources, confdir: read.confdir, configFile: read.configFile }
+  const { confdir, configFile } = read
+  const reminder = isQuiet ? Promise.resolve(undefined) : nodeReminder(world, confdir)
+  return { app, values, log, paint, terminal, redactor, reminder, sources, confdir, configFile }
 }
 
 /** Warnings about where the proxy runs and listens. */
 export async function warnAtStart(
-  { log, values, confdir }: Pick<Prepared, "log" | "values" | "confdir">,
-  world: World,
+  { log, values, reminder }: Pick<Prepared, "log" | "values" | "reminder">,
   listeners: readonly Listening[],
-  isQuiet: boolean,
 ): Promise<void> {
-  const node = isQuiet ? undefined : await nodeReminder(world, confdir)
-  if (node !== undefined) log.warn(node)
+  const node = await reminder
+  if (node !== undefined) {
+    log.warn(node.text)
+    await node.said()
+  }
   const open = new Set(listeners.map(({ host }) => host).filter((host) => !isLoopbackHost(host)))
   for (const host of open) log.warn(`listening on ${host}: ${whoMayCome(values)}`)
 }

@@ -63,7 +63,7 @@ async function run(line: CommandLine, world: World): Promise<number> {
       if (!app.listeners.some(({ mode }) => mode.kind === "regular" || mode.kind === "upstream"))
         throw new UsageError("run: no listener is a proxy that the program could be pointed at; add --mode regular")
       const isQuiet = line.has("quiet")
-      await warnAtStart(prepared, world, app.listeners, isQuiet)
+      await warnAtStart(prepared, app.listeners)
       const { baseUpstream, proxyAuth } = values
       const environment = await makeEnvironment(listening, { confdir, world, baseUpstream, proxyAuth })
       const baseUrl = openaiBaseUrl(listening)

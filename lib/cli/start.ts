@@ -51,7 +51,7 @@ async function start(line: CommandLine, world: World): Promise<number> {
       return 0
     }
     const isQuiet = line.has("quiet")
-    await warnAtStart(prepared, world, app.listeners, isQuiet)
+    await warnAtStart(prepared, app.listeners)
     if (!isQuiet) {
       const rows = announcedRows(listening, prepared, line)
       world.err.write(announcement(listening, prepared, rows))

@@ -7,14 +7,21 @@ import { ManualClock } from "../../lib/testing/manual-clock.ts"
 
 const DAY_MS = 86_400_000
 
+/** Says what is to be said. Whether there was anything. */
+async function sayOf(...where: Parameters<typeof nodeReminder>): Promise<boolean> {
+  const reminder = await nodeReminder(...where)
+  await reminder?.said()
+  return reminder !== undefined
+}
+
 test("it is said at the first start and then once a week, for each version", async (t) => {
   const confdir = t.testdir()
   const clock = new ManualClock(Date.UTC(2026, 10, 30))
-  const said = async (nodeVersion = "20.20.2") => (await nodeReminder({ nodeVersion, clock }, confdir)) !== undefined
-  t.match(
-    await nodeReminder({ nodeVersion: "20.20.2", clock }, confdir),
-    /^Node 20\.20\.2 gets no security fixes any more/,
-  )
+  const said = (nodeVersion = "20.20.2") => sayOf({ nodeVersion, clock }, confdir)
+  const first = await nodeReminder({ nodeVersion: "20.20.2", clock }, confdir)
+  t.match(first?.text, /^Node 20\.20\.2 gets no security fixes any more/)
+  t.same(readdirSync(confdir), [], "what has not been said yet is not remembered")
+  await first?.said()
   t.equal(await said(), false)
   clock.advance(6 * DAY_MS)
   t.equal(await said(), false)
@@ -34,7 +41,7 @@ test("a Node without fault is not spoken of, and leaves no file", async (t) => {
 test("what cannot be read, or lies in the future, is no reason to be silent; what cannot be written none to fail", async (t) => {
   const confdir = t.testdir({ "node-warning.json": "{" })
   const clock = new ManualClock(Date.UTC(2026, 10, 30))
-  const said = (folder: string) => nodeReminder({ nodeVersion: "20.20.2", clock }, folder)
+  const said = (folder: string) => sayOf({ nodeVersion: "20.20.2", clock }, folder)
   t.ok(await said(confdir))
   writeFileSync(join(confdir, "node-warning.json"), JSON.stringify({ version: "20.20.2", at: clock.now() + DAY_MS }))
   t.ok(await said(confdir))
