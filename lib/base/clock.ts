@@ -17,7 +17,11 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  monotonic: () => performance.now(),
+  // performance.now() would load Node's perf_hooks, at each start.
+  monotonic() {
+    const [seconds, nanoseconds] = process.hrtime()
+    return seconds * 1e3 + nanoseconds / 1e6
+  },
   after(ms, fn) {
     const handle = setTimeout(fn, ms)
     handle.unref()

@@ -72,11 +72,10 @@ export class BundleCache {
       const [text] = await Promise.all([readFile(path, "utf8"), this.#checkFolder()])
       const entry = entryOf(JSON.parse(text))
       if (entry === undefined) throw new Error("it is damaged")
-      const [provided] = await Promise.all([
-        providedAsBefore(entry, request.modules),
-        ...entry.files.map(([file, hash]) => checkFile(file, hash)),
-        ...entry.packages.map(checkPackageFile),
-      ])
+      for (const [file, hash] of entry.files) checkFile(file, hash)
+      await Promise.all(entry.packages.map(checkPackageFile))
+      // Not before: what is imported stays loaded, whether it serves or not.
+      const provided = await providedAsBefore(entry, request.modules)
       for (const [file, hash] of entry.files) request.files.set(file, hash)
       return { code: entry.code, provided, packages: entry.packages }
     } catch (error) {

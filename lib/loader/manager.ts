@@ -232,7 +232,7 @@ export class AddonManager {
     const version = this.#versions.find(({ addon }) => addon.file === file)
     if (version === undefined || this.#isClosed) return undefined // dropped by a reload of the addon that named it
     const { name } = version.addon
-    if (await isAsRead(version.files)) {
+    if (isAsRead(version.files)) {
       // The person took the slip back: the running version is what the files say.
       if (this.#failures.delete(file)) this.#watch()
       return undefined

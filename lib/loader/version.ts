@@ -141,9 +141,13 @@ export function lifeScope(versions: readonly Version[], log: Logger, failed: Hoo
 }
 
 /** Whether the files still hold what was read. One that is gone for a moment, while an editor saves, counts as changed. */
-export async function isAsRead(files: ReadonlyMap<string, string>): Promise<boolean> {
-  const checks = await Promise.allSettled([...files].map(([file, hash]) => checkFile(file, hash)))
-  return checks.every(({ status }) => status === "fulfilled")
+export function isAsRead(files: ReadonlyMap<string, string>): boolean {
+  try {
+    for (const [file, hash] of files) checkFile(file, hash)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Throws a UsageError when two addons have one name (their options and states would be one) or serve one path. */
