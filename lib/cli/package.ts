@@ -1,11 +1,14 @@
 /**
- * Where the package is, seen from its source (lib/cli) and from its compiled form (dist/lib/cli) alike.
+ * Where the package is, seen from its source and from its compiled form alike: there this code is in a chunk of dist.
  */
 
 import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
+import { pathToFileURL } from "node:url"
 import { findShipped, type SearchPlaces } from "../loader/find.ts"
+
+const IS_COMPILED = import.meta.url.endsWith(".js")
 
 /** The package finds itself by its name. */
 function manifestFile(): string {
@@ -16,6 +19,12 @@ export function version(): string {
   // Our own file, which npm has read: it has a version.
   const { version }: { version: string } = JSON.parse(readFileSync(manifestFile(), "utf8"))
   return version
+}
+
+/** A module of the build that runs, by its path without ending, as in lib/cli/demo/proxy; in dist those of build.mjs exist. */
+export function ownModule(path: string): URL {
+  const root = dirname(manifestFile())
+  return pathToFileURL(IS_COMPILED ? join(root, "dist", `${path}.js`) : join(root, `${path}.ts`))
 }
 
 /** The file of a shipped addon, by its bare name. */
@@ -34,6 +43,6 @@ export function addonPlaces(cwd: string, configFile: string): SearchPlaces {
     folders: [cwd, dirname(configFile), root],
     shipped: existsSync(source) ? source : compiled,
     // Compiled, they know the compiled program alone: what runs from source could not give them its objects.
-    ...(import.meta.url.endsWith(".js") && { compiled }),
+    ...(IS_COMPILED && { compiled }),
   }
 }

@@ -1,4 +1,5 @@
 /** llmproxy as a peer: the built program, driven without its command line so that only the proxy is measured. */
+import { existsSync } from "node:fs"
 import { resolve } from "node:path"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { pathToFileURL } from "node:url"
@@ -6,7 +7,10 @@ import { pathToFileURL } from "node:url"
 const [confdir = "", caFile = "", ...rest] = process.argv.slice(2)
 const set = rest.filter((one) => one.startsWith("--set=")).map((one) => one.slice(6))
 const scripts = rest.filter((one) => !one.startsWith("--set="))
-const from = (file: string) => import(pathToFileURL(resolve("dist/lib", file)).href)
+// Bundled as the program is, by `npm run bench`; another checkout may have each module by itself.
+const LIB = ["dist/bench/lib", "dist/lib"].find((folder) => existsSync(resolve(folder, "app.js")))
+if (LIB === undefined) throw new Error("npm run bench has not built this checkout")
+const from = (file: string) => import(pathToFileURL(resolve(LIB, file)).href)
 const { App } = await from("app.js")
 const { collectShortLived } = await from("cli/garbage.js")
 const { NO_SOURCES } = await from("options/sources.js")

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path"
 
 const ROOT = resolve(import.meta.dirname, "../..")
 const BIN = join(ROOT, "dist", "bin", "llmproxy.js")
-/** What tsc remembers of a build: written last, and touched where nothing had to be written. */
+/** What tsc remembers of a build: touched where nothing had to be written. */
 const STATE = join(ROOT, "dist", "tsconfig.build.tsbuildinfo")
 
 /** Builds dist/ if it is older than its sources. Returns the command's file. */
@@ -14,6 +14,8 @@ export function builtCommand(): string {
   if (["bin", "lib", "certs", "addons"].some((folder) => newest(join(ROOT, folder)) > built)) {
     const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc")
     // Types are judged by `npm test`; here it matters that what is there was compiled.
+    const { status } = spawnSync(process.execPath, ["build.mjs"], { cwd: ROOT, stdio: ["ignore", 2, 2] })
+    if (status !== 0) throw new Error("build.mjs failed")
     spawnSync(process.execPath, [tsc, "-b", "tsconfig.build.json"], { cwd: ROOT, stdio: ["ignore", 2, 2] })
   }
   return BIN

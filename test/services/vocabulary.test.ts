@@ -4,12 +4,7 @@ import { openVocabulary, readVocabulary } from "../../lib/services/vocabulary.ts
 import { bundled } from "../helpers/bundled.ts"
 import { ggufFile } from "../helpers/llm/gguf-file.ts"
 import { requestOf } from "../helpers/llm/llm-request.ts"
-import { byteLetters, joiningVocabulary, scoredVocabulary } from "../helpers/llm/vocabularies.ts"
-
-const LETTERS = JSON.stringify({
-  model: { type: "BPE", vocab: Object.fromEntries(byteLetters().map((letter, id) => [letter, id])), merges: [] },
-  pre_tokenizer: { type: "ByteLevel", add_prefix_space: false },
-})
+import { joiningVocabulary, LETTERS, scoredVocabulary } from "../helpers/llm/vocabularies.ts"
 
 test("both kinds of files count in a thread of their own", async (t) => {
   const folder = t.testdir({

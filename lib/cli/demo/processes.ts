@@ -9,6 +9,7 @@ import type { Readable } from "node:stream"
 import { fileURLToPath } from "node:url"
 import type { Clock } from "../../base/clock.ts"
 import { StartError } from "../../base/errors.ts"
+import { ownModule } from "../package.ts"
 import type { World } from "../world.ts"
 import { isMessage, type Message } from "./messages.ts"
 
@@ -25,14 +26,14 @@ export function demoEnvironment(env: World["env"]): NodeJS.ProcessEnv {
 }
 
 export interface ProcessPlace {
-  /** The URL of this very file in the build whose programs are run: the source's, or dist's. */
+  /** The URL of this very module in the build whose programs are run: the source's, or dist's. */
   readonly build: string
   readonly env: NodeJS.ProcessEnv
   readonly cwd: string
   readonly clock: Clock
 }
 
-export const OWN_BUILD = import.meta.url
+export const OWN_BUILD = ownModule("lib/cli/demo/processes").href
 
 /** A program of a build. TypeScript runs with what this process was given to run it. */
 function programOf(build: string, path: string): { file: string; execArgv: string[] } {

@@ -57,14 +57,15 @@ test("a process that ends is told with what it said", async (t) => {
 
 test("when the demo is killed, its proxy ends too", async (t) => {
   const folder = t.testdir()
+  const source = (file: string) => JSON.stringify(new URL(`../../../lib/${file}`, import.meta.url).href)
   const script = `
-    const { DemoProxy } = await import(${JSON.stringify(BUILD)})
-    const { systemClock } = await import(${JSON.stringify(new URL("../../base/clock.js", BUILD).href)})
-    const place = { build: ${JSON.stringify(BUILD)}, env: process.env, cwd: process.cwd(), clock: systemClock }
+    const { DemoProxy } = await import(${source("cli/demo/processes.ts")})
+    const { systemClock } = await import(${source("base/clock.ts")})
+    const cwd = ${JSON.stringify(folder)}
+    const place = { build: ${JSON.stringify(BUILD)}, env: process.env, cwd, clock: systemClock }
     console.log(await new DemoProxy(["-p", "0", "--confdir", "conf"], place).start())
     process.kill(process.pid, "SIGKILL")`
-  const demo = spawn(process.execPath, ["--input-type=module", "--eval", script], {
-    cwd: folder,
+  const demo = spawn(process.execPath, [...process.execArgv, "--input-type=module", "--eval", script], {
     env: plainEnvironment(folder),
   })
   // The pipe ends when the last process that holds it has: here, when the demo has.

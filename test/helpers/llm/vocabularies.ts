@@ -87,3 +87,9 @@ export function scoredVocabulary(): Metadata {
     "tokenizer.ggml.eos_token_id": 2,
   }
 }
+
+/** A tokenizer.json in which each byte is a token. */
+export const LETTERS = JSON.stringify({
+  model: { type: "BPE", vocab: Object.fromEntries(byteLetters().map((letter, id) => [letter, id])), merges: [] },
+  pre_tokenizer: { type: "ByteLevel", add_prefix_space: false },
+})

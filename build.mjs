@@ -1,0 +1,69 @@
+/**
+ * `npm run build`, behind the type declarations that tsc writes: the program's JavaScript, bundled into dist/. Some 350
+ * modules would be looked up, read and compiled at each start, which is a tenth of it. What several entries or an
+ * `import()` need is in chunks, so that each module exists once in a process, whichever way it came in.
+ * Plain JavaScript, so that it runs before anything is compiled. Writes what has changed, and takes away the chunks that
+ * nobody imports any more.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import { build } from "esbuild"
+
+const ROOT = dirname(fileURLToPath(import.meta.url))
+const OUT = join(ROOT, "dist")
+/** Beside the folders of lib: what a stack names is then below dist/lib, as all of our own code is. */
+const CHUNKS = "lib/chunks"
+
+/** What is loaded by its place: by package.json, as an addon, as a process or a thread of its own. */
+const ENTRIES = [
+  "bin/llmproxy.ts",
+  "lib/index.ts",
+  "lib/testing/index.ts",
+  "lib/llm/template/index.ts",
+  "addons/*.ts",
+  "lib/cli/demo/client.ts",
+  "lib/cli/demo/cloud.ts",
+  "lib/cli/demo/local-host.ts",
+  "lib/cli/demo/proxy.ts",
+  "lib/llm/tokens/worker-client.ts",
+  "lib/proxy/access/password-hash.ts",
+  "lib/services/vocabulary.ts",
+  "lib/store/thread-link.ts",
+]
+
+const { outputFiles } = await build({
+  absWorkingDir: ROOT,
+  entryPoints: ENTRIES,
+  outbase: ".",
+  outdir: OUT,
+  chunkNames: `${CHUNKS}/[name]-[hash]`,
+  bundle: true,
+  splitting: true,
+  packages: "external",
+  format: "esm",
+  platform: "node",
+  target: "node20.19",
+  logLevel: "warning",
+  write: false,
+})
+
+for (const { path, text } of outputFiles) {
+  if (isThere(path, text)) continue
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, text)
+}
+const made = new Set(outputFiles.map(({ path }) => resolve(path)))
+for (const name of readdirSync(join(OUT, CHUNKS))) {
+  const path = join(OUT, CHUNKS, name)
+  if (!made.has(path)) rmSync(path)
+}
+
+function isThere(path, text) {
+  try {
+    return readFileSync(path, "utf8") === text
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error
+    return false
+  }
+}
