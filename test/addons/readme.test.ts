@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { test } from "tap"
 import { SHIPPED_ADDONS } from "../../addons/index.ts"
-import { CHAT_PATH, chatBody, sentTo, startRig } from "../helpers/conductor-rig.ts"
+import type { AddonDefinition } from "../../lib/api/addon.ts"
+import { CHAT_PATH, CLOUD as CLOUD_HOST, chatBody, sentTo, startRig } from "../helpers/conductor-rig.ts"
 import { addon, chatEvent, chatJson, DONE, FINISH, jsonAnswer, sseAnswer, until } from "../helpers/hosts/proxy-host.ts"
 import { startSocketHost } from "../helpers/hosts/websocket-host.ts"
 import { always } from "../helpers/test-proxy.ts"
@@ -75,6 +76,24 @@ test("hello says what an answer cost", async (t) => {
   const rig = await startRig(t, { cloud: CLOUD, scripts: ["addons/hello.ts"] })
   await rig.chat({}, key("a"))
   t.match(rig.lines, [/info hello: Hello! Answer 1 came from up: 7 tokens in, 3 out$/])
+})
+
+test("hello names the model that was asked where an answer names none, and leaves out what another addon asks", async (t) => {
+  const asksFirst: AddonDefinition = {
+    name: "asks-first",
+    async llmRequest(flow) {
+      if (flow.parent !== undefined) return
+      const answer = await flow.send({ json: flow.llm.request.body }, { url: `https://${CLOUD_HOST}${CHAT_PATH}` })
+      await answer.completion
+    },
+  }
+  const cloud = always(jsonAnswer(chatJson("hi", { model: undefined, usage: USAGE })).toString())
+  const rig = await startRig(t, { cloud, scripts: ["addons/hello.ts"], builtin: [asksFirst] })
+  await rig.chat({ model: "gpt-4o" }, key("a"))
+  await until(() => rig.lines.length > 0)
+  t.equal(rig.cloud.requests.length, 2)
+  t.match(rig.lines, [/Answer 1 came from gpt-4o: 7 tokens in, 3 out$/])
+  t.equal(rig.lines.length, 1)
 })
 
 test("every shipped addon is in the list, and what is in the list is there", (t) => {
