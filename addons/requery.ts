@@ -12,7 +12,7 @@ import { costOf, costOfPart } from "./requery/cost.ts"
 import { type Demand, demandOf } from "./requery/demand.ts"
 import { type ChosenGuard, chosenGuards, Said } from "./requery/guards.ts"
 import type { Schemas } from "./requery/json-schema.ts"
-import { ACCEPTED, FINDINGS, MENDED } from "./requery/notes.ts"
+import { FINDINGS, noteAccepted, noteMended } from "./requery/notes.ts"
 import { OPTIONS } from "./requery/options.ts"
 import { type Watch, watch } from "./requery/watch.ts"
 import { IS_EMPTY, JUDGES_EMPTY, ROUTES } from "./shared/local-answers.ts"
@@ -230,7 +230,7 @@ class Requery {
     await this.#addUp(flow, costs)
     const times = count === 1 ? "once" : `${count} times`
     flow.route({ name: toCloud ? ROUTES.cloud : ROUTES.local, reason: `asked again ${times}: ${finding.why}` })
-    ACCEPTED.write(flow, { attempt: count, from: toCloud ? ROUTES.cloud : ROUTES.local })
+    noteAccepted(flow, count, toCloud ? ROUTES.cloud : ROUTES.local)
     const usage = (await flow.waitFor(cost)) ?? completion.usage
     if (!isText(completion, plan.demand) || !this.#mend(flow, plan, said, { ...completion, usage }, attempt))
       flow.respond(answer, { usage, headers: fieldsOf(attempt) })
@@ -243,7 +243,7 @@ class Requery {
     const text = acts && typeof said.json !== "string" ? said.json.mended : undefined
     const [choice] = completion.choices
     if (text === undefined || choice === undefined) return false
-    MENDED.write(flow, true)
+    noteMended(flow)
     // Its getters become values here, and follow the one choice.
     const mended = { ...completion, text, choices: [{ ...choice, text }] }
     flow.respond({ completion: mended, ...(attempt === undefined ? {} : { headers: fieldsOf(attempt) }) })

@@ -1,5 +1,5 @@
 /** What the re-query leaves on a flow for who reads its record: nothing is decided by it. */
-import { isObject } from "llmproxy"
+import type { Flow } from "llmproxy"
 import { Note } from "../shared/local-answers.ts"
 import type { ChosenGuard } from "./guards.ts"
 
@@ -16,11 +16,11 @@ export const FINDINGS = new Note<readonly Found[]>("requery.findings", (value): 
 )
 
 /** The attempt whose answer the client gets, from 1 on, and who gave it. */
-export const ACCEPTED = new Note<{ readonly attempt: number; readonly from: "local" | "cloud" }>(
-  "requery.accepted",
-  (value): value is { attempt: number; from: "local" | "cloud" } =>
-    isObject(value) && typeof value.attempt === "number" && (value.from === "local" || value.from === "cloud"),
-)
+export function noteAccepted(flow: Pick<Flow, "metadata">, attempt: number, from: "local" | "cloud"): void {
+  flow.metadata["requery.accepted"] = { attempt, from }
+}
 
 /** The client gets the JSON alone: prose, a fence or a small fault that stood around it was taken off. */
-export const MENDED = new Note<true>("requery.mended", (value): value is true => value === true)
+export function noteMended(flow: Pick<Flow, "metadata">): void {
+  flow.metadata["requery.mended"] = true
+}

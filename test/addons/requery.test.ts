@@ -47,6 +47,20 @@ test("every attempt is a child flow, and the flow says what was wrong and what i
   t.match(flow.routed, { name: "local", reason: 'asked again once: "tasks" is empty' })
 })
 
+test("a record says where the client got the JSON alone, out of prose", async (t) => {
+  const plan = '{"plan": [{"description": "Store notes."}]}'
+  for (const [said, isMended] of [
+    [`Here it is:\n\n\`\`\`json\n${plan}\n\`\`\``, true],
+    [plan, undefined],
+  ] as const) {
+    const rig = await startRequery(t, { answers: [said] })
+    const { said: got } = await rig.say(asking(FORMS.developmentPlan))
+    t.strictSame(JSON.parse(got), JSON.parse(plan))
+    await until(() => rig.flows.some(({ parent }) => parent === undefined))
+    t.equal(rig.asked().metadata["requery.mended"], isMended)
+  }
+})
+
 test("legitimate empties, and what is asked for in another form, pass as their own bytes", async (t) => {
   const cases: [object, string][] = [
     [FORMS.updatePlan, '{"updated_current_task": {"description": "x"}, "plan": []}'],
