@@ -202,9 +202,15 @@ test("a wrong declaration stops the load, with the command's name", async (t) =>
 })
 
 test("shipped commands are named from the index", async (t) => {
-  const index = `export const SHIPPED_ADDONS = [{ name: "keys", does: "x", command: "make keys" }, { name: "hello", does: "y" }]`
-  const folder = t.testdir({ "index.mjs": index })
-  t.strictSame(await shippedCommands(new URL(`file://${folder}/index.mjs`)), [{ name: "keys", help: "make keys" }])
+  const folder = t.testdir({
+    "index.mjs": `export const SHIPPED_ADDONS = [{ name: "keys", does: "x", command: "make keys" }, { name: "hello", does: "y" }]`,
+    "odd.mjs": `export const SHIPPED_ADDONS = ["keys", { command: "make keys" }, { name: "keys", command: 1 }]`,
+    "none.mjs": "export const OTHERS = []",
+  })
+  const named = (file: string) => shippedCommands(new URL(`file://${folder}/${file}`))
+  t.strictSame(await named("index.mjs"), [{ name: "keys", help: "make keys" }])
+  t.strictSame(await named("odd.mjs"), [], "the help leaves out what has no name or no text")
+  t.strictSame(await named("none.mjs"), [])
   const declared = (await shippedCommands()).map(({ name }) => readFileSync(`addons/${name}.ts`, "utf8"))
   for (const source of declared) t.match(source, "command(")
 })
