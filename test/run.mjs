@@ -11,6 +11,7 @@ import { availableParallelism } from "node:os"
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Coverage, environment } from "./coverage.mjs"
+import { writeGroups } from "./groups.mjs"
 import { LONG } from "./long.mjs"
 import { failuresIn, filesIn, totalsIn } from "./tap-output.mjs"
 import { CACHE, compiled } from "./typescript/hooks.mjs"
@@ -107,8 +108,11 @@ async function compileAll() {
   for (const name of before) rmSync(join(CACHE, name), { force: true })
 }
 
-/** Says each file's result as it comes: what is running can be told from what hangs. */
-async function runTests(files, onFile, env) {
+/**
+ * Says each file's or group's result as it comes: what is running can be told from what hangs. `names`: what is said of a
+ * file in place of its path.
+ */
+async function runTests(files, names, onFile, env) {
   let seen = 0
   let rest = ""
   const args = ["--reporter=tap", `--jobs=${JOBS}`, "--disable-coverage", ...files]
@@ -125,7 +129,7 @@ async function runTests(files, onFile, env) {
       }
       if (file !== undefined)
         say(
-          `${String(seen).padStart(4)}/${files.length}  ${file.ok ? "ok" : "not ok"}  ${file.name}  ${file.seconds} s`,
+          `${String(seen).padStart(4)}/${files.length}  ${file.ok ? "ok" : "not ok"}  ${names.get(file.name) ?? file.name}  ${file.seconds} s`,
         )
       if (figures !== undefined) say(`      ${figures}`)
       if (/# SKIP/.test(line)) say(`      skipped: ${line.trim()}`)
@@ -186,7 +190,10 @@ const long = ALL ? [] : LONG
 const files = filesBelow("test", ".test.ts")
 for (const path of LONG) if (!files.includes(path)) throw new Error(`test/long.mjs names ${path}, which is no test`)
 const chosen = files.filter((path) => !long.includes(path))
-say(`\n${chosen.length} test files, ${JOBS} at a time ...`)
+const groups = ALL ? new Map() : writeGroups(chosen, ROOT, join(ROOT, ".tap", "groups"))
+const started = ALL ? chosen : [...groups.keys()]
+const together = ALL ? "" : ` in ${started.length} processes`
+say(`\n${chosen.length} test files${together}, ${JOBS} at a time ...`)
 const coverage = new Coverage()
 let taken = Promise.resolve([])
 const take = () => {
@@ -194,7 +201,7 @@ const take = () => {
 }
 rmSync(COUNTS, { recursive: true, force: true })
 if (ALL) mkdirSync(COUNTS, { recursive: true })
-const tests = await runTests(chosen, take, ALL ? environment(COUNTS) : {})
+const tests = await runTests(started, groups, take, ALL ? environment(COUNTS) : {})
 take()
 const { failing: gaps, said } = ALL ? uncovered(coverage, await taken) : { failing: [], said: [] }
 const listed = (lines) => lines.map((line) => `  ${line}`).join("\n")
@@ -203,7 +210,8 @@ if (said.length > 0)
 if (gaps.length > 0)
   say(`\nless than ${LINES_MIN} % of lines are covered${HOLDS ? "" : ", not held yet"}:\n${listed(gaps)}`)
 const failures = failuresIn(tests.output)
-if (failures.length > 0) say(`\nfailed:\n${failures.join("\n\n")}`)
+const called = (text) => text.replace(/\.tap\/groups\/\S+?\.test\.mjs/g, (module) => groups.get(module) ?? module)
+if (failures.length > 0) say(`\nfailed:\n${called(failures.join("\n\n"))}`)
 if (long.length > 0)
   say(`\nnot run, as they take long (npm run test:all runs them): ${long.length} files of test/long.mjs`)
 

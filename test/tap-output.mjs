@@ -2,7 +2,7 @@
 
 /** The results of whole files: `ok 1 - test/base/uuid.test.ts # time=13.6ms`. */
 export function filesIn(output) {
-  return [...output.matchAll(/^(not )?ok \d+ - (\S+\.test\.ts) # time=([\d.]+)ms/gm)].map(
+  return [...output.matchAll(/^(not )?ok \d+ - (\S+\.test\.(?:ts|mjs)) # time=([\d.]+)ms/gm)].map(
     ([, not, name, milliseconds]) => ({
       name,
       ok: not === undefined,
