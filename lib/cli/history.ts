@@ -56,7 +56,10 @@ export const historyCommand: Command = {
     const file = await fileOf(line, world)
     if (action === "prune") return await prune(file, line, world)
     const format = formatOf(line)
-    const { Reader } = await import("../store/reader.ts")
+    const [{ Reader }, { readFailure }] = await Promise.all([
+      import("../store/reader.ts"),
+      import("../store/database.ts"),
+    ])
     const reader = await Reader.open(file)
     try {
       if (action === "show") await show(reader, operand, world)
@@ -64,6 +67,8 @@ export const historyCommand: Command = {
       else if (action === "stats") await stats(reader, line, world)
       else await list(reader, line, world)
       return 0
+    } catch (thrown) {
+      throw readFailure(file, thrown)
     } finally {
       await reader.close()
     }

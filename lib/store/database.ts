@@ -76,9 +76,17 @@ export async function openReader(file: string): Promise<Pick<HistoryDatabase, "d
     return { db: open.db, close: async () => open.close() }
   } catch (thrown) {
     close()
-    if (!isDamage(thrown)) throw thrown
-    throw new StartError(`${file}: is no history, or is damaged; the next start of llmproxy sets it aside`)
+    throw readFailure(file, thrown)
   }
+}
+
+/** What reading a history threw, in words that say what to do: damage may show at the first page or at any later one. */
+export function readFailure(file: string, thrown: unknown): unknown {
+  if (!isDamage(thrown)) return thrown
+  return new StartError(
+    `${file}: is no history, or is damaged (${messageOf(thrown)}); llmproxy sets it aside once it cannot write to it, ` +
+      `and sqlite3 ${file} .recover | sqlite3 saved.db saves what is whole`,
+  )
 }
 
 /** What a job threw, in words that say what to do. */

@@ -4,7 +4,7 @@
  * comes soon.
  */
 import { setTimeout } from "node:timers/promises"
-import { StartError } from "../base/errors.ts"
+import { messageOf, StartError } from "../base/errors.ts"
 import { isDamage } from "./database.ts"
 import { openHistory } from "./history-file.ts"
 import { Writer } from "./writer.ts"
@@ -18,31 +18,27 @@ export interface Pruned {
   readonly bytes: number
 }
 
-/** Deletes the flows that began before `before`. Throws a StartError when the file cannot be written. */
+/** Deletes the flows that began before `before`. Throws a StartError when the file is damaged. */
 export async function pruneFile(file: string, before: number): Promise<Pruned> {
-  const writer = await opened(file)
+  let flows = 0
   try {
-    const bytes = await writer.bytes()
-    let flows = 0
-    for (;;) {
-      const { touched, deleted } = await writer.prune(before)
-      flows += deleted
-      if (touched === 0) break
-      await setTimeout(PAUSE_MS)
+    const writer = new Writer(await openHistory(file))
+    try {
+      const bytes = await writer.bytes()
+      for (;;) {
+        const { touched, deleted } = await writer.prune(before)
+        flows += deleted
+        if (touched === 0) break
+        await setTimeout(PAUSE_MS)
+      }
+      const after = await writer.bytes()
+      while (await writer.giveBack()) await setTimeout(PAUSE_MS)
+      return { flows, bytes: bytes - after }
+    } finally {
+      await writer.close()
     }
-    const after = await writer.bytes()
-    while (await writer.giveBack()) await setTimeout(PAUSE_MS)
-    return { flows, bytes: bytes - after }
-  } finally {
-    await writer.close()
-  }
-}
-
-async function opened(file: string): Promise<Writer> {
-  try {
-    return new Writer(await openHistory(file))
   } catch (thrown) {
     if (!isDamage(thrown)) throw thrown
-    throw new StartError(`${file}: is no history, or is damaged; nothing was deleted`)
+    throw new StartError(`${file}: is no history, or is damaged (${messageOf(thrown)}); ${flows} flows were deleted`)
   }
 }

@@ -6,11 +6,14 @@ import { type Test, test } from "tap"
 import type { FlowSnapshot } from "../../lib/api/flow.ts"
 import { main } from "../../lib/cli/main.ts"
 import { openHistory } from "../../lib/store/history-file.ts"
+import { MIGRATIONS, migrate } from "../../lib/store/migrations.ts"
+import { openSqlite } from "../../lib/store/sqlite.ts"
 import { Writer } from "../../lib/store/writer.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
 import { startCommand } from "../helpers/command-process.ts"
 import { makeFifo, readFifo } from "../helpers/fifo.ts"
 import { type ChatOptions, chat, START } from "../helpers/flow-snapshots.ts"
+import { until } from "../helpers/hosts/proxy-host.ts"
 import { FakeWorld } from "../helpers/world.ts"
 
 const HOUR_MS = 3_600_000
@@ -269,6 +272,29 @@ test("an export waits for the reader of a FIFO, and a signal ends it", POSIX, as
   await waiting.printed(/waiting for somebody to read/)
   t.equal((await text(readFifo(fifo))).trimEnd().split("\n").length, 2)
   t.equal((await waiting.outcome).status, 0)
+  const nobody = startCommand(t, args, { folder: home })
+  await nobody.printed(/waiting for somebody to read/)
+  nobody.signal("SIGTERM")
+  t.equal((await nobody.outcome).signal, "SIGTERM")
+})
+
+test("an export looks every 100 ms whether somebody reads its FIFO, and says once that it waits", POSIX, async (t) => {
+  const { home } = await history(t, sample())
+  const fifo = makeFifo(home)
+  const clock = new ManualClock(START + 10 * HOUR_MS)
+  const world = new FakeWorld({ home, cwd: home, clock, env: {} })
+  const status = main(["history", "export", "-o", "fifo"], world)
+  for (let looks = 1; looks <= 3; looks++) {
+    await until(() => clock.pending === 1)
+    t.match(world.err.text, /^waiting for somebody to read \S+fifo\n$/)
+    clock.advance(99)
+    t.equal(clock.pending, 1)
+    if (looks < 3) clock.advance(1)
+  }
+  const reading = text(readFifo(fifo))
+  clock.advance(1)
+  t.equal(await status, 0)
+  t.equal((await reading).trimEnd().split("\n").length, 2)
 })
 
 test("the same request is one row, and what a format cannot hold is counted with its reason", async (t) => {
@@ -322,6 +348,15 @@ test("prune deletes up to a time, while a proxy has the file open", async (t) =>
   t.equal((await run("")).out.split("\n").length, 3)
   await writer.store([at(5)])
   t.equal((await run("")).out.split("\n").length, 4)
+  t.match((await run("prune --until 7.5h")).out, /^1 flow deleted, /)
+})
+
+test("the room that pruned flows had is the system's again", async (t) => {
+  const { run, file, writer } = await history(t, [at(1, { messages: [user("x".repeat(5_000_000))] }), at(2)])
+  t.match((await run("prune --until 8.5h")).out, /^1 flow deleted, 5\.\d MB given back\n$/)
+  await writer.close()
+  const { size } = await stat(file)
+  t.ok(size < 2_000_000, `${size} bytes are left`)
 })
 
 test("without a history, with a damaged one or a newer one, one line says so", async (t) => {
@@ -339,4 +374,27 @@ test("without a history, with a damaged one or a newer one, one line says so", a
     t.match(err, /bad\.db: is no history, or is damaged/)
   }
   t.match(await readFile(join(home, "bad.db"), "utf8"), /^no database/, "and it is left alone")
+  const newer = openSqlite(join(home, "newer.db"))
+  await migrate(newer.db, "newer.db", { ...MIGRATIONS, "9999-more": { up: async () => {} } })
+  newer.close()
+  for (const args of ["list --file newer.db", "prune --until now --file newer.db"]) {
+    const { status, err } = await run(home, args)
+    t.equal(status, 1)
+    t.match(err, /^[^\n]*newer\.db: was written by a newer llmproxy[^\n]*\n$/)
+  }
+})
+
+test("damage that shows behind the first pages is told in one line, and an export leaves the file that was there", async (t) => {
+  const { run, home, file, writer } = await history(t, [at(1, { messages: [user("x".repeat(1_000_000))] })])
+  await writer.close()
+  const bytes = await readFile(file)
+  await writeFile(file, bytes.fill(0xff, bytes.length / 2))
+  await writeFile(join(home, "set.jsonl"), "old")
+  for (const args of ["export -o set.jsonl", "export", "list --search y", "prune --until now"]) {
+    const { status, err } = await run(args)
+    t.equal(status, 1, args)
+    t.match(err, /^[^\n]*history\.db: is no history, or is damaged \([^\n]*malformed\)[^\n]*\n$/, args)
+  }
+  t.equal(await readFile(join(home, "set.jsonl"), "utf8"), "old")
+  t.strictSame((await readdir(home)).sort(), [".llmproxy", "set.jsonl"], "with nothing beside it")
 })
