@@ -23,15 +23,9 @@ function countBySearch(ranks: ReadonlyMap<string, number>, bytes: string): numbe
     at + 2 < starts.length ? (ranks.get(bytes.slice(starts[at], starts[at + 2])) ?? Infinity) : Infinity
   const unions = starts.map((at) => unionRank(at))
   for (;;) {
-    let lowest = Infinity
-    let at = -1
-    for (let index = 0; index < starts.length; index++) {
-      const rank = unions[index] ?? Infinity
-      if (rank >= lowest) continue
-      lowest = rank
-      at = index
-    }
-    if (at === -1) return starts.length - 1
+    const lowest = Math.min(...unions)
+    if (lowest === Infinity) return starts.length - 1
+    const at = unions.indexOf(lowest)
     starts.splice(at + 1, 1)
     unions.splice(at + 1, 1)
     unions[at] = unionRank(at)
@@ -47,8 +41,9 @@ function countByHeap(ranks: ReadonlyMap<string, number>, bytes: string): number 
   // The rank of the union that begins at a place; -1 for none. What the heap has of an earlier one is out of date.
   const unions = new Int32Array(length + 1).fill(-1)
   const heap = new NumberHeap(length)
+  const behind = (at: number): number => next[at] ?? length
   const propose = (at: number): void => {
-    const right = next[at] ?? length
+    const right = behind(at)
     const rank = right < length ? ranks.get(bytes.slice(at, next[right])) : undefined
     unions[at] = rank ?? -1
     if (rank !== undefined) heap.push(rank * PLACES + at)
@@ -59,14 +54,14 @@ function countByHeap(ranks: ReadonlyMap<string, number>, bytes: string): number 
     const at = lowest % PLACES
     if (unions[at] !== (lowest - at) / PLACES) continue
     tokens--
-    const right = next[at] ?? length
-    const after = next[right] ?? length
+    const right = behind(at)
+    const after = behind(right)
     unions[right] = -1
     next[at] = after
     previous[after] = at
     propose(at)
-    const before = previous[at] ?? -1
-    if (before >= 0) propose(before)
+    const before = previous[at]
+    if (before !== undefined && before >= 0) propose(before)
   }
   return tokens
 }
@@ -86,34 +81,36 @@ class NumberHeap {
       grown.set(this.#numbers)
       this.#numbers = grown
     }
-    const numbers = this.#numbers
     let at = this.#length++
     while (at > 0) {
       const parent = (at - 1) >> 1
-      const above = numbers[parent] ?? -Infinity
+      const above = this.#at(parent)
       if (above <= number) break
-      numbers[at] = above
+      this.#numbers[at] = above
       at = parent
     }
-    numbers[at] = number
+    this.#numbers[at] = number
   }
 
   pop(): number | undefined {
     if (this.#length === 0) return undefined
-    const numbers = this.#numbers
-    const first = numbers[0]
-    const last = numbers[--this.#length] ?? 0
+    const first = this.#at(0)
+    const last = this.#at(--this.#length)
     let at = 0
     for (;;) {
       let child = 2 * at + 1
       if (child >= this.#length) break
-      if (child + 1 < this.#length && (numbers[child + 1] ?? 0) < (numbers[child] ?? 0)) child++
-      const below = numbers[child] ?? 0
+      if (child + 1 < this.#length && this.#at(child + 1) < this.#at(child)) child++
+      const below = this.#at(child)
       if (below >= last) break
-      numbers[at] = below
+      this.#numbers[at] = below
       at = child
     }
-    numbers[at] = last
+    this.#numbers[at] = last
     return first
+  }
+
+  #at(place: number): number {
+    return this.#numbers[place] ?? Infinity
   }
 }
