@@ -3,22 +3,28 @@
  * end the process, and with it everybody's traffic; here it is an error in the log, with its stack, and the traffic goes
  * on. Our own code is not written to lean on this.
  */
+import type { EventEmitter } from "node:events"
 import { messageOf } from "../base/errors.ts"
 import type { Logger } from "../base/log.ts"
 
-/** Listens until the returned function is called. */
-export function catchTheRest(log: Pick<Logger, "error">): () => void {
+/** Listens until the returned function is called. `program`: who tells of it. */
+export function catchTheRest(log: Pick<Logger, "error">, program: EventEmitter = process): () => void {
   return hearTheRest(
     (reason) => log.error(`nobody awaits this promise, and it failed: ${stackOf(reason)}`),
     (error) => log.error(`nobody catches this exception: ${stackOf(error)}`),
+    program,
   )
 }
 
 /** The same for who does something else with it; default: the same with both. */
-export function hearTheRest(onRejection: (reason: unknown) => void, onException = onRejection): () => void {
-  process.on("unhandledRejection", onRejection).on("uncaughtException", onException)
+export function hearTheRest(
+  onRejection: (reason: unknown) => void,
+  onException = onRejection,
+  program: EventEmitter = process,
+): () => void {
+  program.on("unhandledRejection", onRejection).on("uncaughtException", onException)
   return () => {
-    process.off("unhandledRejection", onRejection).off("uncaughtException", onException)
+    program.off("unhandledRejection", onRejection).off("uncaughtException", onException)
   }
 }
 
