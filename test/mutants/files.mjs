@@ -7,6 +7,7 @@ export const FILES = {
   "lib/http1/head.ts": ["test/http1/head.test.ts", "test/http1/fields.test.ts"],
   "lib/llm/framing/framing.ts": ["test/llm/framing/framing.test.ts"],
   "lib/llm/framing/ndjson.ts": ["test/llm/framing/ndjson.test.ts"],
+  "lib/llm/framing/sse.ts": ["test/llm/framing/sse.test.ts"],
   "lib/proxy/access/rules.ts": ["test/proxy/access/rules.test.ts"],
   "lib/proxy/flow/life.ts": ["test/proxy/flow/life.test.ts"],
   "lib/proxy/io/authority.ts": ["test/proxy/io/authority.test.ts"],

@@ -15,6 +15,10 @@ function words(events: readonly SseEvent[]): (string | undefined)[][] {
   return events.map(({ raw, event, data, error, bare }) => [raw.toString("latin1"), event, data, error, bare])
 }
 
+function raws(events: readonly SseEvent[]): string[] {
+  return events.map(({ raw }) => raw.toString())
+}
+
 function data(events: readonly SseEvent[]): string[] {
   return events.flatMap((event) => (event.data === undefined ? [] : [event.data]))
 }
@@ -27,6 +31,19 @@ test("any of the three line ends ends lines and events", async (t) => {
   }
 })
 
+test("an event ends with its blank line, whose line end stays whole", async (t) => {
+  for (const events of [
+    ["data: a\r\n\r\n", "data: b\r\n\r\n"],
+    ["\n", "data: a\n\n"],
+    ["\r\n", "data: a\r\n\r\n"],
+    // A CR alone says that no LF is due, and a LF that one is again.
+    ["data: a\r\r", "data: b\r\r"],
+    ["data: a\rdata: b\n\r\n", "data: c\n\n"],
+    ["data: a\n\r\n", "data: b\n\n"],
+  ])
+    t.strictSame(raws(decode(events.join(""))), events)
+})
+
 test("one space behind the colon is dropped, more are data", async (t) => {
   t.strictSame(data(decode("data:a\n\ndata: b\n\ndata:  c\n\ndata\n\ndata:\n\ndata: \n\n")), [
     "a",
@@ -36,6 +53,7 @@ test("one space behind the colon is dropped, more are data", async (t) => {
     "",
     "",
   ])
+  t.strictSame(data(decode("data:a\ndata: b\ndata:  c\n\n")), ["a\nb\n c"])
 })
 
 test("comments, id and retry have no meaning but keep their bytes", async (t) => {
@@ -88,7 +106,12 @@ test("bare JSON lines are events of their own", async (t) => {
 
 test("bare JSON over several lines is one event", async (t) => {
   const text = '{\n  "data": 1,\n  "b": {"c": 2}\n}\n'
-  t.strictSame(JSON.parse(decode(text)[0]?.bare ?? ""), { data: 1, b: { c: 2 } })
+  t.strictSame(words(decode(text)), [[text, undefined, undefined, undefined, text]])
+})
+
+test("no line behind the first one of bare JSON is a field", async (t) => {
+  const text = '{"a":\ndata: 1\n'
+  t.strictSame(words(decode(text)), [[text, undefined, undefined, undefined, text]])
 })
 
 test("a character that is cut is decoded once, and invalid UTF-8 ends nothing", async (t) => {
