@@ -23,6 +23,27 @@ export const EQUIVALENT = [
     why: "in clear(): the next piece lets go of it, until then an empty queue keeps 4 KiB",
   },
   {
+    file: "lib/base/secrets/pieces.ts",
+    line: 'const [lead = "", field] = stickyAt(LEAD, text, at)',
+    from: '""',
+    to: '"?"',
+    why: "the pattern matches anywhere, at least nothing",
+  },
+  {
+    file: "lib/base/secrets/pieces.ts",
+    line: "if (at >= this.#eventEnd) this.#eventEnd = firstOf(BLANK_LINE, this.#text, at)",
+    from: "at >= this.#eventEnd",
+    to: "at > this.#eventEnd",
+    why: "a value begins with a bracket, and where an event ends none stands",
+  },
+  {
+    file: "lib/base/secrets/pieces.ts",
+    line: "for (let at = firstOf(TOKEN, text, from + 1); at < end; at = firstOf(TOKEN, text, at + 1)) {",
+    from: "at < end",
+    to: "at <= end",
+    why: "where the end is stands no token: a line break, or nothing, which closes what is open",
+  },
+  {
     file: "lib/http1/chunked.ts",
     line: 'if (byte === CR) return "data-lf"',
     from: '"data-lf"',

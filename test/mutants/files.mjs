@@ -1,6 +1,7 @@
 /** The core that is held against its mutants, each file with the tests that are to notice them: quick ones. */
 export const FILES = {
   "lib/base/pieces.ts": ["test/base/pieces.test.ts"],
+  "lib/base/secrets/pieces.ts": ["test/base/secrets/pieces.test.ts"],
   "lib/http1/chunked.ts": ["test/http1/chunked.test.ts"],
   "lib/http1/fields.ts": ["test/http1/fields.test.ts", "test/http1/framing.test.ts", "test/http1/head.test.ts"],
   "lib/http1/framing.ts": ["test/http1/framing.test.ts", "test/http1/head.test.ts", "test/http1/chunked.test.ts"],

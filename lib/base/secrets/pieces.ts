@@ -6,7 +6,7 @@
  */
 import type { Fill } from "./fill.ts"
 import { closeOf, stickyAt } from "./members.ts"
-import { covered, isMasked, JSON_ESCAPES, maskedRanges, type Range, viewOf } from "./views.ts"
+import { covered, type Escapes, isMasked, JSON_ESCAPES, maskedRanges, type Range, viewOf } from "./views.ts"
 
 /** Levels of a value that are told apart; what is deeper counts as the last of them. */
 const DEPTH_MAX = 64
@@ -28,7 +28,7 @@ class Place {
   readonly #below = new Map<string, Place>()
   readonly pieces: Piece[] = []
 
-  at(name: string): Place {
+  below(name: string): Place {
     const known = this.#below.get(name)
     if (known !== undefined) return known
     const made = new Place()
@@ -40,12 +40,12 @@ class Place {
 /** An object or a list that is open. */
 interface Level {
   readonly place: Place
-  readonly isList: boolean
   readonly above: Level | undefined
   readonly depth: number
   /** Levels below the last that is told apart. */
   deeper: number
-  name: string
+  /** Where the next value stands: below a name, or where the level itself does. The elements of a list share its place. */
+  next: Place
   /** "index", "output_index" and their like: whose text it is. */
   numbers: string
 }
@@ -56,17 +56,8 @@ interface Level {
 export function blankPieces(text: string, masked: (joined: string) => string, fill: Fill): string {
   const ranges: Range[] = []
   for (const pieces of new PieceScan(text).groups()) {
-    const views = pieces.map((piece) => viewIn(text, piece))
-    const whole = masked(views.join(""))
-    if (!isMasked(whole)) continue
-    let at = 0
-    for (const [i, piece] of pieces.entries()) {
-      const chars = views[i]?.length ?? 0
-      const source = text.slice(piece.start, piece.end)
-      for (const [start, end] of maskedRanges(source, escapesOf(piece), whole.slice(at, at + chars)))
-        ranges.push([piece.start + start, piece.start + end])
-      at += chars
-    }
+    const joined = masked(pieces.map((piece) => viewIn(text, piece)).join(""))
+    if (isMasked(joined)) for (const range of rangesIn(text, pieces, joined)) ranges.push(range)
   }
   return covered(
     text,
@@ -75,8 +66,20 @@ export function blankPieces(text: string, masked: (joined: string) => string, fi
   )
 }
 
+/** The places in `text` of what is masked in the view of all its pieces. */
+function* rangesIn(text: string, pieces: readonly Piece[], masked: string): Generator<Range> {
+  let at = 0
+  for (const piece of pieces) {
+    const source = text.slice(piece.start, piece.end)
+    const chars = viewIn(text, piece).length
+    for (const [start, end] of maskedRanges(source, escapesOf(piece), masked.slice(at, at + chars)))
+      yield [piece.start + start, piece.start + end]
+    at += chars
+  }
+}
+
 /** Nothing is an escape. */
-const PLAIN = { form: /(?!)/g, read: (text: string) => text }
+const PLAIN: Escapes = { ...JSON_ESCAPES, form: /(?!)/g }
 
 const escapesOf = ({ isPlain }: Piece) => (isPlain ? PLAIN : JSON_ESCAPES)
 
@@ -137,7 +140,7 @@ class PieceScan {
       }
       const end = firstOf(LINE_END, text, at)
       if (isField) this.#add(this.#plain, { start: at, end, isPlain: true, level: undefined })
-      at = Math.max(end, at + (lead === "" ? 1 : 0))
+      at = end
     }
   }
 
@@ -150,36 +153,31 @@ class PieceScan {
   /** Reads the object or the list that begins at `from`; gives where it ends. */
   #value(from: number, end: number): number {
     const text = this.#text
-    let level: Level | undefined
-    for (let at = firstOf(TOKEN, text, from); at < end; at = firstOf(TOKEN, text, at)) {
+    let level = levelIn(this.#root, undefined)
+    for (let at = firstOf(TOKEN, text, from + 1); at < end; at = firstOf(TOKEN, text, at + 1)) {
       const token = text[at]
-      if (token === "{" || token === "[") {
-        if (level?.depth === DEPTH_MAX) level.deeper++
-        else level = levelIn(level, token === "[", this.#root)
-        at++
-      } else if (token === '"') at = this.#string(at, end, level)
-      else {
-        at++
-        if (level !== undefined && level.deeper > 0) level.deeper--
-        else level = level?.above
-        if (level === undefined) return at
-      }
+      if (token === '"') at = this.#string(at, end, level)
+      else if (token === "{" || token === "[") {
+        if (level.depth === DEPTH_MAX) level.deeper++
+        else level = levelIn(level.next, level)
+      } else if (level.deeper > 0) level.deeper--
+      else if (level.above === undefined) return at + 1
+      else level = level.above
     }
     return end
   }
 
-  /** A string is a name or a value. Gives where it ends. */
-  #string(open: number, end: number, level: Level | undefined): number {
+  /** A string is a value, or with a colon behind it a name. Gives where it closes. */
+  #string(open: number, end: number, level: Level): number {
     const text = this.#text
     const close = Math.min(closeOf(text, open), end)
-    if (level !== undefined && !level.isList && stickyAt(COLON, text, close + 1).length > 0) {
-      level.name = close - open > NAME_CHARS_MAX ? "" : text.slice(open + 1, close)
-      const [, number] = NUMBER_NAME.test(level.name) ? stickyAt(OWN_NUMBER, text, close + 1) : []
-      if (number !== undefined && level.numbers.length < NUMBERS_CHARS_MAX) level.numbers += `${level.name}${number} `
-    } else if (close > open + 1 && level !== undefined) {
-      this.#add(placeIn(level), { start: open + 1, end: close, isPlain: false, level })
-    }
-    return close + 1
+    if (stickyAt(COLON, text, close + 1).length > 0) {
+      const name = text.slice(open + 1, close).slice(0, NAME_CHARS_MAX)
+      level.next = level.place.below(name)
+      const [, number] = NUMBER_NAME.test(name) ? stickyAt(OWN_NUMBER, text, close + 1) : []
+      if (number !== undefined && level.numbers.length < NUMBERS_CHARS_MAX) level.numbers += `${name}${number} `
+    } else this.#add(level.next, { start: open + 1, end: close, isPlain: false, level })
+    return close
   }
 
   #add(place: Place, piece: Piece): void {
@@ -188,22 +186,15 @@ class PieceScan {
   }
 }
 
-function levelIn(above: Level | undefined, isList: boolean, root: Place): Level {
-  const depth = (above?.depth ?? 0) + 1
-  const place = above === undefined ? root : placeIn(above)
-  return { place, isList, above, depth, deeper: 0, name: "", numbers: "" }
-}
-
-/** The elements of a list share its place. */
-function placeIn({ place, isList, name }: Level): Place {
-  return isList ? place : place.at(name)
+function levelIn(place: Place, above: Level | undefined): Level {
+  return { place, above, depth: (above?.depth ?? 0) + 1, deeper: 0, next: place, numbers: "" }
 }
 
 /** The numbers on the way to a piece. */
 function ownerOf(level: Level | undefined): string {
-  let owner = ""
-  for (let one = level; one !== undefined; one = one.above) if (one.numbers !== "") owner += `${one.numbers}/ `
-  return owner
+  const numbers: string[] = []
+  for (let one = level; one !== undefined; one = one.above) numbers.push(one.numbers)
+  return numbers.join("")
 }
 
 /** Where an expression is found first; the text's length where it is not. */
