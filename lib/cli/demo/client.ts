@@ -68,7 +68,7 @@ async function readStream(body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
   const take = (events: readonly StreamEvent[]) => {
     for (const event of events) {
       if (event.error !== undefined) throw new Error(event.error.message)
-      pieces += event.deltas.filter((delta) => delta.type === "text" && delta.text !== "").length
+      pieces += event.deltas.filter(({ type }) => type === "text").length
       assembler.push(event)
     }
   }
