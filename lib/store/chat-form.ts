@@ -3,7 +3,7 @@
  * ids, each answered by its result. Programs that fine-tune take this form and no other, so what has no place in it is not
  * left out in silence: the whole exchange is refused, with the reason. Reasoning has no place and is no loss. Pure.
  */
-import { isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../base/json.ts"
+import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, stringOf } from "../base/json.ts"
 import { chatTools } from "./chat-tools.ts"
 
 export interface ChatForm {
@@ -34,7 +34,7 @@ export function chatForm({ messages, answer, tools }: Held): ChatForm {
 const NOTHING: ReadonlySet<string | undefined> = new Set(["thinking", "redacted_thinking", "reasoning"])
 const TEXTS: ReadonlySet<string | undefined> = new Set(["text", "input_text", "output_text", "refusal"])
 const IMAGES: ReadonlySet<string | undefined> = new Set(["image_url", "input_image", "image"])
-const ROLES: ReadonlyMap<string, string> = new Map([
+const ROLES: ReadonlyMap<string | undefined, string> = new Map([
   ["system", "system"],
   ["developer", "system"],
   ["user", "user"],
@@ -50,7 +50,14 @@ const IMAGE_STARTS: readonly (readonly [start: string, type: string])[] = [
   ["UklGR", "image/webp"],
 ]
 
-/** A call that waits for its result. */
+/** A call as it was kept. */
+interface Call {
+  readonly id: JsonValue | undefined
+  readonly name: JsonValue | undefined
+  readonly given: JsonValue | undefined
+}
+
+/** One that waits for its result. */
 interface OpenCall {
   readonly id: string
   readonly name: string
@@ -69,8 +76,8 @@ class ChatWriter {
       this.#addItem(type, message)
       return
     }
-    const role = ROLES.get(named ?? "")
-    if (role === undefined) throw new NoChatForm(`the role "${String(message.role)}"`)
+    const role = ROLES.get(named)
+    if (role === undefined) throw new NoChatForm(`the role "${named ?? "none"}"`)
     if (role === "tool") this.#result(stringOf(message.tool_call_id), nameOf(message), textOfResult(message.content))
     else if (role === "assistant") this.#assistant(message)
     else this.#said(role, message)
@@ -85,8 +92,8 @@ class ChatWriter {
   /** An item of Responses that is no message. */
   #addItem(type: string | undefined, item: JsonObject): void {
     const id = stringOf(item.call_id) ?? stringOf(item.id)
-    if (type === "function_call") this.#call(id, item.name, item.arguments)
-    else if (type === "custom_tool_call") this.#call(id, item.name, { input: item.input ?? "" })
+    if (type === "function_call") this.#call({ id, name: item.name, given: item.arguments })
+    else if (type === "custom_tool_call") this.#call({ id, name: item.name, given: oneText(item) })
     else if (type === "function_call_output" || type === "custom_tool_call_output")
       this.#result(id, undefined, textOfResult(item.output))
     else if (!NOTHING.has(type)) throw new NoChatForm(`an item of type ${type ?? "none"}`)
@@ -102,7 +109,7 @@ class ChatWriter {
       else throw new NoChatForm(`a part of type ${type ?? "none"}`)
     }
     for (const image of Array.isArray(images) ? images : [])
-      parts.push({ type: "image_url", image_url: { url: imageUrl(stringOf(image) ?? "") } })
+      parts.push({ type: "image_url", image_url: { url: imageUrl(stringOf(image)) } })
     if (parts.length === 0 && Array.isArray(content) && content.length > 0) return // Results alone.
     this.#closed()
     const isPlain = parts.every(({ type }) => type === "text")
@@ -112,30 +119,30 @@ class ChatWriter {
 
   #assistant(message: JsonObject): void {
     const texts: string[] = []
-    const calls: JsonObject[] = []
+    const calls: Call[] = []
     for (const part of partsOf(message.content)) {
       const type = stringOf(part.type)
-      if (type === "tool_use") calls.push({ id: part.id ?? null, name: part.name ?? "", arguments: part.input ?? {} })
+      if (type === "tool_use") calls.push({ id: part.id, name: part.name, given: part.input })
       else if (TEXTS.has(type)) texts.push(textIn(part))
       else if (!NOTHING.has(type)) throw new NoChatForm(`a part of type ${type ?? "none"} in an answer`)
     }
     if (typeof message.refusal === "string" && texts.join("") === "") texts.push(message.refusal)
     if (message.audio !== undefined && message.audio !== null) throw new NoChatForm("an answer in audio")
-    for (const call of Array.isArray(message.tool_calls) ? message.tool_calls : [])
-      calls.push(callIn(objectOf(call) ?? {}))
+    for (const call of arrayOf(message.tool_calls)) calls.push(callIn(call))
     const legacy = objectOf(message.function_call)
-    if (legacy !== undefined) calls.push({ id: null, name: legacy.name ?? "", arguments: legacy.arguments ?? "{}" })
+    if (legacy !== undefined) calls.push({ id: undefined, name: legacy.name, given: legacy.arguments })
     this.#closed()
     if (texts.length > 0 || calls.length === 0) this.#messages.push({ role: "assistant", content: texts.join("\n") })
-    for (const { id, name, arguments: given } of calls) this.#call(stringOf(id), name, given)
+    for (const call of calls) this.#call(call)
   }
 
   /** Calls of one turn stand in one message, with what was said before them. */
-  #call(id: string | undefined, name: JsonValue | undefined, given: JsonValue | undefined): void {
-    const call = { id: id ?? `call_${++this.#made}`, name: stringOf(name) ?? "" }
+  #call({ id, name, given }: Call): void {
+    if (typeof name !== "string") throw new NoChatForm("a call without its name")
+    const call = { id: stringOf(id) ?? `call_${++this.#made}`, name }
     const last = this.#messages.at(-1)
     const json = typeof given === "string" ? given : JSON.stringify(given ?? {})
-    const written: JsonObject = { id: call.id, type: "function", function: { name: call.name, arguments: json } }
+    const written: JsonObject = { id: call.id, type: "function", function: { name, arguments: json } }
     if (last?.role === "assistant" && Array.isArray(last.tool_calls)) last.tool_calls.push(written)
     else if (last?.role === "assistant") Object.assign(last, { content: last.content || null, tool_calls: [written] })
     else this.#messages.push({ role: "assistant", content: null, tool_calls: [written] })
@@ -172,12 +179,16 @@ function textIn({ text, refusal }: JsonObject): string {
   return stringOf(text) ?? stringOf(refusal) ?? ""
 }
 
-function callIn(call: JsonObject): JsonObject {
-  const custom = objectOf(call.custom)
-  if (custom !== undefined)
-    return { id: call.id ?? null, name: custom.name ?? "", arguments: { input: custom.input ?? "" } }
-  const { name = "", arguments: given = "{}" } = objectOf(call.function) ?? {}
-  return { id: call.id ?? null, name, arguments: given }
+/** One of a list of calls: of a function, or of a tool that takes one text. */
+function callIn(call: JsonValue): Call {
+  const { id, custom, function: called } = objectOf(call) ?? {}
+  if (isObject(custom)) return { id, name: custom.name, given: oneText(custom) }
+  const inner = objectOf(called)
+  return { id, name: inner?.name, given: inner?.arguments }
+}
+
+function oneText({ input }: JsonObject): JsonObject {
+  return { input: input ?? "" }
 }
 
 /** A result as text: that of its parts, or its JSON. */
@@ -198,12 +209,11 @@ function imageIn(part: JsonObject): JsonObject {
   const source = objectOf(part.source)
   const url = stringOf(image) ?? stringOf(source?.url)
   if (url !== undefined) return { url }
-  const data = stringOf(source?.data)
-  if (data === undefined) throw new NoChatForm("an image without its data")
-  return { url: `data:${stringOf(source?.media_type) ?? "image/png"};base64,${data}` }
+  return { url: imageUrl(stringOf(source?.data), stringOf(source?.media_type)) }
 }
 
-function imageUrl(base64: string): string {
-  const type = IMAGE_STARTS.find(([start]) => base64.startsWith(start))?.[1] ?? "image/png"
+function imageUrl(base64: string | undefined, named?: string): string {
+  if (base64 === undefined) throw new NoChatForm("an image without its data")
+  const type = named ?? IMAGE_STARTS.find(([start]) => base64.startsWith(start))?.[1] ?? "image/png"
   return `data:${type};base64,${base64}`
 }

@@ -146,6 +146,69 @@ test("tools that take one text are functions that do", async (t) => {
     ])
 })
 
+test("calls that say little are whole all the same: an id is made, and arguments that are missing are none", async (t) => {
+  const bare: Readonly<Record<string, JsonObject[]>> = {
+    chat: [{ role: "assistant", content: null, tool_calls: [{ function: { name: "f" } }] }],
+    legacy: [{ role: "assistant", content: "", function_call: { name: "f" } }],
+    Anthropic: [said([{ type: "tool_use", name: "f" }])],
+    Responses: [{ type: "function_call", name: "f" }],
+    "Responses behind an empty text": [
+      { type: "message", role: "assistant", content: [{ type: "output_text", text: "" }] },
+      { type: "function_call", name: "f", arguments: null },
+    ],
+  }
+  for (const [what, messages] of Object.entries(bare))
+    t.strictSame(
+      form([user("U"), ...messages, { role: "tool", tool_name: "f", content: "1" }]).messages.slice(1, 3),
+      [
+        { role: "assistant", content: null, tool_calls: [call("call_1", "f", "{}")] },
+        { role: "tool", tool_call_id: "call_1", content: "1" },
+      ],
+      what,
+    )
+  for (const message of [
+    { role: "assistant", content: null, tool_calls: [{ id: "c", custom: { name: "sh" } }] },
+    { type: "custom_tool_call", call_id: "c", name: "sh", input: null },
+  ])
+    t.strictSame(form([user("U"), message, { type: "custom_tool_call_output", call_id: "c", output: 7 }]).messages, [
+      user("U"),
+      { role: "assistant", content: null, tool_calls: [call("c", "sh", '{"input":""}')] },
+      { role: "tool", tool_call_id: "c", content: "7" },
+      said("done"),
+    ])
+})
+
+test("a result is its texts, its JSON, or nothing", async (t) => {
+  const result = (content: JsonValue | undefined) =>
+    form([
+      user("U"),
+      said([{ type: "tool_use", id: "c", name: "f", input: {} }]),
+      user([{ type: "tool_result", tool_use_id: "c", ...(content === undefined ? {} : { content }) }]),
+    ]).messages[2]?.content
+  t.equal(result(undefined), "")
+  t.equal(result(null), "")
+  t.equal(result({ a: 1 }), '{"a":1}')
+  t.equal(result(["a", { type: "text", text: "b" }, { type: "text" }]), "a\nb\n")
+})
+
+test("a message's texts are joined, its name stays, and a refusal is what was said", async (t) => {
+  t.strictSame(form([{ ...user(["a", { type: "text", text: "b" }]), name: "ann" }]).messages[0], {
+    ...user("a\nb"),
+    name: "ann",
+  })
+  t.strictSame(form([user("U"), said([{ type: "refusal", refusal: "no" }]), user("V")]).messages[1], said("no"))
+})
+
+test("an image is of the type that is named, else of the one that its bytes begin with, else PNG", async (t) => {
+  const url = (message: JsonObject) => JSON.stringify(form([message]).messages[0]?.content)
+  const image = (source: JsonObject) => user([{ type: "image", source: { type: "base64", ...source } }])
+  t.match(url(image({ media_type: "image/webp", data: "/9j/x" })), "data:image/webp;base64,/9j/x")
+  t.match(url(image({ data: "/9j/x" })), "data:image/jpeg;base64,/9j/x")
+  t.match(url(image({ data: "AAAA" })), "data:image/png;base64,AAAA")
+  t.match(url({ role: "user", content: "U", images: ["R0lGx"] }), "data:image/gif;base64,R0lGx")
+  t.match(url(user([{ type: "image", source: { type: "url", url: "https://x/y.png" } }])), '{"url":"https://x/y.png"}')
+})
+
 test("an answer may end with calls, and reasoning is no part of it", async (t) => {
   const answer = { role: "assistant", content: null, reasoning_content: "hm", tool_calls: [call("c", "f", "{}")] }
   t.strictSame(form([user("U")], answer).messages, [
@@ -168,6 +231,22 @@ test("what has no place in the form refuses the exchange, and says why", async (
       [user("U"), { role: "assistant", content: null, tool_calls: [call("c", "f", "{}")] }],
     ],
     ['the role "narrator"', [{ role: "narrator", content: "x" }]],
+    ['the role "none"', [{ type: "message", content: "x" }]],
+    ["a call without its name", [user("U"), { role: "assistant", content: null, tool_calls: [7] }]],
+    ["a call without its name", [user("U"), said([{ type: "tool_use", id: "c", input: {} }])]],
+    ["no answer at the end", [user("U")], user("V")],
+    ["an item of type none", [user("U"), { id: "x" }]],
+    ["a part of type none", [user([{ text: "x" }])]],
+    ["a part of type none in an answer", [user("U"), said([7])]],
+    [
+      "a result of type none",
+      [
+        user("U"),
+        { role: "assistant", content: null, tool_calls: [call("c", "f", "{}")] },
+        { role: "tool", tool_call_id: "c", content: [{ text: "x" }] },
+      ],
+    ],
+    ["an image without its data", [{ role: "user", content: "U", images: [7] }]],
     ["an item of type item_reference", [user("U"), { type: "item_reference", id: "x" }]],
     ["a part of type input_audio", [user([{ type: "input_audio", input_audio: {} }])]],
     ["a part of type server_tool_use in an answer", [user("U"), said([{ type: "server_tool_use" }])]],
