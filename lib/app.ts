@@ -116,6 +116,7 @@ export class App {
   #identityKey = ""
   #settings: ProxySettings | undefined
   #watcher: FileWatcher | undefined
+  #changing: Promise<void> = Promise.resolve()
   #break: (why: StartError) => void = () => {}
 
   /** Throws a UsageError for an option that does not fit. */
@@ -134,12 +135,10 @@ export class App {
     this.#addresses = modeAddresses(mode.map(parseMode), { host, port })
     const tokens = options.tokens ?? new LazyTokens(options.log, this.#clock)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
+    const { confdir, log } = options
+    const files = { historyFile: join(confdir, HISTORY_FILE), stateFile: join(confdir, STATE_FILE) }
     const secrets = () => this.#secrets()
-    const places = {
-      historyFile: join(options.confdir, HISTORY_FILE),
-      stateFile: join(options.confdir, STATE_FILE),
-    }
-    this.#kept = options.store ?? new LazyStore({ ...places, log: options.log, clock: this.#clock, secrets })
+    this.#kept = options.store ?? new LazyStore({ ...files, log, clock: this.#clock, secrets })
     this.addons = new AddonManager({
       log: options.log,
       clock: this.#clock,
@@ -235,7 +234,12 @@ export class App {
   }
 
   /** Takes what the config file says now: all of it, or, with a line in the log, nothing. Never rejects. */
-  async reconfigure(): Promise<void> {
+  reconfigure(): Promise<void> {
+    this.#changing = this.#changing.then(() => this.#reconfigure()) // What was read first must not count last.
+    return this.#changing
+  }
+
+  async #reconfigure(): Promise<void> {
     const { live, log } = this.#options
     if (live === undefined || this.#settings === undefined) return
     const scripts = this.#scripts().join("\n")
@@ -302,10 +306,9 @@ export class App {
   /** Reads or makes what is kept beside the CA, in its folder. */
   async #readSecrets(): Promise<void> {
     const { confdir, log } = this.#options
-    const isGiven = this.values.adminToken !== ""
     const [key, token] = await Promise.all([
       keptSecret(join(confdir, CLIENT_KEY_FILE), log),
-      isGiven ? undefined : keptSecret(join(confdir, ADMIN_TOKEN_FILE), log),
+      this.values.adminToken !== "" ? undefined : keptSecret(join(confdir, ADMIN_TOKEN_FILE), log),
     ])
     this.#identityKey = key
     this.#madeToken = token

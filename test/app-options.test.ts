@@ -37,7 +37,8 @@ export default {
 }
 `
 
-async function start(t: Test, config: string) {
+/** `gate`: each read of the file waits for it. */
+async function start(t: Test, config: string, gate = () => Promise.resolve()) {
   const folder = await mkdtemp(join(tmpdir(), "llmproxy-live-"))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const file = join(folder, "config.yaml")
@@ -49,7 +50,11 @@ async function start(t: Test, config: string) {
   ])
   const lines: string[] = []
   const log = makeLogger((line, level) => lines.push(`${level} ${line.replace(file, "config.yaml")}`))
-  const read = async () => ({ ...NO_SOURCES, flags: { port: 0 }, config: await readConfigFile(file, true) })
+  const read = async () => {
+    const config = await readConfigFile(file, true)
+    await gate()
+    return { ...NO_SOURCES, flags: { port: 0 }, config }
+  }
   const app = new App({
     sources: await read(),
     live: { file, read },
@@ -76,7 +81,7 @@ async function start(t: Test, config: string) {
     await app.reconfigure()
     return lines
   }
-  return { app, change, seen, lines }
+  return { app, change, seen, lines, write }
 }
 
 test("an addon's options are taken, told and used at once", async (t) => {
@@ -88,6 +93,31 @@ test("an addon's options are taken, told and used at once", async (t) => {
   ])
   t.match(await seen(), /X-Limit: 3/)
   t.same(await change("budget: { limit: 3 } # the same"), [], "what did not change is nothing to say")
+})
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+test("a change that comes while another is read counts last", async (t) => {
+  const gates: (() => void)[] = []
+  let isOpen = true
+  const gate = () => (isOpen ? Promise.resolve() : new Promise<void>((resolve) => gates.push(resolve)))
+  const { app, write, seen } = await start(t, "budget: { limit: 2 }", gate)
+  isOpen = false
+  await write("budget: { limit: 3 }")
+  const first = app.reconfigure()
+  while (gates.length === 0) await turn()
+  await write("budget: { limit: 4 }")
+  const second = app.reconfigure()
+  // Were it read now, it would be taken now, and the first one behind it.
+  for (let turns = 0; turns < 2_000 && gates.length === 1; turns++) await turn()
+  isOpen = true
+  if (gates.length > 1) {
+    gates[1]?.()
+    await second
+  }
+  gates[0]?.()
+  await Promise.all([first, second])
+  t.match(await seen(), /X-Limit: 4/)
 })
 
 test("what an addon will not have is taken by nobody, and told again as it was", async (t) => {
