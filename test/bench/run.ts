@@ -17,7 +17,7 @@ import { type Bench, describeMachine, makeBench } from "./world.ts"
 const ROUNDS = 3
 const RESULTS = "bench-results.json"
 
-const SECTIONS: Record<string, (bench: Bench) => Promise<Row[]> | Row[]> = {
+const SECTIONS: Record<string, (bench: Bench) => Promise<Row[]> | Row[] | AsyncIterable<Row>> = {
   requests: (bench) => requestRows(bench, ROUNDS),
   http2: (bench) => http2Rows(bench, ROUNDS),
   streams: (bench) => streamRow(bench, ROUNDS),
@@ -52,7 +52,7 @@ if (process.platform !== "linux") {
   try {
     for (const [name, section] of Object.entries(sections)) {
       if (wanted.length > 0 && !wanted.includes(name)) continue
-      for (const row of await section(bench)) {
+      for await (const row of await section(bench)) {
         rows.push(row)
         process.stdout.write(`${printRow(row)}\n`)
       }

@@ -73,18 +73,23 @@ async function allDone(streams: readonly StreamSeen[]): Promise<void> {
   for (let waited = 0; waited < 60_000 && streams.some((one) => !one.done); waited += 50) await pause(50)
 }
 
-export async function memoryRows(bench: Bench, rounds: number): Promise<Row[]> {
-  const rows: Row[] = []
-  for (const count of [1_000, 5_000]) {
+/** Open streams, and who is to hold so many: http-mitm-proxy has four sockets for each, more than most limits of files let it. */
+const OPEN_STREAMS: readonly (readonly [count: number, peers: readonly PeerName[]])[] = [
+  [1_000, ["relay", "llmproxy", "http-mitm-proxy"]],
+  [5_000, ["relay", "llmproxy"]],
+]
+
+/** Each as soon as it is measured: the second one takes some minutes. */
+export async function* memoryRows(bench: Bench, rounds: number): AsyncGenerator<Row> {
+  for (const [count, peers] of OPEN_STREAMS) {
     const perStream = new Map<string, number[]>()
     const after = new Map<string, number[]>()
     for (let round = 0; round < rounds; round++) {
-      for (const name of ["relay", "llmproxy", "http-mitm-proxy"] as const)
-        await measureMemory(bench, name, count, perStream, after)
+      for (const name of peers) await measureMemory(bench, name, count, perStream, after)
     }
     const values: Record<string, number | undefined> = mediansOf(Object.fromEntries(perStream))
     const again: Record<string, number | undefined> = mediansOf(Object.fromEntries(after))
-    rows.push({
+    yield {
       work: `${count} open SSE streams`,
       unit: "resident kB/stream",
       values,
@@ -95,9 +100,8 @@ export async function memoryRows(bench: Bench, rounds: number): Promise<Row[]> {
         // Flat: opened and closed once more, the process is no larger than after the first time.
         { text: "llmproxy, second time / first time", ratio: again.llmproxy, limit: 1.1 },
       ],
-    })
+    }
   }
-  return rows
 }
 
 async function measureMemory(
