@@ -4,9 +4,10 @@
  */
 import { didYouMean } from "../base/did-you-mean.ts"
 import { UsageError } from "../base/errors.ts"
+import { printable } from "../base/log.ts"
 import { percentDecoded } from "../base/percent.ts"
 import { describeOptions, fullName, type OptionRow, resolveOptions } from "./resolve.ts"
-import { type ConfigValues, type OptionSources, parseSet, placeInConfig } from "./sources.ts"
+import { type ConfigValues, environmentNames, type OptionSources, parseSet, placeInConfig } from "./sources.ts"
 import type { OptionSpecs, OptionValues } from "./spec.ts"
 import { isRecord } from "./value.ts"
 
@@ -33,6 +34,9 @@ interface Held {
   readonly replace: (values: Readonly<Record<string, unknown>>) => void
 }
 
+/** How the variables of our options begin; one is no option, as it says where the config file is. */
+const OWN_VARIABLE = "LLMPROXY_"
+const CONFDIR_VARIABLE = "LLMPROXY_CONFDIR"
 /** `user:password` in a URL. */
 const URL_USER = /:\/\/([^/@]*)@/
 /** In `--mode`: a URL without credentials, and a port to listen on behind any, which make a host look like a user. */
@@ -143,8 +147,34 @@ export class OptionStore {
     for (const [key, value] of Object.entries(config.values)) this.#checkConfig(config, key, value)
   }
 
-  /** What the config file says of addons that are not loaded, a line each: it counts for nothing. */
+  /** What the config file says of addons that are not loaded, and variables that are no option's: a line each. */
   unused(): string[] {
+    return [...this.#unusedSettings(), ...this.#unusedVariables()]
+  }
+
+  #unusedVariables(): string[] {
+    const { env, envFile } = this.#sources
+    const groups = [...this.#held.values()].map(({ group }) => group)
+    const names = new Set(
+      groups.flatMap(({ prefix, specs }) =>
+        Object.entries(specs).flatMap(([name, spec]) => environmentNames(prefix, name, spec)),
+      ),
+    )
+    const places: readonly (readonly [where: string, values: typeof env | undefined])[] = [
+      ["environment", env],
+      [envFile?.path ?? "", envFile?.values],
+    ]
+    return places.flatMap(([where, values = {}]) =>
+      Object.keys(values)
+        .filter((name) => name.startsWith(OWN_VARIABLE) && name !== CONFDIR_VARIABLE && !names.has(name))
+        .map((name) => {
+          const hint = didYouMean(name, names)
+          return `${printable(name)} (${where}): no option of what is loaded has this name, so that it counts for nothing${hint}`
+        }),
+    )
+  }
+
+  #unusedSettings(): string[] {
     const { config } = this.#sources
     const own = this.#held.get(undefined)?.group.names ?? new Set<string>()
     return Object.entries(config?.values ?? {}).flatMap(([name, value]) => {

@@ -112,6 +112,29 @@ test("settings of an addon that is not loaded are told, with the line and what l
   t.end()
 })
 
+test("variables that begin as ours and are no option's are told", (t) => {
+  const env = {
+    LLMPROXY_LIMT: "1",
+    LLMPROXY_CONFDIR: "conf",
+    LLMPROXY_BUDGET_LIMIT: "3",
+    "LLMPROXY_\u001b[2J": "x",
+    HOME: "/",
+  }
+  const envFile = { path: ".env", values: { LLMPROXY_BUDGET_LIMITS: "4", OPENAI_API_KEY: "sk-x" } }
+  const store = new OptionStore({ ...NO_SOURCES, env, envFile })
+  store.define(undefined, { limit: { type: "integer", default: 0, help: "" } })
+  store.define("budget", { limit: { type: "integer", default: 0, help: "" } })
+  const none = "no option of what is loaded has this name, so that it counts for nothing"
+  const lines = store.unused()
+  t.same(lines, [
+    `LLMPROXY_LIMT (environment): ${none}; did you mean "LLMPROXY_LIMIT"?`,
+    lines[1],
+    `LLMPROXY_BUDGET_LIMITS (.env): ${none}; did you mean "LLMPROXY_BUDGET_LIMIT"?`,
+  ])
+  t.notMatch(lines[1], "\u001b", "a name is shown, not done")
+  t.end()
+})
+
 test("the passwords in options are known as secrets, and no host is taken for one", (t) => {
   const urls = { mode: { type: "list", default: [], help: "Modes." } } as const
   const secretsOf = (text: string) => {
