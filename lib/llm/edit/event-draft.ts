@@ -17,32 +17,32 @@ interface Document {
 }
 
 export class EventDraft {
-  /** Mostly one; several where a server ends its events with one line end instead of two. */
+  /** Mostly one; several where a server ends its events with one line end instead of two; none of what holds no JSON. */
   readonly documents: readonly Document[]
   /** The event's name, where it has one. */
   readonly name: string | undefined
   readonly #raw: Buffer
   #newName: string | undefined
 
-  /** Undefined for what holds no JSON. A line of JSON is an event as well. */
-  static of(raw: Buffer): EventDraft | undefined {
+  /** A line of JSON is an event as well. */
+  static of(raw: Buffer): EventDraft {
     const line = raw.toString("utf8").trim()
-    if (line.startsWith("{") || line.startsWith("[")) return EventDraft.#with(raw, line, undefined)
+    if (line.startsWith("{") || line.startsWith("[")) return new EventDraft(raw, line, undefined)
     const sse = new SseDecoder()
     const [event] = [...sse.feed(raw), ...sse.finish()]
-    const text = event?.data ?? event?.bare
-    return text === undefined ? undefined : EventDraft.#with(raw, text, event?.event)
+    return new EventDraft(raw, event?.data ?? bareIn(line), event?.event)
   }
 
-  static #with(raw: Buffer, text: string, name: string | undefined): EventDraft | undefined {
-    const documents = documentsIn(text)
-    return documents.length === 0 ? undefined : new EventDraft(raw, documents, name)
-  }
-
-  private constructor(raw: Buffer, documents: readonly Document[], name: string | undefined) {
+  private constructor(raw: Buffer, text: string, name: string | undefined) {
     this.#raw = raw
-    this.documents = documents
+    this.documents = documentsIn(text)
     this.name = name
+  }
+
+  /** What its JSON, the first where there are several, is to be. */
+  set(value: JsonValue): this {
+    for (const document of this.documents.slice(0, 1)) document.value = value
+    return this
   }
 
   /** Another name for the event, if it has one. */
@@ -52,6 +52,11 @@ export class EventDraft {
 
   /** The event with what was changed; the bytes that came where nothing was. */
   bytes(): Buffer {
+    const all = this.#edited()
+    return this.#newName === undefined ? all : Buffer.from(renamed(all.toString("utf8"), this.#newName))
+  }
+
+  #edited(): Buffer {
     let rest = this.#raw
     const pieces: Buffer[] = []
     for (const { source, json, value } of this.documents) {
@@ -64,26 +69,28 @@ export class EventDraft {
         rest = rest.subarray(at + bytes.length)
       }
     }
-    const all = pieces.length === 0 ? this.#raw : Buffer.concat([...pieces, rest])
-    return this.#newName === undefined ? all : Buffer.from(this.#renamed(all.toString("utf8"), this.#newName))
+    return pieces.length === 0 ? this.#raw : Buffer.concat([...pieces, rest])
   }
 
   /** JSON over several lines of data has no text of its own in the bytes: the lines are written again. */
   #laidOut(): Buffer {
-    const raw = this.#raw.toString("utf8")
-    const end = /\r\n|\r|\n/.exec(raw)?.[0] ?? "\n"
     const texts = this.documents.map(({ source, json, value }) => edited(source, json, value))
-    if (texts.every((text, at) => text === this.documents[at]?.source) && this.#newName === undefined) return this.#raw
-    const lines = texts.flatMap((text) => text.split("\n"))
-    const bare = !/^(?:\uFEFF)?data *:/m.test(raw)
-    const others = bare ? [] : raw.split(/\r\n|\r|\n/).filter((line) => line !== "" && !/^(?:\uFEFF)?data\b/.test(line))
-    const written = [...others, ...lines.map((line) => (bare ? line : `data: ${line}`)), "", ""].join(end)
-    return Buffer.from(this.#newName === undefined ? written : this.#renamed(written, this.#newName))
+    if (texts.every((text, at) => text === this.documents[at]?.source)) return this.#raw
+    const raw = this.#raw.toString("utf8")
+    const end = raw.includes("\r\n") ? "\r\n" : raw.includes("\r") ? "\r" : "\n"
+    const others = raw.split(end).filter((line) => line !== "" && !/^(?:\uFEFF)?data\b/.test(line))
+    const lines = texts.flatMap((text) => text.split("\n")).map((line) => `data: ${line}`)
+    return Buffer.from([...others, ...lines, "", ""].join(end))
   }
+}
 
-  #renamed(text: string, name: string): string {
-    return text.replace(/^(\uFEFF?event: ?)[^\r\n]*/m, (_, field: string) => field + name)
-  }
+function renamed(text: string, name: string): string {
+  return text.replace(/^(\uFEFF?event: ?)[^\r\n]*/m, (_, field: string) => field + name)
+}
+
+/** JSON that stands without `data:`, below other fields or as a line of its own. */
+function bareIn(event: string): string {
+  return /^\{.*/ms.exec(event)?.[0] ?? event
 }
 
 function documentsIn(text: string): Document[] {

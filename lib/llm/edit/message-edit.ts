@@ -94,7 +94,7 @@ export class MessageEditor implements EventEditor {
 
   #take(event: Raw, given: readonly Delta[], told: readonly (Delta | undefined)[]): void {
     const { json } = event
-    const type = stringOf(json.type) ?? EventDraft.of(event.raw)?.name
+    const type = stringOf(json.type) ?? EventDraft.of(event.raw).name
     const number = numberOf(json.index) ?? 0
     switch (type) {
       case "content_block_start":
@@ -361,11 +361,8 @@ export class MessageEditor implements EventEditor {
       return
     }
     const value = { ...(changed ?? json), ...(moved ? { index } : {}) }
-    const draft = EventDraft.of(raw)
-    const [document] = draft?.documents ?? []
-    if (document) document.value = value
     this.#encoder.adopt(value, true)
-    this.#out.push(draft?.bytes() ?? raw)
+    this.#out.push(EventDraft.of(raw).set(value).bytes())
   }
 
   #keep(event: Raw): Raw {

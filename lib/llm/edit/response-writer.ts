@@ -26,7 +26,7 @@ export class ResponseWriter {
 
   /** An event has come. */
   came(raw: Buffer, json: JsonObject): Raw {
-    return { raw, json, type: stringOf(json.type) ?? EventDraft.of(raw)?.name ?? "", at: this.#came++ }
+    return { raw, json, type: stringOf(json.type) ?? EventDraft.of(raw).name ?? "", at: this.#came++ }
   }
 
   /** All that has been written since this was asked last. */
@@ -84,11 +84,9 @@ export class ResponseWriter {
       return
     }
     const value = { ...(changed ?? json), ...numbers }
-    const draft = EventDraft.of(raw)
-    const [document] = draft?.documents ?? []
-    if (document) document.value = value
-    if (typeof value.type === "string") draft?.rename(value.type)
+    const draft = EventDraft.of(raw).set(value)
+    if (typeof value.type === "string") draft.rename(value.type)
     this.#encoder.adopt(value, true)
-    this.#out.push(draft?.bytes() ?? raw)
+    this.#out.push(draft.bytes())
   }
 }

@@ -181,15 +181,16 @@ export function withoutUntold(dialect: DialectName, event: StreamEvent): StreamE
   // Its events say every text again, and are written anew from the first change on (anew-edit.ts).
   if (dialect === "openai-realtime") return event
   if (json !== undefined && !holdsMore(json, deltas)) return event
-  const draft = !raw.includes(OPEN_BRACE) ? undefined : EventDraft.of(raw)
+  if (!raw.includes(OPEN_BRACE)) return event
+  const draft = EventDraft.of(raw)
   let dropped = false
-  for (const { value } of draft?.documents ?? []) {
+  for (const { value } of draft.documents) {
     if (!isObject(value)) continue
-    const type = stringOf(value.type) ?? draft?.name ?? ""
+    const type = stringOf(value.type) ?? draft.name ?? ""
     const read = json === undefined ? new Read() : readIn(dialect, type, value, deltas)
     dropped = dropUntold(value, read) || dropped
   }
-  if (draft === undefined || !dropped) return event
+  if (!dropped) return event
   return { ...event, raw: draft.bytes(), json: json === undefined ? undefined : draft.documents[0]?.value }
 }
 
