@@ -4,15 +4,14 @@
  * A chain never changes: a reload makes a new one, and flows finish on the one that they began with.
  * What a failure means is left to the scope (a flow, or `plainScope`): it knows what can still be stopped.
  */
-import { fileURLToPath } from "node:url"
 import type { FailurePolicy, Reads } from "../api/addon.ts"
 import type { Flow } from "../api/flow.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "../api/hooks.ts"
 import type { Clock } from "../base/clock.ts"
 import { FlowError, fullMessageOf, messageOf } from "../base/errors.ts"
 import type { Logger } from "../base/log.ts"
-import { shownPath } from "../base/shown-path.ts"
 import { HookBudget } from "./hook-budget.ts"
+import { stackOf, thrownAt } from "./thrown-at.ts"
 
 export { HookBudget, HookWait } from "./hook-budget.ts"
 
@@ -69,9 +68,6 @@ export interface HookChainOptions {
   /** Hears of failures that come too late for any scope. */
   log?: Logger
 }
-
-/** Characters of a stack that are read: it begins with the message, which may be anything. */
-const STACK_CHARS_MAX = 16_384
 
 /** Hooks that a flow can answer in: what follows them is skipped then. Later hooks tell every addon, whatever happened. */
 const STOPPABLE: ReadonlySet<HookName> = new Set<HookName>(["authenticate", "requestHeaders", "request", "llmRequest"])
@@ -326,30 +322,6 @@ export function describeFailure(addon: Named, hook: string, error: unknown): str
 export function reportFailure(log: Logger, addon: Named, hook: string, error: unknown): void {
   log.error(describeFailure(addon, hook, error))
   for (const line of stackOf(error)) log.debug(line.trimEnd())
-}
-
-/** Where llmproxy's own code lies: what one of our calls throws, the line that called it is to answer for. */
-const OWN_FOLDER = fileURLToPath(new URL("../", import.meta.url))
-
-/** `file:line:column` of the innermost frame of a stack that is a file of the user's. */
-export function thrownAt(error: unknown): string | undefined {
-  for (const line of stackOf(error)) {
-    const found = /^\s+at (?:.*\()?(?:file:\/\/)?([^()]+:\d+:\d+)\)?$/.exec(line)?.[1]
-    if (found === undefined || found.startsWith("node:") || found.includes("/node_modules/")) continue
-    if (found.startsWith(OWN_FOLDER)) continue
-    return shownPath(found)
-  }
-  return undefined
-}
-
-/** None of a FlowError, which says what is wrong without; nor of what throws when it is looked at. */
-function stackOf(error: unknown): readonly string[] {
-  try {
-    if (!(error instanceof Error) || error instanceof FlowError) return []
-    return (error.stack ?? "").slice(0, STACK_CHARS_MAX).split("\n")
-  } catch {
-    return []
-  }
 }
 
 function listenersOf(hook: HookName, addons: readonly LoadedAddon[]): readonly Listener[] | undefined {

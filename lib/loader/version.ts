@@ -12,13 +12,14 @@ import { checkDistinctRoutes, type Route } from "../serve/routes.ts"
 import { checkFile } from "./built-from.ts"
 import type { ProvidedModules } from "./bundle.ts"
 import { BundleCache } from "./cache.ts"
-import { type HookScope, type LoadedAddon, plainScope, thrownAt } from "./chain.ts"
+import { type HookScope, type LoadedAddon, plainScope } from "./chain.ts"
 import { type AddonSource, type CheckedAddon, checkDefinition, checkExports, checkSetup } from "./check.ts"
 import type { DeclaredCommand } from "./commands.ts"
 import { contextFor, type GivenContext, type Services } from "./context.ts"
 import { compiledOf, findNested, type SearchPlaces } from "./find.ts"
 import { type RanAddon, runAddon } from "./run.ts"
 import type { SendGate } from "./send-gate.ts"
+import { thrownAt } from "./thrown-at.ts"
 
 export interface VersionMakerOptions extends Services {
   readonly options: OptionStore

@@ -34,20 +34,27 @@ test("the package holds the program, the addons' sources and the documents, and 
 })
 
 test("what is packed runs: the command, and the shipped addons by name and by path", { skip }, async (t) => {
-  const root = join(t.testdir(), "llmproxy")
+  // What a URL writes otherwise than a path.
+  const root = join(t.testdir(), "my llmpröxy")
   for (const file of await packedFiles(t)) {
     await mkdir(dirname(join(root, file)), { recursive: true })
     await cp(file, join(root, file))
   }
   await symlink(join(process.cwd(), "node_modules"), join(root, "node_modules"))
-  const folder = join(t.testdirName, "elsewhere")
+  const folder = join(t.testdirName, "else where")
   await mkdir(folder)
   const addons = ["-s", "addons/conductor.ts", "-s", "hello"]
-  const args = ["run", "--confdir", join(folder, "conf"), ...addons, "--", "node", "-e", "console.log('ran')"]
-  const command = [process.execPath, join(root, "dist/bin/llmproxy.js"), ...args]
-  const outcome = await new RunningCommand(t, command, { folder }).outcome
+  const run = async (...scripts: string[]) => {
+    const args = ["run", "--confdir", join(folder, "conf"), ...scripts, "--", "node", "-e", "console.log('ran')"]
+    return await new RunningCommand(t, [process.execPath, join(root, "dist/bin/llmproxy.js"), ...args], { folder })
+      .outcome
+  }
+  const outcome = await run(...addons)
   exitsWith(t, 0, outcome)
   t.equal(outcome.stdout, "ran\n")
+  await writeFile(join(folder, "own.ts"), "export const setup = ({ serve }) => ({\n  load: () => serve({}),\n})")
+  const refused = await run("-s", "./own.ts")
+  t.match(refused.stderr, /addon "own": load failed: .* \(own\.ts:2:15\)$/m, "not the line of ours that refuses it")
 })
 
 test("where esbuild is missing shipped addons run as they were compiled, and others say what to do", {
