@@ -4,7 +4,16 @@
  * Only an answer in a form that holds more than we find is written anew, and keeps its other members.
  */
 
-import { arrayOf, isObject, type JsonObject, type JsonValue, objectOf, parseJson, withoutBom } from "../../base/json.ts"
+import {
+  arrayOf,
+  isObject,
+  type JsonObject,
+  type JsonValue,
+  numberOf,
+  objectOf,
+  parseJson,
+  withoutBom,
+} from "../../base/json.ts"
 import { completionFrom, deltasOf } from "../assemble.ts"
 import type { Dialect, EncodeContext } from "../dialect.ts"
 import type { Completion, Delta } from "../model.ts"
@@ -50,7 +59,8 @@ export function editAnswer(
     return Buffer.from(edited(source, json, copy))
   }
   const written = dialect.writeAnswer(completionFrom(made.flat(), headOf(completion)), context)
-  const merged = isObject(copy) && isObject(written) ? { ...copy, ...written } : written
+  // Who asked with a list of prompts reads a list.
+  const merged = isObject(copy) && isObject(written) ? { ...copy, ...written } : [written].flat()
   return Buffer.from(edited(source, json, merged))
 }
 
@@ -106,7 +116,10 @@ function placeAll(places: readonly Place[], given: readonly Delta[], made: reado
     if (place !== undefined) place.set(after, delta)
     else if (after !== undefined) left.push(after)
   }
-  return [...before, ...left, ...behind].filter((delta) => delta.type !== "other")
+  const rest = [...before, ...left, ...behind].filter((delta) => delta.type !== "other")
+  const counts = places.find((place) => place.delta.type === "usage")
+  for (const delta of rest) if (delta.type === "usage") counts?.set(delta, counts.delta)
+  return rest
 }
 
 function matches(place: Delta, delta: Delta): boolean {
@@ -117,11 +130,15 @@ function matches(place: Delta, delta: Delta): boolean {
 function addTo(copy: JsonValue, written: JsonValue, left: readonly Delta[]): void {
   const answers = Array.isArray(copy) ? copy : [copy]
   const added = Array.isArray(written) ? written : [written]
-  for (const more of added) {
-    const index = objectOf(more)?.index
-    const answer = answers.find((one) => objectOf(one)?.index === index) ?? answers[0]
-    if (isObject(answer) && isObject(more)) addMembers(answer, more, left)
+  for (const more of added.filter(isObject)) {
+    const answer = answers.filter(isObject).find((one) => isOfChoice(one, more))
+    if (answer === undefined) answers.push(more)
+    else addMembers(answer, more, left)
   }
+}
+
+function isOfChoice(one: JsonObject, added: JsonObject): boolean {
+  return (numberOf(one.index) ?? 0) === (numberOf(added.index) ?? 0)
 }
 
 function addMembers(answer: JsonObject, more: JsonObject, left: readonly Delta[]): void {
@@ -130,21 +147,24 @@ function addMembers(answer: JsonObject, more: JsonObject, left: readonly Delta[]
     const present = answer[list]
     if (Array.isArray(present) && Array.isArray(more[list])) present.push(...arrayOf(more[list]))
   }
-  addTexts(answer, more)
-  const message = objectOf(answer.message)
-  if (message) addTexts(message, objectOf(more.message) ?? {})
+  addTexts(objectOf(answer.message) ?? answer, objectOf(more.message) ?? more)
   const choices = answer.choices
   if (!Array.isArray(choices)) return
   for (const added of arrayOf(more.choices).filter(isObject)) {
-    const choice = choices.map(objectOf).find((one) => (one?.index ?? 0) === added.index)
+    const choice = choices.filter(isObject).find((one) => isOfChoice(one, added))
     if (choice === undefined) choices.push(added)
-    else {
-      addTexts(choice, added)
-      addTexts(objectOf(choice.message) ?? objectOf(choice.delta) ?? {}, objectOf(added.message) ?? {})
-      if (left.some((delta) => delta.type === "finish" && delta.index === added.index))
-        choice.finish_reason = added.finish_reason
-    }
+    else addToChoice(choice, added, left)
   }
+}
+
+/** A choice that says nothing may have no place for a text at all. */
+function addToChoice(choice: JsonObject, added: JsonObject, left: readonly Delta[]): void {
+  const message = objectOf(choice.delta) ?? objectOf(choice.message)
+  if (message !== undefined) addTexts(message, objectOf(added.message) ?? { content: added.text })
+  else if (choice.text !== undefined) addTexts(choice, added)
+  else Object.assign(choice, { ...added, ...choice })
+  if (left.some((delta) => delta.type === "finish" && delta.index === added.index))
+    choice.finish_reason = added.finish_reason
 }
 
 /** Texts where there were none, and calls behind those that are there. */

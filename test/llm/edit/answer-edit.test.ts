@@ -4,7 +4,7 @@ import type { Dialect } from "../../../lib/llm/dialect.ts"
 import { editAnswer } from "../../../lib/llm/edit/answer-edit.ts"
 import type { EditDelta } from "../../../lib/llm/edit/pieces.ts"
 import { DIALECTS, dialectNamed } from "../../../lib/llm/index.ts"
-import type { Completion, Delta } from "../../../lib/llm/model.ts"
+import { type Completion, type Delta, type DialectName, NO_USAGE } from "../../../lib/llm/model.ts"
 import { contextFor } from "../../helpers/llm/dialect-fixtures.ts"
 import { redacts } from "../../helpers/llm/edited-streams.ts"
 
@@ -226,4 +226,149 @@ test("a member of another dialect that is only named like Responses' texts stays
   const out = editAnswer(dialect, Buffer.from(JSON.stringify(body)), contextFor(dialect), redacts)
   t.match(JSON.parse(String(out)), { output_text: "kept", choices: [{ message: { content: "a ***" } }] })
   t.end()
+})
+
+/** Answers without a text here or there, and what an addon adds to them. */
+const ADDITIONS: Readonly<Record<string, { name: DialectName; body: string; added: Delta[]; texts: string[] }>> = {
+  "a choice without a number": {
+    name: "openai-chat",
+    body: `{"choices": [{"message": {"role": "assistant", "content": ""}, "finish_reason": "stop"}]}`,
+    added: [{ type: "text", index: 0, text: "more" }],
+    texts: ["more"],
+  },
+  "a choice that is not there": {
+    name: "openai-chat",
+    body: `{"choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}`,
+    added: [{ type: "text", index: 1, text: "more" }],
+    texts: ["hi", "more"],
+  },
+  "a choice that says nothing (Azure)": {
+    name: "openai-chat",
+    body: `{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}, {"index": 1, "content_filter_results": {}}]}`,
+    added: [{ type: "text", index: 1, text: "more" }],
+    texts: ["hi", "more"],
+  },
+  "a choice in the form of a chunk": {
+    name: "openai-chat",
+    body: `{"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": "stop"}]}`,
+    added: [{ type: "text", index: 0, text: "more" }],
+    texts: ["more"],
+  },
+  "a completion without a text": {
+    name: "openai-completions",
+    body: `{"choices": [{"index": 0, "text": "", "logprobs": null, "finish_reason": "stop"}]}`,
+    added: [{ type: "text", index: 0, text: "more" }],
+    texts: ["more"],
+  },
+  "a completion in chat's form": {
+    name: "openai-completions",
+    body: `{"choices": [{"index": 0, "message": {"content": ""}, "finish_reason": "stop"}]}`,
+    added: [{ type: "text", index: 0, text: "more" }],
+    texts: ["more"],
+  },
+  "one of several answers to several prompts": {
+    name: "llamacpp",
+    body: `[{"index": 0, "content": "", "stop": true}, {"index": 1, "content": "hi", "stop": true}]`,
+    added: [
+      { type: "text", index: 0, text: "more" },
+      { type: "text", index: 2, text: "last" },
+    ],
+    texts: ["more", "hi", "last"],
+  },
+  "an answer to one prompt": {
+    name: "llamacpp",
+    body: `{"content": "", "stop": true}`,
+    added: [{ type: "text", index: 0, text: "more" }],
+    texts: ["more"],
+  },
+  "what was generated": {
+    name: "ollama",
+    body: `{"model": "m", "response": "", "done": true}`,
+    added: [{ type: "reasoning", index: 0, text: "hm" }],
+    texts: [""],
+  },
+}
+
+for (const [what, { name, body, added, texts }] of Object.entries(ADDITIONS))
+  test(`${name}: what is added to ${what} is read there, and nothing else changes`, async (t) => {
+    const dialect = dialectNamed(name)
+    let waiting = added
+    const text = edit(dialect, body, (delta) => {
+      const now = waiting
+      waiting = []
+      return [delta, ...now]
+    })
+    const read = completion(dialect, text)
+    t.strictSame(
+      read?.choices.map((choice) => choice.text),
+      texts,
+    )
+    t.equal(read?.reasoning, added.flatMap((delta) => (delta.type === "reasoning" ? delta.text : [])).join(""))
+    const compact = JSON.stringify(JSON.parse(text))
+    for (const kept of JSON.stringify(JSON.parse(body)).match(/"\w+":(?:\d|true|null|"\w+")/g) ?? [])
+      t.ok(compact.includes(kept), kept)
+  })
+
+test("a choice that had said nothing ends as it is told to", async (t) => {
+  const chat = dialectNamed("openai-chat")
+  const body = `{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}, {"index": 1, "message": {}}]}`
+  const text = edit(chat, body, (delta) =>
+    delta.type === "text"
+      ? [
+          delta,
+          { type: "text", index: 1, text: "more" },
+          { type: "finish", index: 1, reason: { unified: "length", raw: "length" } },
+        ]
+      : [delta],
+  )
+  t.match(completion(chat, text)?.choices, [
+    { text: "hi", finishReason: { unified: "stop" } },
+    { text: "more", finishReason: { unified: "length" } },
+  ])
+})
+
+test("tokens that an addon tells of stand in a whole answer that told none, in every dialect", async (t) => {
+  const usage = { ...NO_USAGE, inputTokens: 3, outputTokens: 4, totalTokens: 7, source: "provider" } as const
+  const tells: EditDelta = (delta) => (delta.type === "finish" ? [delta, { type: "usage", usage }] : [delta])
+  const bodies: Readonly<Record<string, string[]>> = {
+    "openai-chat": [
+      `{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}`,
+      `{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}], "usage": null}`,
+      `{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}], "usage": {"cost": 1}}`,
+    ],
+    "openai-completions": [`{"choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}`],
+    "openai-responses": [
+      `{"object": "response", "status": "completed", "output": [{"type": "message", "content": [{"type": "output_text", "text": "hi"}]}]}`,
+    ],
+    "anthropic-messages": [
+      `{"type": "message", "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"}`,
+    ],
+    ollama: [`{"message": {"content": "hi"}, "done": true}`, `{"response": "hi", "done": true}`],
+    llamacpp: [`{"content": "hi", "stop": true}`],
+  }
+  for (const dialect of DIALECTS)
+    for (const body of bodies[dialect.name] ?? []) {
+      const { text, usage: read } = completion(dialect, edit(dialect, body, tells)) ?? {}
+      t.match({ text, ...read }, { text: "hi", inputTokens: 3, outputTokens: 4 }, `${dialect.name} ${body}`)
+    }
+})
+
+test("a call whose text stands where we do not look keeps its bytes, and is written anew where it changes", async (t) => {
+  const chat = dialectNamed("openai-chat")
+  const body = `{"choices": [{"index": 0, "message": {"role": "assistant", "tool_calls": [{"id": "t", "function": {"name": "f"}, "custom": {"input": "a secret"}}]}, "finish_reason": "tool_calls"}], "service_tier": "x"}`
+  t.equal(
+    edit(chat, body, (delta) => [{ ...delta }]),
+    body,
+  )
+  const text = edit(chat, body, redact)
+  t.notMatch(text, "secret")
+  t.match(completion(chat, text)?.toolCalls, [{ id: "t", name: "f", arguments: "a ***" }])
+  t.match(text, '"service_tier": "x"')
+})
+
+test("of a list of answers, one that is numbered as none can be does not pass, and the others stay a list", async (t) => {
+  const dialect = dialectNamed("llamacpp")
+  const body = `[{"index": 0, "content": "a secret", "stop": true}, {"index": 99999, "content": "b secret", "stop": true}]`
+  t.match(JSON.parse(edit(dialect, body, redact)), [{ index: 0, content: "a ***", stop: true }])
+  t.notMatch(edit(dialect, body, redact), "b ")
 })
