@@ -86,7 +86,8 @@ export class ChunkEditor implements EventEditor {
     const others = event.deltas.flatMap((delta) => (delta.type === "other" ? [delta.raw] : []))
     for (const { json, value } of draft.documents)
       if (!others.some((raw) => deepEqual(raw, json))) dropUntoldIn(value, own ? read : new Read())
-    if (!own) return this.#anew(draft.documents[0]?.value, made.flat())
+    const [first] = draft.documents
+    if (!own || first === undefined) return this.#anew(first?.value, made.flat())
     if (!stays) return this.#inPlace(event, draft, own, made)
     return this.#asItCame({ ...event, raw: draft.bytes(), json: draft.documents[0]?.value })
   }
