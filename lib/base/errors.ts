@@ -2,6 +2,7 @@
  * The errors of the program, by whose they are. A FlowError ends one flow and becomes an answer or a cut;
  * a UsageError and a StartError end the program with one line (exit status 2 and 1) and no stack.
  */
+import { replacedModule } from "./own-code.ts"
 
 /** Who is at fault: the client's bytes, the upstream, an addon, or a limit of ours. */
 export type ErrorSource = "client" | "upstream" | "addon" | "llmproxy"
@@ -43,7 +44,8 @@ const MESSAGE_CHARS_MAX = 4_096
 /** The message of anything that was thrown, for one line of a log. */
 export function messageOf(thrown: unknown): string {
   try {
-    const text = thrown instanceof Error ? String(thrown.message) : String(thrown)
+    const said = thrown instanceof Error ? String(thrown.message) : String(thrown)
+    const text = replacedModule(said) ?? said
     return text.length > MESSAGE_CHARS_MAX ? `${text.slice(0, MESSAGE_CHARS_MAX)}...` : text
   } catch {
     return "something that cannot be written" // A proxy, or an object whose own ways of being written throw.

@@ -3,27 +3,30 @@
  */
 import type { TokenService, TokenVocabulary } from "../api/addon.ts"
 import type { Clock } from "../base/clock.ts"
+import { Lazy } from "../base/lazy.ts"
 import type { Logger } from "../base/log.ts"
 import type { LlmRequest } from "../llm/model.ts"
+import type { TokenCounter } from "../llm/tokens/counter.ts"
 import { boundRequest } from "../llm/tokens/plan.ts"
 
 export class LazyTokens implements TokenService {
   readonly #log: Logger
   readonly #clock: Clock
   readonly #vocabularies = new Set<TokenVocabulary>()
-  #counter: Promise<import("../llm/tokens/counter.ts").TokenCounter> | undefined
+  readonly #counter: Lazy<TokenCounter>
 
   constructor(log: Logger, clock: Clock) {
     this.#log = log
     this.#clock = clock
+    this.#counter = new Lazy(() => this.#load())
   }
 
   async countRequest(request: LlmRequest) {
-    return (await this.#load()).countRequest(request)
+    return (await this.#counter.get()).countRequest(request)
   }
 
   async countText(text: string, model?: string): Promise<number> {
-    return (await this.#load()).countText(text, model)
+    return (await this.#counter.get()).countText(text, model)
   }
 
   boundRequest(request: LlmRequest): number {
@@ -31,7 +34,7 @@ export class LazyTokens implements TokenService {
   }
 
   async warm(model?: string): Promise<void> {
-    await (await this.#load()).warm(model)
+    await (await this.#counter.get()).warm(model)
   }
 
   async vocabulary(file: string): Promise<TokenVocabulary> {
@@ -46,15 +49,15 @@ export class LazyTokens implements TokenService {
 
   async close(): Promise<void> {
     const all = [...this.#vocabularies].map((vocabulary) => vocabulary.close())
-    await Promise.all([...all, this.#counter?.then((counter) => counter.close())])
+    await Promise.all([...all, this.#counter.close()])
   }
 
-  #load() {
-    const load = () => Promise.all([import("../llm/tokens/counter.ts"), import("../llm/tokens/worker-client.ts")])
-    this.#counter ??= load().then(([{ TokenCounter }, { CountingThread }]) => {
-      const backend = new CountingThread({ clock: this.#clock })
-      return new TokenCounter({ backend, onFailure: (error) => this.#log.warn(`token counting: ${String(error)}`) })
-    })
-    return this.#counter
+  async #load(): Promise<TokenCounter> {
+    const [{ TokenCounter }, { CountingThread }] = await Promise.all([
+      import("../llm/tokens/counter.ts"),
+      import("../llm/tokens/worker-client.ts"),
+    ])
+    const backend = new CountingThread({ clock: this.#clock })
+    return new TokenCounter({ backend, onFailure: (error) => this.#log.warn(`token counting: ${String(error)}`) })
   }
 }

@@ -8,6 +8,7 @@ import type { Kysely } from "kysely"
 import type { FlowHistory, HistoryLimits, Records, StoreService, TableMigration } from "../api/store.ts"
 import type { Clock } from "../base/clock.ts"
 import { messageOf } from "../base/errors.ts"
+import { Lazy } from "../base/lazy.ts"
 import type { Logger } from "../base/log.ts"
 import type { HistoryClient } from "./history-client.ts"
 import type { StateClient } from "./state/client.ts"
@@ -98,45 +99,6 @@ export class LazyStore implements StoreService {
     } catch (thrown) {
       this.#options.log.warn(`history: flows are not recorded: ${messageOf(thrown)}; the traffic goes on`)
       return undefined
-    }
-  }
-}
-
-/** Something that is loaded with its first use, and closed where it was. */
-class Lazy<T extends { close(): Promise<void> }> {
-  readonly #load: () => Promise<T>
-  loaded: T | undefined
-  #loading: Promise<T> | undefined
-  #isClosed = false
-
-  constructor(load: () => Promise<T>) {
-    this.#load = load
-  }
-
-  get isWanted(): boolean {
-    return this.#loading !== undefined
-  }
-
-  get(): Promise<T> {
-    this.#loading ??= this.#loaded()
-    return this.#loading
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true
-    await this.#loading?.catch(() => {}) // Said where it failed.
-    await this.loaded?.close()
-  }
-
-  async #loaded(): Promise<T> {
-    try {
-      const made = await this.#load()
-      this.loaded = made
-      if (this.#isClosed) await made.close()
-      return made
-    } catch (thrown) {
-      this.#loading = undefined // The next one tries again.
-      throw thrown
     }
   }
 }

@@ -1,4 +1,5 @@
 /** What is said of anything that was thrown. */
+import { fileURLToPath } from "node:url"
 import { test } from "tap"
 import {
   FlowError,
@@ -89,4 +90,15 @@ test("why a file could not be read is said in words", async (t) => {
     "this user may not read it",
     "EMFILE: as Node says it",
   ])
+})
+
+test("of a module of ours that is gone, the message says what to do", async (t) => {
+  const file = fileURLToPath(new URL("../../lib/base/gone.ts", import.meta.url))
+  const said = /^llmproxy was built or installed anew since this one started, and .*gone\.ts is gone; start it again$/
+  const gone: { load(): Promise<unknown> } = { load: () => import(`../../lib/base/gone.${"ts"}`) }
+  const thrown = await gone.load().catch((error: unknown) => error)
+  t.match(messageOf(thrown), said)
+  t.match(messageOf(new Error(`Cannot find module '${file}'`)), said, "as a thread says it")
+  const theirs = "Cannot find module '/work/gone.js' imported from /work/a.mjs"
+  t.equal(messageOf(new Error(theirs)), theirs)
 })
