@@ -174,8 +174,8 @@ const steps = (
     inTurn(
       () => step("lint and format", bin("biome"), ["check", "--error-on-warnings", "."]),
       () => step("unused exports", bin("knip"), ["--no-progress"]),
-      () => step("build: types", bin("tsc"), ["-p", "tsconfig.build.json"]),
       () => step("build: program", process.execPath, ["build.mjs"]),
+      () => step("build: types", bin("tsc"), ["-p", "tsconfig.build.json"]),
     ),
   ])
 ).flat()
