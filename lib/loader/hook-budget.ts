@@ -52,7 +52,6 @@ export class HookBudget {
   end(): void {
     this.#disarm()
     this.#over = true
-    this.#onExpiry = undefined
   }
 
   #arm(): void {
@@ -65,14 +64,12 @@ export class HookBudget {
   #disarm(): void {
     if (this.#timer === undefined) return
     this.#timer.cancel()
-    this.#timer = undefined
     this.#leftMs = Math.max(0, this.#leftMs - (this.#clock.monotonic() - this.#armedAt))
   }
 
   #expire(): void {
-    const onExpiry = this.#onExpiry
     this.end()
-    onExpiry?.()
+    this.#onExpiry?.()
   }
 }
 
@@ -83,7 +80,8 @@ export class HookBudget {
 export class HookWait<T> extends Promise<T> {
   readonly #budgetNow: () => HookBudget | undefined
   #budget: HookBudget | undefined
-  #state: "begun" | "awaited" | "settled" = "begun"
+  /** Nobody awaits it yet, and it is not there yet. */
+  #isOnlyBegun = true
 
   /** `budgetNow`: of the hook that runs when it is awaited, which may be a later one. */
   constructor(promise: Promise<T>, budgetNow: () => HookBudget | undefined) {
@@ -115,8 +113,8 @@ export class HookWait<T> extends Promise<T> {
     onFulfilled?: ((value: T) => Result | PromiseLike<Result>) | null,
     onRejected?: ((reason: unknown) => Failure | PromiseLike<Failure>) | null,
   ): Promise<Result | Failure> {
-    if (this.#state === "begun") {
-      this.#state = "awaited"
+    if (this.#isOnlyBegun) {
+      this.#isOnlyBegun = false
       this.#budget = this.#budgetNow()
       this.#budget?.pause()
     }
@@ -124,7 +122,7 @@ export class HookWait<T> extends Promise<T> {
   }
 
   #settle(): void {
-    this.#state = "settled"
+    this.#isOnlyBegun = false
     this.#budget?.resume()
   }
 }

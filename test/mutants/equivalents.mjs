@@ -122,6 +122,13 @@ export const EQUIVALENT = [
     why: "an empty text is no JSON to parseJson either, which takes longer",
   },
   {
+    file: "lib/loader/hook-budget.ts",
+    line: "return Promise",
+    from: "Promise",
+    to: "undefined",
+    why: "to a promise that names no species, its species is Promise",
+  },
+  {
     file: "lib/proxy/access/rules.ts",
     line: 'const [, address = "", bits] = /^([0-9a-f:.]+)(?:\\/(\\d{1,3}))?$/i.exec(text) ?? []',
     from: '""',
