@@ -186,9 +186,9 @@ function jsonText(value: JsonValue | undefined): string | undefined {
 function spansOf(source: string, start: number, open: number, close: number): Span[] | undefined {
   if (source.charCodeAt(start) !== open) return undefined
   const spans: Span[] = []
-  let at = start + 1
-  if (source.charCodeAt(skipSpace(source, at)) === close) return spans
-  while (at < source.length) {
+  if (source.charCodeAt(skipSpace(source, start + 1)) === close) return spans
+  // Ends at the end of the text at the latest: nothing stands behind it.
+  for (let at = start + 1; ; ) {
     const bodyStart = skipSpace(source, at)
     const named = open === OPEN_BRACE ? skipName(source, bodyStart) : { key: "", valueStart: bodyStart }
     if (!named) return undefined
@@ -200,7 +200,6 @@ function spansOf(source: string, start: number, open: number, close: number): Sp
     if (code !== COMMA) return undefined
     at = end + 1
   }
-  return undefined
 }
 
 /** The name of the member that begins at `start`, escapes undone, and where its value begins. */
@@ -236,7 +235,7 @@ function skipValue(source: string, start: number): number {
   if (first === QUOTE) return skipString(source, start)
   if (first === OPEN_BRACE || first === OPEN_BRACKET) return skipNested(source, start)
   let at = start
-  while (at < source.length && !isDelimiter(source.charCodeAt(at))) at++
+  while (!isDelimiter(source.charCodeAt(at))) at++
   return at
 }
 
@@ -252,8 +251,9 @@ function skipNested(source: string, start: number): number {
   return at
 }
 
+/** Behind the end of the text `code` is NaN. */
 function isDelimiter(code: number): boolean {
-  return code === COMMA || code === CLOSE_BRACE || code === CLOSE_BRACKET || code <= 0x20
+  return code === COMMA || code === CLOSE_BRACE || code === CLOSE_BRACKET || !(code > 0x20)
 }
 
 /** Whether the brackets of a JSON text nest more than `max` deep. */

@@ -9,6 +9,7 @@ export const FILES = {
   "lib/llm/framing/framing.ts": ["test/llm/framing/framing.test.ts"],
   "lib/llm/framing/ndjson.ts": ["test/llm/framing/ndjson.test.ts"],
   "lib/llm/framing/sse.ts": ["test/llm/framing/sse.test.ts"],
+  "lib/llm/spans.ts": ["test/llm/spans.test.ts"],
   "lib/loader/hook-budget.ts": ["test/loader/hook-budget.test.ts"],
   "lib/proxy/access/rules.ts": ["test/proxy/access/rules.test.ts"],
   "lib/proxy/flow/life.ts": ["test/proxy/flow/life.test.ts"],
