@@ -1,6 +1,5 @@
 /** The blocks of an Anthropic message that is edited: what is known of one while it streams, and how its events look. */
-import { type JsonObject, objectOf } from "../../base/json.ts"
-import type { Delta } from "../model.ts"
+import { isObject, type JsonObject, type JsonValue, objectOf } from "../../base/json.ts"
 import { argumentsObject } from "../tool-arguments.ts"
 import { type CallDelta, type Piece, pieceText } from "./pieces.ts"
 
@@ -11,14 +10,15 @@ export interface Raw {
 
 /** A block of the stream that comes. */
 export class Block {
-  /** Its number where it leaves. */
+  /** Its number where it comes, and where it leaves. */
+  readonly number: number
   index: number | undefined
   /** What its pieces are; undefined for what no delta of ours tells. */
   key: string | undefined
   /** Waits for something to stand in the block. */
   start: Raw | undefined
-  /** Of it, what waits for a text before it: citations. */
-  later: Raw[] = []
+  /** Of it, what waits for a text before it: citations, and what each is to be. */
+  later: (readonly [event: Raw, changed: JsonObject | undefined])[] = []
   /** Has come, and waits for what may have been held back. */
   stop: Raw | undefined
   /** Something that it told was taken from it. */
@@ -30,12 +30,23 @@ export class Block {
   /** Its arguments have come with its start; they have left with it, and may be said again. */
   whole = false
   repeats = ""
+
+  constructor(number: number) {
+    this.number = number
+  }
 }
 
-export const PIECES: Readonly<Record<string, readonly [type: string, field: string]>> = {
+type Kind = "text" | "thinking" | "call"
+
+const PIECES: Readonly<Record<Kind, readonly [type: string, field: string]>> = {
   text: ["text_delta", "text"],
   thinking: ["thinking_delta", "thinking"],
   call: ["input_json_delta", "partial_json"],
+}
+
+/** What a block is for that has no start, by the type of a piece of it: a call's number is not known. */
+export function keyOfPart(type: JsonValue | undefined): string | undefined {
+  return (["text", "thinking"] as const).find((kind) => PIECES[kind][0] === type)
 }
 
 /** A block without content, for a piece that has none. */
@@ -47,26 +58,31 @@ export function emptyBlock(piece: Piece, id: string): JsonObject {
 
 /** The delta of a block that tells a piece. */
 export function deltaOf(piece: Piece): JsonObject {
-  const [type, field] = PIECES[piece.type === "toolCall" ? "call" : keyOf(piece)] ?? ["text_delta", "text"]
+  const [type, field] = PIECES[kindOf(piece)]
   return { type, [field]: pieceText(piece) }
+}
+
+function kindOf({ type }: Piece): Kind {
+  if (type === "toolCall") return "call"
+  return type === "reasoning" ? "thinking" : "text"
 }
 
 /** Which block a piece belongs to. */
 export function keyOf(piece: Piece): string {
-  if (piece.type === "toolCall") return `call ${piece.call}`
-  return piece.type === "reasoning" ? "thinking" : "text"
+  return piece.type === "toolCall" ? `call ${piece.call}` : kindOf(piece)
 }
 
-/** The start of a block that tells `told`. */
-export function changedStart(json: JsonObject, told: Delta, given?: Delta): JsonObject | undefined {
-  const block = objectOf(json.content_block) ?? {}
-  if ("text" in told)
-    return { ...json, content_block: { ...block, [block.type === "thinking" ? "thinking" : "text"]: told.text } }
-  if (told.type !== "toolCall") return undefined
-  const head = callHead(told)
-  const input = given === undefined && Object.keys(objectOf(block.input) ?? {}).length > 0
-  const changed = input ? { ...block, ...head, input: argumentsObject(told.arguments) } : { ...block, ...head }
-  return { ...json, content_block: changed }
+/** The start of a block that tells `told`; arguments only where they came with it, else a piece tells them. */
+export function changedStart(json: JsonObject, told: Piece): JsonObject {
+  const block = objectOf(json.content_block)
+  if (told.type !== "toolCall") {
+    const [, field] = PIECES[kindOf(told)]
+    return { ...json, content_block: { ...block, [field]: told.text } }
+  }
+  const head = { ...block, ...callHead(told) }
+  const isWhole = isObject(block?.input) && Object.keys(block.input).length > 0
+  const input = isWhole ? { input: argumentsObject(told.arguments) } : {}
+  return { ...json, content_block: { ...head, ...input } }
 }
 
 function callHead({ id, name }: CallDelta): JsonObject {

@@ -15,8 +15,8 @@ import { type Delta, NO_USAGE, type Usage } from "../model.ts"
 import { mergeUsage } from "../usage.ts"
 import { EventDraft } from "./event-draft.ts"
 import type { EditedStream, EventEditor } from "./event-editor.ts"
-import { Block, changedStart, deltaOf, emptyBlock, keyOf, PIECES, type Raw, withUsage } from "./message-blocks.ts"
-import { isPiece, type Piece, pieceText, sameDelta, shareOut } from "./pieces.ts"
+import { Block, changedStart, deltaOf, emptyBlock, keyOf, keyOfPart, type Raw, withUsage } from "./message-blocks.ts"
+import { isPiece, otherThan, type Piece, pieceText, sameDelta, shareOut } from "./pieces.ts"
 import { moveUsage } from "./usage-edit.ts"
 import { Leftover, mayStandAlone } from "./waiting.ts"
 
@@ -31,6 +31,8 @@ export class MessageEditor implements EventEditor {
   #open: Block | undefined
   /** A block of our own that is open. */
   #own: { readonly index: number; readonly key: string } | undefined
+  /** Something has left: the message's own start, before which nothing can stand. */
+  #hasBegun = false
   /** By how much the numbers of blocks differ, and the next free one. */
   #shift = 0
   #next = 0
@@ -59,10 +61,14 @@ export class MessageEditor implements EventEditor {
     const json = objectOf(event.json)
     this.#called ||= made.some((deltas) => deltas.some(({ type }) => type === "toolCall"))
     const { told, before, behind } = shareOut(event.deltas, made)
-    this.#left.leave(before)
+    const type = stringOf(json?.type) ?? EventDraft.of(event.raw).name
+    // Behind the message's end nothing of it can stand.
+    const ends = type === "message_delta" || type === "message_stop"
+    this.#left.leave(ends ? [...before, ...behind] : before)
     if (json === undefined) this.#out.push(event.raw)
-    else this.#take({ raw: event.raw, json }, event.deltas, told)
-    this.#left.leave(behind)
+    else this.#take({ raw: event.raw, json }, type, event.deltas, told)
+    this.#hasBegun = true
+    this.#left.leave(ends ? [] : behind)
     return this.#taken()
   }
 
@@ -92,10 +98,8 @@ export class MessageEditor implements EventEditor {
     return bytes
   }
 
-  #take(event: Raw, given: readonly Delta[], told: readonly (Delta | undefined)[]): void {
-    const { json } = event
-    const type = stringOf(json.type) ?? EventDraft.of(event.raw).name
-    const number = numberOf(json.index) ?? 0
+  #take(event: Raw, type: string | undefined, given: readonly Delta[], told: readonly (Delta | undefined)[]): void {
+    const number = numberOf(event.json.index) ?? 0
     switch (type) {
       case "content_block_start":
         this.#start(event, this.#block(number), given, told)
@@ -122,7 +126,7 @@ export class MessageEditor implements EventEditor {
   }
 
   #block(number: number): Block {
-    const block = new Block()
+    const block = new Block(number)
     this.#blocks.set(number, block)
     return block
   }
@@ -135,7 +139,7 @@ export class MessageEditor implements EventEditor {
       if (block.gone) {
         block.start = undefined
         this.#shift--
-      } else this.#begin(block, told?.type === "other" && !sameDelta(told, given) ? objectOf(told.raw) : undefined)
+      } else this.#begin(block, otherThan(told, given))
       return
     }
     block.key = content?.type === "tool_use" ? `call ${this.#calls++}` : stringOf(content?.type)
@@ -143,41 +147,32 @@ export class MessageEditor implements EventEditor {
     if (given === undefined) return
     block.taken = told === undefined
     if (block.whole && told && isPiece(told) && sameDelta(told, given)) block.repeats = pieceText(told)
-    if (told !== undefined) this.#begin(block, sameDelta(told, given) ? undefined : changedStart(event.json, told))
+    if (told === undefined) return
+    this.#begin(block, isPiece(told) && !sameDelta(told, given) ? changedStart(event.json, told) : undefined)
   }
 
   #piece(event: Raw, block: Block, given: Delta | undefined, told: Delta | undefined): void {
     if (block.gone) return
     const { json } = event
-    const delta = objectOf(json.delta) ?? {}
-    const kind = Object.keys(PIECES).find((name) => PIECES[name]?.[0] === delta.type)
-    if (block.start === undefined && block.index === undefined) block.key ??= kind === "call" ? undefined : kind
+    const delta = objectOf(json.delta)
+    if (block.start === undefined && block.index === undefined) block.key ??= keyOfPart(delta?.type)
     if (given === undefined) {
       // It tells nothing: an empty piece, or one of arguments that came whole.
       if (block.start !== undefined && block.taken) return
-      if (!block.repeats.includes(stringOf(delta.partial_json) ?? "")) return
-      this.#begin(block)
-      this.#say(event, block.index)
+      if (!block.repeats.includes(stringOf(delta?.partial_json) ?? "")) return
+      this.#say(event, this.#begin(block))
     } else if (given.type === "other") {
       if (told === undefined) return
-      if (block.start !== undefined && block.taken && block.key !== "thinking") block.later.push(this.#keep(event))
-      else {
-        this.#begin(block)
-        this.#say(event, block.index, told.type === "other" && !sameDelta(told, given) ? objectOf(told.raw) : undefined)
-      }
+      const changed = otherThan(told, given)
+      const waits = block.start !== undefined && block.taken && block.key !== "thinking"
+      if (waits) block.later.push([this.#keep(event), changed])
+      else this.#say(event, this.#begin(block), changed)
     } else if (told === undefined || !isPiece(told) || pieceText(told) === "") block.taken = true
     else {
-      block.late ||= !sameDelta(told, given)
-      this.#begin(
-        block,
-        block.start && told.type === "toolCall" ? changedStart(block.start.json, told, given) : undefined,
-      )
-      const [, field = "text"] = PIECES[kind ?? "text"] ?? []
-      this.#say(
-        event,
-        block.index,
-        sameDelta(told, given) ? undefined : { ...json, delta: { ...delta, [field]: pieceText(told) } },
-      )
+      const isSame = sameDelta(told, given)
+      block.late ||= !isSame
+      const index = this.#begin(block, startFor(block, told))
+      this.#say(event, index, isSame ? undefined : { ...json, delta: { ...delta, ...deltaOf(told) } })
       this.#sayLater(block)
     }
   }
@@ -193,10 +188,10 @@ export class MessageEditor implements EventEditor {
       this.#shift--
       if (told?.type === "toolCall") this.#left.leave([told])
     } else {
-      this.#begin(block)
+      const index = this.#begin(block)
       // Without pieces its arguments are `{}`.
-      if (told?.type === "toolCall" && given && !sameDelta(told, given)) this.#pieceOf(told, block.index ?? 0)
-      if (block.taken || block.late) block.stop = event
+      if (told?.type === "toolCall" && given && !sameDelta(told, given)) this.#pieceOf(told, index)
+      if ((block.taken || block.late) && this.#open === block) block.stop = event
       else this.#end(block, event)
       this.#left.flush(false)
     }
@@ -220,7 +215,7 @@ export class MessageEditor implements EventEditor {
     if (json.type === "message_delta") this.#left.owed = undefined
     const counts = { ...objectOf(holder.usage) }
     moveUsage("anthropic-messages", counts, this.#told, usage, this.#counts)
-    this.#counts = withCounts(this.#counts, objectOf(holder.usage) ?? {})
+    this.#counts = withCounts(this.#counts, { ...objectOf(holder.usage) })
     if (usage !== this.#told) changed = withUsage(changed ?? json, counts)
     this.#say(event, undefined, changed)
   }
@@ -231,13 +226,10 @@ export class MessageEditor implements EventEditor {
 
   #other(event: Raw, given: Delta | undefined, told: Delta | undefined): void {
     if (given !== undefined && told === undefined) return
-    const number = numberOf(event.json.index)
-    const block = number === undefined ? undefined : this.#blocks.get(number)
+    const block = [...this.#blocks.values()].find(({ number }) => number === event.json.index)
     if (block?.gone) return
-    if (block) this.#begin(block)
-    else this.#endOpen()
-    const changed = told?.type === "other" && given && !sameDelta(told, given) ? objectOf(told.raw) : undefined
-    this.#say(event, block?.index, changed)
+    if (block === undefined) this.#endOpen()
+    this.#say(event, block && this.#begin(block), otherThan(told, given))
   }
 
   #isBusy(): boolean {
@@ -245,13 +237,13 @@ export class MessageEditor implements EventEditor {
   }
 
   #place(piece: Piece, last: boolean): boolean {
+    if (!this.#hasBegun) return false
     const key = keyOf(piece)
     const held = [...this.#blocks.values()].find((block) => block.start !== undefined && block.key === key)
     const block = this.#open?.key === key ? this.#open : held
     if (block !== undefined) {
       if (block !== this.#open && this.#isBusy()) return false
-      this.#begin(block, block.start && piece.type === "toolCall" ? changedStart(block.start.json, piece) : undefined)
-      this.#pieceOf(piece, block.index ?? 0)
+      this.#pieceOf(piece, this.#begin(block, startFor(block, piece)))
       this.#sayLater(block)
       return true
     }
@@ -268,10 +260,10 @@ export class MessageEditor implements EventEditor {
   #revive(block: Block, piece: Piece): void {
     this.#parked = this.#parked.filter((known) => known !== block)
     this.#shift++
-    const { start, stop } = block
+    const { stop } = block
     const isWhole = block.whole && piece.type === "toolCall"
-    this.#begin(block, start && piece.type === "toolCall" ? changedStart(start.json, piece) : undefined, this.#next)
-    if (!isWhole) this.#pieceOf(piece, block.index ?? 0)
+    const index = this.#begin(block, startFor(block, piece), this.#next)
+    if (!isWhole) this.#pieceOf(piece, index)
     this.#sayLater(block)
     block.stop = stop
   }
@@ -293,29 +285,25 @@ export class MessageEditor implements EventEditor {
     this.#write("content_block_delta", { type: "content_block_delta", index, delta: deltaOf(piece) })
   }
 
-  /** Lets a block's start go, if it waits; whatever else is open ends before it. */
-  #begin(block: Block, changed?: JsonObject, index?: number): void {
+  /** Lets a block's start go, if it waits; whatever else is open ends before it. Returns the number that it has now. */
+  #begin(block: Block, changed?: JsonObject, at?: number): number {
     const { start } = block
     block.start = undefined
     if (start === undefined) {
-      block.index ??= this.#numberOf(block)
-      return
+      block.index ??= block.number + this.#shift
+      return block.index
     }
     this.#endOpen()
-    block.index = index ?? (numberOf(start.json.index) ?? this.#next) + this.#shift
-    this.#next = block.index + 1
+    const index = at ?? (numberOf(start.json.index) ?? this.#next) + this.#shift
+    block.index = index
+    this.#next = index + 1
     this.#open = block
-    this.#say(start, block.index, changed)
-  }
-
-  /** The number of a block that has no start. */
-  #numberOf(block: Block): number {
-    const [number = 0] = [...this.#blocks].find(([, known]) => known === block) ?? []
-    return number + this.#shift
+    this.#say(start, index, changed)
+    return index
   }
 
   #sayLater(block: Block): void {
-    for (const event of block.later.splice(0)) this.#say(event, block.index)
+    for (const [event, changed] of block.later.splice(0)) this.#say(event, block.index, changed)
   }
 
   #end(block: Block, stop: Raw): void {
@@ -334,8 +322,9 @@ export class MessageEditor implements EventEditor {
   #settle(closing: boolean): void {
     for (const block of this.#blocks.values()) if (!block.taken) this.#begin(block)
     this.#left.flush(false)
-    if (this.#isBusy() && (closing || this.#left.any)) {
-      this.#writeStop(this.#open?.index ?? 0)
+    const open = this.#open
+    if (open && this.#isBusy() && (closing || this.#left.any)) {
+      this.#writeStop(this.#begin(open))
       this.#open = undefined
     }
     this.#left.flush(true)
@@ -369,4 +358,9 @@ export class MessageEditor implements EventEditor {
     this.#limit.hold(event.raw.toString("latin1"))
     return event
   }
+}
+
+/** The start of a call that waits, which is to tell the call. */
+function startFor({ start }: Block, piece: Piece): JsonObject | undefined {
+  return start && piece.type === "toolCall" ? changedStart(start.json, piece) : undefined
 }

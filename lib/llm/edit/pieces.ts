@@ -1,4 +1,5 @@
 /** What editors ask of deltas: which belong together, what several are as one, and where what was made of some goes. */
+import { type JsonObject, objectOf } from "../../base/json.ts"
 import type { Delta } from "../model.ts"
 import { deepEqual } from "../spans.ts"
 
@@ -37,6 +38,11 @@ export function sameDelta(a: Delta, b: Delta): boolean {
     return b.type === "finish" && a.reason.unified === b.reason.unified && a.reason.raw === b.reason.raw
   if (a.type === "other") return b.type === "other" && deepEqual(a.raw, b.raw)
   return b.type === "toolCall" && a.id === b.id && a.name === b.name && a.arguments === b.arguments
+}
+
+/** Another event than the one that came, in its place. */
+export function otherThan(told: Delta | undefined, given: Delta | undefined): JsonObject | undefined {
+  return told?.type === "other" && given !== undefined && !sameDelta(told, given) ? objectOf(told.raw) : undefined
 }
 
 const USAGE_FIELDS = [

@@ -100,8 +100,3 @@ export function setEnd(response: JsonObject, given: readonly Delta[], told: Told
 export function endOf(type: string, { status }: JsonObject): string {
   return status === "completed" || status === "incomplete" ? `response.${status}` : type
 }
-
-/** Another event than the one that came, in its place. */
-export function otherThan(told: Delta | undefined, given: Delta | undefined): JsonObject | undefined {
-  return told?.type === "other" && given !== undefined && !sameDelta(told, given) ? objectOf(told.raw) : undefined
-}

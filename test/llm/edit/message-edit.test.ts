@@ -2,7 +2,7 @@
 import { type Test, test } from "tap"
 import { isObject, type JsonObject } from "../../../lib/base/json.ts"
 import { dialectNamed } from "../../../lib/llm/index.ts"
-import type { Delta } from "../../../lib/llm/model.ts"
+import { type Delta, NO_USAGE } from "../../../lib/llm/model.ts"
 import {
   editStream,
   holdsAll,
@@ -202,6 +202,7 @@ test("calls that are held back whole keep their block", async (t) => {
     { id: "t2", name: "renamed", arguments: "{}" },
   ])
   t.equal(stream.split('"caller"').length, RICH.split('"caller"').length)
+  t.equal(stream.split('"input":{}').length, RICH.split('"input":{}').length, "the arguments stand in a piece")
 })
 
 test("another name, another end and another usage are written where they stand", async (t) => {
@@ -236,4 +237,188 @@ test("an answer that is ended by its addon closes what is open", async (t) => {
     ),
   )
   t.match(told(dialect, stream).completion, { text: "a secret", finishReason: { unified: "length" } })
+})
+
+/** A stream of blocks between the start and the end of a message. */
+const messageOf = (...list: JsonObject[]): string => events(BEGIN, ...list, END, LAST)
+const edited = (stream: string, fn: StoppingEdit): string => editStream(dialect, Buffer.from(stream), fn)
+const json = (index: number, partial_json: string): JsonObject =>
+  delta(index, { type: "input_json_delta", partial_json })
+const CALL: JsonObject = { type: "tool_use", id: "t1", name: "f", input: {} }
+const TEXT: JsonObject = { type: "text", text: "" }
+
+test("a call whose first delta is dropped keeps its name, where its arguments pass", async (t) => {
+  const stream = edit((told) => (told.type === "toolCall" && told.name !== undefined ? [] : [told]))
+  t.equal(stream, RICH.replace(events(stop(6)), events(json(6, "{}"), stop(6))))
+})
+
+test("the arguments of a call that has none are changed in a piece of their own", async (t) => {
+  const stream = edit((told) =>
+    told.type === "toolCall" && told.arguments === "{}" ? [{ ...told, arguments: '{"b":2}' }] : [told],
+  )
+  t.equal(stream, RICH.replace(events(stop(6)), events(json(6, '{"b":2}'), stop(6))))
+})
+
+/** Another of what no delta tells. */
+const changesOthers = (told: Delta): Delta[] => {
+  const changed = (text: string) => text.replace("HIDDEN", "SHOWN").replace('"cited_text":"x"', '"cited_text":"y"')
+  return [
+    told.type === "other"
+      ? { ...told, raw: JSON.parse(changed(JSON.stringify(told.raw)).replace("kept", "new")) }
+      : told,
+  ]
+}
+
+test("what no delta tells is replaced where it stands", async (t) => {
+  const expected = RICH.replace("HIDDEN", "SHOWN")
+    .replace('"cited_text":"x"', '"cited_text":"y"')
+    .replace("kept", "new")
+  t.equal(edit(changesOthers), expected)
+})
+
+test("a citation that waits for its text is the one that the addon made of it", async (t) => {
+  const holds = holdsAll()
+  const stream = edit((told) => holds(told).flatMap(changesOthers))
+  isMessage(t, stream)
+  t.match(stream, '"cited_text":"y"')
+  t.notMatch(stream, '"cited_text":"x"')
+})
+
+test("an event of a kind that we do not know goes with its block", async (t) => {
+  const note = (index: number): JsonObject => ({ type: "future_block_event", index, note: `of ${index}` })
+  const hidden = [start(0, { type: "redacted_thinking", data: "HIDDEN" }), note(0), stop(0)]
+  const stream = messageOf(...hidden, start(1, TEXT), note(1), text(1, "hi"), note(1), stop(1))
+  t.equal(
+    edited(stream, (told) => [{ ...told }]),
+    stream,
+  )
+  const isHidden = (told: Delta) => told.type === "other" && JSON.stringify(told.raw).includes("HIDDEN")
+  const moved = { ...note(1), index: 0 }
+  t.equal(
+    edited(stream, (told) => (isHidden(told) ? [] : [told])),
+    messageOf(start(0, TEXT), moved, text(0, "hi"), moved, stop(0)),
+  )
+})
+
+test("the end of a block that never began has the number of those around it", async (t) => {
+  const stream = messageOf(start(0, { type: "redacted_thinking", data: "HIDDEN" }), stop(0), stop(1))
+  const drops: StoppingEdit = (told) => (told.type === "other" ? [] : [told])
+  t.equal(edited(stream, drops), messageOf(stop(0)))
+})
+
+test("pieces whose block never began keep its number, also where all of them are taken", async (t) => {
+  const stream = messageOf(text(0, "a"), stop(0), json(1, '{"a":"secret"}'), stop(1), text(2, "secret"), stop(2))
+  t.equal(edited(stream, redacts), redacted(stream))
+  const drops: StoppingEdit = (told) => ("text" in told && told.text === "secret" ? [] : [told])
+  t.equal(edited(stream, drops), stream.replace(events(text(2, "secret")), ""))
+})
+
+test("tokens that are told beside a text are told with the end", async (t) => {
+  const adds: StoppingEdit = (told) =>
+    told.type === "text"
+      ? [told, { type: "usage", usage: { ...NO_USAGE, outputTokens: 90, source: "provider" } }]
+      : [told]
+  const block = [start(0, TEXT), text(0, "hi"), stop(0)]
+  const stream = edited(messageOf(...block), adds)
+  isMessage(t, stream)
+  t.equal(told(dialect, stream).completion.usage.outputTokens, 90)
+  const noEnd = edited(events(BEGIN, ...block, LAST), adds)
+  isMessage(t, noEnd)
+  t.match(told(dialect, noEnd).completion, { text: "hi", usage: { outputTokens: 90 } })
+  const noCounts = edited(events(BEGIN, ...block, { ...END, usage: undefined }, LAST), adds)
+  t.equal(told(dialect, noCounts).completion.usage.outputTokens, 90)
+})
+
+test("what is added waits for a block of its kind that has begun and has had no text yet", async (t) => {
+  const stream = messageOf(start(0, TEXT), start(1, CALL), json(1, "{}"), stop(1), stop(0))
+  const adds: StoppingEdit = (told) =>
+    told.type === "toolCall" && told.arguments === "{}" ? [told, { type: "text", index: 0, text: "hi" }] : [told]
+  t.equal(
+    edited(stream, adds),
+    messageOf(start(1, CALL), json(1, "{}"), stop(1), start(0, TEXT), text(0, "hi"), stop(0)),
+  )
+})
+
+test("what is added stands within the message, and one after the other in one block", async (t) => {
+  let count = 0
+  const adds: StoppingEdit = (told) =>
+    told.type === "usage" || told.type === "finish"
+      ? [
+          { type: "reasoning", index: 0, text: `${++count}.` },
+          told,
+          { type: "reasoning", index: 0, text: `${++count}.` },
+        ]
+      : [told]
+  const thought = (index: number, ...texts: string[]): JsonObject[] => [
+    start(index, { type: "thinking", thinking: "", signature: "" }),
+    ...texts.map((thinking) => delta(index, { type: "thinking_delta", thinking })),
+    stop(index),
+  ]
+  const block = (index: number): JsonObject[] => [start(index, TEXT), text(index, "hi"), stop(index)]
+  t.equal(
+    edited(messageOf(...block(0)), adds),
+    messageOf(...thought(0, "1.2."), ...block(1), ...thought(2, "3.4.5.6.")),
+  )
+  count = 0
+  t.equal(edited(messageOf(), adds), messageOf(...thought(0, "1.2.", "3.4.5.6.")))
+})
+
+test("a call that came whole with its start is changed there, wherever an addon lets it go", async (t) => {
+  const whole = { ...CALL, input: { a: 1 } }
+  const stream = messageOf(start(0, whole), stop(0), { type: "future_event", note: "kept" })
+  for (const letsGo of ["other", "finish"]) {
+    const held: Delta[] = []
+    const holds: StoppingEdit = (told) => {
+      if (told.type === "toolCall") held.push({ ...told, name: "g", arguments: '{"b":2}' })
+      if (told.type === "toolCall") return []
+      return told.type === letsGo ? [...held.splice(0), told] : [told]
+    }
+    const left = edited(stream, holds)
+    isMessage(t, left)
+    t.match(left, '"content_block":{"type":"tool_use","id":"t1","name":"g","input":{"b":2}}')
+    t.match(told(dialect, left).completion.toolCalls, [{ id: "t1", name: "g", arguments: '{"b":2}' }])
+    t.notMatch(left, "input_json_delta", "and nowhere else")
+  }
+})
+
+test("blocks without numbers are counted where an addon adds one", async (t) => {
+  const bare = [start(0, TEXT), text(0, "a"), stop(0)].map(({ index: _, ...event }): JsonObject => event)
+  const left = edited(messageOf(...bare, ...bare), (told) =>
+    told.type === "finish" ? [{ type: "reasoning", index: 0, text: "hm" }, told] : [told],
+  )
+  t.ok(left.startsWith(events(BEGIN, ...bare, ...bare)))
+  t.match(left, '"index":2,"content_block":{"type":"thinking"')
+})
+
+test("a block that is still open when the message ends is closed where something is added", async (t) => {
+  const stream = messageOf(start(0, TEXT), text(0, "a"))
+  t.equal(
+    edited(stream, (told) => [{ ...told }]),
+    stream,
+  )
+  const left = edited(stream, (told) =>
+    told.type === "text" ? [told, { type: "reasoning", index: 0, text: "hm" }] : [told],
+  )
+  isMessage(t, left)
+  t.match(told(dialect, left).completion, { text: "a", reasoning: "hm" })
+})
+
+test("a call that is added has an id and a name, as SDKs demand", async (t) => {
+  const bare: Delta = { type: "toolCall", index: 0, call: 7, id: undefined, name: undefined, arguments: "{}" }
+  const left = edited(messageOf(start(0, TEXT), text(0, "a"), stop(0)), (told) =>
+    told.type === "finish" ? [bare, { ...bare, call: 8, name: "g" }, told] : [told],
+  )
+  isMessage(t, left)
+  const calls = linesOf(left).flatMap((line) =>
+    isObject(line) && isObject(line.content_block) ? line.content_block : [],
+  )
+  t.match(calls.slice(1), [
+    { type: "tool_use", id: "toolu_made-id_7", name: "", input: {} },
+    { type: "tool_use", id: "toolu_made-id_8", name: "g", input: {} },
+  ])
+})
+
+test("an event without what its kind has passes as it came", async (t) => {
+  const stream = messageOf(start(0, TEXT), { type: "content_block_delta", index: 0 }, text(0, "a secret"), stop(0))
+  t.equal(edited(stream, redacts), redacted(stream))
 })
