@@ -35,3 +35,21 @@ test("the log says how bad a thing is", async (t) => {
   log.error("e sk-abcdefghijkl")
   t.equal(err.text, "i\n<yellow>warning: w\n<red>error: e sk-***\n")
 })
+
+test("on a terminal a long line of the log goes on under its beginning, and a secret in it is none", async (t) => {
+  const err = new KeptOutput(40)
+  const log = outputLogger(err, (_, text) => text, "info")
+  log.warn("conductor: http://127.0.0.1:1234: local host failed")
+  log.error("a key sk-abcdefghijkl in the middle of a text")
+  log.info("what is merely told goes on under two columns")
+  t.same(err.text.split("\n"), [
+    "warning: conductor:",
+    "         http://127.0.0.1:1234: local",
+    "         host failed",
+    "error: a key sk-*** in the middle of a",
+    "       text",
+    "what is merely told goes on under two",
+    "  columns",
+    "",
+  ])
+})
