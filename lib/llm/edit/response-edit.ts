@@ -50,10 +50,11 @@ export class ResponseEditor implements EventEditor {
   edit(event: StreamEvent, made: readonly (readonly Delta[])[]): Buffer {
     const json = objectOf(event.json)
     const { told, before, behind } = shareOut(event.deltas, made)
-    this.#left.leave(before)
+    // Behind the response's end nothing of it can stand.
+    this.#left.leave(event.done ? [...before, ...behind] : before)
     if (json === undefined) this.#writer.pass(event.raw)
     else this.#take(this.#writer.came(event.raw, json), event.deltas, told)
-    this.#left.leave(behind)
+    this.#left.leave(event.done ? [] : behind)
     return this.#writer.take()
   }
 

@@ -353,3 +353,16 @@ test("a response that fails says nothing again that was edited, or that nobody w
   t.match(JSON.stringify(last), "and more")
   t.end()
 })
+
+test("what is added behind the end or the tokens stands before the response's last event, and in it", async (t) => {
+  const stream = edit((told) =>
+    told.type === "finish" || told.type === "usage"
+      ? [told, { type: "text", index: 0, text: `${told.type}.` }]
+      : [told],
+  )
+  isResponse(t, stream)
+  const last = linesOf(stream).findLast(isObject)
+  t.equal(last?.type, "response.completed")
+  t.match(JSON.stringify(objectOf(last?.response)?.output), '"text":"finish.usage."')
+  t.equal(told(dialect, stream).completion.text, "a secret and morefinish.usage.")
+})
