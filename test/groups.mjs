@@ -1,7 +1,7 @@
 /**
  * Test files of a folder that share a process, as `npm test` runs them: to start one and to load the program into it takes
  * longer than the tests of most files. `test:all` gives each file its own, so that none leans on what another has left
- * behind. Plain JavaScript, as run.mjs is.
+ * behind. A file that cannot be loaded fails by its name, and the others of its group run. Plain JavaScript, as run.mjs is.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
@@ -20,10 +20,7 @@ export function writeGroups(files, root, folder) {
       const some = all.slice(from, from + FILES_MAX)
       const module = join(folder, place, `${from / FILES_MAX + 1}.test.mjs`)
       mkdirSync(dirname(module), { recursive: true })
-      const imports = some.map(
-        (file) => `import ${JSON.stringify(slashed(relative(dirname(module), join(root, file))))}\n`,
-      )
-      writeFileSync(module, imports.join(""))
+      writeFileSync(module, groupOf(some.map((file) => [file, relative(dirname(module), join(root, file))])))
       names.set(
         slashed(relative(root, module)),
         some.length === 1 ? slashed(some[0]) : `${slashed(place)}, ${some.length} files`,
@@ -31,6 +28,23 @@ export function writeGroups(files, root, folder) {
     }
   }
   return names
+}
+
+/**
+ * The text of a group's module. `files`: each with its path from there. They are loaded within a test, so that tests begin
+ * when all are there, and that what a file throws is that file's.
+ */
+function groupOf(files) {
+  const pairs = files.map((pair) => `  ${JSON.stringify(pair.map(slashed))},\n`)
+  return `import { test } from "tap"
+
+const files = [
+${pairs.join("")}]
+
+test("loading", async (t) => {
+  for (const [file, path] of files) await import(path).catch((error) => t.test(file, () => Promise.reject(error)))
+})
+`
 }
 
 function byFolder(files) {

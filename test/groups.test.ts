@@ -1,4 +1,5 @@
-/** Groups of test files: each file is in one of them, once, and is found from where the group's module is. */
+/** Groups of test files: each file is in one of them, once, and is found and run from where the group's module is. */
+import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { test } from "tap"
@@ -18,10 +19,42 @@ test("each file is in one group, with others of its folder", async (t) => {
   )
   const found = [...groups.keys()].flatMap((module) => {
     const text = readFileSync(join(root, module), "utf8")
-    return [...text.matchAll(/^import "(.*)"$/gm)].map(([, path = ""]) => resolve(dirname(join(root, module)), path))
+    return [...text.matchAll(/^ {2}\[".*","(.*)"\],$/gm)].map(([, path = ""]) =>
+      resolve(dirname(join(root, module)), path),
+    )
   })
   t.same(
     found,
     files.map((file) => join(root, file)),
   )
+})
+
+test("a file that cannot be loaded fails by its name, and the others run", async (t) => {
+  const passing = (name: string) => `import { test } from "tap"\ntest("${name}", async (t) => t.pass("${name} ran"))\n`
+  const names = ["a", "b", "c", "d"].map((name) => `test/${name}.test.mjs`)
+  const root = t.testdir({
+    test: {
+      "a.test.mjs": passing("first"),
+      "b.test.mjs": "throw new Error('broken')",
+      "c.test.mjs": 'import { nothing } from "node:fs"\nnothing()\n',
+      "d.test.mjs": passing("last"),
+    },
+  })
+  const [module = ""] = writeGroups(names, root, join(root, "groups")).keys()
+  const { stdout, status } = spawnSync(process.execPath, [join(root, module)], { encoding: "utf8" })
+  t.equal(status, 1)
+  const results = [...stdout.matchAll(/^ *((?:not )?ok) \d+ - (.*?)(?: # .*)?$/gm)].map(
+    ([, how, what]) => `${how} ${what}`,
+  )
+  t.match(results, [
+    "not ok broken",
+    "not ok test/b.test.mjs",
+    /^not ok .*nothing/,
+    "not ok test/c.test.mjs",
+    "not ok loading",
+    "ok first ran",
+    "ok first",
+    "ok last ran",
+    "ok last",
+  ])
 })
