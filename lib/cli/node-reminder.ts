@@ -2,8 +2,9 @@
  * The warning about this version of Node, once a week and not at each start: it stands before everything that a person
  * wants to read, and `doctor` has it at any time. When it was said last stands in the confdir.
  */
-import { readFile, writeFile } from "node:fs/promises"
+import { readFile, stat } from "node:fs/promises"
 import { join } from "node:path"
+import { writeWhole } from "../../certs/files.ts"
 import { isObject, parseJson } from "../base/json.ts"
 import { nodeWarning } from "./node-version.ts"
 import type { World } from "./world.ts"
@@ -32,12 +33,17 @@ export async function nodeReminder(
   return {
     text: `${warning} (said once a week; llmproxy doctor says it always)`,
     said: () =>
-      writeFile(file, `${JSON.stringify({ version: nodeVersion, at: now })}\n`, { mode: PRIVATE_FILE }).catch(() => {}),
+      writeWhole(file, `${JSON.stringify({ version: nodeVersion, at: now })}\n`, PRIVATE_FILE).catch(() => {}),
   }
 }
 
 async function wasSaid(file: string, version: string, now: number): Promise<boolean> {
-  const said = parseJson(await readFile(file, "utf8").catch(() => ""))
+  const said = parseJson(await plainText(file).catch(() => ""))
   if (!isObject(said) || said.version !== version || typeof said.at !== "number") return false
   return said.at <= now && now - said.at < PERIOD_MS
+}
+
+/** Of what is no plain file nothing: the proxy, which listens already, would wait for who writes into a pipe. */
+async function plainText(file: string): Promise<string> {
+  return (await stat(file)).isFile() ? await readFile(file, "utf8") : ""
 }

@@ -1,9 +1,10 @@
 /** The warning about an old Node: once a week, and again for another version. */
-import { readdirSync, writeFileSync } from "node:fs"
+import { lstatSync, readdirSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "tap"
 import { nodeReminder } from "../../lib/cli/node-reminder.ts"
 import { ManualClock } from "../../lib/testing/manual-clock.ts"
+import { makeFifo } from "../helpers/fifo.ts"
 
 const DAY_MS = 86_400_000
 
@@ -46,4 +47,14 @@ test("what cannot be read, or lies in the future, is no reason to be silent; wha
   writeFileSync(join(confdir, "node-warning.json"), JSON.stringify({ version: "20.20.2", at: clock.now() + DAY_MS }))
   t.ok(await said(confdir))
   t.ok(await said(join(confdir, "none")))
+})
+
+test("a pipe or a folder in its place is neither waited for nor replaced", async (t) => {
+  const clock = new ManualClock(Date.UTC(2026, 10, 30))
+  const piped = t.testdir({ other: { "node-warning.json": {} } })
+  renameSync(makeFifo(piped), join(piped, "node-warning.json"))
+  for (const folder of [piped, join(piped, "other")]) {
+    t.ok(await sayOf({ nodeVersion: "20.20.2", clock }, folder))
+    t.notOk(lstatSync(join(folder, "node-warning.json")).isFile())
+  }
 })
