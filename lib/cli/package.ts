@@ -22,9 +22,9 @@ export function version(): string {
 }
 
 /** A module of the build that runs, by its path without ending, as in lib/cli/demo/proxy; in dist those of build.mjs exist. */
-export function ownModule(path: string): URL {
+export function ownModule(path: string, isCompiled = IS_COMPILED): URL {
   const root = dirname(manifestFile())
-  return pathToFileURL(IS_COMPILED ? join(root, "dist", `${path}.js`) : join(root, `${path}.ts`))
+  return pathToFileURL(isCompiled ? join(root, "dist", `${path}.js`) : join(root, `${path}.ts`))
 }
 
 /** The file of a shipped addon, by its bare name. */
@@ -35,7 +35,7 @@ export function shippedAddon(name: string, { shipped }: SearchPlaces): string | 
 /**
  * Where `-s` looks: the current folder, the config file's, then the package's, and by bare name among the shipped addons.
  */
-export function addonPlaces(cwd: string, configFile: string): SearchPlaces {
+export function addonPlaces(cwd: string, configFile: string, isCompiled = IS_COMPILED): SearchPlaces {
   const root = dirname(manifestFile())
   const source = join(root, "addons")
   const compiled = join(root, "dist", "addons")
@@ -43,6 +43,6 @@ export function addonPlaces(cwd: string, configFile: string): SearchPlaces {
     folders: [cwd, dirname(configFile), root],
     shipped: existsSync(source) ? source : compiled,
     // Compiled, they know the compiled program alone: what runs from source could not give them its objects.
-    ...(IS_COMPILED && { compiled }),
+    ...(isCompiled && { compiled }),
   }
 }

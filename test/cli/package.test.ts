@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs"
 import { resolve } from "node:path"
 import { test } from "tap"
-import { addonPlaces, shippedAddon, version } from "../../lib/cli/package.ts"
+import { addonPlaces, ownModule, shippedAddon, version } from "../../lib/cli/package.ts"
 
 test("the version is the package's", async (t) => {
   t.equal(version(), JSON.parse(readFileSync("package.json", "utf8")).version)
@@ -15,4 +15,12 @@ test("addons are looked for in the current folder, the config file's and the pac
   t.equal(shippedAddon("no-such-addon", places), undefined)
   t.equal(shippedAddon("../addons/hello", places), undefined, "no path is a bare name")
   t.equal(shippedAddon("hello", { folders: [], shipped: undefined }), undefined)
+})
+
+test("a module of the build that runs is the source's, or that of dist", (t) => {
+  t.match(ownModule("lib/cli/demo/proxy").href, /\/lib\/cli\/demo\/proxy\.ts$/)
+  t.match(ownModule("lib/cli/demo/proxy", true).href, /\/dist\/lib\/cli\/demo\/proxy\.js$/)
+  t.equal(addonPlaces("/work", "/conf/config.yaml").compiled, undefined)
+  t.match(addonPlaces("/work", "/conf/config.yaml", true).compiled, /\bdist.addons$/)
+  t.end()
 })
