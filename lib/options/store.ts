@@ -7,7 +7,7 @@ import { UsageError } from "../base/errors.ts"
 import { printable } from "../base/log.ts"
 import { percentDecoded } from "../base/percent.ts"
 import { describeOptions, fullName, type OptionRow, resolveOptions } from "./resolve.ts"
-import { type ConfigValues, environmentNames, type OptionSources, parseSet, placeInConfig } from "./sources.ts"
+import { type ConfigValues, type OptionSources, parseSet, placeInConfig } from "./sources.ts"
 import type { OptionSpecs, OptionValues } from "./spec.ts"
 import { isRecord } from "./value.ts"
 
@@ -154,12 +154,7 @@ export class OptionStore {
 
   #unusedVariables(): string[] {
     const { env, envFile } = this.#sources
-    const groups = [...this.#held.values()].map(({ group }) => group)
-    const names = new Set(
-      groups.flatMap(({ prefix, specs }) =>
-        Object.entries(specs).flatMap(([name, spec]) => environmentNames(prefix, name, spec)),
-      ),
-    )
+    const names = new Set(this.describe().flatMap(({ environment }) => environment))
     const places: readonly (readonly [where: string, values: typeof env | undefined])[] = [
       ["environment", env],
       [envFile?.path ?? "", envFile?.values],
