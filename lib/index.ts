@@ -60,5 +60,5 @@ export type {
   ToolCall,
 } from "./llm/model.ts"
 export type { TokenCount } from "./llm/tokens/counter.ts"
-export type { OptionSpec, OptionSpecs, OptionValues } from "./options/spec.ts"
+export type { OptionCheck, OptionProblem, OptionSpec, OptionSpecs, OptionValues } from "./options/spec.ts"
 export { isLoopbackHost } from "./proxy/upstream/self.ts"

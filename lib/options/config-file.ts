@@ -41,7 +41,7 @@ async function parseConfig(text: string, path: string): Promise<ConfigValues> {
   if (value === null || value === undefined) return { path, values: {} }
   if (typeof value !== "object" || Array.isArray(value))
     throw new UsageError(`config file ${path}:1:1: must hold options by name, as in "port: 8080"`)
-  const lineOf = (...keys: string[]) => {
+  const lineOf = (...keys: (string | number)[]) => {
     const node = document.getIn(keys, true)
     return isNode(node) && node.range ? lineCounter.linePos(node.range[0]).line : undefined
   }

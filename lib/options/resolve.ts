@@ -5,6 +5,7 @@
  */
 import { didYouMean } from "../base/did-you-mean.ts"
 import { UsageError } from "../base/errors.ts"
+import { printable } from "../base/log.ts"
 import { environmentNames, type FoundValue, findValue, type OptionSources } from "./sources.ts"
 import type { OptionSpec, OptionSpecs, OptionValues } from "./spec.ts"
 import { allowedBy, isRecord, readValue } from "./value.ts"
@@ -34,9 +35,22 @@ export function fullName(prefix: string | undefined, name: string): string {
 
 function given(option: string, spec: OptionSpec, found: FoundValue): unknown {
   const read = readValue(spec, found.raw)
-  if (read.ok) return read.value
+  if (read.ok) return checked(option, spec, found, read.value)
   const suggestion = spec.type === "string" ? didYouMean(String(found.raw), spec.choices ?? []) : ""
   throw new UsageError(`${found.given}${found.where}: ${option} must be ${allowedBy(spec)}${suggestion}`)
+}
+
+function checked(option: string, spec: OptionSpec, found: FoundValue, value: unknown): unknown {
+  if (!("check" in spec) || spec.check === undefined) return value
+  const [problem, ...others] = spec.check(value)
+  if (problem === undefined) return value
+  const { path, message } = problem
+  const within = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("")
+  const more =
+    others.length === 0 ? "" : ` (and ${others.length} more such ${others.length === 1 ? "fault" : "faults"})`
+  // What stands in a file has a line; of a long text in a flag or a variable its beginning says which one it is.
+  const place = found.placeOf?.(path) ?? `${found.given}${found.where}`
+  throw new UsageError(`${place}: ${option}${printable(within)} ${message}${more}`)
 }
 
 /** One line of help. */
@@ -62,13 +76,14 @@ export function describeOptions(specs: OptionSpecs, prefix?: string): OptionRow[
 }
 
 function defaultText(value: unknown): string {
-  if (Array.isArray(value)) return value.join(",")
+  if (Array.isArray(value))
+    return value.every((item) => typeof item === "string") ? value.join(",") : JSON.stringify(value)
   return typeof value === "object" ? JSON.stringify(value) : String(value)
 }
 
 const OPTION_NAME = /^[a-z][a-zA-Z0-9]*$/
-const TYPES = ["string", "integer", "number", "boolean", "list", "json"]
-const FIELDS = ["help", "secret", "env", "type", "default", "choices", "min", "max"]
+const TYPES = ["string", "integer", "number", "boolean", "list", "json", "items"]
+const FIELDS = ["help", "secret", "env", "type", "default", "choices", "min", "max", "check"]
 
 /** Checks a declaration that may come from JavaScript, where no compiler has. Throws a UsageError that names the option. */
 export function checkOptionSpecs(specs: unknown): asserts specs is OptionSpecs {
@@ -91,7 +106,9 @@ function fieldProblem(name: string, spec: unknown): string | undefined {
   const bounds = [min, max].filter((bound) => bound !== undefined)
   if (bounds.length > 0 && type !== "integer" && type !== "number") return "min and max are for integer and number"
   if (bounds.some((bound) => typeof bound !== "number")) return "min and max must be numbers"
-  const { env } = spec
+  const { env, check } = spec
+  if (check !== undefined && !(typeof check === "function" && (type === "json" || type === "items")))
+    return "check must be a function, of json or items"
   if (env !== undefined && typeof env !== "string" && !isTexts(env)) return "env must be a name or a list of names"
   return undefined
 }
@@ -105,6 +122,7 @@ function defaultProblem(spec: OptionSpec): string | undefined {
     boolean: "boolean",
     list: "object",
     json: "object",
+    items: "object",
   }
   // A text would be read as if a person had given it, and hooks would get another type than the declaration says.
   const rightKind = typeof spec.default === kind[spec.type]

@@ -32,13 +32,16 @@ export interface ConfigValues {
   /** The program's own options by name, an addon's in an object of its own. */
   readonly values: Readonly<Record<string, unknown>>
   /** The line on which the value of a key, or of a key within a key, stands; counted from 1. */
-  readonly lineOf?: (...keys: string[]) => number | undefined
+  readonly lineOf?: (...keys: (string | number)[]) => number | undefined
 }
 
-/** `config.yaml:3`, for messages. */
-export function placeInConfig({ path, lineOf }: ConfigValues, ...keys: string[]): string {
-  const line = lineOf?.(...keys)
-  return line === undefined ? path : `${path}:${line}`
+/** `config.yaml:3`, for messages. Of a key that is missing, where what it is missing in begins. */
+export function placeInConfig({ path, lineOf }: ConfigValues, ...keys: (string | number)[]): string {
+  for (let depth = keys.length; depth > 0; depth--) {
+    const line = lineOf?.(...keys.slice(0, depth))
+    if (line !== undefined) return `${path}:${line}`
+  }
+  return path
 }
 
 export const NO_SOURCES: OptionSources = { set: [], flags: {}, env: {}, envFile: undefined, config: undefined }
@@ -49,6 +52,8 @@ export interface FoundValue {
   readonly given: string
   /** Where, when `given` does not say it: ` (environment)`. */
   readonly where: string
+  /** Where a key within it stands, as in `config.yaml:7`, if it is in a file with lines. */
+  readonly placeOf?: (path: readonly (string | number)[]) => string
 }
 
 /** The value that counts for one option, or undefined for its default. */
@@ -101,7 +106,8 @@ function findSet(
     values.push(value ?? "true")
   }
   if (values.length === 0) return undefined
-  const raw = spec.type === "list" ? values.flatMap(splitList) : values
+  // Of one that was repeated without need the last counts.
+  const raw = spec.type === "list" ? values.flatMap(splitList) : values.at(-1)
   return { raw, given: `--set ${option}=${shown(values.at(-1))}`, where: "" }
 }
 
@@ -146,8 +152,13 @@ function findConfig(
   const raw = group[name]
   if (raw === undefined || raw === null) return undefined
   const option = prefix === undefined ? name : `${prefix}.${name}`
-  const place = prefix === undefined ? placeInConfig(config, name) : placeInConfig(config, prefix, name)
-  return { raw, given: `${option}: ${shown(raw)}`, where: ` (${place})` }
+  const keys = prefix === undefined ? [name] : [prefix, name]
+  return {
+    raw,
+    given: `${option}: ${shown(raw)}`,
+    where: ` (${placeInConfig(config, ...keys)})`,
+    placeOf: (path) => placeInConfig(config, ...keys, ...path),
+  }
 }
 
 /** Reads a .env file. One that is missing is no error unless the person named it. */

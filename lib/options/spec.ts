@@ -16,7 +16,22 @@ export type OptionSpec =
   | (Common & { type: "integer" | "number"; default?: number; min?: number; max?: number })
   | (Common & { type: "boolean"; default?: boolean })
   | (Common & { type: "list"; default?: readonly string[] })
-  | (Common & { type: "json"; default?: Readonly<Record<string, unknown>> })
+  | (Common & { type: "json"; default?: Readonly<Record<string, unknown>>; check?: OptionCheck })
+  | (Common & { type: "items"; default?: readonly unknown[]; check?: OptionCheck })
+
+/** What is wrong within a value of "json" or "items": where, and what is right. */
+export interface OptionProblem {
+  /** Keys and indexes from the value down, as in ["routes", 0, "to"]. */
+  readonly path: readonly (string | number)[]
+  /** Goes on behind the name of the place, as in "must be a URL, as in http://127.0.0.1:1234/v1". Holds no secret. */
+  readonly message: string
+}
+
+/**
+ * Looks at a value whenever it is read; the first problem is told with the line of the file that it stands on, stops a start,
+ * and at a reload leaves the old values in place. Pure, and throws nothing.
+ */
+export type OptionCheck = (value: unknown) => readonly OptionProblem[]
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>
 
@@ -30,7 +45,9 @@ type ValueOf<S extends OptionSpec> = S extends { type: "string"; choices: readon
         ? boolean
         : S extends { type: "list" }
           ? readonly string[]
-          : Readonly<Record<string, unknown>>
+          : S extends { type: "items" }
+            ? readonly unknown[]
+            : Readonly<Record<string, unknown>>
 
 /** An option with a default always has a value; one without may be undefined. */
 export type OptionValues<O extends OptionSpecs> = {

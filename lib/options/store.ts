@@ -6,6 +6,7 @@ import { didYouMean } from "../base/did-you-mean.ts"
 import { UsageError } from "../base/errors.ts"
 import { printable } from "../base/log.ts"
 import { percentDecoded } from "../base/percent.ts"
+import { isSecretMember } from "../base/secrets/members.ts"
 import { describeOptions, fullName, type OptionRow, resolveOptions } from "./resolve.ts"
 import { type ConfigValues, type OptionSources, parseSet, placeInConfig } from "./sources.ts"
 import type { OptionSpecs, OptionValues } from "./spec.ts"
@@ -50,6 +51,22 @@ function passwordIn(user = ""): string {
 
 function userIn(text: string): string | undefined {
   return REVERSE.test(text) ? undefined : URL_USER.exec(text.replace(LISTEN_PORT, "$1"))?.[1]
+}
+
+/** A value that names a variable in place of a key, which is no secret. */
+const REFERENCE = /^env \w+$/
+
+/** Within structured options: what is named like a secret, and passwords in URLs. */
+function secretsWithin(value: unknown, isSecret: boolean): string[] {
+  if (typeof value === "string") {
+    const password = passwordIn(userIn(value))
+    return isSecret && !REFERENCE.test(value) ? [value, password] : [password]
+  }
+  if (Array.isArray(value)) return value.flatMap((item) => secretsWithin(item, isSecret))
+  if (!isRecord(value)) return []
+  return Object.entries(value).flatMap(([name, inner]) =>
+    secretsWithin(inner, isSecret || name === "key" || isSecretMember(name)),
+  )
 }
 
 export class OptionStore {
@@ -186,6 +203,7 @@ export class OptionStore {
     return [...this.#held.values()].flatMap(({ group: { specs, values } }) => {
       return Object.entries(specs).flatMap(([name, spec]) => {
         const value: unknown = values[name]
+        if (spec.type === "json" || spec.type === "items") return secretsWithin(value, spec.secret === true)
         const texts = (Array.isArray(value) ? value : [value]).filter((text) => typeof text === "string")
         return texts.flatMap((text) => (spec.secret === true ? [text, passwordIn(text)] : passwordIn(userIn(text))))
       })

@@ -34,6 +34,8 @@ export function readValue(spec: OptionSpec, raw: RawValue): ReadValue {
       return readList(raw)
     case "json":
       return readJson(lastOf(raw))
+    case "items":
+      return readItems(raw)
   }
 }
 
@@ -51,6 +53,8 @@ export function allowedBy(spec: OptionSpec): string {
       return "a list, with commas between or the flag repeated"
     case "json":
       return 'a JSON object, as in {"key": 1}'
+    case "items":
+      return 'a JSON list, as in [{"key": 1}]'
   }
 }
 
@@ -107,6 +111,11 @@ export function splitList(text: string): string[] {
 function readJson(raw: RawValue): ReadValue {
   const value = typeof raw === "string" ? parsed(raw) : raw
   return isRecord(value) ? { ok: true, value } : WRONG
+}
+
+function readItems(raw: RawValue): ReadValue {
+  const value = typeof raw === "string" ? parsed(raw) : raw
+  return Array.isArray(value) ? { ok: true, value } : WRONG
 }
 
 function parsed(text: string): unknown {

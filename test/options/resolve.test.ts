@@ -1,7 +1,10 @@
+import { join } from "node:path"
 import { test } from "tap"
+import { isObject } from "../../lib/base/json.ts"
+import { readConfigFile } from "../../lib/options/config-file.ts"
 import { checkOptionSpecs, describeOptions, resolveOptions } from "../../lib/options/resolve.ts"
 import { NO_SOURCES, type OptionSources } from "../../lib/options/sources.ts"
-import type { OptionSpec } from "../../lib/options/spec.ts"
+import type { OptionProblem, OptionSpec } from "../../lib/options/spec.ts"
 
 const specs = {
   limit: { type: "integer", default: 0, min: 0, help: "Refuse after this many tokens." },
@@ -178,7 +181,10 @@ test("a wrong declaration is refused with what is wrong", (t) => {
     [[], "options must be an object of option declarations"],
     [{ "a-b": { type: "string", help } }, 'option "a-b": the name must be one camelCase word of letters and digits'],
     [{ a: 5 }, 'option "a": the declaration must be an object, as in { type: "integer", default: 0, help: "..." }'],
-    [{ a: { type: "int", help } }, 'option "a": type must be one of string, integer, number, boolean, list, json'],
+    [
+      { a: { type: "int", help } },
+      'option "a": type must be one of string, integer, number, boolean, list, json, items',
+    ],
     [{ a: { type: "string" } }, 'option "a": help must be a sentence'],
     [{ a: { type: "string", help, defualt: "" } }, 'option "a": no field named "defualt"; did you mean "default"?'],
     [{ a: { type: "list", help, choices: ["x"] } }, 'option "a": choices must be texts, of a string'],
@@ -188,6 +194,9 @@ test("a wrong declaration is refused with what is wrong", (t) => {
     [{ a: { type: "string", help, env: [1] } }, 'option "a": env must be a name or a list of names'],
     [{ a: { type: "integer", help, min: 5, default: 1 } }, 'option "a": the default must be an integer of at least 5'],
     [{ a: { type: "integer", help, default: "1" } }, 'option "a": the default must be an integer'],
+    [{ a: { type: "list", help, check: () => [] } }, 'option "a": check must be a function, of json or items'],
+    [{ a: { type: "items", help, check: "x" } }, 'option "a": check must be a function, of json or items'],
+    [{ a: { type: "items", help, default: {} } }, /^option "a": the default must be a JSON list/],
     [{ a: { type: "json", help, default: [] } }, /^option "a": the default must be a JSON object/],
     [{ a: { type: "string", help, choices: ["x"], default: "y" } }, 'option "a": the default must be one of x'],
   ]
@@ -195,4 +204,48 @@ test("a wrong declaration is refused with what is wrong", (t) => {
     t.throws(() => checkOptionSpecs(spec), { name: "UsageError", message }, String(message))
   t.doesNotThrow(() => checkOptionSpecs(specs))
   t.end()
+})
+
+/** Each route has to name a model. */
+const checkRoutes = (value: unknown): OptionProblem[] =>
+  (Array.isArray(value) ? value : []).flatMap((route: unknown, index) =>
+    isObject(route) && typeof route.model === "string" ? [] : [{ path: [index, "model"], message: "must be a text" }],
+  )
+const routes = { routes: { type: "items", help: "Which model goes where.", check: checkRoutes } } as const
+const readRoutes = (sources: Partial<OptionSources>) => resolveOptions("models", routes, { ...NO_SOURCES, ...sources })
+
+test("items are a JSON list, in a file the list itself and elsewhere its text", (t) => {
+  const value = [{ model: "a" }, { model: "b" }]
+  const text = JSON.stringify(value)
+  t.same(readRoutes({ set: ["models.routes=[]", `models.routes=${text}`] }).routes, value, "the last one counts")
+  t.same(readRoutes({ env: { LLMPROXY_MODELS_ROUTES: text } }).routes, value)
+  t.same(readRoutes({ config: { path: "c", values: { models: { routes: value } } } }).routes, value)
+  t.equal(readRoutes({}).routes, undefined)
+  for (const wrong of ["{}", "[", "a"])
+    t.throws(() => readRoutes({ set: [`models.routes=${wrong}`] }), {
+      name: "UsageError",
+      message: `--set models.routes=${wrong}: models.routes must be a JSON list, as in [{"key": 1}]`,
+    })
+  t.throws(() => readRoutes({ config: { path: "c", values: { models: { routes: { model: "a" } } } } }), /a JSON list/)
+  const [row] = describeOptions({ a: { type: "items", default: [{ b: 1 }], help: "" } })
+  t.equal(row?.default, '[{"b":1}]')
+  t.end()
+})
+
+test("what is wrong within a value is told by its place there, in a file with its line", async (t) => {
+  const path = join(
+    t.testdir({ "c.yaml": "models:\n  routes:\n    - model: a\n    - to: b\n    - model: 5\n" }),
+    "c.yaml",
+  )
+  const config = await readConfigFile(path, true)
+  t.throws(() => readRoutes({ config }), {
+    name: "UsageError",
+    message: `${path}:4: models.routes[1].model must be a text (and 1 more such fault)`,
+  })
+  t.throws(() => readRoutes({ set: ['models.routes=[{"to":"b"}]'] }), {
+    message: '--set models.routes=[{"to":"b"}]: models.routes[0].model must be a text',
+  })
+  t.throws(() => readRoutes({ config: { path: "c", values: { models: { routes: [1, 2, 3] } } } }), {
+    message: "c: models.routes[0].model must be a text (and 2 more such faults)",
+  })
 })

@@ -99,7 +99,7 @@ test("a name that nobody declares is refused with a suggestion", (t) => {
 
 test("settings of an addon that is not loaded are told, with the line and what loads it", (t) => {
   const values = { port: 1, hello: { greeting: "Hey" }, budgett: { limit: 1 }, budget: { limit: 2 } }
-  const lineOf = (key: string) => Object.keys(values).indexOf(key) + 1
+  const lineOf = (key?: string | number) => Object.keys(values).indexOf(String(key)) + 1
   const store = new OptionStore({ ...NO_SOURCES, config: { path: "config.yaml", values, lineOf } })
   store.define(undefined, { port: { type: "integer", default: 0, help: "" } })
   store.define("budget", { limit: { type: "integer", default: 0, help: "" } })
@@ -148,5 +148,20 @@ test("the passwords in options are known as secrets, and no host is taken for on
   t.same(secretsOf("upstream:http://me:pa%20ss@proxy.example.com:3128@8080"), ["pa ss"])
   t.same(secretsOf("upstream:http://token-of-mine@proxy.example.com"), ["token-of-mine"])
   t.same(secretsOf("http://me:word@h/x"), ["word"])
+  t.end()
+})
+
+test("a key that was written into a structured option is known as a secret, the name of a variable is none", (t) => {
+  const value = [
+    { url: "https://ann:hidden-1@example.org", key: "hidden-2", headers: { "X-Api-Key": ["hidden-3"] } },
+    { url: "https://example.org", key: "env OPENAI_API_KEY", name: "a" },
+  ]
+  const config = { path: "c", values: { models: { upstreams: { openai: value[0] }, routes: value } } }
+  const store = new OptionStore({ ...NO_SOURCES, config })
+  store.define("models", { upstreams: { type: "json", help: "" }, routes: { type: "items", help: "" } })
+  const secrets = store.secrets().filter((text) => text !== "")
+  t.same(secrets, ["hidden-1", "hidden-2", "hidden-3", "hidden-1", "hidden-2", "hidden-3"])
+  store.define("models", { routes: { type: "items", secret: true, help: "" } })
+  t.ok(store.secrets().includes("https://example.org"), "all of an option that is a secret is one")
   t.end()
 })

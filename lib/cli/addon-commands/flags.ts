@@ -24,6 +24,6 @@ function flagOf(spec: OptionSpec): Flag {
   if (type === "boolean") return { type: "switch", help }
   if (type === "list") return { type: "list", help, value: "VALUE" }
   const isShown = usual !== undefined && usual !== "" && spec.secret !== true
-  const shown = type === "json" ? JSON.stringify(usual) : String(usual)
+  const shown = type === "json" || type === "items" ? JSON.stringify(usual) : String(usual)
   return { type: "text", help, value: "VALUE", ...(isShown ? { default: shown } : {}) }
 }
