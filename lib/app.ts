@@ -139,6 +139,7 @@ export class App {
     const files = { historyFile: join(confdir, HISTORY_FILE), stateFile: join(confdir, STATE_FILE) }
     const secrets = () => this.#secrets()
     this.#kept = options.store ?? new LazyStore({ ...files, log, clock: this.#clock, secrets })
+    const know = () => this.#redactor.know(this.#secrets())
     this.addons = new AddonManager({
       log: options.log,
       clock: this.#clock,
@@ -149,6 +150,7 @@ export class App {
       metrics: this.metrics,
       send: (sender, request, sendOptions) => this.#send(sender, request, sendOptions),
       bus: new LocalBus(),
+      variable: (name) => this.store.variable(name, know),
       redactor: this.#redactor,
       modules: {
         llmproxy: () => import("./index.ts"),
@@ -160,7 +162,6 @@ export class App {
       watch: options.watch ?? true,
       cacheDir: options.cacheDir ?? join(options.confdir, "cache"),
     })
-    const know = () => this.#redactor.know(this.#secrets())
     this.store.onChange(know)
     this.addons.onReload(know)
     for (const definition of options.builtin ?? []) this.addons.add(definition)

@@ -113,6 +113,11 @@ export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   readonly events: Events
   /** What the addon counts and measures, for whoever watches the proxy. */
   readonly metrics: Metrics
+  /**
+   * What an environment variable says, else the .env file; undefined: it is not set, or empty. For keys that an option names
+   * instead of holding them (`key: env NAME`): its value is a secret from then on, and shown nowhere.
+   */
+  variable(name: string): string | undefined
 }
 
 export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Partial<Hooks> {

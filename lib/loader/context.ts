@@ -30,6 +30,8 @@ export interface Services {
   readonly send?: SendService
   /** What carries events. Default: one of its own. */
   readonly bus?: Bus
+  /** What an environment variable says. Default: none is set. */
+  readonly variable?: AddonContext["variable"]
 }
 
 export interface GivenContext {
@@ -87,6 +89,7 @@ export function contextFor(
     tables,
     events: eventsFor(bus, own.signal, log),
     metrics: metrics.metricsFor(name, own.signal, log),
+    variable: services.variable ?? (() => undefined),
   }
   const prepared = async () => {
     await Promise.all(asked)

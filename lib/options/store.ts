@@ -74,6 +74,8 @@ export class OptionStore {
   readonly #held = new Map<string | undefined, Held>()
   readonly #prepared = new WeakMap<OptionGroup, Held>()
   readonly #listeners = new Set<(changed: ReadonlySet<string>) => void>()
+  /** Values of variables that were read for a key. */
+  readonly #variables = new Map<string, string>()
 
   constructor(sources: OptionSources) {
     this.#sources = sources
@@ -198,9 +200,22 @@ export class OptionStore {
     })
   }
 
+  /**
+   * What a variable says, in the environment or else the .env file; an empty one is not set. It is read for a key, so that its
+   * value is a secret from then on: `onSecret` is called when there is one.
+   */
+  variable(name: string, onSecret?: () => void): string | undefined {
+    const { env, envFile } = this.#sources
+    const value = env[name] || envFile?.values[name] || undefined
+    if (value === undefined) return undefined
+    this.#variables.set(name, value)
+    onSecret?.()
+    return value
+  }
+
   /** The values of secret options, and passwords in the URLs of others: what must be shown nowhere. */
   secrets(): string[] {
-    return [...this.#held.values()].flatMap(({ group: { specs, values } }) => {
+    const ofOptions = [...this.#held.values()].flatMap(({ group: { specs, values } }) => {
       return Object.entries(specs).flatMap(([name, spec]) => {
         const value: unknown = values[name]
         if (spec.type === "json" || spec.type === "items") return secretsWithin(value, spec.secret === true)
@@ -208,6 +223,7 @@ export class OptionStore {
         return texts.flatMap((text) => (spec.secret === true ? [text, passwordIn(text)] : passwordIn(userIn(text))))
       })
     })
+    return [...ofOptions, ...this.#variables.values()]
   }
 
   /** Help for all options, the program's own first. */

@@ -165,3 +165,16 @@ test("a key that was written into a structured option is known as a secret, the 
   t.ok(store.secrets().includes("https://example.org"), "all of an option that is a secret is one")
   t.end()
 })
+
+test("a variable that is read for a key counts after the environment in .env, and is a secret from then on", (t) => {
+  const store = new OptionStore({
+    ...NO_SOURCES,
+    env: { BOX_KEY: "box-0123456789", EMPTY: "" },
+    envFile: { path: ".env", values: { BOX_KEY: "other", EMPTY: "from-the-file" } },
+  })
+  t.equal(store.variable("BOX_KEY"), "box-0123456789")
+  t.equal(store.variable("EMPTY"), "from-the-file")
+  t.equal(store.variable("UNSET"), undefined)
+  t.same(store.secrets(), ["box-0123456789", "from-the-file"])
+  t.end()
+})
