@@ -24,6 +24,7 @@ const ENTRIES = [
   "lib/index.ts",
   "lib/testing/index.ts",
   "lib/llm/template/index.ts",
+  "lib/targets/index.ts",
   "addons/*.ts",
   "lib/cli/demo/client.ts",
   "lib/cli/demo/cloud.ts",

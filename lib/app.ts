@@ -21,6 +21,7 @@ import { needRestart, takeLive } from "./options/live.ts"
 import type { OptionSources } from "./options/sources.ts"
 import { OptionStore } from "./options/store.ts"
 import { type LeafSettings, leafSettings, makeLeaves } from "./options/tls.ts"
+import { PROVIDED } from "./provided.ts"
 import type { Serving } from "./proxy/session/front-door.ts"
 import { Listener } from "./proxy/session/listener.ts"
 import { type Mode, type ModeAddress, modeAddresses, parseMode } from "./proxy/session/mode.ts"
@@ -152,12 +153,7 @@ export class App {
       bus: new LocalBus(),
       variable: (name) => this.store.variable(name, know),
       redactor: this.#redactor,
-      modules: {
-        llmproxy: () => import("./index.ts"),
-        "llmproxy/templates": () => import("./llm/template/index.ts"),
-        "llmproxy/testing": () => import("./testing/parts.ts"),
-        kysely: () => import("kysely"), // what `tables` gives is this one's
-      },
+      modules: PROVIDED,
       places: options.places,
       watch: options.watch ?? true,
       cacheDir: options.cacheDir ?? join(options.confdir, "cache"),

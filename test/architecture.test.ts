@@ -199,7 +199,7 @@ test("an addon imports the public API, its own files, what the shipped ones shar
   const packages = new Set(Object.keys(dependencies))
   const bad = offenders("addons/", (imported, { path }) => {
     if (
-      /^llmproxy(?:\/templates)?$/.test(imported) ||
+      /^llmproxy(?:\/(?:templates|targets))?$/.test(imported) ||
       imported.startsWith("node:") ||
       packages.has(packageOf(imported))
     )

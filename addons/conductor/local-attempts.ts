@@ -3,8 +3,8 @@
  * tried), who failed before the first word. What became of each is told; what follows from it is the conductor's.
  */
 import type { AddonContext, Answer, AnswerFailure, Clock, Completion, Flow, LlmFlow, TokenCount } from "llmproxy"
+import { Health } from "llmproxy/targets"
 import { JUDGES_EMPTY } from "../shared/local-answers.ts"
-import { Cooldowns } from "./cooldowns.ts"
 import { countedBy, countedWith, estimated, type Measure, type Room, roomFor } from "./decision.ts"
 import { countsWhileBusy, hostCount } from "./host-count.ts"
 import { canCount } from "./host-kind.ts"
@@ -62,7 +62,7 @@ export class LocalAttempts {
   readonly forms: LocalForms
   readonly vocabularies: Vocabularies
   readonly #options: AddonContext<typeof OPTIONS>["options"]
-  readonly #cooldowns: Cooldowns
+  readonly #health: Health
   readonly #ratios: Ratios
   readonly #ask: LocalAsk
   readonly #clock: Clock
@@ -76,7 +76,7 @@ export class LocalAttempts {
     this.hosts = new LocalHosts(options, clock)
     this.forms = new LocalForms(options)
     this.vocabularies = new Vocabularies({ tokens, log, clock })
-    this.#cooldowns = new Cooldowns(state, clock)
+    this.#health = new Health(state, clock)
     const lost = (thrown: unknown) =>
       log.debug(`ratios are not kept: ${thrown instanceof Error ? thrown.message : thrown}`)
     this.#ratios = new Ratios(state, records("ratios"), lost)
@@ -139,12 +139,12 @@ export class LocalAttempts {
     const miss = (kind: Miss["kind"], why: string, room = unknown, failure?: AnswerFailure): Miss => {
       return { base, kind, why, room, failure, isOverflow: isOverflow(failure) }
     }
-    const rest = this.#cooldowns.restOf(base)
+    const rest = this.#health.restOf(base)
     if (rest !== undefined && ticket.mayLeave)
       return miss("resting", `${rest.why}; left alone for ${Math.ceil(rest.ms / 1_000)} s more`)
     const facts = await this.hosts.about(flow, base, this.#named(request.model), patience)
     if (typeof facts === "string") {
-      this.#cooldowns.failed(base, facts, cooldownMs)
+      this.#health.failed(base, facts, cooldownMs)
       return miss("failed", facts)
     }
     const measured = await this.#measure(flow, facts, ticket, patience)
@@ -162,11 +162,11 @@ export class LocalAttempts {
     const { answer, cutTo } = await this.#ask.ask(flow, question)
     const empty = cutTo === undefined ? await emptyForJudge(flow, answer, ticket) : undefined
     if (cutTo === undefined && (answer.failure === undefined || empty !== undefined)) {
-      this.#cooldowns.succeeded(base)
+      this.#health.succeeded(base)
       return { answer, empty, room, base }
     }
     const why = cutTo === undefined ? whyFailed(answer) : `the host cut the prompt to ${cutTo} tokens`
-    if (isOfHost(answer.failure)) this.#cooldowns.failed(base, why, cooldownMs)
+    if (isOfHost(answer.failure)) this.#health.failed(base, why, cooldownMs)
     if (answer.failure?.kind === "connect" || isOverflow(answer.failure)) this.hosts.forget(base)
     answer.abort()
     place.leave()

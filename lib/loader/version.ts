@@ -23,7 +23,7 @@ import { thrownAt } from "./thrown-at.ts"
 
 export interface VersionMakerOptions extends Services {
   readonly options: OptionStore
-  /** What `import ... from "llmproxy"`, "llmproxy/templates" and "llmproxy/testing" mean: the running instance's namespaces. */
+  /** What `import ... from "llmproxy"`, "llmproxy/templates", "llmproxy/targets" and "llmproxy/testing" mean: the running instance's namespaces. */
   readonly modules: ProvidedModules
   /** The folder of built addons, so that a start need not build them; it is made when there is something to keep. Default: none. */
   readonly cacheDir?: string

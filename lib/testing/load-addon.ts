@@ -20,6 +20,7 @@ import type { Delta } from "../llm/model.ts"
 import { checkExports } from "../loader/check.ts"
 import { runAddon } from "../loader/run.ts"
 import { NO_SOURCES, type OptionSources } from "../options/sources.ts"
+import { PROVIDED } from "../provided.ts"
 import type { MetricSnapshot } from "../services/metric-registry.ts"
 import { LazyStore } from "../store/lazy-store.ts"
 import { ManualClock } from "./manual-clock.ts"
@@ -338,13 +339,7 @@ class Companion {
 /** The name that a file's addon has: its options stand below it. The file is read, and none of its hooks is called. */
 async function nameOf(file: string, { logger: log }: KeptLog): Promise<string> {
   const files = new Map<string, string>()
-  const modules = {
-    llmproxy: () => import("../index.ts"),
-    "llmproxy/templates": () => import("../llm/template/index.ts"),
-    "llmproxy/testing": () => import("./parts.ts"),
-    kysely: () => import("kysely"),
-  }
-  const { exported } = await runAddon({ entry: file, modules, files, log, cache: undefined })
+  const { exported } = await runAddon({ entry: file, modules: PROVIDED, files, log, cache: undefined })
   const { name } = checkExports(exported, { file, files: files.keys() })
   if (name === COMPANION)
     throw new UsageError(`${file}: "${COMPANION}" is the name of the test's own addon; give it another`)

@@ -1,0 +1,20 @@
+/**
+ * "llmproxy/targets": what addons share that send a flow to one of several places. docs/targets.md shows it in use.
+ */
+export { ATTEMPTS, type Attempt, type AttemptResult, attemptsOf } from "./attempts.ts"
+export { Health, REST_MS_MAX, type Standing } from "./health.ts"
+export { inOrder, type Order } from "./order.ts"
+export {
+  COOLDOWN_MS,
+  FIRST_WORD_MS,
+  type Plan,
+  type PoolSettings,
+  type Taken,
+  TargetPool,
+  type TargetState,
+  WAITING_MAX,
+} from "./pool.ts"
+export { join, type Lines, lengthOf, linesIn, type Place } from "./queue.ts"
+export type { Refusal } from "./refusal.ts"
+export { bodyAt, fieldsAt, isWhole, type Target, urlAt } from "./target.ts"
+export { judge, judgeStatus, retryAfterMs, type Verdict } from "./verdict.ts"
