@@ -149,7 +149,7 @@ export class App {
       tokens,
       store: this.#kept,
       metrics: this.metrics,
-      send: (sender, request, sendOptions) => this.#send(sender, request, sendOptions),
+      send: (...sent) => this.#send(...sent),
       bus: new LocalBus(),
       variable: (name) => this.store.variable(name, know),
       redactor: this.#redactor,

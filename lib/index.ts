@@ -4,6 +4,7 @@
 export {
   type AddonContext,
   type AddonDefinition,
+  type Asks,
   defineAddon,
   type FailurePolicy,
   type OwnSendOptions,

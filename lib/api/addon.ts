@@ -14,7 +14,7 @@ import type { Events } from "./events.ts"
 import type { Answer, Flow, SendOptions, SendRequest } from "./flow.ts"
 import type { Hooks } from "./hooks.ts"
 import type { Metrics } from "./metrics.ts"
-import type { Serve } from "./serve.ts"
+import type { Serve, ServeContext } from "./serve.ts"
 import type { FlowHistory, OpenTables, Records } from "./store.ts"
 
 /**
@@ -23,6 +23,9 @@ import type { FlowHistory, OpenTables, Records } from "./store.ts"
  * the body of every request is collected, so that `request` can read it.
  */
 export type Reads = "llm" | "bodies"
+
+/** Where `authenticate` is asked: of requests, or of every way in. */
+export type Asks = "requests" | "everywhere"
 
 /** `continue`: log and go on without it. `block`: the request is stopped. */
 export type FailurePolicy = "continue" | "block"
@@ -62,12 +65,17 @@ export interface OwnSendOptions extends SendOptions {
    * child's, and the time budget of the hook that awaits it stands still. Default: none.
    */
   parent?: Flow
+  /**
+   * Who has asked for it, as the context of a handler of `serve`: the flow's client is theirs then (user, label, claims,
+   * address, and whether keys may be used), and nobody is asked again who that is. Not beside `parent`. Default: the addon itself.
+   */
+  caller?: ServeContext
 }
 
 /**
  * Sends a request in a flow of its own, which this addon's hooks never see and all other addons' do. Resolves as
- * `flow.send` does. Without a parent nobody's client has asked for it: `flow.parent` is undefined, `flow.client.id` is
- * `addon:NAME` with no address, `authenticate` and rules of access do not count, and it goes through the proxy of the first listener in
+ * `flow.send` does. With a `caller` it is that client's flow. Without a parent and a caller nobody's client has asked for it: `flow.parent`
+ * is undefined, `flow.client.id` is `addon:NAME` with no address, `authenticate` and rules of access do not count, and it goes through the proxy of the first listener in
  * mode `upstream`. It ends by itself, by `signal`, by its answer's `abort()`, or when the program stops; at most 256 of an addon
  * run at a time. No flow's hook is known to await it: there `flow.waitFor` lets the time budget stand still; that of
  * `running` and `configure` does by itself.
@@ -128,6 +136,12 @@ export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Pa
   options?: O
   /** What is read for it beside what its hooks ask for. Default: nothing. */
   reads?: Reads
+  /**
+   * Where its `authenticate` is asked. "everywhere": also before a tunnel is opened (CONNECT, SOCKS5) and of what addons serve
+   * to everybody (`open`); clients of all machines may connect then, and a tunnel's client is that of the requests in it.
+   * Default: "requests", as the hook says.
+   */
+  asks?: Asks
   /** Hold every LLM answer until `llmResponse` has accepted it. */
   hold?: boolean
   /** Other addons to load behind this one, by path from this file. A function is asked once, when the addon is loaded. */

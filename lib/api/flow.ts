@@ -24,6 +24,11 @@ export interface ClientInfo {
   readonly user: string | undefined
   /** What people read in its place, as that addon gave it. */
   readonly label: string | undefined
+  /**
+   * What that addon knows of the client beside its name, in that addon's words; not to be changed. Undefined: nothing, or
+   * nobody has named the client.
+   */
+  readonly claims: JsonObject | undefined
   /** Empty where an addon has sent the flow by itself; the port is 0 then. */
   readonly address: string
   readonly port: number
@@ -79,6 +84,7 @@ export interface Routed {
 }
 
 export interface SendOptions {
+  /** Absolute, or a path ("/v1/chat/completions"): then it is a request at the proxy's own address, as a client's base URL makes one. */
   url: string
   /** What the other side speaks. Default: by the URL's path. */
   dialect?: DialectName

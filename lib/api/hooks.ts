@@ -9,6 +9,7 @@
 
 import type { FlowError } from "../base/errors.ts"
 import type { Headers } from "../base/headers.ts"
+import type { JsonObject } from "../base/json.ts"
 import type { Completion, Delta, LlmError } from "../llm/model.ts"
 import type { ClientInfo, Flow, LlmFlow, WebSocketFlow, WebSocketMessage } from "./flow.ts"
 
@@ -49,13 +50,28 @@ export interface TlsHookInfo {
 }
 
 export interface AuthenticateHookInfo {
-  /** Its `id` is told from the request as it came; `user` is what is asked for here. */
+  /**
+   * Its `id` is told from the request as it came; `user` is what is asked for here. Of a request in a tunnel it is whom the
+   * tunnel's CONNECT or SOCKS handshake has named, and stays so where nobody names or refuses.
+   */
   readonly client: ClientInfo
+  /**
+   * What they come by. "connect" and "socks" open a tunnel, and are asked of addons with `asks: "everywhere"` alone: `request`
+   * is the CONNECT then, with host:port as its path. Of "socks" the path is empty, and user and password stand in
+   * Proxy-Authorization, as Basic.
+   */
+  readonly via: "request" | "connect" | "socks"
   /** What deletes the client's credential from `headers` keeps it from the upstream. */
   readonly request: { readonly method: string; readonly path: string; readonly headers: Headers }
-  /** Names who asks: `user` for programs (1 to 256 characters), `label` for people. No other addon is asked then. */
-  identify(user: string, label?: string): void
-  /** Answers with an error (400 to 599), in the client's dialect where it speaks one. No other addon is asked then. */
+  /**
+   * Names who asks: `user` for programs (1 to 256 characters), `label` for people. No other addon is asked then. `claims` is
+   * what else is known of them, for other addons: `flow.client.claims`. It is JSON, is kept as it is and must not change later.
+   */
+  identify(user: string, label?: string, claims?: JsonObject): void
+  /**
+   * Answers with an error (400 to 599), in the client's dialect where it speaks one. No other addon is asked then. A tunnel, and
+   * where an addon asks everywhere what is asked through the proxy, gets 407 for 401; SOCKS has its own word.
+   */
   refuse(status: number, message: string): void
 }
 
@@ -78,7 +94,7 @@ export interface Hooks {
   /**
    * Who asks? Before `requestHeaders`, once for each request of a client: not for flows that addons send, and not for turns,
    * which have their WebSocket's client. Also for a request for what an addon serves with the access "user", which is no
-   * flow. Who is neither named nor refused goes on without a name. A hook that throws or takes too long refuses with 500.
+   * flow; with `asks: "everywhere"` also for "open", and for each tunnel before it is opened. Who is neither named nor refused goes on without a name. A hook that throws or takes too long refuses with 500.
    */
   authenticate(asked: AuthenticateHookInfo): Result
   /** The request's head is there, its body is not. The place for `collect()` and cheap refusals. */

@@ -2,10 +2,15 @@
  * Pages and APIs of an addon's own, at the proxy's address beside what passes to `--base-upstream`. In web types, so that
  * `(request) => app.fetch(request)` of a web framework fits.
  */
+import type { JsonObject } from "../base/json.ts"
 import type { Logger } from "../base/log.ts"
+import type { ClientInfo } from "./flow.ts"
 
-/** `open`: everybody who may use the proxy. `user`: who was named. `admin`: who runs the proxy. */
-export type ServeAccess = "open" | "user" | "admin"
+/**
+ * `public`: whoever reaches the port; no addon is asked. `open`: everybody who may use the proxy, which an addon that asks
+ * everywhere decides. `user`: who was named. `admin`: who runs the proxy.
+ */
+export type ServeAccess = "public" | "open" | "user" | "admin"
 
 export interface ServeSpec {
   /** As in "GET", in capitals; "*" stands for all that no other route of this path names. GET answers HEAD as well. */
@@ -18,9 +23,17 @@ export interface ServeSpec {
   readonly access: ServeAccess
 }
 
+/** Of this name, which addons do not have, is in a context what makes a flow its client's: `caller` of `send`. */
+export const CALLER: unique symbol = Symbol("llmproxy.caller")
+
 export interface ServeContext {
+  readonly [CALLER]: ClientInfo
   /** Who asks; undefined: nobody has named them. */
   readonly user: string | undefined
+  /** What people read in its place. */
+  readonly label: string | undefined
+  /** What else the addon that named them knows; as `flow.client.claims`. */
+  readonly claims: JsonObject | undefined
   /** The client's address, without its port. */
   readonly address: string
   /** Aborted when the client has left; `request.signal` is, too. */

@@ -4,7 +4,7 @@
  * A chain never changes: a reload makes a new one, and flows finish on the one that they began with.
  * What a failure means is left to the scope (a flow, or `plainScope`): it knows what can still be stopped.
  */
-import type { FailurePolicy, Reads } from "../api/addon.ts"
+import type { Asks, FailurePolicy, Reads } from "../api/addon.ts"
 import type { Flow } from "../api/flow.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "../api/hooks.ts"
 import type { Clock } from "../base/clock.ts"
@@ -20,6 +20,7 @@ export interface LoadedAddon {
   readonly onError: FailurePolicy
   readonly reads: Reads | undefined
   readonly hold: boolean
+  readonly asks?: Asks | undefined
   /** Bound to the object that declared them. */
   readonly hooks: Partial<Hooks>
   /** The absolute path of its entry; undefined for an addon that the program itself brings. */
@@ -91,6 +92,8 @@ export class HookChain {
   readonly readsAnswers: boolean
   /** Whether an addon holds every LLM answer. */
   readonly hold: boolean
+  /** Whether an addon is to be asked about every way in. */
+  readonly asksEverywhere: boolean
   readonly #options: HookChainOptions
   readonly #table: Partial<Record<HookName, readonly Listener[]>>
   readonly #root: HookChain
@@ -104,6 +107,7 @@ export class HookChain {
     this.addons = addons
     this.collect = addons.some(({ reads }) => reads === "bodies")
     this.hold = addons.some((addon) => addon.hold)
+    this.asksEverywhere = addons.some(({ asks, hooks }) => asks === "everywhere" && hooks.authenticate !== undefined)
     this.#options = options
     this.#root = root ?? this
     this.#table = Object.fromEntries(

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs"
 import { basename, dirname, extname } from "node:path"
 import { types } from "node:util"
-import type { AddonDefinition, FailurePolicy, Reads } from "../api/addon.ts"
+import type { AddonDefinition, Asks, FailurePolicy, Reads } from "../api/addon.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "../api/hooks.ts"
 import { didYouMean } from "../base/did-you-mean.ts"
 import { messageOf, UsageError } from "../base/errors.ts"
@@ -19,6 +19,7 @@ export interface CheckedAddon {
   readonly onError: FailurePolicy
   readonly options: OptionSpecs
   readonly reads: Reads | undefined
+  readonly asks: Asks | undefined
   readonly hold: boolean
   /** Paths from the file, as written. Throws a UsageError where they depend on options and are none. */
   addons(options: Readonly<Record<string, unknown>>): readonly string[]
@@ -35,7 +36,7 @@ export interface AddonSource {
 }
 
 const HOOKS: ReadonlySet<string> = new Set(HOOK_NAMES)
-const PROPERTIES = ["name", "onError", "options", "reads", "hold", "addons", "setup"]
+const PROPERTIES = ["name", "onError", "options", "reads", "asks", "hold", "addons", "setup"]
 const KNOWN = [...HOOK_NAMES, ...PROPERTIES]
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
 const HOW = "write export default defineAddon({ ... }), or export functions named like hooks"
@@ -61,7 +62,7 @@ export function checkDefinition(definition: unknown, source: AddonSource): Check
   if (!isPlain(definition)) throw complaint(source, "default", `the addon is no plain object; ${HOW}`)
   const name = nameOf(definition, source)
   const told = (at: string, text: string) => complaint(source, at, `addon "${name}": ${text}`)
-  const { onError = "continue", options = {}, reads, hold = false, addons = [], setup } = definition
+  const { onError = "continue", options = {}, reads, asks, hold = false, addons = [], setup } = definition
   for (const key of Object.keys(definition)) {
     if (KNOWN.includes(key)) continue
     const kind = typeof definition[key] === "function" ? "hook" : "property"
@@ -70,6 +71,8 @@ export function checkDefinition(definition: unknown, source: AddonSource): Check
   if (onError !== "continue" && onError !== "block") throw told("onError", 'onError must be "continue" or "block"')
   if (reads !== undefined && reads !== "llm" && reads !== "bodies")
     throw told("reads", 'reads must be "llm" or "bodies"')
+  if (asks !== undefined && asks !== "requests" && asks !== "everywhere")
+    throw told("asks", 'asks must be "requests" or "everywhere"')
   if (typeof hold !== "boolean") throw told("hold", "hold must be true or false")
   const nested = checkedAddons(addons, definition, told)
   if (setup !== undefined && typeof setup !== "function") throw told("setup", "setup must be a function")
@@ -78,7 +81,7 @@ export function checkDefinition(definition: unknown, source: AddonSource): Check
     throw complaint(source, undefined, `addon "${name}": has no hooks; ${HOW}`)
   const checked = checkedOptions(options, told)
   const run: AddonDefinition["setup"] = setup === undefined ? undefined : (context) => setup.call(definition, context)
-  return { name, onError, options: checked, reads, hold, addons: nested, setup: run, hooks }
+  return { name, onError, options: checked, reads, asks, hold, addons: nested, setup: run, hooks }
 }
 
 /** What `setup` returned, together with the hooks that stand beside it. */

@@ -4,12 +4,18 @@
  * program's, which is a flow of nobody's client, until the version is replaced.
  */
 import type { OwnSendOptions, Send } from "../api/addon.ts"
-import type { Answer, Flow, SendOptions, SendRequest } from "../api/flow.ts"
+import type { Answer, ClientInfo, Flow, SendOptions, SendRequest } from "../api/flow.ts"
+import { CALLER, type ServeContext } from "../api/serve.ts"
 import { FlowError } from "../base/errors.ts"
 import { HANDED_TO, type Handed, HookWait, type LoadedAddon, type ScopeView, type Sender } from "./chain.ts"
 
-/** Sends what belongs to no flow. Rejects when the proxy does not run (any more). */
-export type SendService = (sender: Sender, request: SendRequest, options: SendOptions) => Promise<Answer>
+/** Sends what belongs to no flow, for a client or for nobody. Rejects when the proxy does not run (any more). */
+export type SendService = (
+  sender: Sender,
+  request: SendRequest,
+  options: SendOptions,
+  client: ClientInfo | undefined,
+) => Promise<Answer>
 
 export class SendGate {
   /** The version in its hooks that belong to no flow, as `running`: it has one of them at a time. */
@@ -34,8 +40,10 @@ export class SendGate {
   // No async function: what it gave to be awaited later would be awaited at once, and stop the time of the hook that runs.
   readonly send: Send = (request, options) => {
     try {
-      const { parent, ...further } = options
-      return parent === undefined ? this.#sendAlone(request, further) : this.#sendFrom(parent, request, further)
+      const { parent, caller, ...further } = options
+      if (parent === undefined) return this.#sendAlone(request, further, this.#clientOf(caller))
+      if (caller !== undefined) throw new TypeError(`${this.#where}: it has a parent or a caller, not both`)
+      return this.#sendFrom(parent, request, further)
     } catch (thrown) {
       return Promise.reject(thrown)
     }
@@ -46,16 +54,24 @@ export class SendGate {
     return parent[HANDED_TO](this.#present.addon).send(request, this.#checked(options))
   }
 
-  #sendAlone(request: SendRequest, options: OwnSendOptions): Promise<Answer> {
+  #clientOf(caller: ServeContext | undefined): ClientInfo | undefined {
+    if (caller === undefined) return undefined
+    const client = typeof caller === "object" && caller !== null ? caller[CALLER] : undefined
+    if (client !== undefined) return client
+    throw new TypeError(`${this.#where}: caller is no context of a handler of serve; write the one that it was given`)
+  }
+
+  #sendAlone(request: SendRequest, options: OwnSendOptions, client: ClientInfo | undefined): Promise<Answer> {
     const sender = this.#present
     const service = this.#service
     if (service === undefined) throw this.#tooEarly
-    if (this.#signal.aborted) {
+    // Who answers a request does so to its end, on the version that it began with.
+    if (this.#signal.aborted && client === undefined) {
       const why =
         "this version of the addon has ended; what one of its flows still needs is sent with that flow as `parent`"
       throw new FlowError("addon", "send-too-late", `${this.#where}: ${why}`)
     }
-    return sender.wait(service(sender, request, this.#checked(options)))
+    return sender.wait(service(sender, request, this.#checked(options), client))
   }
 
   get #present(): Sender {

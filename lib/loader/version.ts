@@ -90,14 +90,14 @@ export class VersionMaker {
   }
 
   #version(checked: CheckedAddon, source: AddonSource, files: ReadonlyMap<string, string>): Version {
-    const { name, onError, reads, hold } = checked
+    const { name, onError, reads, asks, hold } = checked
     const { file } = source
     const options = this.#options.options.prepare(name, checked.options)
     const nested = file === undefined ? [] : checked.addons(options.values).map((path) => findNested(path, file))
     const ending = abortOfMany()
     try {
       const made = this.#setUp(checked, source, options, ending.signal)
-      const addon = { name, onError, reads, hold, hooks: made.hooks, file }
+      const addon = { name, onError, reads, asks, hold, hooks: made.hooks, file }
       const { commands, routes, sends, prepared } = made
       return { addon, files, nested, options, ending, commands, sends, routes, prepared }
     } catch (error) {

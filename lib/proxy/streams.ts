@@ -7,6 +7,7 @@
 import type { Duplex } from "node:stream"
 import type { FlowError } from "../base/errors.ts"
 import type { Headers } from "../base/headers.ts"
+import type { JsonObject } from "../base/json.ts"
 
 /** A body that is pulled piece by piece. */
 export interface Body {
@@ -58,6 +59,13 @@ export interface ClientTls {
   readonly version: string
 }
 
+/** A client as an addon has named it. */
+export interface Identity {
+  readonly user: string
+  readonly label: string | undefined
+  readonly claims: JsonObject | undefined
+}
+
 /** What is known of the connection that a client's requests come on, through CONNECT and TLS. The session makes it. */
 export interface ClientLink {
   /** Unique in the process. */
@@ -66,6 +74,8 @@ export interface ClientLink {
   readonly port: number
   /** The user that authenticated at the proxy, if that was asked for. */
   readonly user: string | undefined
+  /** Whom an addon has named when the tunnel was opened: what comes in it is theirs, unless it shows who else asks. */
+  readonly identity?: Identity | undefined
   readonly tls: ClientTls | undefined
   /** It came to a listener that other machines can reach. */
   readonly fromOpenListener: boolean

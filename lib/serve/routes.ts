@@ -30,7 +30,7 @@ export type Found =
 /** Below this paths are the base upstream's: only what is served of them in that very method is not passed on. */
 const UPSTREAM_PREFIX = "/v1/"
 
-const ACCESS: readonly string[] = ["open", "user", "admin"] satisfies ServeAccess[]
+const ACCESS: readonly string[] = ["public", "open", "user", "admin"] satisfies ServeAccess[]
 const METHOD = /^[A-Z]+$/
 /** No request of a handler's can have these: the Fetch standard forbids them. */
 const NEVER: readonly string[] = ["CONNECT", "TRACE", "TRACK"]
@@ -61,7 +61,7 @@ export function checkRoute(
     throw told('path is written as it is read: no "..", "?", "#" or "%", and "*" only as a last "/*"')
   if (exact === "/" && path !== exact) throw told('it would take all that is for the upstream; as in "/panel/*"')
   if (isOwnPath(exact)) throw told(`paths below ${OWN_PREFIX}/ are llmproxy's own`)
-  if (!ACCESS.includes(access)) throw told(`access must be "open", "user" or "admin"`)
+  if (!ACCESS.includes(access)) throw told(`access must be "public", "open", "user" or "admin"`)
   if (typeof handler !== "function") throw told("the second argument must be a function that returns a Response")
   return { addon, method, path, access, handler, log }
 }

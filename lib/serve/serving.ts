@@ -3,8 +3,11 @@
  * ends here: it is no flow. Which path is whose is routes.ts, what bodies become is web.ts; that Host and Origin were
  * looked at, and the proxy's password, is lib/proxy/session's.
  */
+import type { ClientInfo } from "../api/flow.ts"
+import { CALLER, type ServeAccess } from "../api/serve.ts"
 import { abortOfMany } from "../base/aborts.ts"
 import { FlowError, flowErrorOf } from "../base/errors.ts"
+import type { Asks } from "../proxy/flow/authenticate.ts"
 import { refuse, type Serving } from "../proxy/session/front-door.ts"
 import { isOwnPath } from "../proxy/session/own-names.ts"
 import type { ProxySettings } from "../proxy/settings.ts"
@@ -82,9 +85,10 @@ export class WebServing implements Serving {
   async #route(stream: ClientStream, url: URL, route: Route, whoAsks: WhoAsks): Promise<void> {
     const { addon, method, path, access, handler, log } = route
     if (access === "admin" && !isAdmin(stream, this.#options.adminToken)) return refuse(stream, notAdmin(), CHALLENGE)
-    const asked = access === "user" ? await known(whoAsks) : undefined
-    if (asked instanceof FlowError) return refuse(stream, asked, asked.status === 401 ? CHALLENGE : [])
-    const context = { user: asked, address: stream.connection.address, log }
+    const client = await told(whoAsks, access)
+    if (client instanceof FlowError) return refuse(stream, client, client.status === 401 ? CHALLENGE : [])
+    const { user, label, claims, address } = client
+    const context = { user, label, claims, address, log, [CALLER]: client }
     try {
       await this.#answerWith(stream, url, (request, signal) => handler(request, { ...context, signal }))
     } catch (thrown) {
@@ -134,10 +138,19 @@ function unlessLeft(given: Response | Promise<Response>, signal: AbortSignal): P
   })
 }
 
-/** The user, or why there is none. */
-async function known(whoAsks: WhoAsks): Promise<string | FlowError> {
+const ASKS: Readonly<Record<ServeAccess, Asks>> = {
+  public: "never",
+  open: "everywhere",
+  user: "always",
+  admin: "never",
+}
+
+/** The client, or why it gets nothing. */
+async function told(whoAsks: WhoAsks, access: ServeAccess): Promise<ClientInfo | FlowError> {
   try {
-    return (await whoAsks()) ?? unknown()
+    const client = await whoAsks(ASKS[access])
+    if (client instanceof FlowError || access !== "user" || client.user !== undefined) return client
+    return unknown()
   } catch (thrown) {
     return flowErrorOf(thrown, 500)
   }

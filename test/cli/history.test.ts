@@ -83,7 +83,17 @@ function sample(): FlowSnapshot[] {
     at(
       2,
       { messages: [user("Say hello.")], answer: "Hello, Ünicode!", usage: { source: "counted", cachedTokens: 4 } },
-      { client: { id: "alice", user: undefined, label: undefined, address: "::1", port: 1, tls: undefined } },
+      {
+        client: {
+          id: "alice",
+          user: undefined,
+          label: undefined,
+          claims: undefined,
+          address: "::1",
+          port: 1,
+          tls: undefined,
+        },
+      },
     ),
     { ...failed, llm: { dialect: "openai-chat", model: "gpt-4o", completion: undefined, error: limit } },
   ]

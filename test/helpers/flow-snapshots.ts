@@ -45,7 +45,15 @@ export function chat(options: ChatOptions = {}, more: Partial<FlowSnapshot> = {}
   return {
     id: uuidv7(start),
     parentId: undefined,
-    client: { id: "127.0.0.1", user: undefined, label: undefined, address: "127.0.0.1", port: 50_000, tls: undefined },
+    client: {
+      id: "127.0.0.1",
+      user: undefined,
+      label: undefined,
+      claims: undefined,
+      address: "127.0.0.1",
+      port: 50_000,
+      tls: undefined,
+    },
     server: undefined,
     request: {
       method: "POST",

@@ -55,6 +55,8 @@ type Verdict = "right" | "wrong" | "too-many"
 export class Access {
   /** Whether clients have to authenticate. */
   readonly required: boolean
+  /** Whether somebody has said whose addresses may come. */
+  readonly isLimited: boolean
   readonly #users: ReadonlyMap<string, ProxyUser>
   readonly #decoy: string | undefined
   readonly #admitted = new BlockList()
@@ -75,6 +77,7 @@ export class Access {
     this.#users = new Map(proxyUsers.map((user) => [user.name, user]))
     this.#decoy = proxyUsers.find(({ secret }) => secret.kind === "hash")?.secret.text
     this.required = proxyUsers.length > 0
+    this.isLimited = allowClients.length > 0
     this.#everybody = this.required && allowClients.length === 0
     this.#admitted.addSubnet("127.0.0.0", 8, "ipv4")
     this.#admitted.addAddress("::1", "ipv6")

@@ -3,14 +3,14 @@
  * them, so nobody is asked who that is, and no rule of access counts; every other addon sees them. They are bounded by
  * number, and end with the proxy.
  */
-import type { Answer, SendOptions, SendRequest } from "../../api/flow.ts"
+import type { Answer, ClientInfo, SendOptions, SendRequest } from "../../api/flow.ts"
 import { FlowError } from "../../base/errors.ts"
 import type { HookChain, Sender } from "../../loader/chain.ts"
 import type { ExchangeCore } from "../flow/core.ts"
 import type { ClientLink } from "../streams.ts"
 import { type Sent, sendNow } from "./send.ts"
 
-/** Flows of one addon, by its name, that run at a time. An answer that is neither read nor aborted is one of them. */
+/** Flows of one addon, by its name, that run at a time; or of one request that it serves, of which they are. An answer that is neither read nor aborted is one of them. */
 export const OWN_FLOWS_MAX = 256
 
 export class AddonSends {
@@ -19,7 +19,8 @@ export class AddonSends {
   readonly #core: ExchangeCore
   readonly #chain: () => HookChain
   readonly #onEmpty: () => void
-  readonly #running = new Map<string, Set<Sent>>()
+  /** By the addon's name; those that it sends for a client by that client's request. */
+  readonly #running = new Map<string | ClientInfo, Set<Sent>>()
   #isClosed = false
 
   /** `chain`: of flows that begin now. `onEmpty` is called whenever the last one has ended. */
@@ -33,24 +34,28 @@ export class AddonSends {
     return this.#running.size === 0
   }
 
-  /** Resolves as `flow.send` does. Rejects with a FlowError when nothing can be sent any more, or too much is under way. */
-  async send(sender: Sender, request: SendRequest, options: SendOptions): Promise<Answer> {
+  /**
+   * Resolves as `flow.send` does. Rejects with a FlowError when nothing can be sent any more, or too much is under way.
+   * `client`: whose flow it is; undefined: the addon's own.
+   */
+  async send(sender: Sender, request: SendRequest, options: SendOptions, client?: ClientInfo): Promise<Answer> {
     const { name } = sender.addon
+    const whose = client ?? name
     const where = `addon "${name}": send ${options.url}`
     if (this.#isClosed) throw stopped(where)
-    if ((this.#running.get(name)?.size ?? 0) >= OWN_FLOWS_MAX) {
+    if ((this.#running.get(whose)?.size ?? 0) >= OWN_FLOWS_MAX) {
       const what = `${OWN_FLOWS_MAX} flows that it has sent run, the limit; read each answer to its end or abort it`
       throw new FlowError("addon", "too-many-flows", `${where}: ${what}`)
     }
     const chain = this.#chain().without(sender.addon)
-    const origin = { addon: name }
+    const origin = { addon: name, client }
     const connection = new AddonLink(name, this.via)
     const sent = sendNow({ core: this.#core, connection, chain, origin, sender }, request, options)
-    const running = this.#running.get(name) ?? new Set<Sent>()
-    this.#running.set(name, running.add(sent))
+    const running = this.#running.get(whose) ?? new Set<Sent>()
+    this.#running.set(whose, running.add(sent))
     void sent.ended.then(() => {
       running.delete(sent)
-      if (running.size === 0) this.#running.delete(name)
+      if (running.size === 0) this.#running.delete(whose)
       if (this.isEmpty) this.#onEmpty()
     })
     return sent.answered()
@@ -63,7 +68,7 @@ export class AddonSends {
 
   /** Ends those that run. */
   abort(): void {
-    for (const [name, running] of this.#running) for (const sent of running) sent.stop(stopped(`addon "${name}": send`))
+    for (const running of this.#running.values()) for (const sent of running) sent.stop(stopped("send"))
   }
 }
 

@@ -14,7 +14,7 @@ export class InnerClient implements ClientStream {
   readonly body: Body
   readonly trailers = undefined
   readonly expectsContinue = false
-  readonly baseUrl = false
+  readonly baseUrl: boolean
   /** The response body, for the answer's reader. */
   readonly output: BodyQueue
   /** The response head; fails when there will be none. */
@@ -22,7 +22,8 @@ export class InnerClient implements ClientStream {
   #waiting: { resolve(): void; reject(reason: FlowError): void } | undefined
   #over = false
 
-  constructor(connection: ClientLink, head: StreamRequestHead, body: Buffer) {
+  constructor(connection: ClientLink, head: StreamRequestHead, body: Buffer, baseUrl = false) {
+    this.baseUrl = baseUrl
     this.connection = connection
     this.head = head
     this.body = new BufferBody(body)

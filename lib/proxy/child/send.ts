@@ -15,6 +15,7 @@ import { exchange } from "../flow/exchange.ts"
 import { asBuffer } from "../flow/request.ts"
 import { type FlowOrigin, FlowState } from "../flow/state.ts"
 import { defaultPort, formatAuthority, normalHost } from "../io/authority.ts"
+import { atBaseUpstream } from "../io/base-upstream.ts"
 import type { ClientLink, StreamRequestHead } from "../streams.ts"
 import { Route } from "../upstream/route.ts"
 import { AnswerState } from "./answer.ts"
@@ -45,7 +46,7 @@ interface Asking {
   readonly core: ExchangeCore
   readonly connection: ClientLink
   readonly chain: HookChain
-  readonly origin: Pick<FlowOrigin, "parent" | "addon">
+  readonly origin: Pick<FlowOrigin, "parent" | "addon" | "client">
   readonly sender: Sender | undefined
 }
 
@@ -62,14 +63,16 @@ export interface Sent {
 }
 
 /** Throws a TypeError for what cannot be sent, and a FlowError when `options.signal` is aborted. */
-export function sendNow(asking: Asking, request: SendRequest, options: SendOptions): Sent {
+export function sendNow(asking: Asking, request: SendRequest, given: SendOptions): Sent {
   const { core, connection, chain, sender } = asking
+  const baseUrl = given.url.startsWith("/")
+  const options = baseUrl ? { ...given, url: baseUrlOf(given.url, core.settings.baseUpstream) } : given
   const { signal, keepLocal } = options
   if (signal?.aborted) throw aborted(options, signal)
   const route = Route.ofSent(options)
   const body = bodyOf(request)
   const head = headOf(request, options.url)
-  const inner = new InnerClient(connection, head, body)
+  const inner = new InnerClient(connection, head, body, baseUrl)
   const dialect = options.dialect === undefined ? dialectFor(head.method, head.path) : dialectNamed(options.dialect)
   const child = new FlowState(core, inner, chain, { ...asking.origin, dialect, route })
   if (keepLocal !== undefined) child.keepLocal(keepLocal.reason, keepLocal.urls)
@@ -93,6 +96,14 @@ export function sendNow(asking: Asking, request: SendRequest, options: SendOptio
     return answer
   }
   return { ended, answered, leave, stop }
+}
+
+/** The absolute URL of a path at the proxy's own address. Throws a TypeError. */
+function baseUrlOf(target: string, baseUpstream: URL): string {
+  const { scheme, host, port, path } = atBaseUpstream(baseUpstream, target)
+  const url = `${scheme}://${formatAuthority(host, port, scheme)}${path}`
+  if (target.startsWith("//") || !URL.canParse(url)) throw new TypeError(`flow.send: ${target} is no path`)
+  return url
 }
 
 function aborted({ url }: SendOptions, { reason }: AbortSignal): FlowError {

@@ -3,8 +3,9 @@
  */
 import type { ClientInfo } from "../../api/flow.ts"
 import type { Headers } from "../../base/headers.ts"
+import type { JsonObject } from "../../base/json.ts"
 import { isForOtherSite } from "../access/access.ts"
-import type { ClientLink } from "../streams.ts"
+import type { ClientLink, Identity } from "../streams.ts"
 import type { ExchangeCore } from "./core.ts"
 
 export class ClientView implements ClientInfo {
@@ -13,12 +14,13 @@ export class ClientView implements ClientInfo {
   /** As it came: addons change the request's own, and drop credentials there. */
   readonly #head: Headers
   #id: string | undefined
-  #named: { readonly user: string; readonly label: string | undefined } | undefined
+  #named: Identity | undefined
 
   constructor(core: ExchangeCore, connection: ClientLink, head: Headers) {
     this.#core = core
     this.#connection = connection
     this.#head = head
+    this.#named = connection.identity
   }
 
   get id(): string {
@@ -31,6 +33,9 @@ export class ClientView implements ClientInfo {
   get label(): string | undefined {
     return this.#named?.label
   }
+  get claims(): JsonObject | undefined {
+    return this.#named?.claims
+  }
   get address(): string {
     return this.#connection.address
   }
@@ -39,14 +44,20 @@ export class ClientView implements ClientInfo {
   }
   get mayUseKeys(): boolean {
     const { fromOpenListener, user } = this.#connection
-    return (!fromOpenListener || user !== undefined) && !isForOtherSite(this.#head, this.#core.settings)
+    const isKnown = user !== undefined || this.#named !== undefined
+    return (!fromOpenListener || isKnown) && !isForOtherSite(this.#head, this.#core.settings)
   }
   get tls(): ClientInfo["tls"] {
     return this.#connection.tls
   }
 
+  /** Whom an addon has named. */
+  get identity(): Identity | undefined {
+    return this.#named
+  }
+
   /** For authenticate.ts alone. */
-  name(user: string, label: string | undefined): void {
-    this.#named = { user, label }
+  name(identity: Identity): void {
+    this.#named = identity
   }
 }

@@ -73,6 +73,6 @@ function plain(metadata: Record<string, unknown>): Record<string, unknown> {
   return result
 }
 
-function clientOf({ id, user, label, address, port, tls }: ClientInfo): FlowSnapshot["client"] {
-  return { id, user, label, address, port, tls: copied(tls) }
+function clientOf({ id, user, label, claims, address, port, tls }: ClientInfo): FlowSnapshot["client"] {
+  return { id, user, label, claims: copied(claims), address, port, tls: copied(tls) }
 }

@@ -49,6 +49,8 @@ export interface FlowOrigin {
   readonly parent?: FlowCore
   /** The addon of this name has sent it by itself, for nobody's request. */
   readonly addon?: string
+  /** For whom that addon has sent it; undefined: for nobody. */
+  readonly client?: ClientInfo | undefined
   /** It is a turn: see Flow.turn. */
   readonly turn?: FlowState["turn"]
   /** What it speaks, where its path does not say it. */
@@ -98,7 +100,7 @@ export class FlowState implements FlowCore {
     this.original = new OriginalRequest(this.request)
     // A child's is its parent's, a turn's its connection's.
     const from = origin.parent ?? origin.turn?.socket
-    this.client = from?.client ?? new ClientView(core, client.connection, this.original.headers)
+    this.client = from?.client ?? origin.client ?? new ClientView(core, client.connection, this.original.headers)
     this.exchange = new ExchangeState(new ClientDelivery(client, core.clock, core.settings.keepAliveMs), origin.route)
     this.#startMonotonic = core.clock.monotonic()
     this.timings = {

@@ -12,6 +12,7 @@ export class ClientConnection implements ClientLink {
   readonly address: string
   readonly port: number
   user: string | undefined
+  identity: ClientLink["identity"]
   tls: ClientTls | undefined
   fromOpenListener = false
   reverse = false

@@ -2,11 +2,13 @@
  * What the proxy itself answers: requests that become no flow and that no addon sees, because the client may not send
  * any, or because they are meant for us. Works on any ClientStream, whatever protocol it came in.
  */
+import type { ClientInfo } from "../../api/flow.ts"
 import { FlowError } from "../../base/errors.ts"
 import type { Headers } from "../../base/headers.ts"
 import { statusText } from "../../http1/status-text.ts"
 import type { Access } from "../access/access.ts"
 import { refusalText } from "../access/refusal.ts"
+import type { Asks } from "../flow/authenticate.ts"
 import type { ClientStream } from "../streams.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import { isOwnPath, OWN_HOST } from "./own-names.ts"
@@ -44,10 +46,10 @@ export interface Serving {
   /** Whether a request at our own address is for it. `target` as it came, with its query. What is not, passes on. */
   claims(method: string, target: string): boolean
   /**
-   * Answers a request that it claims, or one for our own page. Never rejects. `whoAsks`: the user that an addon names, if one
-   * does, or the error for the client; may reject with a FlowError.
+   * Answers a request that it claims, or one for our own page. Never rejects. `whoAsks`: the client, as an addon names it if
+   * one does, or the error for it; may reject with a FlowError.
    */
-  answer(stream: ClientStream, whoAsks: () => Promise<string | undefined | FlowError>): Promise<void>
+  answer(stream: ClientStream, whoAsks: (asks: Asks) => Promise<ClientInfo | FlowError>): Promise<void>
 }
 
 export interface Door {
@@ -56,7 +58,7 @@ export interface Door {
   /** Whether the client may send this: undefined, or the error that it gets. */
   authorise(headers: Headers): Promise<FlowError | undefined>
   /** Who asks for what is served: see Serving. */
-  whoAsks(stream: ClientStream): Promise<string | undefined | FlowError>
+  whoAsks(stream: ClientStream, asks: Asks): Promise<ClientInfo | FlowError>
   /** Default: nothing is served. */
   readonly serving: Serving | undefined
 }
@@ -73,7 +75,7 @@ async function answerOrPass(stream: ClientStream, door: Door, isAsked: boolean, 
   const refusal = isAsked ? await door.authorise(stream.head.headers) : undefined
   if (refusal !== undefined) refuse(stream, refusal)
   else if (!isOwn) return false
-  else if (door.serving !== undefined) await door.serving.answer(stream, () => door.whoAsks(stream))
+  else if (door.serving !== undefined) await door.serving.answer(stream, (asks) => door.whoAsks(stream, asks))
   else refuse(stream, new FlowError("client", "not-found", "nothing is served here", { status: 404 }))
   return true
 }

@@ -10,7 +10,8 @@ import type { RequestHead } from "../../http1/message.ts"
 import { isForOtherSite } from "../access/access.ts"
 import type { H2RequestHead } from "../http2/head.ts"
 import { webSocketUpgradeFields } from "../http2/websocket.ts"
-import { type Authority, defaultPort, formatAuthority, normalHost, parseAuthority } from "../io/authority.ts"
+import { type Authority, defaultPort, formatAuthority, parseAuthority } from "../io/authority.ts"
+import { atBaseUpstream, joinPaths } from "../io/base-upstream.ts"
 import type { ProxySettings } from "../settings.ts"
 import type { ResolvedHead, StreamRequestHead } from "../streams.ts"
 import type { SelfGuard } from "../upstream/self.ts"
@@ -191,25 +192,13 @@ function baseUrlDoor(head: RequestHead, { settings, claims }: Surroundings): Res
     throw new FlowError("client", "forbidden-origin", message, { status: 403 })
   }
   if (isOurs) return { head: streamHead(head, own, head.target), baseUrl: true }
-  const { baseUpstream } = settings
-  const scheme = baseUpstream.protocol === "http:" ? "http" : "https"
-  const upstreamHost = normalHost(baseUpstream.hostname.replace(/^\[|\]$/g, "")) ?? baseUpstream.hostname
-  const port = Number(baseUpstream.port || defaultPort(scheme))
-  const path = head.target === "*" ? "*" : joinPaths(baseUpstream.pathname, head.target)
-  head.headers.set("Host", formatAuthority(upstreamHost, port, scheme))
-  return { head: streamHead(head, { scheme, host: upstreamHost, port }, path), baseUrl: true }
+  const { path, ...upstream } = atBaseUpstream(settings.baseUpstream, head.target)
+  head.headers.set("Host", formatAuthority(upstream.host, upstream.port, upstream.scheme))
+  return { head: streamHead(head, upstream, path), baseUrl: true }
 }
 
 function isOwnName({ host }: Authority, settings: ProxySettings): boolean {
   return isIP(host) !== 0 || host === "localhost" || settings.baseHosts.includes(host)
-}
-
-/** `/v1` and `/v1/models` name the same folder once, not twice. */
-function joinPaths(base: string, path: string): string {
-  const prefix = base.replace(/\/+$/, "")
-  const rest = path.startsWith(prefix) ? path.slice(prefix.length) : undefined
-  if (rest !== undefined && /^(?:[/?#]|$)/.test(rest)) return path
-  return `${prefix}${path}`
 }
 
 function streamHead(

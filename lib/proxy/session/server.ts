@@ -216,6 +216,8 @@ export class ProxyServer {
     const address = canonicalAddress(socket.remoteAddress ?? "unknown")
     // A program of this machine that was redirected comes from the address that it would have used.
     if (this.#access.admits(address) || (mode.kind === "transparent" && isOwnAddress(address))) return true
+    // Where an addon asks about every way in, it is what decides. A redirected connection may be one that nobody asks about.
+    if (mode.kind !== "transparent" && !this.#access.isLimited && this.#options.chain().asksEverywhere) return true
     socket.on("error", () => {})
     socket.destroy()
     this.#access.turnedAway(address)

@@ -34,6 +34,7 @@ import { asAgreed, type Peeked, peek } from "./peek.ts"
 import { isSingleOrigin, type Place, resolveHead, type Surroundings } from "./place.ts"
 import { checkRedirected, firstHost, redirectedPlace } from "./redirected.ts"
 import type { OriginalDestination } from "./transparent.ts"
+import { askConnect, socksCheck } from "./tunnel-door.ts"
 import { askHttpConnect, askTlsClientHello, isIgnored } from "./tunnel-hooks.ts"
 
 export interface SessionContext {
@@ -128,16 +129,15 @@ export class Session {
   async #serveSocks(): Promise<void> {
     const { core, access } = this.#context
     const { address } = this.connection
-    const { clock } = core
-    const authenticate = (user: string, password: string) => access.authenticate(user, password, address)
-    const options = { clock, timeoutMs: core.settings.headerTimeoutMs }
+    const authenticate = socksCheck(this.#context, this.connection)
     let request: SocksRequest | undefined
     let tunnel: Tunnel
     let upstream: Socket | undefined
     try {
-      request = await acceptSocks(this.socket, access.required ? { ...options, authenticate } : options)
+      const { clock } = core
+      request = await acceptSocks(this.socket, { clock, timeoutMs: core.settings.headerTimeoutMs, authenticate })
       const { host, port, user } = request
-      this.connection.user = user
+      if (access.required) this.connection.user = user
       tunnel = { kind: "tunnel", scheme: "http", host, port }
       core.upstream.self.check(host, port)
       // For what we only relay, the client hears at once whether the upstream can be reached.
@@ -248,8 +248,9 @@ export class Session {
 
   #door(place: Place): Door {
     const { access, core, serving } = this.#context
-    const whoAsks = (stream: ClientStream) => authenticateServed(stream, this.#context.chain(), core)
-    return { isGuarded: access.required, authorise: (headers) => this.#authorise(place, headers), whoAsks, serving }
+    const whoAsks: Door["whoAsks"] = (stream, asks) => authenticateServed(stream, this.#context.chain(), core, asks)
+    const allowed = (headers: Headers) => authorise(access, this.connection, place, headers)
+    return { isGuarded: access.required, authorise: allowed, whoAsks, serving }
   }
 
   #standsAt(place: Place): void {
@@ -257,14 +258,10 @@ export class Session {
     this.connection.proxied = place.kind === "open"
   }
 
-  #authorise(place: Place, headers: Headers): Promise<FlowError | undefined> {
-    return authorise(this.#context.access, this.connection, place, headers)
-  }
-
   /** CONNECT host:port (RFC 9110 section 9.3.6). */
   async #connect(client: Http1Client, head: RequestHead, place: Place): Promise<void> {
     const { core } = this.#context
-    const refusal = await this.#authorise(place, head.headers)
+    const refusal = await askConnect(this.#context, this.connection, place, head)
     if (refusal !== undefined) return this.#refuseConnect(client, refusal)
     const authority = place.kind === "open" ? parseAuthority(head.target, 0) : undefined
     if (authority === undefined) {

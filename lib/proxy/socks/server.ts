@@ -84,7 +84,7 @@ async function authenticate(
   const method = usable.find((one) => offered.includes(one))
   if (method === undefined) {
     end(socket, methodReply(undefined), clock)
-    const what = check === undefined ? "a method that is known here" : "user and password, which --proxy-auth asks for"
+    const what = check === undefined ? "a method that is known here" : "user and password, which are asked for here"
     throw new FlowError("client", "no-method", `the SOCKS client does not offer ${what}`)
   }
   socket.write(methodReply(method))

@@ -22,7 +22,7 @@ test("whatever happens before a flow begins is answered, counted and no end of t
       door: {
         isGuarded: true,
         serving: undefined,
-        whoAsks: () => Promise.resolve(undefined),
+        whoAsks: () => Promise.reject(new Error("nothing is served")),
         authorise: async (fields) => {
           most = Math.max(most, flows.count)
           if (fields.get("x") === "broken") throw new Error("broken on purpose")
