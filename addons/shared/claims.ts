@@ -5,7 +5,7 @@
 import type { ClientInfo } from "llmproxy"
 
 /** What a key may use: names and globs ("gpt-*") of each kind; undefined: all of that kind. */
-export interface Scopes {
+interface Scopes {
   readonly models: readonly string[] | undefined
   readonly upstreams: readonly string[] | undefined
   readonly endpoints: readonly string[] | undefined

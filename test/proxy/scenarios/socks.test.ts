@@ -170,7 +170,7 @@ test("where users have to authenticate, wrong credentials end it, and right ones
   open.write(GREETING)
   t.equal(await open.ended, "end")
   t.same(open.bytes, Buffer.from([5, 0xff]), "no method will do")
-  t.match(proxy.lines.at(-1), /does not offer user and password, which --proxy-auth asks for/)
+  t.match(proxy.lines.at(-1), /does not offer user and password, which are asked for here/)
   const wrong = await Wire.connect(proxy.port)
   wrong.write(Buffer.concat([Buffer.from([5, 2, 0, 2]), userAndPassword("me", "guess")]))
   t.equal(await wrong.ended, "end")
