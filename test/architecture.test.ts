@@ -135,6 +135,14 @@ test("lib/base knows nothing but itself, and what addons read nothing of sockets
   t.strictSame([...base, ...api], [])
 })
 
+test("lib/targets knows no more than an addon could", async (t) => {
+  const known = ["lib/targets/", "lib/api/", "lib/base/", "lib/llm/"]
+  const bad = offenders("lib/targets/", (imported) => {
+    return /^(lib|certs|addons|bin)\//.test(imported) && !known.some((one) => imported.startsWith(one))
+  })
+  t.strictSame(bad, [])
+})
+
 test("no folder holds more files than can be seen at a glance", async (t) => {
   const counts = new Map<string, number>()
   for (const { path } of [...sources, ...tests]) counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1)

@@ -259,8 +259,19 @@ export interface Flow {
   readonly metadata: Record<string, unknown>
   /** Whether the request came to the proxy's own address rather than through it. */
   readonly baseUrl: boolean
-  /** Aborted when the client leaves or the flow is killed. Made when first read. */
+  /** Aborted when the client leaves (with `onClientGone` "drain": when its answer has been read) or the flow is killed. Made when first read. */
   readonly signal: AbortSignal
+  /**
+   * What becomes of the upstream's answer when the client leaves. `abort` (the default): it is stopped at once. `drain`: it is
+   * read to its end, for those who want to know what it cost: hooks are told of it as of any other, and then `error` fires, with
+   * the code `client-gone`. The client's connection has done with it at once. It is stopped after `drainLimitMs` (60 s) or beyond
+   * `drainLimit` bytes (1 MiB) from when the client left, when the program stops, and where 256 such answers are read already. It
+   * is to be set before the request is sent, throws afterwards, and counts for a client's own flow alone: a child's answer is read on where its
+   * parent's is, and upgraded connections are not.
+   */
+  onClientGone: "abort" | "drain"
+  /** Whether the client has left. With `drain` the flow goes on, and nothing new should be asked for it. */
+  readonly clientGone: boolean
   /**
    * Whether the flow has to stay local: its client has said so (`x-llmproxy-route` with anything but `cloud`), an addon
    * has (`keepLocal`), or it is part of a flow that has to, as children and turns are. It then fails with `stays-local`

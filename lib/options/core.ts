@@ -92,6 +92,13 @@ export const CORE_OPTIONS = {
     help: "Bytes of one body that may be collected or held.",
   },
   memoryLimit: { type: "integer", default: D.memoryLimit, min: 0, help: "Bytes that all flows together may hold." },
+  drainLimit: {
+    type: "integer",
+    default: D.drainLimit,
+    min: 0,
+    help: "Bytes of an answer that are read on when its client has left, where an addon wants to know what it cost.",
+  },
+  drainLimitMs: { type: "integer", default: D.drainLimitMs, min: 1, help: "For so long such an answer is read on." },
   headLimit: { type: "integer", default: D.head.headBytes, min: 1_024, help: "Bytes of a request or response head." },
   headFields: { type: "integer", default: D.head.headFields, min: 1, help: "Fields of a request or response head." },
   headerTimeoutMs: {
@@ -167,6 +174,8 @@ export function settingsFrom(values: CoreValues): ProxySettings {
     clientConnections: values.clientConnections,
     bodyLimit: values.bodyLimit,
     memoryLimit: values.memoryLimit,
+    drainLimit: values.drainLimit,
+    drainLimitMs: values.drainLimitMs,
     headerTimeoutMs: values.headerTimeoutMs,
     idleTimeoutMs: values.idleTimeoutMs,
     connectTimeoutMs: values.connectTimeoutMs,

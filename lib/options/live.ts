@@ -15,6 +15,8 @@ const LIVE = {
   clientConnections: "clientConnections",
   connectTimeoutMs: "connectTimeoutMs",
   connectTo: "connectTo",
+  drainLimit: "drainLimit",
+  drainLimitMs: "drainLimitMs",
   headerTimeoutMs: "headerTimeoutMs",
   idleTimeoutMs: "idleTimeoutMs",
   ignoreHosts: "ignoreHosts",

@@ -85,6 +85,10 @@ export interface ProxySettings {
   readonly bodyLimit: number
   /** Bytes that all flows together may hold. */
   readonly memoryLimit: number
+  /** Bytes of an answer that are read when its client has left, where an addon wants to know its end. */
+  readonly drainLimit: number
+  /** And for how long. */
+  readonly drainLimitMs: number
   /** A request head, a ClientHello and a TLS handshake must be whole within this. */
   readonly headerTimeoutMs: number
   /** A client connection between two requests, or a tunnel in which nothing moves. */
@@ -130,6 +134,8 @@ export const DEFAULT_SETTINGS: ProxySettings = {
   keyLog: undefined,
   bodyLimit: 33_554_432,
   memoryLimit: 536_870_912,
+  drainLimit: 1_048_576,
+  drainLimitMs: 60_000,
   headerTimeoutMs: 30_000,
   idleTimeoutMs: 300_000,
   connectTimeoutMs: 15_000,

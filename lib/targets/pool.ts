@@ -196,6 +196,7 @@ export class TargetPool {
         worst?.answer.abort()
         worst = { target, answer, verdict }
       }
+      if (flow.clientGone) break // Its answer was read on; nobody wants another one.
     }
     if (worst === undefined) {
       stopKeepAlive()

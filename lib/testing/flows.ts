@@ -9,6 +9,7 @@ import type { JsonObject } from "../base/json.ts"
 import { makeLogger } from "../base/log.ts"
 import { Redactor } from "../base/secrets/redactor.ts"
 import { HookChain } from "../loader/chain.ts"
+import { Drains } from "../proxy/body/drains.ts"
 import { MemoryBudget } from "../proxy/body/memory.ts"
 import { dialectFor, readLlmRequest } from "../proxy/body/observe.ts"
 import { InnerClient } from "../proxy/child/inner-client.ts"
@@ -98,6 +99,7 @@ function coreFor(clock: ManualClock, options: TestFlowOptions): ExchangeCore {
     clock,
     log: makeLogger(() => {}),
     memory: new MemoryBudget(DEFAULT_SETTINGS.memoryLimit),
+    drains: new Drains(),
     redactor: new Redactor(),
     identify: (connection) => connection.address,
     send: (_parent, request, sendOptions) =>

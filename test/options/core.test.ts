@@ -28,6 +28,8 @@ test("every number becomes its setting", (t) => {
   const values = {
     bodyLimit: 1,
     memoryLimit: 2,
+    drainLimit: 10,
+    drainLimitMs: 11,
     headerTimeoutMs: 3,
     idleTimeoutMs: 4,
     connectTimeoutMs: 5,

@@ -29,6 +29,8 @@ export class ClientDelivery {
   #timer: Timer | undefined
   #format: StreamFormat | undefined
   #note = ""
+  /** The client has left, and what comes is for others alone. */
+  #isLetGo = false
 
   constructor(client: ClientStream, clock: Clock, keepAliveMs: number) {
     this.client = client
@@ -39,7 +41,7 @@ export class ClientDelivery {
   /** Starts to keep the client alive: the first comment after `keepAliveMs`, then one each time that passes. */
   keepAlive(format: StreamFormat, note: string): void {
     this.#note = note
-    if (this.#format !== undefined || this.state !== "nothing") return
+    if (this.#isLetGo || this.#format !== undefined || this.state !== "nothing") return
     this.#format = format
     this.#schedule()
   }
@@ -47,7 +49,8 @@ export class ClientDelivery {
   /** Sends the answer's head; where a head has been sent already, `note` is said in a comment. */
   head(head: StreamResponseHead, length: number | undefined, note: () => string): void {
     this.stop()
-    if (this.state === "nothing") this.client.respond(head, length)
+    if (this.#isLetGo) this.#format = undefined
+    else if (this.state === "nothing") this.client.respond(head, length)
     else if (this.#format !== undefined) this.client.write(Buffer.from(this.#format.comment(note()), "utf8"))
     this.state = "head"
   }
@@ -59,24 +62,32 @@ export class ClientDelivery {
   }
 
   write(bytes: Buffer): boolean {
-    return this.client.write(bytes)
+    return this.#isLetGo || this.client.write(bytes)
   }
 
   ready(): Promise<void> {
-    return this.client.ready()
+    return this.#isLetGo ? Promise.resolve() : this.client.ready()
   }
 
   end(trailers?: Headers): void {
     this.stop()
     this.state = "over"
-    this.client.end(trailers)
+    if (!this.#isLetGo) this.client.end(trailers)
+  }
+
+  /** The client has left: what is its own ends now, and whatever is written from now on goes nowhere. */
+  letGo(reason: FlowError): void {
+    this.stop()
+    if (this.#isLetGo) return
+    this.#isLetGo = true
+    if (this.state !== "over") this.client.abort(reason)
   }
 
   abort(reason: FlowError): void {
     this.stop()
     if (this.state === "over") return
     this.state = "over"
-    this.client.abort(reason)
+    if (!this.#isLetGo) this.client.abort(reason)
   }
 
   /** Undoes `keepAlive`, as long as nothing was sent: then the answer's own head can still leave. */

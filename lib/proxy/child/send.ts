@@ -34,6 +34,7 @@ export async function sendChild(
   const sent = sendNow({ core, connection: parent.connection, chain, origin: { parent }, sender }, request, options)
   const independent = parent.onFail((reason) => sent.leave(reason))
   void sent.ended.then(independent)
+  parent.hasChild(sent.ended)
   try {
     return await sent.answered()
   } finally {

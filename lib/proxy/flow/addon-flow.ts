@@ -113,6 +113,15 @@ export class AddonFlow implements Flow, ScopeView, Sender, Handed {
   get signal(): AbortSignal {
     return this.#flow.signal
   }
+  get onClientGone(): Flow["onClientGone"] {
+    return this.#flow.onClientGone
+  }
+  set onClientGone(what: Flow["onClientGone"]) {
+    this.#flow.onClientGone = what
+  }
+  get clientGone(): boolean {
+    return this.#flow.clientGone
+  }
   get localOnly(): boolean {
     return this.#flow.localOnly
   }

@@ -11,6 +11,7 @@ import type { Logger } from "../../base/log.ts"
 import type { Redactor } from "../../base/secrets/redactor.ts"
 import type { HookChain, HookScope, LoadedAddon, Sender } from "../../loader/chain.ts"
 import type { ClientDelivery } from "../body/client-delivery.ts"
+import type { Drains } from "../body/drains.ts"
 import type { MemoryBudget, MemoryShare } from "../body/memory.ts"
 import type { ProxySettings } from "../settings.ts"
 import type { ClientLink } from "../streams.ts"
@@ -25,6 +26,8 @@ export interface ExchangeCore {
   readonly clock: Clock
   readonly log: Logger
   readonly memory: MemoryBudget
+  /** Answers whose clients have left. */
+  readonly drains: Drains
   /** Takes secrets out of what clients are told in our own words. */
   readonly redactor: Redactor
   /** Who the client is, told from the head as it came; see ClientInfo.id. */
@@ -48,6 +51,8 @@ export interface FlowCore extends ViewedFlow, HookScope {
   unparsed: string | undefined
   websocket: FlowWebSocket | undefined
   viewFor(addon: LoadedAddon): AddonFlow
+  /** It has a child more, until `ended` resolves. */
+  hasChild(ended: Promise<void>): void
   /** The flow breaks off: everything that runs for it is told at once. Only the first reason counts. */
   fail(reason: FlowError): void
   /** Throws the flow's error, if it has one: called after each wait. */

@@ -46,8 +46,10 @@ export async function deliver(flow: FlowState, incoming: Incoming): Promise<void
   while (flow.exchange.replied !== undefined) await arrival.replace()
   flow.exchange.advance("pass")
   const { tunnel } = arrival
+  if (tunnel !== undefined && flow.exchange.drain !== undefined) throw flow.exchange.drain.reason
   if (tunnel !== undefined) await flow.core.upgrade(flow, tunnel, flow.exchange.delivery)
   else await deliverBody(flow, arrival)
+  if (flow.exchange.drain !== undefined) throw flow.exchange.drain.reason // It has been read, and nobody has got it.
   flow.mark("endMs")
   if (chain.has("response")) await chain.run("response", flow, flow)
 }
@@ -209,7 +211,7 @@ async function hold(flow: FlowState, incoming: Incoming, arrival: Arrival): Prom
   flow.exchange.advance("hold")
   const observer = observerFor(flow, incoming.head)
   flow.exchange.observer = observer
-  const raw = await collectorOf(flow, observedBody(incoming, observer)).collect()
+  const raw = await collectorOf(flow, observedBody(flow, incoming, observer)).collect()
   flow.check()
   const bytes = await decodedWhole(flow, raw, incoming.head)
   if (bytes !== raw) dropBodyFields(incoming.head.headers)
@@ -266,12 +268,15 @@ function replacedResponse(flow: FlowState, head: StreamResponseHead): FlowRespon
   return response
 }
 
-function observedBody(incoming: Incoming, observer: AnswerObserver | undefined): Incoming["body"] {
+function observedBody(flow: FlowState, incoming: Incoming, observer: AnswerObserver | undefined): Incoming["body"] {
   return {
     length: incoming.body.length,
     read: async () => {
       const piece = await incoming.body.read()
-      if (piece !== undefined) await observer?.feed(piece)
+      if (piece !== undefined) {
+        flow.exchange.drain?.took(piece.length)
+        await observer?.feed(piece)
+      }
       return piece
     },
   }
@@ -312,7 +317,9 @@ export async function breakOff(flow: FlowState, reason: FlowError): Promise<void
     // Whatever becomes of the hooks before it, `error` fires: addons free there what they hold for the flow.
     const observer = flow.exchange.observer ?? unseen(flow)
     if (observer !== undefined)
-      await tellOthers(flow, observer, true).catch((thrown) => core.log.error(messageOf(thrown)))
+      await tellOthers(flow, observer, flow.exchange.drain === undefined || !observer.complete).catch((thrown) =>
+        core.log.error(messageOf(thrown)),
+      )
     await flow.chain.run("error", flow, flow, reason)
   } catch (thrown) {
     core.log.error(`${flow.request.method} ${flow.request.host}: failed while it broke off: ${String(thrown)}`)

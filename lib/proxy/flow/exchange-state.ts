@@ -10,6 +10,7 @@ import { FlowError } from "../../base/errors.ts"
 import type { LoadedAddon } from "../../loader/chain.ts"
 import type { AnswerObserver } from "../body/answer-observer.ts"
 import type { ClientDelivery } from "../body/client-delivery.ts"
+import type { Drain } from "../body/drains.ts"
 import { type Completion, completionOf, sumOfUsage } from "../body/observe.ts"
 import type { Route } from "../upstream/route.ts"
 import { type Deed, type FlowEvent, next, type Phase, type Ruling, ruling, tooLate } from "./life.ts"
@@ -41,6 +42,12 @@ export class ExchangeState {
   told = false
   /** Decides what it means that the client leaves: set while its answer is on its way. */
   onLeave: ((reason: FlowError) => void) | undefined
+  /** Whether an answer is read on when its client has left. */
+  onClientGone: "abort" | "drain" = "abort"
+  /** Its client has left, and it is read on. */
+  drain: Drain | undefined
+  /** Flows that were sent for this one and run. */
+  children = 0
   #phase: Phase = "request"
   #error: FlowError | undefined
   #abort: AbortController | undefined
@@ -112,6 +119,12 @@ export class ExchangeState {
   leave(reason: FlowError): void {
     if (this.onLeave === undefined) this.fail(reason)
     else this.onLeave(reason)
+  }
+
+  /** Whether there is something to be read on when the client leaves now. */
+  get isDrainable(): boolean {
+    const isAsked = this.#phase !== "request" || this.children > 0
+    return this.onClientGone === "drain" && this.#error === undefined && this.#phase !== "ended" && isAsked
   }
 
   /** Calls `listener` when the flow fails or ends; at once if it has. What is returned takes the listener back. */

@@ -15,7 +15,7 @@ import type { FlowState } from "./state.ts"
 /** Serves one flow to its end. Never rejects. */
 export async function exchange(flow: FlowState): Promise<void> {
   flow.chain.acquire()
-  flow.exchange.delivery.client.onAbort((reason) => flow.exchange.leave(reason))
+  flow.exchange.delivery.client.onAbort((reason) => clientLeft(flow, reason))
   let incoming: Incoming | undefined
   try {
     if (isHeard(flow)) await readRequest(flow)
@@ -24,7 +24,7 @@ export async function exchange(flow: FlowState): Promise<void> {
     incoming = replied === undefined ? await askUpstream(flow) : await flow.orFail(incomingFrom(flow, replied))
     await deliver(flow, incoming)
   } catch (thrown) {
-    const reason = flow.error ?? asFlowError(thrown)
+    const reason = flow.error ?? flow.exchange.drain?.reason ?? asFlowError(thrown)
     flow.fail(reason)
     incoming?.abort(reason)
     await breakOff(flow, reason)
@@ -34,7 +34,14 @@ export async function exchange(flow: FlowState): Promise<void> {
   }
 }
 
+/** The flow fails, unless its answer has been delivered whole, or is read on. While it is delivered pump.ts decides. */
+function clientLeft(flow: FlowState, reason: FlowError): void {
+  if (flow.exchange.onLeave !== undefined || !flow.drains(reason)) flow.exchange.leave(reason)
+}
+
 function askUpstream(flow: FlowState): Promise<Incoming> {
+  // What was read on was a child; nothing new is asked for a client that has left.
+  if (flow.exchange.drain !== undefined) throw flow.exchange.drain.reason
   flow.exchange.advance("ask")
   return flow.origin.ask === undefined ? ask(flow) : flow.origin.ask(flow)
 }

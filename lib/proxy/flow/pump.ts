@@ -51,6 +51,8 @@ class Moving {
   /** The client has gone, perhaps with all that it wanted. */
   #gone: FlowError | undefined
   #wake: (reason: FlowError) => void = () => {}
+  /** Whoever waits for the client to take something waits no longer. */
+  #goOn: () => void = () => {}
 
   constructor(flow: FlowState, incoming: Incoming, observer: AnswerObserver | undefined) {
     this.#flow = flow
@@ -68,6 +70,7 @@ class Moving {
     const { exchange, sizes } = this.#flow
     sizes.response += piece.length
     this.#left -= piece.length
+    exchange.drain?.took(piece.length)
     const hasRoom = exchange.delivery.write(piece)
     const observing = this.#observer?.feed(piece)
     const storing = this.#keeper?.store(piece)
@@ -81,8 +84,12 @@ class Moving {
     if (!hasRoom) await this.#room()
   }
 
-  /** The client leaves: the upstream is stopped at once, and the flow fails unless all has been said. */
+  /** The client leaves: the upstream is stopped at once, and the flow fails unless all has been said, or is to be heard. */
   clientLeft(reason: FlowError): void {
+    if (!this.#allSaid && this.#flow.drains(reason)) {
+      this.#goOn()
+      return
+    }
     if (!this.#observing && !this.#allSaid) {
       this.#flow.fail(reason)
       return
@@ -118,7 +125,8 @@ class Moving {
 
   #room(): Promise<void> {
     this.check()
-    const gone = new Promise<never>((_, reject) => {
+    const gone = new Promise<void>((resolve, reject) => {
+      this.#goOn = resolve
       this.#wake = reject
     })
     return this.#flow.orFail(Promise.race([this.#flow.exchange.delivery.ready(), gone]))

@@ -27,6 +27,24 @@ export class RunningFlows {
     return new Promise((resolve) => this.#waiting.push({ max, resolve }))
   }
 
+  /**
+   * Serves one that has begun. It is one of them until its last hook has run, or its client has left and it runs on without.
+   * Never rejects, as `serve` does not.
+   */
+  async serve<F extends { onLetGo: (() => void) | undefined }>(
+    flow: F,
+    serve: (flow: F) => Promise<void>,
+  ): Promise<void> {
+    let isOver = false
+    const end = () => {
+      if (!isOver) this.end()
+      isOver = true
+    }
+    flow.onLetGo = end
+    await serve(flow)
+    end()
+  }
+
   /** It has run its last hook. */
   end(): void {
     this.#count--

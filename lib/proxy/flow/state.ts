@@ -25,6 +25,7 @@ import { uuidv7 } from "../../base/uuid.ts"
 import type { HookChain, LoadedAddon, Sender } from "../../loader/chain.ts"
 import { reportFailure } from "../../loader/chain.ts"
 import { ClientDelivery } from "../body/client-delivery.ts"
+import { Drain } from "../body/drains.ts"
 import type { Incoming } from "../body/incoming.ts"
 import { MemoryShare } from "../body/memory.ts"
 import { type Dialect, dialectFor, type LlmState } from "../body/observe.ts"
@@ -83,6 +84,8 @@ export class FlowState implements FlowCore {
   llm: LlmState | undefined
   websocket: FlowWebSocket | undefined
   unparsed: string | undefined
+  /** Its client has left, and it runs on without: the connection's to set. */
+  onLetGo: (() => void) | undefined
   #id: string | undefined
   #startMonotonic: number
   #pauses: (() => void)[] | undefined
@@ -244,6 +247,43 @@ export class FlowState implements FlowCore {
     this.exchange.leave(reason)
   }
 
+  get onClientGone(): "abort" | "drain" {
+    return this.exchange.onClientGone
+  }
+
+  set onClientGone(what: "abort" | "drain") {
+    if (what !== "abort" && what !== "drain") throw new TypeError(`flow.onClientGone: write "abort" or "drain"`)
+    if (this.exchange.phase !== "request" && what !== this.exchange.onClientGone)
+      throw new Error("flow.onClientGone comes too late: the request has been sent")
+    this.exchange.onClientGone = what
+  }
+
+  get clientGone(): boolean {
+    return this.exchange.drain !== undefined || this.error?.code === "client-gone"
+  }
+
+  hasChild(ended: Promise<void>): void {
+    this.exchange.children++
+    void ended.then(() => this.exchange.children--)
+  }
+
+  /**
+   * The client has left. True: the answer is read on, for those who want to know its end; the client's connection has done
+   * with it.
+   */
+  drains(reason: FlowError): boolean {
+    const { exchange, core } = this
+    if (exchange.drain !== undefined) return true
+    const isClients = this.parent === undefined && this.turn === undefined && reason.code === "client-gone"
+    if (!isClients || !exchange.isDrainable || !core.drains.hasRoom) return false
+    const drain = new Drain(reason, core.settings, core.clock, (why) => this.fail(why))
+    exchange.drain = drain
+    core.drains.add(drain)
+    exchange.delivery.letGo(reason)
+    this.onLetGo?.()
+    return true
+  }
+
   check(): void {
     const { error } = this.exchange
     if (error !== undefined) throw error
@@ -260,7 +300,9 @@ export class FlowState implements FlowCore {
 
   /** The flow's last hook has run: what it holds is given back, what it sent and did not use is aborted. */
   finish(): void {
-    this.exchange.delivery.stop()
+    const { delivery, drain } = this.exchange
+    delivery.stop()
+    if (drain !== undefined) this.core.drains.delete(drain)
     this.memory.release()
     this.exchange.advance("end")
   }

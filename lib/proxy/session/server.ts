@@ -12,6 +12,7 @@ import type { Logger } from "../../base/log.ts"
 import { Redactor } from "../../base/secrets/redactor.ts"
 import { type HookChain, plainScope } from "../../loader/chain.ts"
 import { Access } from "../access/access.ts"
+import { Drains } from "../body/drains.ts"
 import { MemoryBudget } from "../body/memory.ts"
 import { AddonSends } from "../child/addon-sends.ts"
 import { sendChild } from "../child/send.ts"
@@ -95,6 +96,7 @@ export class ProxyServer {
       clock,
       log,
       memory: new MemoryBudget(settings.memoryLimit),
+      drains: new Drains(() => this.#tellEmpty()),
       redactor,
       identify: (connection, head) => this.#identify(connection, head),
       send: (parent, request, sendOptions, sender) => sendChild(core, parent, request, sendOptions, sender),
@@ -152,6 +154,7 @@ export class ProxyServer {
     for (const session of [...this.#sessions]) session.drain()
     if (graceMs > 0) await this.#drained(graceMs)
     for (const session of this.#sessions) session.socket.destroy()
+    this.core.drains.abort()
     this.sends.abort()
     if (graceMs > 0) await this.#lastHooks()
     this.#upstream.close()
@@ -165,7 +168,8 @@ export class ProxyServer {
     if (this.#isEmpty) return
     const left = this.#sessions.size
     const clients = left === 1 ? "a client" : `${left} clients`
-    this.core.log.warn(`stopped while addons' hooks for ${left === 0 ? "what they have sent" : clients} still ran`)
+    const sent = "what they have sent, or clients that have left,"
+    this.core.log.warn(`stopped while addons' hooks for ${left === 0 ? sent : clients} still ran`)
   }
 
   /** Resolves when nothing is open, at the latest after `ms`. */
@@ -205,7 +209,7 @@ export class ProxyServer {
   }
 
   get #isEmpty(): boolean {
-    return this.#sessions.size === 0 && this.sends.isEmpty
+    return this.#sessions.size === 0 && this.sends.isEmpty && this.core.drains.isEmpty
   }
 
   #tellEmpty(): void {

@@ -45,7 +45,8 @@ async function serveRequest(stream: ClientStream, session: Http2Session): Promis
   if (turn !== undefined) await turn
   try {
     const answered = await answerAtDoor(stream, session.door)
-    if (answered !== true) await exchange(new FlowState(session.core, stream, session.chain()))
+    if (answered !== true)
+      return await session.flows.serve(new FlowState(session.core, stream, session.chain()), exchange)
   } catch (thrown) {
     const error = new FlowError("llmproxy", "internal", messageOf(thrown), { status: 500, cause: thrown })
     session.core.log.error(`${session.connection.address}: ${error.message}`)

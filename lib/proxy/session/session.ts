@@ -224,9 +224,8 @@ export class Session {
   }
 
   /** The next request is read once this one's answer is out; its last hooks may run on. Never rejects. */
-  async #serve(stream: ClientStream): Promise<void> {
-    await exchange(new FlowState(this.#context.core, stream, this.#context.chain()))
-    this.#flows.end()
+  #serve(stream: ClientStream): Promise<void> {
+    return this.#flows.serve(new FlowState(this.#context.core, stream, this.#context.chain()), exchange)
   }
 
   async #serveHttp2(socket: Duplex, place: Place): Promise<void> {
