@@ -3,6 +3,7 @@
  * which local model stands for the one that the client names. Pure, save that the header is taken off the request.
  */
 import { type Flow, isObject } from "llmproxy"
+import { isLike } from "../shared/globs.ts"
 import { Note, ROUTE_FIELD } from "../shared/local-answers.ts"
 import type { ConductorOptions } from "./options.ts"
 
@@ -124,20 +125,4 @@ export function checkModelMap(map: Readonly<Record<string, unknown>>): void {
   const odd = Object.entries(map).find(([, model]) => typeof model !== "string" || model === "")
   if (odd === undefined) return
   throw new Error(`conductor.modelMap: ${odd[0]} must name a local model, as in {"gpt-4*": "deepseek-coder-6.7b"}`)
-}
-
-/** Whole names, in any case; `*` is any text, also none. Linear: a pattern is no regular expression here. */
-export function isLike(name: string, pattern: string): boolean {
-  const text = name.toLowerCase()
-  const [first = "", ...rest] = pattern.toLowerCase().split("*")
-  if (rest.length === 0) return text === first
-  if (!text.startsWith(first)) return false
-  const last = rest.pop() ?? ""
-  let at = first.length
-  for (const part of rest) {
-    const found = text.indexOf(part, at)
-    if (found === -1) return false
-    at = found + part.length
-  }
-  return text.length - last.length >= at && text.endsWith(last)
 }

@@ -4,7 +4,7 @@
  * is warned of, and the learnt ratio stands in for it.
  */
 import type { AddonContext, TokenVocabulary } from "llmproxy"
-import { isLike } from "./routing.ts"
+import { isLike } from "../shared/globs.ts"
 
 /** Milliseconds that a start waits for files to be read; then they serve from when they are. */
 const OPEN_MS = 3_000

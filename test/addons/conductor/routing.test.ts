@@ -1,5 +1,6 @@
 import { test } from "tap"
-import { isLike, mappedModel } from "../../../addons/conductor/routing.ts"
+import { mappedModel } from "../../../addons/conductor/routing.ts"
+import { isLike } from "../../../addons/shared/globs.ts"
 
 test("a pattern is a whole name in which * is any text", (t) => {
   for (const [name, pattern, fits] of [

@@ -1,0 +1,148 @@
+/**
+ * The model that a body names, the objects that it refers to, and another model in its place: JSON of any API, or a form, as
+ * speech and images are sent. What is not the model's name keeps its bytes.
+ */
+import { type Flow, isObject, type JsonObject, type JsonValue } from "llmproxy"
+import { objectId } from "./asked.ts"
+
+export interface BodyNames {
+  readonly model: string | undefined
+  /** Ids of objects of the upstream's: files, earlier responses. */
+  readonly objects: readonly string[]
+  readonly kind: "json" | "form" | "other"
+}
+
+const NOTHING: BodyNames = { model: undefined, objects: [], kind: "other" }
+/** Members whose values are ids, or lists of them. */
+const ID_MEMBERS: ReadonlySet<string> = new Set([
+  "previous_response_id",
+  "conversation",
+  "file_id",
+  "file_ids",
+  "input_file_id",
+  "training_file",
+  "validation_file",
+  "vector_store_id",
+  "vector_store_ids",
+  "assistant_id",
+  "thread_id",
+])
+/** Values that are looked at for ids: a conversation has some thousands. */
+const VALUES_MAX = 200_000
+/** Ids of one request; more than any has. */
+const IDS_MAX = 1_000
+const FORM = /^(?:multipart\/form-data|application\/x-www-form-urlencoded)\b/i
+
+/** What the collected body names; nothing where it was not collected or cannot be read. `wantsIds`: whether ids are looked for within it. */
+export async function namesIn(flow: Flow, wantsIds: boolean): Promise<BodyNames> {
+  const { request } = flow
+  if (FORM.test(request.headers.get("content-type") ?? "")) {
+    const form = await flow.waitFor(request.formData()).catch(() => undefined)
+    const model = form?.get("model")
+    return { ...NOTHING, kind: "form", model: typeof model === "string" ? model : undefined }
+  }
+  const body = jsonOf(request)
+  if (!isObject(body)) return NOTHING
+  // Ollama's own calls name it so.
+  const model = body.model ?? (request.path.includes("/api/") ? body.name : undefined)
+  return {
+    kind: "json",
+    model: typeof model === "string" ? model : undefined,
+    objects: wantsIds ? idsIn(body) : idsAtTop(body),
+  }
+}
+
+function jsonOf(request: Flow["request"]): JsonValue | undefined {
+  try {
+    return request.json()
+  } catch {
+    return undefined
+  }
+}
+
+/** In the body's own members. */
+function idsAtTop(body: JsonObject): string[] {
+  return Object.entries(body).flatMap(([name, value]) => (ID_MEMBERS.has(name) ? idsOf(value) : []))
+}
+
+/** Wherever they stand. Without recursion: a body may be nested as deep as it likes. */
+function idsIn(body: JsonObject): string[] {
+  const ids: string[] = []
+  const waiting: JsonValue[] = [body]
+  for (let count = 0; waiting.length > 0 && count < VALUES_MAX && ids.length < IDS_MAX; count++) {
+    const value = waiting.pop()
+    if (typeof value !== "object" || value === null) continue
+    if (Array.isArray(value)) for (const item of value) waiting.push(item)
+    else
+      for (const [name, inner] of Object.entries(value)) {
+        if (ID_MEMBERS.has(name)) ids.push(...idsOf(inner))
+        if (typeof inner === "object" && inner !== null) waiting.push(inner)
+      }
+  }
+  return ids
+}
+
+function idsOf(value: JsonValue | undefined): string[] {
+  if (Array.isArray(value)) return value.flatMap((one) => objectId(one) ?? [])
+  return objectId(isObject(value) ? value.id : value) === undefined
+    ? []
+    : [String(isObject(value) ? value.id : value)]
+}
+
+/** Puts another model into the collected body. A flow that speaks a dialect has `llm` for that. */
+export async function setModel(flow: Flow, kind: BodyNames["kind"], model: string): Promise<void> {
+  const { request } = flow
+  if (kind === "form") {
+    const form = await flow.waitFor(request.formData())
+    form.set("model", model)
+    await flow.waitFor(request.setFormData(form))
+  } else if (kind === "json") {
+    // What is JSON's own is ASCII, so that every other byte may be any character.
+    const source = request.bytes.toString("latin1")
+    const place = modelPlace(source)
+    if (place === undefined) return
+    const [start, end] = place
+    const name = Buffer.from(JSON.stringify(model)).toString("latin1")
+    request.bytes = Buffer.from(source.slice(0, start) + name + source.slice(end), "latin1")
+  }
+}
+
+/** Where the value of the last member "model" (or Ollama's "name") of the object itself stands: the one that counts. */
+function modelPlace(source: string): readonly [number, number] | undefined {
+  let depth = 0
+  let found: readonly [number, number] | undefined
+  let isKey = false
+  let key: string | undefined
+  for (let at = 0; at < source.length; at++) {
+    const character = source[at]
+    if (character === '"') {
+      const end = endOfText(source, at)
+      const text = depth === 1 ? source.slice(at, end) : ""
+      if (depth === 1 && isKey) key = text
+      else if (depth === 1 && isModelKey(key, source)) found = [at, end]
+      at = end - 1
+      isKey = false
+    } else if (character === "{" || character === "[") {
+      depth++
+      isKey = depth === 1
+    } else if (character === "}" || character === "]") depth--
+    else if (character === "," && depth === 1) isKey = true
+  }
+  return found
+}
+
+/** A member's name may be written with escapes. */
+function isModelKey(key: string | undefined, source: string): boolean {
+  if (key === undefined) return false
+  const name: unknown = JSON.parse(key)
+  return name === "model" || (name === "name" && !/"model"/.test(source))
+}
+
+/** Behind the quote that ends the text beginning at `start`. */
+function endOfText(source: string, start: number): number {
+  for (let at = start + 1; at < source.length; at++) {
+    if (source[at] === "\\") at++
+    else if (source[at] === '"') return at + 1
+  }
+  return source.length
+}
