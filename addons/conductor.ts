@@ -45,6 +45,7 @@ import {
   whyBound,
   wishFor,
 } from "./conductor/routing.ts"
+import { sayConducting } from "./shared/conducting.ts"
 import { IS_EMPTY, ROUTES } from "./shared/local-answers.ts"
 
 /** Why a request stays that may be for a model that never leaves. */
@@ -59,9 +60,10 @@ export default defineAddon({
     ...(pythagoraFiles ? ["./pythagora-files.ts"] : []),
   ],
   setup(context) {
-    const { options, tokens } = context
+    const { events, options, tokens } = context
     const conductor = new Conductor(context)
     return {
+      load: () => sayConducting(events),
       async configure() {
         localBases(options) // Throws where one is none, at start as well as when an option changes.
         checkModelMap(options.modelMap)

@@ -4,6 +4,11 @@
  * somebody asks for it with `-s NAME`. `command`: what its command of the same name does, for `llmproxy --help`.
  */
 export const SHIPPED_ADDONS = [
+  {
+    name: "models",
+    does: "one address for every model: finds each model's upstream, and puts in the server's key",
+    command: "read another gateway's config file as routes",
+  },
   { name: "conductor", does: "sends each chat request to a local model if it fits there, else to the cloud" },
   { name: "requery", does: "asks a local model again when its answer is empty, broken or goes round in circles" },
   { name: "usage", does: "asks hosts for the tokens of streams, and keeps that from the client (usage.inject)" },

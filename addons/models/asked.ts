@@ -56,7 +56,8 @@ export function askedIn({ request }: Pick<Flow, "request">): Asked {
 }
 
 function modelIn(path: string, method: string, speech: Speech): string | undefined {
-  const named = speech === "gemini" ? GEMINI_MODEL : speech === "openai" && method === "DELETE" ? MODEL_PATH : AZURE_MODEL
+  const named =
+    speech === "gemini" ? GEMINI_MODEL : speech === "openai" && method === "DELETE" ? MODEL_PATH : AZURE_MODEL
   const inPath = named.exec(path)?.[1]
   if (inPath !== undefined) return decoded(inPath)
   const query = path.indexOf("?")

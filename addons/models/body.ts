@@ -1,6 +1,6 @@
 /**
- * The model that a body names, the objects that it refers to, and another model in its place: JSON of any API, or a form, as
- * speech and images are sent. What is not the model's name keeps its bytes.
+ * The model that a body names, and the objects that it refers to: JSON of any API, or a form, as speech and images are sent. In
+ * JSON `llmproxy/targets` puts another model in its place, in a form this file.
  */
 import { type Flow, isObject, type JsonObject, type JsonValue } from "llmproxy"
 import { objectId } from "./asked.ts"
@@ -84,65 +84,12 @@ function idsIn(body: JsonObject): string[] {
 
 function idsOf(value: JsonValue | undefined): string[] {
   if (Array.isArray(value)) return value.flatMap((one) => objectId(one) ?? [])
-  return objectId(isObject(value) ? value.id : value) === undefined
-    ? []
-    : [String(isObject(value) ? value.id : value)]
+  return objectId(isObject(value) ? value.id : value) === undefined ? [] : [String(isObject(value) ? value.id : value)]
 }
 
-/** Puts another model into the collected body. A flow that speaks a dialect has `llm` for that. */
-export async function setModel(flow: Flow, kind: BodyNames["kind"], model: string): Promise<void> {
-  const { request } = flow
-  if (kind === "form") {
-    const form = await flow.waitFor(request.formData())
-    form.set("model", model)
-    await flow.waitFor(request.setFormData(form))
-  } else if (kind === "json") {
-    // What is JSON's own is ASCII, so that every other byte may be any character.
-    const source = request.bytes.toString("latin1")
-    const place = modelPlace(source)
-    if (place === undefined) return
-    const [start, end] = place
-    const name = Buffer.from(JSON.stringify(model)).toString("latin1")
-    request.bytes = Buffer.from(source.slice(0, start) + name + source.slice(end), "latin1")
-  }
-}
-
-/** Where the value of the last member "model" (or Ollama's "name") of the object itself stands: the one that counts. */
-function modelPlace(source: string): readonly [number, number] | undefined {
-  let depth = 0
-  let found: readonly [number, number] | undefined
-  let isKey = false
-  let key: string | undefined
-  for (let at = 0; at < source.length; at++) {
-    const character = source[at]
-    if (character === '"') {
-      const end = endOfText(source, at)
-      const text = depth === 1 ? source.slice(at, end) : ""
-      if (depth === 1 && isKey) key = text
-      else if (depth === 1 && isModelKey(key, source)) found = [at, end]
-      at = end - 1
-      isKey = false
-    } else if (character === "{" || character === "[") {
-      depth++
-      isKey = depth === 1
-    } else if (character === "}" || character === "]") depth--
-    else if (character === "," && depth === 1) isKey = true
-  }
-  return found
-}
-
-/** A member's name may be written with escapes. */
-function isModelKey(key: string | undefined, source: string): boolean {
-  if (key === undefined) return false
-  const name: unknown = JSON.parse(key)
-  return name === "model" || (name === "name" && !/"model"/.test(source))
-}
-
-/** Behind the quote that ends the text beginning at `start`. */
-function endOfText(source: string, start: number): number {
-  for (let at = start + 1; at < source.length; at++) {
-    if (source[at] === "\\") at++
-    else if (source[at] === '"') return at + 1
-  }
-  return source.length
+/** Puts another model into the collected form: it is written anew, its files byte for byte. */
+export async function setModelInForm(flow: Flow, model: string): Promise<void> {
+  const form = await flow.waitFor(flow.request.formData())
+  form.set("model", model)
+  await flow.waitFor(flow.request.setFormData(form))
 }

@@ -11,14 +11,15 @@ const UPSTREAM_FIELDS = ["url", "key", "dialect", "local", "concurrency", "model
 const ROUTE_FIELDS = ["model", "to", "by"]
 const TARGET_FIELDS = ["upstream", "model", "weight"]
 /** Characters of a model's name. */
-export const MODEL_CHARS_MAX = 256
+const MODEL_CHARS_MAX = 256
 /** Of a bad value that a message repeats. */
 const SHOWN_CHARS_MAX = 60
 
 type Path = readonly (string | number)[]
 
 export function checkUpstreams(value: unknown): OptionProblem[] {
-  if (!isObject(value)) return [{ path: [], message: "must name upstreams, as in { box: { url: http://127.0.0.1:1234/v1 } }" }]
+  if (!isObject(value))
+    return [{ path: [], message: "must name upstreams, as in { box: { url: http://127.0.0.1:1234/v1 } }" }]
   return Object.entries(value).flatMap(([name, spec]) => checkUpstream(name, spec))
 }
 
@@ -38,7 +39,10 @@ function checkUpstream(name: string, spec: unknown): OptionProblem[] {
   problems.push(...dialectProblem([name, "dialect"], dialect))
   if (local !== undefined && typeof local !== "boolean")
     problems.push({ path: [name, "local"], message: "must be true or false" })
-  for (const [field, number] of [["concurrency", concurrency], ["context", context]] as const)
+  for (const [field, number] of [
+    ["concurrency", concurrency],
+    ["context", context],
+  ] as const)
     if (number !== undefined && !isCount(number))
       problems.push({ path: [name, field], message: "must be a whole number of at least 1" })
   if (models !== undefined && !isModelList(models))
@@ -53,14 +57,16 @@ function urlProblem(path: Path, url: unknown): OptionProblem[] {
     return wrong("must be an http or https URL, as in http://127.0.0.1:1234/v1")
   const { username, password, search, hash } = new URL(url)
   if (username !== "" || password !== "") return wrong("must hold no password; name the key, as in key: env NAME")
-  if (search !== "" || hash !== "") return wrong("must end with its path, without a query, as in https://api.openai.com/v1")
+  if (search !== "" || hash !== "")
+    return wrong("must end with its path, without a query, as in https://api.openai.com/v1")
   return []
 }
 
 function dialectProblem(path: Path, dialect: unknown): OptionProblem[] {
   if (dialect === undefined) return []
   const names: readonly unknown[] = Array.isArray(dialect) ? dialect : [dialect]
-  const isRight = names.length > 0 && names.every((name) => typeof name === "string" && Object.hasOwn(DIALECT_NAMES, name))
+  const isRight =
+    names.length > 0 && names.every((name) => typeof name === "string" && Object.hasOwn(DIALECT_NAMES, name))
   if (isRight) return []
   return [{ path, message: `must be one of ${Object.keys(DIALECT_NAMES).join(", ")}, or a list of them` }]
 }
@@ -80,7 +86,10 @@ function checkRoute(at: number, route: unknown): OptionProblem[] {
     problems.push({ path: [at, "by"], message: "must be order or weight" })
   const targets: readonly unknown[] = Array.isArray(to) ? to : to === undefined ? [] : [to]
   if (targets.length === 0)
-    problems.push({ path: [at, "to"], message: "must name upstreams, as in [box] or [{ upstream: box, model: qwen3-4b }]" })
+    problems.push({
+      path: [at, "to"],
+      message: "must name upstreams, as in [box] or [{ upstream: box, model: qwen3-4b }]",
+    })
   for (const [index, target] of targets.entries())
     problems.push(...checkTarget(Array.isArray(to) ? [at, "to", index] : [at, "to"], target))
   return problems

@@ -8,6 +8,7 @@ import type { BodyNames } from "./body.ts"
 import { UPSTREAM_NAME } from "./check.ts"
 import type { Lists } from "./lists.ts"
 import type { Objects } from "./objects.ts"
+import { changesHost } from "./ollama-admin.ts"
 import type { Refusal } from "./refusal.ts"
 import { qualified, type Route, routeOf, type Way } from "./routes.ts"
 import { isOneOfMany, mayAdminister, mayUseModel, mayUseUpstream, ownerOf } from "./scopes.ts"
@@ -86,6 +87,10 @@ async function find(
   if (model !== undefined && !mayUseModel(flow, model))
     return refusal(403, "model_not_allowed", `this key may not use the model ${shown(model)}`)
   if (named !== undefined) return byName(named, model, choices)
+  if (changesHost(asked.path)) {
+    const ollama = upstreams.find(({ speaks }) => speaks.includes("ollama"))
+    if (ollama !== undefined) return to(ollama, model, "it speaks Ollama")
+  }
   if (model !== undefined) {
     const found = await byModel(flow, model, asked.speech, choices)
     if (found !== undefined) return found
@@ -204,7 +209,8 @@ async function noModel(flow: Flow, model: string, { upstreams, routes, lists }: 
   const all = [...ids].filter((id) => mayUseModel(flow, id))
   const some = all.slice(0, NAMES_MAX).map(shown).join(", ")
   const silent = known.filter(({ isKnown }) => !isKnown).map(({ upstream }) => upstream.name)
-  const unknown = silent.length === 0 ? "" : ` What ${silent.join(", ")} ${silent.length === 1 ? "has" : "have"} is not known now.`
+  const unknown =
+    silent.length === 0 ? "" : ` What ${silent.join(", ")} ${silent.length === 1 ? "has" : "have"} is not known now.`
   const choice = some === "" ? "no upstream lists any" : `there are ${some}${all.length > NAMES_MAX ? " and more" : ""}`
   const message = `no upstream has the model ${shown(model)}; ${choice}.${unknown} GET /v1/models lists all`
   return refusal(400, "model_not_found", message)

@@ -1,21 +1,9 @@
-/** The fields that open an upstream, by what it speaks; and the client's own, which no upstream sees. Pure. */
+/** The fields that open an upstream, by what it speaks. Pure. */
 import type { Headers } from "llmproxy"
 import type { Upstream } from "./upstreams.ts"
 
 /** Anthropic wants a version of every client; most send one. */
 const ANTHROPIC_VERSION = "2023-06-01"
-/** What belongs to another key, to another site, or to whoever stands between. */
-const CLIENTS = new Set([
-  "authorization",
-  "x-api-key",
-  "x-goog-api-key",
-  "api-key",
-  "cookie",
-  "openai-organization",
-  "openai-project",
-])
-const OURS = "x-llmproxy-"
-
 /** For that upstream alone. */
 export function keyFields({ key, speaks, url }: Upstream, asked?: Pick<Headers, "has">): Record<string, string> {
   if (speaks.includes("anthropic-messages") && !speaks.includes("openai")) {
@@ -26,12 +14,4 @@ export function keyFields({ key, speaks, url }: Upstream, asked?: Pick<Headers, 
   if (speaks.includes("gemini")) return { "x-goog-api-key": key }
   // Azure's keys are no bearer tokens.
   return /\.azure\.com$/.test(new URL(url).hostname) ? { "api-key": key } : { Authorization: `Bearer ${key}` }
-}
-
-export function dropClients(headers: Headers): void {
-  const names = [...headers].map(([name]) => name)
-  for (const name of names) {
-    const lower = name.toLowerCase()
-    if (CLIENTS.has(lower) || lower.startsWith(OURS)) headers.delete(name)
-  }
 }

@@ -5,16 +5,16 @@
 import type { AddonContext } from "llmproxy"
 import { keyFields } from "./keys.ts"
 import { urlAt } from "./place.ts"
-import { type Listed, LISTED_MAX, listedAs, readList } from "./read-list.ts"
+import { LISTED_MAX, type Listed, listedAs, readList } from "./read-list.ts"
 import type { Speech } from "./speech.ts"
 import type { Upstream } from "./upstreams.ts"
 
 /** Milliseconds that an upstream may take to list its models. */
-export const LIST_MS = 3_000
+const LIST_MS = 3_000
 /** Milliseconds that a list counts as fresh. */
-export const FRESH_MS = 60_000
+const FRESH_MS = 60_000
 /** Milliseconds until one that has failed is asked again. */
-export const RETRY_MS = 10_000
+const RETRY_MS = 10_000
 /** Bytes of a list; OpenRouter's has 1.5 MB. */
 const LIST_BYTES_MAX = 8 * 1_024 * 1_024
 
@@ -67,7 +67,12 @@ export class Lists {
 
   #keptOf({ name, url }: Upstream): Kept {
     const place = `${name} ${url}`
-    const kept = this.#kept.get(place) ?? { models: [], until: Number.NEGATIVE_INFINITY, isKnown: false, asking: undefined }
+    const kept = this.#kept.get(place) ?? {
+      models: [],
+      until: Number.NEGATIVE_INFINITY,
+      isKnown: false,
+      asking: undefined,
+    }
     this.#kept.set(place, kept)
     return kept
   }

@@ -53,21 +53,36 @@ export class Objects {
 
   /** Known to `find` from now on; resolves when it is on the disk. Rejects where that fails. */
   async remember(made: Made): Promise<void> {
-    this.#recent.delete(made.id)
-    this.#recent.set(made.id, made)
-    const [oldest] = this.#recent.keys()
-    if (this.#recent.size > RECENT_MAX && oldest !== undefined) this.#recent.delete(oldest)
+    if (this.#recent.has(made.id)) return
+    this.#know(made)
     const db = await this.#opened
     const values = { ...made, made_at: this.#clock.now() }
-    // Whoever made it first has it: an id is made once, and comes again only where somebody asks what became of it.
-    await db.insertInto("objects").values(values).onConflict((on) => on.column("id").doNothing()).execute()
+    const { numInsertedOrUpdatedRows: count } = await db
+      .insertInto("objects")
+      .values(values)
+      .onConflict((on) => on.column("id").doNothing())
+      .executeTakeFirst()
+    // An id is made once, and comes again where somebody asks what became of it: whoever made it has it.
+    const first = count === 0n ? await this.#read(made.id) : undefined
+    if (first !== undefined) this.#know(first)
     if (this.#count++ % PRUNE_EVERY !== 0) return
-    await db.deleteFrom("objects").where("made_at", "<", this.#clock.now() - KEPT_MS).execute()
+    await db
+      .deleteFrom("objects")
+      .where("made_at", "<", this.#clock.now() - KEPT_MS)
+      .execute()
   }
 
   async find(id: string): Promise<Made | undefined> {
-    const recent = this.#recent.get(id)
-    if (recent !== undefined) return recent
+    return this.#recent.get(id) ?? this.#read(id)
+  }
+
+  #know(made: Made): void {
+    this.#recent.set(made.id, made)
+    const [oldest] = this.#recent.keys()
+    if (this.#recent.size > RECENT_MAX && oldest !== undefined) this.#recent.delete(oldest)
+  }
+
+  async #read(id: string): Promise<Made | undefined> {
     const db = await this.#opened
     return db.selectFrom("objects").select(["id", "upstream", "owner"]).where("id", "=", id).executeTakeFirst()
   }

@@ -32,13 +32,15 @@ export function readRoutes(given: readonly unknown[], upstreams: readonly Upstre
     const targets: readonly unknown[] = Array.isArray(route.to) ? route.to : [route.to]
     const ways: Way[] = []
     for (const target of targets) {
-      const { upstream: name, model, weight } = isObject(target) ? target : { upstream: target }
+      const fields: Readonly<Record<string, unknown>> = isObject(target) ? target : { upstream: target }
+      const { upstream: name, model, weight } = fields
       const upstream = upstreams.find((one) => one.name === name)
       if (upstream === undefined) return unknownUpstream(`models.routes[${at}].to`, String(name), upstreams)
       ways.push({ upstream, model: textIn(model), weight: typeof weight === "number" ? weight : undefined })
     }
     const patterns = (Array.isArray(route.model) ? route.model : [route.model]).map(String)
-    const byWeight = route.by === "weight" || (route.by === undefined && ways.some(({ weight }) => weight !== undefined))
+    const byWeight =
+      route.by === "weight" || (route.by === undefined && ways.some(({ weight }) => weight !== undefined))
     routes.push({ patterns, ways, byWeight })
   }
   return routes

@@ -23,7 +23,8 @@ export const DIALECT_NAMES: Readonly<Record<string, readonly Speech[]>> = {
 /** Where Ollama listens unless it is told otherwise. */
 const OLLAMA_PORT = "11434"
 /** Of llama.cpp's server, without /v1. */
-const LLAMACPP = /^\/(?:completions?|infill|tokenize|detokenize|apply-template|props|slots|embedding|rerank(?:ing)?)(?:[/?]|$)/
+const LLAMACPP =
+  /^\/(?:completions?|infill|tokenize|detokenize|apply-template|props|slots|embedding|rerank(?:ing)?)(?:[/?]|$)/
 const OPENAI_ROOTS =
   /^\/(?:chat|completions|responses|embeddings|models|files|batches|images|audio|moderations|uploads|fine_tuning|vector_stores|realtime|conversations|assistants|threads|videos|containers|evals)(?:[/?]|$)/
 /** What only Anthropic's API has. */

@@ -26,7 +26,7 @@ export interface Remark {
 }
 
 /** `key: env NAME`. */
-export const KEY_REFERENCE = /^env ([A-Za-z_][A-Za-z0-9_]{0,127})$/
+const KEY_REFERENCE = /^env ([A-Za-z_][A-Za-z0-9_]{0,127})$/
 
 /** What a key alone enables: the name, the URL and the variable. */
 export const USUAL = [
@@ -113,7 +113,7 @@ export function shownUpstream({ name, url, key, isLocal }: Upstream): string {
   return `${name} (${[url, ...words].join(", ")})`
 }
 
-export function hostOf(url: string): string {
+function hostOf(url: string): string {
   return new URL(url).hostname.replace(/^\[|\]$/g, "")
 }
 

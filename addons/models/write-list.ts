@@ -8,7 +8,14 @@ const UNKNOWN_TIME = "1970-01-01T00:00:00Z"
 /** What Ollama's clients compare with what they need; what is served of its API is that of this version. */
 const OLLAMA_VERSION = "0.12.0"
 /** Where a host names the context of a model: OpenRouter and Groq, vLLM, LM Studio, Mistral, Gemini, llama.cpp. */
-const CONTEXT_FIELDS = ["context_length", "context_window", "max_model_len", "max_context_length", "inputTokenLimit", "n_ctx"]
+const CONTEXT_FIELDS = [
+  "context_length",
+  "context_window",
+  "max_model_len",
+  "max_context_length",
+  "inputTokenLimit",
+  "n_ctx",
+]
 
 export function openAiModel({ id, raw, upstreams }: CatalogueEntry): JsonObject {
   const created = typeof raw.created === "number" ? raw.created : 0
@@ -92,7 +99,15 @@ function ollamaModel({ id, raw }: CatalogueEntry): JsonObject {
 
 function detailsOf({ details }: JsonObject): JsonObject {
   const known = typeof details === "object" && details !== null && !Array.isArray(details) ? details : {}
-  return { parent_model: "", format: "", family: "", families: [], parameter_size: "", quantization_level: "", ...known }
+  return {
+    parent_model: "",
+    format: "",
+    family: "",
+    families: [],
+    parameter_size: "",
+    quantization_level: "",
+    ...known,
+  }
 }
 
 function timeOf({ created, created_at: at, modified_at: modified }: JsonObject): string {
@@ -102,7 +117,7 @@ function timeOf({ created, created_at: at, modified_at: modified }: JsonObject):
   return isTime ? new Date(created * 1_000).toISOString().replace(".000Z", "Z") : UNKNOWN_TIME
 }
 
-export function contextOf({ raw }: CatalogueEntry): number | undefined {
+function contextOf({ raw }: CatalogueEntry): number | undefined {
   const said = CONTEXT_FIELDS.map((field) => raw[field]).find((value) => typeof value === "number" && value > 0)
   return typeof said === "number" ? said : undefined
 }

@@ -30,7 +30,9 @@ export function offerFrom(value: JsonValue): Offer | undefined {
   if (typeof url !== "string" || !URL.canParse(url) || !Array.isArray(models)) return undefined
   const { protocol, hostname } = new URL(url)
   if (protocol !== "http:" || !isLoopbackHost(hostname.replace(/^\[|\]$/g, ""))) return undefined
-  const names = models.filter((model) => typeof model === "string" && model !== "").slice(0, MODELS_MAX)
+  const names = models
+    .flatMap((model) => (typeof model === "string" && model !== "" ? [model] : []))
+    .slice(0, MODELS_MAX)
   return { name, url, models: names, ...(typeof context === "number" ? { context } : {}) }
 }
 

@@ -16,5 +16,5 @@ export {
 } from "./pool.ts"
 export { join, type Lines, lengthOf, linesIn, type Place } from "./queue.ts"
 export type { Refusal } from "./refusal.ts"
-export { bodyAt, fieldsAt, isWhole, type Target, urlAt } from "./target.ts"
+export { bodyAt, dropClientsOwn, fieldsAt, isWhole, type Target, urlAt, withoutKeys } from "./target.ts"
 export { judge, judgeStatus, retryAfterMs, type Verdict } from "./verdict.ts"

@@ -35,6 +35,8 @@ export interface Target {
   readonly ca?: string
 }
 
+/** Whose account of OpenAI's a client's key belongs to. */
+const ACCOUNT: ReadonlySet<string> = new Set(["openai-organization", "openai-project"])
 /** What is only between two machines, or said of a body that is written anew (RFC 9110 section 7.6.1). */
 const BETWEEN_TWO: ReadonlySet<string> = new Set([
   "connection",
@@ -113,7 +115,7 @@ function decoded(name: string): string {
 }
 
 function isForUs(lowerName: string): boolean {
-  return lowerName.startsWith("x-llmproxy-") || lowerName.startsWith("openai-") || isSecretName(lowerName, "field")
+  return lowerName.startsWith("x-llmproxy-") || ACCOUNT.has(lowerName) || isSecretName(lowerName, "field")
 }
 
 /** Whether the request is wholly here, so that it can be sent more than once. */

@@ -1,0 +1,235 @@
+/**
+ * One address for every model: sends what is asked at the proxy's own address to the upstream that has the model, with the
+ * server's key for it, and lists the models of all. This file is the way of a request, top to bottom; each step is a file in
+ * models/. Requests that pass through the proxy to hosts of their own are none of its business.
+ *
+ * A request to a model is decided on by what `llmRequest` finds, so that addons before this one may still change the model; what
+ * is asked of no model (files, embeddings, audio) in `request`.
+ */
+import { type AddonContext, defineAddon, type Flow, type LlmFlow, UsageError } from "llmproxy"
+import { answerList, isShow, listQuestion, showQuestion } from "./models/answer-list.ts"
+import { type Asked, askedIn } from "./models/asked.ts"
+import { type BodyNames, namesIn } from "./models/body.ts"
+import { declareCommand } from "./models/command.ts"
+import { type Choices, type Decision, decide, type Wanted } from "./models/decide.ts"
+import { Lists } from "./models/lists.ts"
+import { Objects } from "./models/objects.ts"
+import { ollamaAdmin } from "./models/ollama-admin.ts"
+import { OPTIONS } from "./models/options.ts"
+import { type Refusal, refuse } from "./models/refusal.ts"
+import { readRoutes, routeOf, unknownUpstream } from "./models/routes.ts"
+import { Sender } from "./models/sender.ts"
+import { Told } from "./models/told.ts"
+import { readUpstreams, shownUpstream, type Upstream } from "./models/upstreams.ts"
+import { hearConducting } from "./shared/conducting.ts"
+import { OFFER, offerFrom, WANTED, WITHDRAW } from "./shared/local-upstream.ts"
+
+const UPSTREAM_FIELD = "x-llmproxy-upstream"
+/** Requests that llmproxy reads as asking a model. */
+const ASKS_MODEL = /\/(?:chat\/completions|completions?|responses|messages|api\/chat|api\/generate)\/?(?:\?|$)/
+
+/** What is known of a flow between its hooks. */
+interface Known extends Wanted {
+  names: BodyNames
+  outcome: Decision | Refusal | undefined
+  /** Whose API the client speaks, and what llmRequest is to do. */
+  asksModel: boolean
+}
+
+export default defineAddon({
+  name: "models",
+  options: OPTIONS,
+  setup(context) {
+    const models = new Models(context)
+    declareCommand(context)
+    return {
+      load: () => models.load(),
+      configure: () => models.configure(),
+      requestHeaders: (flow) => models.begin(flow),
+      request: (flow) => models.read(flow),
+      llmRequest: (flow) => models.send(flow),
+      responseHeaders: (flow) => models.told.head(flow),
+      llmResponse: (flow) => models.told.whole(flow),
+      response: (flow) => models.sender.hooks.response(flow),
+      error: (flow, error) => models.sender.hooks.error(flow, error),
+    }
+  },
+})
+
+class Models {
+  readonly sender: Sender
+  readonly told: Told
+  readonly #context: AddonContext<typeof OPTIONS>
+  readonly #lists: Lists
+  readonly #objects: Objects
+  readonly #known = new WeakMap<Flow, Known>()
+  /** What other addons have on this machine, by name. */
+  readonly #offered = new Map<string, Upstream>()
+  #configured: Upstream[] = []
+  #choices: Choices
+  /** Another addon sends on what is not named here. */
+  #isConducted = false
+
+  constructor(context: AddonContext<typeof OPTIONS>) {
+    this.#context = context
+    this.#lists = new Lists(context)
+    this.#objects = new Objects(context.tables, context.clock)
+    this.sender = new Sender(context)
+    this.told = new Told(this.#objects, this.sender, context.log)
+    this.#choices = this.#choicesOf([])
+  }
+
+  async load(): Promise<void> {
+    const { events } = this.#context
+    await events.subscribe(OFFER, (value) => {
+      const offer = offerFrom(value)
+      if (offer === undefined) return
+      const { name, url, models, context } = offer
+      this.#offered.set(name, {
+        ...{ name, url, models, context, key: undefined, speaks: ["openai"], isLocal: true },
+        concurrency: undefined,
+      })
+      this.#choose()
+    })
+    await events.subscribe(WITHDRAW, (value) => {
+      const name = typeof value === "object" && value !== null && "name" in value ? value.name : undefined
+      if (typeof name === "string" && this.#offered.delete(name)) this.#choose()
+    })
+    await events.publish(WANTED, true)
+    await hearConducting(events, () => {
+      this.#isConducted = true
+    })
+  }
+
+  /** Throws a UsageError where a route or the default leads to no upstream. */
+  configure(): void {
+    const { options, log } = this.#context
+    const { upstreams, remarks } = readUpstreams(options.upstreams, (name) => this.#context.variable(name))
+    const fault = faultIn(options, [...upstreams, ...this.#offered.values()])
+    if (fault !== undefined) throw new UsageError(fault)
+    this.#configured = upstreams
+    this.#lists.forget()
+    this.#choose()
+    for (const { text } of remarks) log.warn(text)
+    if (upstreams.length > 0) log.info(`upstreams: ${upstreams.map(shownUpstream).join(", ")}`)
+    else if (this.#offered.size === 0)
+      log.warn("there is no upstream: set OPENAI_API_KEY or ANTHROPIC_API_KEY, or name one in models.upstreams")
+  }
+
+  /** Its head is there. */
+  begin(flow: Flow): void | Promise<void> {
+    if (!isOurs(flow)) return undefined
+    const question = this.#isConducted ? undefined : listQuestion(flow)
+    if (question !== undefined) return answerList(flow, question, this.#choices)
+    const admin = ollamaAdmin(flow, this.#choices.upstreams)
+    if (admin !== undefined) return refuse(flow, "ollama", admin)
+    const { headers } = flow.request
+    const upstream = headers.has(UPSTREAM_FIELD) ? headers.getAll(UPSTREAM_FIELD).join(", ").trim() : undefined
+    const asked = askedIn(flow)
+    const names: BodyNames = { model: undefined, objects: [], kind: "other" }
+    const asksModel = flow.request.method === "POST" && ASKS_MODEL.test(asked.path)
+    this.#known.set(flow, { asked, names, upstream, asksModel, outcome: undefined })
+    // What cannot be read streams on: then the head has to tell where to.
+    return asked.hasBody ? flow.request.collect().catch(() => {}) : undefined
+  }
+
+  /** Its body is there, where one was wanted. */
+  async read(flow: Flow): Promise<void> {
+    const known = this.#known.get(flow)
+    if (known === undefined) return
+    if (known.asked.hasBody) known.names = await namesIn(flow, flow.client.user !== undefined)
+    if (!this.#takes(known)) {
+      this.#known.delete(flow)
+      return
+    }
+    if (isShow(flow) && (await this.#show(flow))) return
+    known.outcome = await decide(flow, known, this.#choices)
+    if (!known.asksModel || !looksReadable(flow, known.asked)) await this.#conclude(flow, known, known.outcome)
+    // If nobody reads it after all, it goes the way that it has now.
+    else if ("ways" in known.outcome) this.sender.direct(flow, known, known.outcome)
+    else this.sender.hold(flow)
+  }
+
+  /** It asks a model, in words that are understood; addons before this one may have named another model. */
+  async send(flow: LlmFlow): Promise<void> {
+    const known = this.#known.get(flow)
+    if (known === undefined || !known.asksModel) return
+    const { model } = flow.llm.request
+    if (known.outcome === undefined || model !== (known.names.model ?? known.asked.model ?? "")) {
+      known.names = { ...known.names, model }
+      known.outcome = await decide(flow, known, this.#choices)
+    }
+    await this.#conclude(flow, known, known.outcome)
+  }
+
+  async #conclude(flow: Flow, known: Known, outcome: Decision | Refusal): Promise<void> {
+    if ("ways" in outcome) await this.sender.send(flow, known, outcome)
+    else refuse(flow, known.asked.speech, outcome)
+  }
+
+  /** Beside a conductor, what the routes name, or the client itself. */
+  #takes({ asked, names, upstream }: Known): boolean {
+    if (!this.#isConducted || upstream !== undefined) return true
+    const model = asked.model ?? names.model
+    return model !== undefined && routeOf(model, this.#choices.routes, "any") !== undefined
+  }
+
+  /** Whether it was answered here: of a model whose own host can say more, the host is asked. */
+  async #show(flow: Flow): Promise<boolean> {
+    const question = showQuestion(flow)
+    if (question === undefined || !("id" in question)) return false
+    const known = this.#known.get(flow)
+    const outcome = known === undefined ? undefined : await decide(flow, known, this.#choices)
+    if (outcome !== undefined && "ways" in outcome) return false
+    await answerList(flow, question, this.#choices)
+    return true
+  }
+
+  #choose(): void {
+    const names = new Set(this.#configured.map(({ name }) => name))
+    this.#choices = this.#choicesOf([
+      ...this.#configured,
+      ...[...this.#offered.values()].filter(({ name }) => !names.has(name)),
+    ])
+  }
+
+  #choicesOf(upstreams: readonly Upstream[]): Choices {
+    const { options } = this.#context
+    const routes = readRoutes(options.routes, upstreams)
+    return {
+      upstreams,
+      routes: typeof routes === "string" ? [] : routes,
+      fallback: upstreams.find(({ name }) => name === options.default),
+      lists: this.#lists,
+      objects: this.#objects,
+    }
+  }
+}
+
+/** What was asked at our own address, and that nobody has sent elsewhere. */
+function isOurs(flow: Flow): boolean {
+  if (!flow.baseUrl || flow.turn !== undefined || flow.routed?.url !== undefined) return false
+  return new URL(flow.request.url).origin === new URL(flow.original.url).origin
+}
+
+function faultIn(
+  { routes, default: fallback }: { readonly routes: readonly unknown[]; readonly default: string | undefined },
+  upstreams: readonly Upstream[],
+): string | undefined {
+  const read = readRoutes(routes, upstreams)
+  if (typeof read === "string") return read
+  if (fallback === undefined || upstreams.some(({ name }) => name === fallback)) return undefined
+  return unknownUpstream("models.default", fallback, upstreams)
+}
+
+/** Whether llmproxy will most likely read it as a request to a model, and call `llmRequest`. */
+function looksReadable({ request }: Flow, { speech }: Asked): boolean {
+  try {
+    const body = request.json()
+    if (typeof body !== "object" || body === null || Array.isArray(body)) return false
+    if (/\/(?:chat\/completions|messages|api\/chat)\/?(?:\?|$)/.test(request.path)) return Array.isArray(body.messages)
+    return speech === "openai" ? "prompt" in body || "input" in body : true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Sends a flow to the upstreams that were decided on, by `llmproxy/targets`: in their order or by weight, with their keys, to
+ * the next one where one fails before its first word.
+ */
+import type { AddonContext, Flow } from "llmproxy"
+import { dropClientsOwn, type Plan, type Target, TargetPool, withoutKeys } from "llmproxy/targets"
+import { type Asked, withModelInPath } from "./asked.ts"
+import { setModelInForm } from "./body.ts"
+import type { Decision, Wanted } from "./decide.ts"
+import { keyFields } from "./keys.ts"
+import { urlAt } from "./place.ts"
+import type { Way } from "./routes.ts"
+
+/** Nothing is there, and never will be (RFC 6761 section 6.4). */
+const NOWHERE = "http://llmproxy-models-refuses.invalid"
+
+export interface Sent {
+  /** The upstream's name. */
+  readonly upstream: string
+  readonly asked: Asked
+}
+
+export class Sender {
+  readonly hooks: TargetPool["hooks"]
+  readonly #pool: TargetPool
+  readonly #sent = new WeakMap<Flow, Sent>()
+
+  constructor(context: Pick<AddonContext, "state" | "clock" | "log">) {
+    this.#pool = new TargetPool(context)
+    this.hooks = this.#pool.hooks
+  }
+
+  /** Where the flow was sent to, last; undefined: nowhere from here. */
+  sentOf(flow: Flow): Sent | undefined {
+    return this.#sent.get(flow)
+  }
+
+  /** Resolves when it is on its way, or answered. */
+  async send(flow: Flow, wanted: Wanted, decision: Decision): Promise<void> {
+    const model = decision.ways[0]?.model
+    // A form is written anew, and then has the model of one upstream alone.
+    const isForm = wanted.names.kind === "form" && model !== undefined
+    if (isForm) await setModelInForm(flow, model)
+    const ways = isForm ? decision.ways.filter((way) => way.model === model) : decision.ways
+    const taken = await this.#pool.take(flow, plan(flow, wanted, { ...decision, ways }))
+    if (taken.kind !== "refused") this.#sent.set(flow, { upstream: taken.target.name, asked: wanted.asked })
+  }
+
+  /** Lets it go to the first of them by itself. */
+  direct(flow: Flow, wanted: Wanted, { ways, why }: Decision): void {
+    const [way] = ways
+    if (way === undefined) return
+    dropClientsOwn(flow.request)
+    const target = targetOf(flow, way)
+    if (flow.localOnly) flow.keepLocal("its upstream is local", [target.url])
+    this.#sent.set(flow, { upstream: target.name, asked: wanted.asked })
+    flow.route({ url: placeAt(wanted, way), name: target.name, reason: why, headers: target.headers ?? {} })
+  }
+
+  /** Until it is refused. */
+  hold(flow: Flow): void {
+    dropClientsOwn(flow.request)
+    flow.route({ url: NOWHERE })
+  }
+}
+
+function plan(flow: Flow, wanted: Wanted, { ways, byWeight, why, model }: Decision): Plan {
+  const targets = ways.map((way) => targetOf(flow, way, model))
+  return {
+    targets,
+    order: byWeight ? "weighted" : "listed",
+    reason: why,
+    urlFor: (target) => placeAt(wanted, ways[targets.indexOf(target)] ?? ways[0]),
+  }
+}
+
+function targetOf(flow: Flow, { upstream, model, weight }: Way, asked?: string): Target {
+  const { name, url, isLocal, concurrency } = upstream
+  const there = model ?? asked
+  return {
+    name,
+    url,
+    isLocal,
+    headers: keyFields(upstream, flow.request.headers),
+    ...(there === undefined ? {} : { model: there }),
+    ...(concurrency === undefined ? {} : { concurrency }),
+    ...(weight === undefined ? {} : { weight }),
+  }
+}
+
+/** The URL of the request there, with the model's name there where the path has it. */
+function placeAt({ asked }: Wanted, way: Way | undefined): string {
+  const path = withoutKeys(asked.path)
+  const { model } = asked
+  const named = way?.model === undefined || model === undefined ? path : withModelInPath(path, model, way.model)
+  return urlAt(way?.upstream.url ?? "", named, asked.speech)
+}
