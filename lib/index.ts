@@ -44,6 +44,7 @@ export { isObject } from "./base/json.ts"
 export type { Logger } from "./base/log.ts"
 export { type OutputPlace, type OutputStream, openStream, outputPlace } from "./base/output-place.ts"
 export { Redactor } from "./base/secrets/redactor.ts"
+export { type Fit, fitMessages } from "./llm/fit/fit.ts"
 export { textOf } from "./llm/message-text.ts"
 export type {
   Choice,
