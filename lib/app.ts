@@ -6,7 +6,7 @@ import { join } from "node:path"
 import type { Ca } from "../certs/ca.ts"
 import type { AddonDefinition, TokenService } from "./api/addon.ts"
 import type { Answer } from "./api/flow.ts"
-import { HISTORY_FILE, STATE_FILE, type StoreService } from "./api/store.ts"
+import type { StoreService } from "./api/store.ts"
 import { type Clock, systemClock } from "./base/clock.ts"
 import { FlowError, messageOf, StartError, UsageError } from "./base/errors.ts"
 import type { Logger } from "./base/log.ts"
@@ -16,7 +16,7 @@ import type { SearchPlaces } from "./loader/find.ts"
 import { AddonManager } from "./loader/manager.ts"
 import type { SendService } from "./loader/send-gate.ts"
 import { FileWatcher } from "./loader/watch.ts"
-import { CORE_OPTIONS, type CoreValues, settingsFrom } from "./options/core.ts"
+import { CORE_OPTIONS, type CoreValues, databaseUrl, settingsFrom } from "./options/core.ts"
 import { needRestart, takeLive } from "./options/live.ts"
 import type { OptionSources } from "./options/sources.ts"
 import { OptionStore } from "./options/store.ts"
@@ -32,7 +32,7 @@ import { LocalBus } from "./services/event-bus.ts"
 import { keptSecret } from "./services/kept-secret.ts"
 import { LazyTokens } from "./services/lazy-tokens.ts"
 import { MetricRegistry } from "./services/metric-registry.ts"
-import { LazyStore } from "./store/lazy-store.ts"
+import { LazyStore, storePlaces } from "./store/lazy-store.ts"
 
 /** Where options may change while the program runs. */
 interface LiveSources {
@@ -137,9 +137,9 @@ export class App {
     const tokens = options.tokens ?? new LazyTokens(options.log, this.#clock)
     if (tokens instanceof LazyTokens) this.#tokens = tokens
     const { confdir, log } = options
-    const files = { historyFile: join(confdir, HISTORY_FILE), stateFile: join(confdir, STATE_FILE) }
+    const places = storePlaces(confdir, databaseUrl(this.values.database))
     const secrets = () => this.#secrets()
-    this.#kept = options.store ?? new LazyStore({ ...files, log, clock: this.#clock, secrets })
+    this.#kept = options.store ?? new LazyStore({ ...places, log, clock: this.#clock, secrets })
     const know = () => this.#redactor.know(this.#secrets())
     this.addons = new AddonManager({
       log: options.log,

@@ -10,8 +10,10 @@ import { messageOf, StartError, systemCodeOf, UsageError } from "../base/errors.
 import { makeFolder } from "../base/folders.ts"
 import { printable, printableLines } from "../base/log.ts"
 import { beginFile, type OutputStream, openStream, outputPlace } from "../base/output-place.ts"
+import { databaseOf } from "../options/core.ts"
 import { NoChatForm } from "../store/chat-form.ts"
 import { EXPORT_FORMATS, type ExportFormat, exporterFor, isAnswered } from "../store/exports.ts"
+import { isPostgresUrl } from "../store/postgres/url.ts"
 import type { Reader } from "../store/reader.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { FILTER_FLAGS, filterOf, limitOf } from "./history/filters.ts"
@@ -44,7 +46,12 @@ export const historyCommand: Command = {
     },
     output: { type: "text", alias: "o", value: "FILE", help: "Where an export goes.", default: "standard output" },
     "with-truncated": { type: "switch", help: "Of an export: answers that reached their limit of tokens, too." },
-    file: { type: "text", value: "FILE", help: "The history to read.", default: `${HISTORY_FILE} in the confdir` },
+    file: {
+      type: "text",
+      value: "FILE",
+      help: "The history to read.",
+      default: `that of --database, else ${HISTORY_FILE} in the confdir`,
+    },
     ...PLACE_FLAGS,
   },
   words: ACTIONS,
@@ -77,8 +84,9 @@ export const historyCommand: Command = {
 
 async function fileOf(line: CommandLine, world: World): Promise<string> {
   const named = line.text("file")
-  if (named !== undefined) return resolve(world.cwd, named)
-  return join((await sourcesOf(line, world)).confdir, HISTORY_FILE)
+  if (named !== undefined) return isPostgresUrl(named) ? named : resolve(world.cwd, named)
+  const { sources, confdir } = await sourcesOf(line, world)
+  return databaseOf(sources) ?? join(confdir, HISTORY_FILE)
 }
 
 async function list(reader: Reader, line: CommandLine, world: World): Promise<void> {
@@ -237,10 +245,10 @@ async function prune(file: string, line: CommandLine, world: World): Promise<num
   if (other !== undefined) throw new UsageError(`history prune: deletes by age alone, without --${other[0]}`)
   if (until === undefined)
     throw new UsageError("history prune: say up to when, for example --until 30d, or --until now for all")
-  if (!existsSync(file)) throw new StartError(`${file}: there is no history`)
+  if (!isPostgresUrl(file) && !existsSync(file)) throw new StartError(`${file}: there is no history`)
   const { pruneFile } = await import("../store/prune.ts")
   const { flows, bytes } = await pruneFile(file, until)
-  const freed = (bytes / 1e6).toFixed(1)
-  world.out.write(`${flows} ${flows === 1 ? "flow" : "flows"} deleted, ${freed} MB given back\n`)
+  const freed = bytes === undefined ? "" : `, ${(bytes / 1e6).toFixed(1)} MB given back`
+  world.out.write(`${flows} ${flows === 1 ? "flow" : "flows"} deleted${freed}\n`)
   return 0
 }

@@ -26,6 +26,7 @@ const OWN_FLAGS = {
   "client-cert": { value: "FILE" },
   certs: { value: "[HOST=]FILE" },
   "flow-detail": { value: "0..4" },
+  database: { value: "URL" },
 } as const
 
 /** The options of the program that have a flag of their own; the others are set with --set. */

@@ -9,6 +9,8 @@ import { hostAndPort, normalHost, parseAuthority } from "../proxy/io/authority.t
 import { bypassRule } from "../proxy/io/bypass.ts"
 import { type ConnectToRule, DEFAULT_SETTINGS as D, type ProxySettings, type ProxyUser } from "../proxy/settings.ts"
 import { explainPem } from "../proxy/tls/pem.ts"
+import { resolveOptions } from "./resolve.ts"
+import type { OptionSources } from "./sources.ts"
 import type { OptionSpecs, OptionValues } from "./spec.ts"
 import { TLS_OPTIONS, tlsSettings } from "./tls.ts"
 
@@ -149,6 +151,11 @@ export const CORE_OPTIONS = {
     min: 1,
     help: "An idle upstream connection is closed then.",
   },
+  database: {
+    type: "string",
+    default: "",
+    help: "postgres://USER@HOST/NAME: where addons' state and the history are kept. Default: two files in the confdir.",
+  },
   scripts: { type: "list", default: [], help: "Addons to load, before those that -s names." },
 } as const satisfies OptionSpecs
 
@@ -262,4 +269,16 @@ function pattern(option: string, text: string): RegExp {
 export function baseUrlOf(host: string, port: number): string {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
   return `http://${hostAndPort(reachable, port)}`
+}
+
+/** The server that everything is kept on, for commands that start no proxy; undefined: files in the confdir. Throws a UsageError. */
+export function databaseOf(sources: OptionSources): string | undefined {
+  return databaseUrl(resolveOptions(undefined, { database: CORE_OPTIONS.database }, sources).database)
+}
+
+/** Throws a UsageError for what is no URL of PostgreSQL's. */
+export function databaseUrl(text: string): string | undefined {
+  if (text === "") return undefined
+  if (/^postgres(?:ql)?:\/\//i.test(text)) return text
+  throw new UsageError("--database: must be a URL of PostgreSQL's, as in postgres://user@localhost/llmproxy")
 }

@@ -1,19 +1,39 @@
 /**
  * The seam between what is kept and the database that keeps it. Whoever stands above it has a kysely and these words, all
- * promises, and writes SQL that both databases run: texts, whole numbers, doubles, bytes and null. Today there is SQLite,
- * a file in the confdir, opened in a thread of its own; whatever is SQLite's alone is below here (sqlite.ts).
+ * promises, and writes SQL that both databases run: texts, whole numbers, doubles, bytes and null. A place is SQLite's, a
+ * file in the confdir, or PostgreSQL's, a URL; whatever is the one's or the other's alone is below here (sqlite.ts, postgres/).
+ * Both are opened in threads: a statement of SQLite's blocks, and hashes and redaction take their time before either.
  */
 import type { Kysely } from "kysely"
 import { messageOf, StartError } from "../base/errors.ts"
-import { checkMigrated, migrate, type Steps } from "./migrations.ts"
+import { checkMigrated, MIGRATIONS, migrate, type Steps } from "./migrations.ts"
+import { postgresMessage, postgresTrouble } from "./postgres/errors.ts"
+import { openPostgres } from "./postgres/open.ts"
+import { isPostgresUrl, shownPlace } from "./postgres/url.ts"
 import type { Schema } from "./schema.ts"
-import { isDamage, openSqlite, type SqliteSources, singleValue } from "./sqlite.ts"
+import { isDamage, isPassing as isPassingInSqlite, openSqlite, type SqliteSources, singleValue } from "./sqlite.ts"
 
 /** Where the database's program comes from; tests give others. */
 export type DatabaseSources = SqliteSources
 
-/** What was thrown by a database: it may succeed later, or what is kept is damaged. */
-export { isDamage, isPassing } from "./sqlite.ts"
+/** What was thrown by a database: what is kept is damaged. */
+export { isDamage } from "./sqlite.ts"
+
+/**
+ * What was thrown by a database. passing: nothing was done, and it may succeed later. unknown: the connection is gone, and
+ * nobody knows whether it was done. lasting: it will not succeed.
+ */
+export type Trouble = "passing" | "unknown" | "lasting"
+
+export function troubleIn(thrown: unknown): Trouble {
+  if (isPassingInSqlite(thrown)) return "passing"
+  return postgresTrouble(thrown) ?? "lasting"
+}
+
+/** What was thrown, in one line. */
+export function troubleMessage(thrown: unknown): string {
+  return thrown instanceof AggregateError ? postgresMessage(thrown) : messageOf(thrown)
+}
 
 export interface Database<Tables> {
   readonly db: Kysely<Tables>
@@ -25,14 +45,15 @@ export interface Database<Tables> {
 /** Flows, kept within a size. */
 export interface HistoryDatabase {
   readonly db: Kysely<Schema>
-  /** Bytes that are in use. */
-  usedBytes(): Promise<number>
+  /** Bytes that are in use; undefined: a server of PostgreSQL's does not say what of its tables is. */
+  usedBytes(): Promise<number | undefined>
   /** Gives a little of what is free back to the system. False: there is hardly any. */
   giveBack(): Promise<boolean>
   close(): Promise<void>
 }
 
 export interface StateDatabaseOptions {
+  /** A file, or a URL. */
   readonly file: string
   /** How its tables come to be. */
   readonly steps: Steps
@@ -44,6 +65,10 @@ export interface StateDatabaseOptions {
  * damaged, which then stays as it is and where it is.
  */
 export async function openState<Tables>({ file, steps, sources }: StateDatabaseOptions): Promise<Database<Tables>> {
+  if (isPostgresUrl(file)) {
+    const open = await openPostgres<Tables>({ url: file, schema: "llmproxy_state", steps })
+    return { ...open, check: async () => {} }
+  }
   try {
     const open = openSqlite<Tables>(file, { isDurable: true, ...(sources === undefined ? {} : { sources }) })
     try {
@@ -68,6 +93,7 @@ export async function openState<Tables>({ file, steps, sources }: StateDatabaseO
 
 /** Opens a history that another program may be writing, to read it. Rejects with a StartError where it cannot be read. */
 export async function openReader(file: string): Promise<Pick<HistoryDatabase, "db" | "close">> {
+  if (isPostgresUrl(file)) return await readPostgres(file)
   let close = () => {}
   try {
     const open = openSqlite(file, { readOnly: true })
@@ -80,8 +106,21 @@ export async function openReader(file: string): Promise<Pick<HistoryDatabase, "d
   }
 }
 
+async function readPostgres(url: string): Promise<Pick<HistoryDatabase, "db" | "close">> {
+  const open = await openPostgres<Schema>({ url, schema: "llmproxy_history", steps: MIGRATIONS, migrates: false })
+  try {
+    await checkMigrated(open.db, shownPlace(url))
+    return open
+  } catch (thrown) {
+    await open.close()
+    throw readFailure(url, thrown)
+  }
+}
+
 /** What reading a history threw, in words that say what to do: damage may show at the first page or at any later one. */
 export function readFailure(file: string, thrown: unknown): unknown {
+  if (isPostgresUrl(file) && !(thrown instanceof StartError))
+    return new StartError(`${shownPlace(file)} cannot be read: ${postgresMessage(thrown)}`)
   if (!isDamage(thrown)) return thrown
   return new StartError(
     `${file}: is no history, or is damaged (${messageOf(thrown)}); llmproxy sets it aside once it cannot write to it, ` +

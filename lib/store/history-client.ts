@@ -9,6 +9,7 @@ import { type Clock, systemClock } from "../base/clock.ts"
 import { messageOf } from "../base/errors.ts"
 import type { Logger } from "../base/log.ts"
 import { FlowQueue } from "./flow-queue.ts"
+import { shownPlace } from "./postgres/url.ts"
 import { Pauses } from "./retry.ts"
 import type { StoreJob } from "./thread.ts"
 import { ThreadLink, troubleOf } from "./thread-link.ts"
@@ -100,7 +101,9 @@ export class HistoryClient {
       } catch (thrown) {
         const { kind, message } = troubleOf(thrown)
         if (kind === "lasting" || tries >= OPEN_TRIES_MAX || this.#isClosed) {
-          this.#options.log.warn(`history: ${this.#options.file} cannot be opened: ${message}; the traffic goes on`)
+          this.#options.log.warn(
+            `history: ${shownPlace(this.#options.file)} cannot be opened: ${message}; the traffic goes on`,
+          )
           return
         }
       }

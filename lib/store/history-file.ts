@@ -19,6 +19,15 @@ import {
 /** Pages that one step gives back to the system. */
 const STEP_PAGES_MAX = 256
 
+/** Where flows are stored. */
+export interface HistoryPlace {
+  /** The database that is open. */
+  readonly present: HistoryDatabase | undefined
+  /** Does `work` on it, opened where it is not. */
+  use<T>(work: (database: HistoryDatabase) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
 export interface HistoryFileOptions {
   readonly file: string
   /** Epoch milliseconds: part of the name of a damaged one. */
@@ -28,7 +37,7 @@ export interface HistoryFileOptions {
   readonly sources?: SqliteSources | undefined
 }
 
-export class HistoryFile {
+export class HistoryFile implements HistoryPlace {
   readonly #options: HistoryFileOptions
   #open: SqliteHistory | undefined
 
@@ -70,11 +79,11 @@ export class HistoryFile {
     const { file, sources } = this.#options
     const id = fileIdOf(file)
     try {
-      this.#open = await openHistory(file, sources)
+      this.#open = await openHistoryFile(file, sources)
     } catch (thrown) {
       if (!isDamage(thrown)) throw thrown
       this.#setAside(id)
-      this.#open = await openHistory(file, sources)
+      this.#open = await openHistoryFile(file, sources)
     }
     return this.#open
   }
@@ -99,7 +108,7 @@ export class HistoryFile {
 }
 
 /** Opens a file, or makes it. Throws what SQLite says of a damaged one. */
-export async function openHistory(file: string, sources?: SqliteSources): Promise<SqliteHistory> {
+export async function openHistoryFile(file: string, sources?: SqliteSources): Promise<SqliteHistory> {
   const opened = openSqlite(file, sources === undefined ? {} : { sources })
   try {
     await migrate(opened.db, file)

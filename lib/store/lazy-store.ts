@@ -4,16 +4,27 @@
  * which is a matter of milliseconds.
  */
 import { existsSync } from "node:fs"
+import { join } from "node:path"
 import type { Kysely } from "kysely"
-import type { FlowHistory, HistoryLimits, Records, StoreService, TableMigration } from "../api/store.ts"
+import {
+  type FlowHistory,
+  HISTORY_FILE,
+  type HistoryLimits,
+  type Records,
+  STATE_FILE,
+  type StoreService,
+  type TableMigration,
+} from "../api/store.ts"
 import type { Clock } from "../base/clock.ts"
 import { messageOf } from "../base/errors.ts"
 import { Lazy } from "../base/lazy.ts"
 import type { Logger } from "../base/log.ts"
 import type { HistoryClient } from "./history-client.ts"
+import { isPostgresUrl } from "./postgres/url.ts"
 import type { StateClient } from "./state/client.ts"
 
 export interface LazyStoreOptions {
+  /** Files, or the URL of a server of PostgreSQL's, which keeps both. */
   readonly historyFile: string
   readonly stateFile: string
   readonly log: Logger
@@ -22,6 +33,14 @@ export interface LazyStoreOptions {
   readonly script?: URL
   /** The program's own secrets as they are now. Default: none. */
   secrets?(): readonly string[]
+}
+
+/** Where both are: on a server, if one is named, else in the confdir. */
+export function storePlaces(
+  confdir: string,
+  server: string | undefined,
+): Pick<LazyStoreOptions, "historyFile" | "stateFile"> {
+  return { historyFile: server ?? join(confdir, HISTORY_FILE), stateFile: server ?? join(confdir, STATE_FILE) }
 }
 
 export class LazyStore implements StoreService {
@@ -78,6 +97,8 @@ export class LazyStore implements StoreService {
   }
 
   async ready(): Promise<void> {
+    // A server that was named and is not there stops the start, whoever will need it.
+    if (isPostgresUrl(this.#options.stateFile)) this.#open()
     await this.#opening
   }
 
@@ -87,7 +108,8 @@ export class LazyStore implements StoreService {
 
   /** At once, so that the start does not wait for it in the end. What is not there yet is made with the first record. */
   #open(): void {
-    if (this.#opening !== undefined || !existsSync(this.#options.stateFile)) return
+    const { stateFile } = this.#options
+    if (this.#opening !== undefined || !(isPostgresUrl(stateFile) || existsSync(stateFile))) return
     this.#opening = this.#state.get().then((client) => client.open())
     this.#opening.catch(() => {}) // Told by `ready`, and by whatever is asked.
   }

@@ -126,7 +126,7 @@ async function executed(db: Kysely<Schema>): Promise<string[]> {
     const rows = await table.selectFrom("kysely_migration").select("name").execute()
     return rows.map(({ name }) => name)
   } catch (thrown) {
-    if (/no such table|does not exist/.test(messageOf(thrown))) return []
+    if (/no such table|^relation .* does not exist/.test(messageOf(thrown))) return []
     throw thrown
   }
 }

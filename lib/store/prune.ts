@@ -5,8 +5,9 @@
  */
 import { setTimeout } from "node:timers/promises"
 import { messageOf, StartError } from "../base/errors.ts"
-import { isDamage } from "./database.ts"
-import { openHistory } from "./history-file.ts"
+import { isDamage, readFailure } from "./database.ts"
+import { openHistory } from "./history-place.ts"
+import { isPostgresUrl } from "./postgres/url.ts"
 import { Writer } from "./writer.ts"
 
 /** Milliseconds between two steps, in which a proxy gets its turn. */
@@ -14,8 +15,8 @@ const PAUSE_MS = 5
 
 export interface Pruned {
   readonly flows: number
-  /** By which what is in use has shrunk. */
-  readonly bytes: number
+  /** By which what is in use has shrunk; undefined: unknown. */
+  readonly bytes: number | undefined
 }
 
 /** Deletes the flows that began before `before`. Throws a StartError when the file is damaged. */
@@ -33,12 +34,12 @@ export async function pruneFile(file: string, before: number): Promise<Pruned> {
       }
       const after = await writer.bytes()
       while (await writer.giveBack()) await setTimeout(PAUSE_MS)
-      return { flows, bytes: bytes - after }
+      return { flows, bytes: bytes === undefined || after === undefined ? undefined : bytes - after }
     } finally {
       await writer.close()
     }
   } catch (thrown) {
-    if (!isDamage(thrown)) throw thrown
+    if (!isDamage(thrown)) throw isPostgresUrl(file) ? readFailure(file, thrown) : thrown
     throw new StartError(`${file}: is no history, or is damaged (${messageOf(thrown)}); ${flows} flows were deleted`)
   }
 }

@@ -7,6 +7,7 @@ import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql
 import { StartError, UsageError } from "../base/errors.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../base/json.ts"
 import { openReader } from "./database.ts"
+import { isPostgresUrl } from "./postgres/url.ts"
 import type { FlowRow, Schema } from "./schema.ts"
 
 /** Flows that are read at once. */
@@ -72,7 +73,7 @@ export class Reader {
 
   /** Throws a StartError when there is no history, or none that this version can read. */
   static async open(file: string): Promise<Reader> {
-    if (!existsSync(file))
+    if (!isPostgresUrl(file) && !existsSync(file))
       throw new StartError(`${file}: there is no history yet; llmproxy -s history keeps what passes`)
     return new Reader(await openReader(file))
   }

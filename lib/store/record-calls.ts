@@ -12,6 +12,8 @@ const TRIES_MAX = 6
 export interface CallOptions {
   /** Whether to do it twice would be wrong: then it is not tried again where nobody knows whether it was done. */
   readonly isOnce?: boolean
+  /** Whether it is part of a transaction, which is done again as a whole or not at all. */
+  readonly isPart?: boolean
 }
 
 export class RecordCalls {
@@ -39,13 +41,13 @@ export class RecordCalls {
   }
 
   /** The same out of turn. Rejects with a StoreTrouble. */
-  async tried<T>(run: () => Promise<T>, { isOnce = false }: CallOptions = {}): Promise<T> {
+  async tried<T>(run: () => Promise<T>, options: CallOptions = {}): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
         return await run()
       } catch (thrown) {
         const trouble = troubleOf(thrown)
-        if (!mayPass(trouble, isOnce) || tries >= TRIES_MAX || this.#isClosed) throw trouble
+        if (!mayPass(trouble, options) || tries >= TRIES_MAX || this.#isClosed) throw trouble
       }
       await this.#pauses.before(tries)
     }
@@ -63,6 +65,6 @@ export class RecordCalls {
   }
 }
 
-function mayPass({ kind }: StoreTrouble, isOnce: boolean): boolean {
-  return kind === "passing" || (kind === "crash" && !isOnce)
+function mayPass({ kind }: StoreTrouble, { isOnce = false, isPart = false }: CallOptions): boolean {
+  return !isPart && (kind === "passing" || (kind === "crash" && !isOnce))
 }

@@ -15,7 +15,10 @@ const THREAD_MARK = "llmproxy store"
 /** Milliseconds that the end of the thread, or of the process, waits for a call of SQLite's: the longest waits for a lock. */
 const LEAVE_MS_MAX = BUSY_TIMEOUT_MS + 1_000
 
-/** passing: may succeed later; lasting: will not; crash: the thread died with this job, or before its turn came. */
+/**
+ * passing: may succeed later; lasting: will not; crash: the thread died with this job, or before its turn came, or its way to
+ * the database did, so that nobody knows whether it was done.
+ */
 export type TroubleKind = "passing" | "lasting" | "crash"
 
 /** Why a job was not done. */
@@ -41,9 +44,8 @@ export interface ThreadLinkOptions<Job> {
   first?(): Job | undefined
 }
 
-/** A job that was not done, and whether it may be done later. */
 interface StoreFailure extends JobFailure {
-  readonly isPassing: boolean
+  readonly trouble: "passing" | "unknown" | "lasting"
 }
 
 export class ThreadLink<Job> {
@@ -57,7 +59,7 @@ export class ThreadLink<Job> {
     this.#options = options
     this.#thread = new JobThread<Job, unknown, StoreFailure>({
       start: () => this.#start(),
-      refused: ({ error, isPassing }) => new StoreTrouble(isPassing ? "passing" : "lasting", error),
+      refused: ({ error, trouble }) => new StoreTrouble(trouble === "unknown" ? "crash" : trouble, error),
       crashed: (why) => this.#crashed(why),
       warned: (warning) => options.log.warn(`${options.serves}: ${warning}`),
     })

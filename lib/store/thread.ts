@@ -7,8 +7,8 @@
 import type { FlowSnapshot } from "../api/flow.ts"
 import { messageOf } from "../base/errors.ts"
 import type { JobFailure, JobNotice, JobReply, JobRequest } from "../base/threads.ts"
-import { type DatabaseSources, type HistoryDatabase, isPassing } from "./database.ts"
-import { HistoryFile } from "./history-file.ts"
+import { type DatabaseSources, type HistoryDatabase, type Trouble, troubleIn, troubleMessage } from "./database.ts"
+import { type HistoryPlace, historyPlace } from "./history-place.ts"
 import { type Retention, Writer } from "./writer.ts"
 
 /** Milliseconds between two looks at the limits when nothing is stored. */
@@ -28,8 +28,7 @@ export type StoreJob =
 export type StoreRequest = JobRequest<StoreJob>
 
 export interface StoreFailure extends JobFailure {
-  /** Whether the job may succeed later. */
-  readonly isPassing: boolean
+  readonly trouble: Trouble
 }
 
 export type StoreReply = JobReply<unknown, StoreFailure> | JobNotice
@@ -58,7 +57,7 @@ export function serveStore(port: StorePort, file: string, options: ThreadOptions
 class StoreThread {
   readonly #port: StorePort
   readonly #now: () => number
-  readonly #file: HistoryFile
+  readonly #file: HistoryPlace
   /** Of the file that is open now. */
   #writer: { readonly of: HistoryDatabase; readonly writer: Writer } | undefined
   #retention: Retention | undefined
@@ -72,7 +71,7 @@ class StoreThread {
     this.#now = now
     const onDamage = (other: string) =>
       port.postMessage({ id: 0, warning: `${file} is damaged: it is kept as ${other}, and a new one begins` })
-    this.#file = new HistoryFile({ file, now, onDamage, sources })
+    this.#file = historyPlace({ file, now, onDamage, sources })
     this.#timer = setInterval(() => this.#tidy(), RETENTION_MS).unref()
   }
 
@@ -82,7 +81,9 @@ class StoreThread {
       try {
         this.#port.postMessage({ id, value: await this.#do(job) })
       } catch (thrown) {
-        this.#port.postMessage({ id, error: messageOf(thrown), isPassing: isPassing(thrown) })
+        // A flow that is stored already is left as it is: what nobody knows of is done again.
+        const trouble = troubleIn(thrown) === "lasting" ? "lasting" : "passing"
+        this.#port.postMessage({ id, error: troubleMessage(thrown), trouble })
       }
       this.#waiting -= 1
       if (job.kind === "close") this.#port.close()

@@ -83,8 +83,8 @@ export class Writer {
     return this.#prune(before)
   }
 
-  /** Bytes that are in use. */
-  bytes(): Promise<number> {
+  /** Bytes that are in use; undefined: unknown, and then no size is kept within. */
+  bytes(): Promise<number | undefined> {
     return this.#database.usedBytes()
   }
 
@@ -94,6 +94,7 @@ export class Writer {
 
   async #isOver(maxBytes: number): Promise<boolean> {
     const bytes = await this.bytes()
+    if (bytes === undefined) return false
     this.#isShrinking = this.#isShrinking ? bytes > maxBytes * SIZE_GOAL : bytes > maxBytes
     return this.#isShrinking
   }

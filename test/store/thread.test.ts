@@ -160,5 +160,5 @@ test("a job that fails for something that passes says so", async (t) => {
   const { connection, close } = openSqlite(file)
   connection.exec("drop table contents")
   close()
-  t.match(await ask({ kind: "store", snapshots: [chat()] }), { error: /no such table/, isPassing: false })
+  t.match(await ask({ kind: "store", snapshots: [chat()] }), { error: /no such table/, trouble: "lasting" })
 })

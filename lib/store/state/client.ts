@@ -9,6 +9,7 @@ import { type Clock, systemClock } from "../../base/clock.ts"
 import { messageOf, StartError } from "../../base/errors.ts"
 import { type JsonValue, parseJson } from "../../base/json.ts"
 import type { Logger } from "../../base/log.ts"
+import { languageOf, shownPlace } from "../postgres/url.ts"
 import { type CallOptions, RecordCalls } from "../record-calls.ts"
 import { ThreadLink } from "../thread-link.ts"
 import type { RecordDeed, StateJob } from "./thread.ts"
@@ -21,6 +22,7 @@ const UPDATE_TRIES_MAX = 100
 const RECORD_CHARS_MAX = 16_777_216
 
 export interface StateClientOptions {
+  /** A file, or a URL of PostgreSQL's. */
   readonly file: string
   /** The history beside it, from which records are taken over when the file is made. */
   readonly history: string
@@ -51,7 +53,7 @@ export class StateClient {
       await this.#calls.tried(() => this.#thread.ask({ kind: "open" }))
     } catch (thrown) {
       const message = messageOf(thrown)
-      const { file } = this.#options
+      const file = shownPlace(this.#options.file)
       throw new StartError(message.includes(file) ? message : `${file} cannot be opened: ${message}`)
     }
   }
@@ -101,7 +103,8 @@ export class StateClient {
   async tables<Tables>(addon: string, migrations: readonly TableMigration[]): Promise<Kysely<Tables>> {
     const { openTables } = await import("./tables.ts")
     const ask = (job: StateJob, options?: CallOptions) => this.#calls.tried(() => this.#thread.ask(job), options)
-    return await openTables<Tables>({ addon, migrations, ask, now: () => this.#clock.now() })
+    const language = languageOf(this.#options.file)
+    return await openTables<Tables>({ addon, migrations, ask, language, now: () => this.#clock.now() })
   }
 
   async close(): Promise<void> {

@@ -18,7 +18,7 @@ const OVERDUE_MAX = 1_000
 /** In SQL, as text: a transaction begun so would be everybody's, and nobody would know of it. */
 const TRANSACTION_WORDS = /^(begin|commit|end|rollback|savepoint|release|start)$/i
 /** What they set holds for all addons, and the store is made for the settings that it has: its log, its locks. */
-const CONNECTION_WORDS = /^(pragma|attach|detach|vacuum)$/i
+const CONNECTION_WORDS = /^(pragma|attach|detach|vacuum|set|reset|discard|listen|unlisten|lock)$/i
 /** What may stand before the first word of a statement. */
 const BLANK = /\s+|;|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/y
 const WORD = /[a-z]*/iy

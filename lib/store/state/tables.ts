@@ -1,12 +1,19 @@
 /**
  * An addon's own tables, on its side of the thread: a kysely that makes the SQL here and has it run there, with the addon's
- * prefix (prefix.ts), given out once the addon's migrations have run.
+ * prefix (prefix.ts), given out once the addon's migrations have run. A transaction that another one was in the way of is run
+ * again: PostgreSQL takes one of the two back, SQLite lets one in at a time.
  */
-import { Kysely, sql } from "kysely"
+import { Kysely, sql, type Transaction, type TransactionBuilder } from "kysely"
 import type { TableMigration } from "../../api/store.ts"
 import { messageOf, StartError, UsageError } from "../../base/errors.ts"
+import { PostgresColumnTypes } from "../postgres/column-types.ts"
+import type { SqlLanguage } from "../postgres/url.ts"
+import { StoreTrouble } from "../thread-link.ts"
 import { TablePrefix } from "./prefix.ts"
 import { type Ask, ThreadDialect } from "./thread-dialect.ts"
+
+/** Times that a transaction is run when others are in its way. */
+const TRANSACTION_TRIES_MAX = 10
 
 /** Of a migration's name. */
 const NAME_CHARS_MAX = 200
@@ -15,12 +22,14 @@ export interface TablesOptions {
   readonly addon: string
   readonly migrations: readonly TableMigration[]
   readonly ask: Ask
+  /** Whose SQL the database speaks. */
+  readonly language: SqlLanguage
   now(): number
 }
 
 /** Rejects with a UsageError that names the addon and the migration, or a StartError when the database cannot be opened. */
 export async function openTables<Tables>(options: TablesOptions): Promise<Kysely<Tables>> {
-  const { addon, migrations, ask, now } = options
+  const { addon, migrations, ask, language, now } = options
   const told = (text: string) => new UsageError(`addon "${addon}": tables: ${text}`)
   checkNames(migrations, told)
   try {
@@ -28,8 +37,9 @@ export async function openTables<Tables>(options: TablesOptions): Promise<Kysely
   } catch (thrown) {
     throw new StartError(messageOf(thrown))
   }
-  const config = { dialect: new ThreadDialect(ask), plugins: [new TablePrefix(addon)] }
-  const db = new Kysely<unknown>(config)
+  const types = language === "postgres" ? [new PostgresColumnTypes()] : []
+  const config = { dialect: new ThreadDialect(ask, language), plugins: [new TablePrefix(addon), ...types] }
+  const db = new AddonTables<unknown>(config)
   checkOrder(await doneIn(db, addon), migrations, told)
   for (const [position, migration] of migrations.entries()) {
     const { name } = migration
@@ -46,7 +56,26 @@ export async function openTables<Tables>(options: TablesOptions): Promise<Kysely
     }
   }
   checkOrder(await doneIn(db, addon), migrations, told)
-  return new Kysely<Tables>(config)
+  return new AddonTables<Tables>(config)
+}
+
+class AddonTables<Tables> extends Kysely<Tables> {
+  override transaction(): TransactionBuilder<Tables> {
+    const builder = super.transaction()
+    const once = builder.execute.bind(builder)
+    return Object.assign(builder, {
+      execute: async <T>(work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T> => {
+        for (let tries = 1; ; tries++) {
+          try {
+            return await once(work)
+          } catch (thrown) {
+            const isInTheWay = thrown instanceof StoreTrouble && thrown.kind === "passing"
+            if (!isInTheWay || tries >= TRANSACTION_TRIES_MAX) throw thrown
+          }
+        }
+      },
+    })
+  }
 }
 
 type Told = (text: string) => UsageError

@@ -1,17 +1,23 @@
 /**
  * The way of kysely's queries to the thread that has the database: a dialect that makes SQL here, as that database speaks it,
- * and has it run there. SQLite's today; the one line that another database changes is the compiler.
+ * and has it run there.
  */
 import {
   type CompiledQuery,
   type DatabaseConnection,
   type Dialect,
+  type DialectAdapter,
   type Driver,
   type Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryCompiler,
   type QueryResult,
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from "kysely"
+import type { SqlLanguage } from "../postgres/url.ts"
 import type { CallOptions } from "../record-calls.ts"
 import { TransactionalAdapter } from "../sqlite.ts"
 import type { StatementResult } from "./statements.ts"
@@ -20,28 +26,30 @@ import type { StateJob } from "./thread.ts"
 /** Gives the thread a job. */
 export type Ask = (job: StateJob, options?: CallOptions) => Promise<unknown>
 
-/** SQLite's SQL, run by the thread. */
+/** That language's SQL, run by the thread. */
 export class ThreadDialect implements Dialect {
   readonly #ask: Ask
+  readonly #language: SqlLanguage
 
-  constructor(ask: Ask) {
+  constructor(ask: Ask, language: SqlLanguage) {
     this.#ask = ask
+    this.#language = language
   }
 
   createDriver(): Driver {
     return new ThreadDriver(this.#ask)
   }
 
-  createQueryCompiler(): SqliteQueryCompiler {
-    return new SqliteQueryCompiler()
+  createQueryCompiler(): QueryCompiler {
+    return this.#language === "sqlite" ? new SqliteQueryCompiler() : new PostgresQueryCompiler()
   }
 
-  createAdapter(): TransactionalAdapter {
-    return new TransactionalAdapter()
+  createAdapter(): DialectAdapter {
+    return this.#language === "sqlite" ? new TransactionalAdapter() : new PostgresAdapter()
   }
 
-  createIntrospector(db: Kysely<unknown>): SqliteIntrospector {
-    return new SqliteIntrospector(db)
+  createIntrospector(db: Kysely<unknown>): SqliteIntrospector | PostgresIntrospector {
+    return this.#language === "sqlite" ? new SqliteIntrospector(db) : new PostgresIntrospector(db)
   }
 }
 
@@ -101,7 +109,8 @@ class ThreadConnection implements DatabaseConnection {
 
   async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
     const job: StateJob = { kind: "statement", transaction: this.transaction, sql, parameters }
-    const { rows, changes, insertId } = (await this.#ask(job, { isOnce: true })) as StatementResult
+    const options = { isOnce: true, isPart: this.transaction !== undefined }
+    const { rows, changes, insertId } = (await this.#ask(job, options)) as StatementResult
     return {
       rows: rows as Row[], // what the caller says that the statement gives
       ...(changes === undefined ? {} : { numAffectedRows: changes }),

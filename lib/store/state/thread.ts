@@ -5,9 +5,16 @@
  */
 
 import { type Clock, systemClock } from "../../base/clock.ts"
-import { messageOf } from "../../base/errors.ts"
 import type { JobFailure, JobNotice, JobReply, JobRequest } from "../../base/threads.ts"
-import { type Database, type DatabaseSources, isPassing, openState, stateFailure } from "../database.ts"
+import {
+  type Database,
+  type DatabaseSources,
+  openState,
+  stateFailure,
+  type Trouble,
+  troubleIn,
+  troubleMessage,
+} from "../database.ts"
 import { type RecordPlace, Records } from "./records.ts"
 import { type StateSchema, stateSteps } from "./schema.ts"
 import { type Statement, Statements } from "./statements.ts"
@@ -35,8 +42,7 @@ export type StateJob =
   | { readonly kind: "close" }
 
 interface StateFailure extends JobFailure {
-  /** Whether the job may succeed later. */
-  readonly isPassing: boolean
+  readonly trouble: Trouble
 }
 
 export interface StatePort {
@@ -62,7 +68,7 @@ export function serveState(port: StatePort, options: StateThreadOptions): void {
       (value) => port.postMessage({ id, value }),
       (thrown: unknown) => {
         const told = stateFailure(options.file, thrown)
-        port.postMessage({ id, error: messageOf(told), isPassing: isPassing(thrown) })
+        port.postMessage({ id, error: troubleMessage(told), trouble: troubleIn(thrown) })
       },
     )
     if (job.kind === "close") void done.then(() => port.close())

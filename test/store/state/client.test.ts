@@ -10,6 +10,7 @@ import { StateClient, type StateClientOptions } from "../../../lib/store/state/c
 import { StoreTrouble } from "../../../lib/store/thread-link.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
 import { bundledOnce } from "../../helpers/bundled.ts"
+import { kindOf, newDatabase, onBoth } from "../../helpers/postgres.ts"
 
 const script = bundledOnce("lib/store/thread-link.ts")
 
@@ -18,13 +19,14 @@ async function clientIn(t: Test, options: Partial<StateClientOptions> = {}) {
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const lines: string[] = []
   const log = makeLogger((line) => lines.push(line))
-  const places = { file: join(folder, "state.db"), history: join(folder, "history.db") }
+  const url = kindOf(t) === "PostgreSQL" && options.file === undefined ? await newDatabase(t) : undefined
+  const places = { file: url ?? join(folder, "state.db"), history: url ?? join(folder, "history.db") }
   const client = new StateClient({ ...places, log, script: await script, ...options })
   t.teardown(() => client.close())
   return { client, folder, lines, ...places }
 }
 
-test("records come back as they were given, and are their addon's own", async (t) => {
+onBoth("records come back as they were given, and are their addon's own", async (t) => {
   const { client } = await clientIn(t)
   const records = client.records("conductor", "ratios")
   const values = { gpt: { ratio: 1.25, seen: [1, 2] }, half: 0.5, llama: "text", none: null, whole: 7, yes: true }
@@ -42,7 +44,7 @@ test("records come back as they were given, and are their addon's own", async (t
   t.strictSame(await client.records("conductor", "other").entries(), [])
 })
 
-test("what is no JSON, or too much of it, is refused", async (t) => {
+onBoth("what is no JSON, or too much of it, is refused", async (t) => {
   const { client } = await clientIn(t)
   const records = client.records("a", "b")
   const wrong = undefined as unknown as null
@@ -55,7 +57,7 @@ test("what is no JSON, or too much of it, is refused", async (t) => {
   t.strictSame(await records.entries(), [])
 })
 
-test("a key that is no text, and a time that is none, are refused: SQL would make something of them", async (t) => {
+onBoth("a key that is no text, and a time that is none, are refused: SQL would make something of them", async (t) => {
   const { client } = await clientIn(t)
   const records = client.records("a", "b")
   for (const wrong of [undefined, null, 5, {}, () => {}] as unknown as string[]) {
@@ -78,7 +80,7 @@ test("a key that is no text, and a time that is none, are refused: SQL would mak
   t.throws(() => client.records("a", noName), { name: "TypeError", message: /records: a name is a text/ })
 })
 
-test("an addon's calls wait, however many there are, and keep their order", async (t) => {
+onBoth("an addon's calls wait, however many there are, and keep their order", async (t) => {
   const { client } = await clientIn(t)
   const records = client.records("a", "b")
   const calls: Promise<unknown>[] = Array.from({ length: 300 }, (_, i) => records.set("last", i))
@@ -89,7 +91,7 @@ test("an addon's calls wait, however many there are, and keep their order", asyn
   t.equal(await records.get("k99"), 99)
 })
 
-test("an update runs on what is there, and again when somebody was faster", async (t) => {
+onBoth("an update runs on what is there, and again when somebody was faster", async (t) => {
   const { client } = await clientIn(t)
   const [records, others] = [client.records("a", "b"), client.records("other", "b")]
   t.strictSame(await records.update("k", (value) => ({ before: value ?? "nothing" })), { before: "nothing" })
@@ -107,7 +109,7 @@ test("an update runs on what is there, and again when somebody was faster", asyn
   t.equal(await records.get("count"), 50)
 })
 
-test("a counter counts, begins anew after its time, and is gone from then on", async (t) => {
+onBoth("a counter counts, begins anew after its time, and is gone from then on", async (t) => {
   const { client } = await clientIn(t)
   const records = client.records("a", "b")
   t.equal(await records.increment("n"), 1)
@@ -161,7 +163,7 @@ test("a file that cannot be opened is a StartError that names it, and calls reje
   await t.rejects(client.records("a", "b").get("c"), /ENOTDIR|EEXIST/)
 })
 
-test("the end waits for the calls that were made, and later ones are refused", async (t) => {
+onBoth("the end waits for the calls that were made, and later ones are refused", async (t) => {
   const { client, lines, ...places } = await clientIn(t)
   const records = client.records("a", "b")
   const calls = Array.from({ length: 50 }, (_, i) => records.set(`k${i}`, i))

@@ -6,10 +6,12 @@ import type { Kysely } from "kysely"
 import type { Test } from "tap"
 import type { TableMigration } from "../../../lib/api/store.ts"
 import type { JobRequest } from "../../../lib/base/threads.ts"
+import { languageOf } from "../../../lib/store/postgres/url.ts"
 import { openTables } from "../../../lib/store/state/tables.ts"
 import { type StateJob, type StatePort, serveState } from "../../../lib/store/state/thread.ts"
 import { StoreTrouble } from "../../../lib/store/thread-link.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
+import { kindOf, newDatabase } from "../../helpers/postgres.ts"
 
 export interface ServedState {
   readonly file: string
@@ -21,7 +23,12 @@ export interface ServedState {
   close(): Promise<void>
 }
 
+/** For a test of `onBoth` on the one or the other. */
 export async function placeFor(t: Test): Promise<{ file: string; history: string }> {
+  if (kindOf(t) === "PostgreSQL") {
+    const url = await newDatabase(t)
+    return { file: url, history: url }
+  }
   const folder = await mkdtemp(join(tmpdir(), "llmproxy-state-"))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   return { file: join(folder, "state.db"), history: join(folder, "history.db") }
@@ -49,7 +56,8 @@ export async function served(t: Test, place?: { file: string; history: string })
     new Promise<unknown>((resolve, reject) => {
       id += 1
       waiting.set(id, (reply) => {
-        if ("error" in reply) reject(new StoreTrouble(reply.isPassing ? "passing" : "lasting", reply.error))
+        if ("error" in reply)
+          reject(new StoreTrouble(reply.trouble === "unknown" ? "crash" : reply.trouble, reply.error))
         else if ("value" in reply) resolve(reply.value)
       })
       take({ id, job })
@@ -61,6 +69,6 @@ export async function served(t: Test, place?: { file: string; history: string })
   }
   t.teardown(close)
   const tables = <Tables>(addon: string, migrations: readonly TableMigration[]) =>
-    openTables<Tables>({ addon, migrations, ask, now: () => clock.now() })
+    openTables<Tables>({ addon, migrations, ask, language: languageOf(file), now: () => clock.now() })
   return { file, history, clock, warnings, ask, tables, close }
 }
