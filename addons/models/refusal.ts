@@ -19,7 +19,7 @@ const WORDS: Readonly<Record<number, readonly [anthropic: string, google: string
 }
 
 export function refuse(flow: Flow, speech: Speech, refusal: Refusal): void {
-  flow.route({ name: "models", reason: refusal.message })
+  flow.route({ name: "models", reason: refusal.code })
   flow.respond({ status: refusal.status, json: errorBody(speech, refusal) })
 }
 

@@ -1,61 +1,11 @@
 /** The addon `models` in the real program: which upstream a request reaches, with what, and what the client is told. */
-import { type Test, test } from "tap"
-import models from "../../addons/models.ts"
+import { test } from "tap"
 import { offerModels } from "../../addons/shared/local-upstream.ts"
 import { defineAddon } from "../../lib/api/addon.ts"
-import type { JsonObject } from "../../lib/base/json.ts"
-import type { AskedRequest } from "../../lib/testing/index.ts"
-import { type LoadAddonOptions, loadAddon, type TestAddon } from "../../lib/testing/load-addon.ts"
-
-const LISTS: Readonly<Record<string, readonly string[]>> = {
-  "api.openai.com": ["gpt-4.1", "gpt-4.1-mini", "shared"],
-  "127.0.0.1:1234": ["qwen3-4b", "shared"],
-  "api.anthropic.com": ["claude-sonnet-4-5"],
-  "127.0.0.1:11434": ["llama3.2:latest"],
-}
-const UPSTREAMS: JsonObject = {
-  openai: { url: "https://api.openai.com/v1", key: "env OPENAI_API_KEY" },
-  box: { url: "http://127.0.0.1:1234/v1" },
-  claude: { url: "https://api.anthropic.com", key: "env ANTHROPIC_API_KEY", dialect: "anthropic-messages" },
-  ollama: { url: "http://127.0.0.1:11434" },
-}
-const ROUTES = [
-  { model: "llama*", to: ["ollama"] },
-  { model: "fast", to: [{ upstream: "box", model: "qwen3-4b" }] },
-]
-const ENV = { OPENAI_API_KEY: "sk-openai-0123456789abcdef", ANTHROPIC_API_KEY: "sk-ant-0123456789abcdef" }
-
-function hostOf({ url }: AskedRequest): string {
-  return new URL(url).host
-}
-
-/** Every upstream lists its models, and says hello. */
-async function load(t: Test, options: JsonObject = {}, more: LoadAddonOptions = {}): Promise<TestAddon> {
-  const addon = await loadAddon(models, {
-    options: { upstreams: UPSTREAMS, routes: ROUTES, ...options },
-    env: ENV,
-    ...more,
-  })
-  t.teardown(() => addon.close())
-  addon.answer((asked) => {
-    const { pathname } = new URL(asked.url)
-    if (asked.method !== "GET" || !pathname.endsWith("/models")) return "Hello."
-    return { json: { object: "list", data: (LISTS[hostOf(asked)] ?? []).map((id) => ({ id, object: "model" })) } }
-  })
-  return addon
-}
-
-/** What was asked beside the lists. */
-function others(addon: TestAddon): AskedRequest[] {
-  return addon.asked.filter(({ url }) => !new URL(url).pathname.endsWith("/models"))
-}
-
-function chat(model: string, more: JsonObject = {}): { url: string; json: JsonObject } {
-  return { url: "/v1/chat/completions", json: { model, messages: [{ role: "user", content: "Hi." }], ...more } }
-}
+import { chat, ENV, others, startModels } from "./models/rig.ts"
 
 test("the model finds its upstream: by a route, by the upstreams' lists, and by UPSTREAM/ID", async (t) => {
-  const addon = await load(t)
+  const addon = await startModels(t)
   for (const [model, url, sent] of [
     ["fast", "http://127.0.0.1:1234/v1/chat/completions", "qwen3-4b"],
     ["llama3.2", "http://127.0.0.1:11434/v1/chat/completions", "llama3.2"],
@@ -73,7 +23,7 @@ test("the model finds its upstream: by a route, by the upstreams' lists, and by 
 })
 
 test("the server's key is put in for its host alone, and nothing of the client's reaches an upstream", async (t) => {
-  const addon = await load(t)
+  const addon = await startModels(t)
   const theirs = {
     Authorization: "Bearer dummy",
     "x-api-key": "theirs",
@@ -106,7 +56,7 @@ test("the server's key is put in for its host alone, and nothing of the client's
 })
 
 test("only the model's name in the body changes", async (t) => {
-  const addon = await load(t)
+  const addon = await startModels(t)
   const text = '{ "messages" : [{"role":"user","content":"caf\\u00e9"}],\n "model": "fast", "x": 1.0 }'
   await addon.request({ url: "/v1/chat/completions", text, headers: { "Content-Type": "application/json" } })
   t.equal(others(addon)[0]?.text, text.replace('"fast"', '"qwen3-4b"'))
@@ -128,7 +78,7 @@ test("what another addon offers on this machine is an upstream, until it is with
       },
     }),
   })
-  const addon = await load(t, { routes: [] }, { others: [host] })
+  const addon = await startModels(t, { routes: [] }, { others: [host] })
   const { completion } = await addon.request(chat("tiny.gguf"))
   t.equal(completion?.text, "Hello.")
   t.equal(others(addon)[0]?.url, "http://127.0.0.1:41234/v1/chat/completions")
