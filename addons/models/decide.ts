@@ -96,8 +96,9 @@ async function find(
     if (found !== undefined) return found
   }
   if (kept !== undefined) return to(kept, model, "it keeps what is asked for")
-  if (fallback !== undefined) return to(fallback, model, "models.default")
-  const [only, ...others] = upstreams.filter(({ speaks }) => speaks.includes(asked.speech))
+  const speaking = upstreams.filter(({ speaks }) => speaks.includes(asked.speech))
+  if (fallback !== undefined && speaking.includes(fallback)) return to(fallback, model, "models.default")
+  const [only, ...others] = speaking
   if (only !== undefined && others.length === 0) return to(only, model, "there is no other")
   if (upstreams.length > 0 && only === undefined) return unsupported(asked.speech, upstreams)
   return model === undefined ? noChoice(upstreams) : noModel(flow, model, choices)

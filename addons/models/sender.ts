@@ -11,8 +11,8 @@ import { keyFields } from "./keys.ts"
 import { urlAt } from "./place.ts"
 import type { Way } from "./routes.ts"
 
-/** Nothing is there, and never will be (RFC 6761 section 6.4). */
-const NOWHERE = "http://llmproxy-models-refuses.invalid"
+/** Nothing is there, and never will be (RFC 6761 section 6.4); by TLS, so that nobody can pose as it. */
+const NOWHERE = "https://llmproxy-models-refuses.invalid"
 
 export interface Sent {
   /** The upstream's name. */

@@ -41,13 +41,16 @@ export interface Rig extends LoadAddonOptions {
   /** Of what is no list; default: "Hello." */
   readonly say?: (asked: AskedRequest) => string | TestAnswer | Promise<string | TestAnswer>
   /** Of a list; undefined: as in `LISTS`. */
+  readonly first?: Parameters<typeof loadAddon>[0]
   readonly lists?: (asked: AskedRequest) => TestAnswer | Promise<TestAnswer> | undefined
 }
 
+/** Its addon `first` stands before `models`, which then is one of `others`. */
 export async function startModels(t: Test, options: JsonObject = {}, rig: Rig = {}): Promise<TestAddon> {
-  const { say = () => "Hello.", lists = () => undefined, ...more } = rig
+  const { say = () => "Hello.", lists = () => undefined, first, program = {}, ...more } = rig
   const given = { upstreams: UPSTREAMS, routes: ROUTES, ...options }
-  const addon = await loadAddon(models, { options: given, env: ENV, ...more })
+  const placed = first === undefined ? { options: given, program } : { program: { ...program, models: given } }
+  const addon = await loadAddon(first ?? models, { env: ENV, ...placed, ...more })
   t.teardown(() => addon.close())
   addon.answer((asked) => (isList(asked) ? (lists(asked) ?? listOf(LISTS[hostOf(asked)] ?? [])) : say(asked)))
   return addon
