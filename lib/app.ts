@@ -32,7 +32,8 @@ import { LocalBus } from "./services/event-bus.ts"
 import { keptSecret } from "./services/kept-secret.ts"
 import { LazyTokens } from "./services/lazy-tokens.ts"
 import { MetricRegistry } from "./services/metric-registry.ts"
-import { LazyStore, storePlaces } from "./store/lazy-store.ts"
+import { LazyStore } from "./store/lazy-store.ts"
+import { storePlaces } from "./store/places.ts"
 
 /** Where options may change while the program runs. */
 interface LiveSources {

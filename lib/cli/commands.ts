@@ -13,5 +13,6 @@ export const COMMANDS: Readonly<Record<string, Loader>> = {
   demo: async () => (await import("./demo.ts")).demoCommand,
   ca: async () => (await import("./ca.ts")).caCommand,
   doctor: async () => (await import("./doctor.ts")).doctorCommand,
+  database: async () => (await import("./database.ts")).databaseCommand,
   history: async () => (await import("./history.ts")).historyCommand,
 } satisfies Record<(typeof OWN_COMMANDS)[number], Loader>

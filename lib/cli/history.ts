@@ -13,7 +13,7 @@ import { beginFile, type OutputStream, openStream, outputPlace } from "../base/o
 import { databaseOf } from "../options/core.ts"
 import { NoChatForm } from "../store/chat-form.ts"
 import { EXPORT_FORMATS, type ExportFormat, exporterFor, isAnswered } from "../store/exports.ts"
-import { isPostgresUrl } from "../store/postgres/url.ts"
+import { isPostgresUrl } from "../store/places.ts"
 import type { Reader } from "../store/reader.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { FILTER_FLAGS, filterOf, limitOf } from "./history/filters.ts"

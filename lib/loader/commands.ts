@@ -25,7 +25,7 @@ export interface GivenLine extends Pick<CommandContext, "operands" | "signal" | 
 }
 
 /** llmproxy's own, which lib/cli/commands.ts has: they come first, so that an addon's of one name would never run. */
-export const OWN_COMMANDS = ["start", "run", "env", "demo", "ca", "doctor", "history"] as const
+export const OWN_COMMANDS = ["start", "run", "env", "demo", "ca", "doctor", "history", "database"] as const
 
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
 const FIELDS = ["name", "help", "options", "operands", "run"]

@@ -7,9 +7,9 @@
 import type { Kysely } from "kysely"
 import { messageOf, StartError } from "../base/errors.ts"
 import { checkMigrated, MIGRATIONS, migrate, type Steps } from "./migrations.ts"
+import { isPostgresUrl, shownPlace } from "./places.ts"
 import { postgresMessage, postgresTrouble } from "./postgres/errors.ts"
-import { openPostgres } from "./postgres/open.ts"
-import { isPostgresUrl, shownPlace } from "./postgres/url.ts"
+import { openPostgres, STATE_SCHEMA } from "./postgres/open.ts"
 import type { Schema } from "./schema.ts"
 import { isDamage, isPassing as isPassingInSqlite, openSqlite, type SqliteSources, singleValue } from "./sqlite.ts"
 
@@ -66,7 +66,7 @@ export interface StateDatabaseOptions {
  */
 export async function openState<Tables>({ file, steps, sources }: StateDatabaseOptions): Promise<Database<Tables>> {
   if (isPostgresUrl(file)) {
-    const open = await openPostgres<Tables>({ url: file, schema: "llmproxy_state", steps })
+    const open = await openPostgres<Tables>({ url: file, schema: STATE_SCHEMA, steps })
     return { ...open, check: async () => {} }
   }
   try {
@@ -88,6 +88,25 @@ export async function openState<Tables>({ file, steps, sources }: StateDatabaseO
     return { db: open.db, check, close: async () => (open.isInPlace() ? open.close() : open.leave()) }
   } catch (thrown) {
     throw isDamage(thrown) ? new StartError(damaged(file, messageOf(thrown))) : thrown
+  }
+}
+
+/** Opens a state to look at it: nothing is made or brought up to date. Rejects with a StartError where it is of another version. */
+export async function openStateReader<Tables>({
+  file,
+  steps,
+}: StateDatabaseOptions): Promise<Omit<Database<Tables>, "check">> {
+  let close = (): void | Promise<void> => {}
+  try {
+    const open = isPostgresUrl(file)
+      ? await openPostgres<Tables>({ url: file, schema: STATE_SCHEMA, steps, migrates: false })
+      : openSqlite<Tables>(file, { readOnly: true })
+    close = open.close
+    await checkMigrated(open.db, shownPlace(file), steps)
+    return { db: open.db, close: async () => open.close() }
+  } catch (thrown) {
+    await close()
+    throw stateFailure(file, thrown)
   }
 }
 

@@ -116,18 +116,22 @@ function answerMessage({ text, reasoning, refusal, toolCalls }: Choice): JsonObj
   }
 }
 
+/** PostgreSQL's texts hold no NUL. */
+function columnText(text: string): string {
+  return text.slice(0, TEXT_CHARS_MAX).replaceAll("\0", "\uFFFD")
+}
+
 function rowOf(snapshot: FlowSnapshot, redactor: Redactor): NewFlowRow {
   const { id, request, response, llm, routed, error, timings, bytes } = snapshot
   const completion = llm?.completion
   const usage = completion?.usage
-  const text = (value: string | undefined) =>
-    value === undefined ? null : redactor.text(value).slice(0, TEXT_CHARS_MAX)
+  const text = (value: string | undefined) => (value === undefined ? null : columnText(redactor.text(value)))
   const metadata = redactor.json(asJson(snapshot.metadata) ?? {})
   return {
     id,
     parent_id: snapshot.parentId ?? null,
     started_at: Math.round(timings.start),
-    client_id: redactor.text(snapshot.client.id),
+    client_id: columnText(redactor.text(snapshot.client.id)),
     method: request.method,
     url: redactor.url(request.url).slice(0, TEXT_CHARS_MAX),
     host: new URL(request.url).host,

@@ -1,8 +1,8 @@
 /** Which kind of place the flows are stored in: a file, or a server of PostgreSQL's. */
 import type { HistoryDatabase } from "./database.ts"
 import { HistoryFile, type HistoryFileOptions, type HistoryPlace, openHistoryFile } from "./history-file.ts"
+import { isPostgresUrl } from "./places.ts"
 import { openPostgresHistory } from "./postgres/history.ts"
-import { isPostgresUrl } from "./postgres/url.ts"
 
 export type { HistoryPlace }
 

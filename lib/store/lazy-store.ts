@@ -4,43 +4,23 @@
  * which is a matter of milliseconds.
  */
 import { existsSync } from "node:fs"
-import { join } from "node:path"
 import type { Kysely } from "kysely"
-import {
-  type FlowHistory,
-  HISTORY_FILE,
-  type HistoryLimits,
-  type Records,
-  STATE_FILE,
-  type StoreService,
-  type TableMigration,
-} from "../api/store.ts"
+import type { FlowHistory, HistoryLimits, Records, StoreService, TableMigration } from "../api/store.ts"
 import type { Clock } from "../base/clock.ts"
 import { messageOf } from "../base/errors.ts"
 import { Lazy } from "../base/lazy.ts"
 import type { Logger } from "../base/log.ts"
 import type { HistoryClient } from "./history-client.ts"
-import { isPostgresUrl } from "./postgres/url.ts"
+import { isPostgresUrl, type StorePlaces } from "./places.ts"
 import type { StateClient } from "./state/client.ts"
 
-export interface LazyStoreOptions {
-  /** Files, or the URL of a server of PostgreSQL's, which keeps both. */
-  readonly historyFile: string
-  readonly stateFile: string
+export interface LazyStoreOptions extends StorePlaces {
   readonly log: Logger
   readonly clock?: Clock
   /** The threads' module, one that needs none of this program's Node flags. Default: thread-link.ts. */
   readonly script?: URL
   /** The program's own secrets as they are now. Default: none. */
   secrets?(): readonly string[]
-}
-
-/** Where both are: on a server, if one is named, else in the confdir. */
-export function storePlaces(
-  confdir: string,
-  server: string | undefined,
-): Pick<LazyStoreOptions, "historyFile" | "stateFile"> {
-  return { historyFile: server ?? join(confdir, HISTORY_FILE), stateFile: server ?? join(confdir, STATE_FILE) }
 }
 
 export class LazyStore implements StoreService {

@@ -2,9 +2,8 @@
  * How the tables come to be, one step a version, by kysely's Migrator: on SQLite now, on PostgreSQL as it is. A step that
  * was released is never changed; a change is a new step. A file of a newer llmproxy is refused, not guessed at.
  */
-import { type Kysely, type Migration, type MigrationProvider, Migrator } from "kysely"
+import { type Kysely, type Migration, type MigrationProvider, Migrator, sql } from "kysely"
 import { messageOf, StartError } from "../base/errors.ts"
-import type { Schema } from "./schema.ts"
 
 const TEXTS = [
   "dialect",
@@ -96,14 +95,17 @@ export type Steps = Readonly<Record<string, Migration>>
 export const MIGRATIONS: Steps = { "0001-flows": first }
 
 /** Steps from outside are for tests. */
-function migratorFor<S>(db: Kysely<S>, steps: Steps): Migrator {
+function migratorFor<S>(db: Kysely<S>, steps: Steps, schema: string | undefined): Migrator {
   const provider: MigrationProvider = { getMigrations: async () => ({ ...steps }) }
-  return new Migrator({ db, provider })
+  return new Migrator({ db, provider, ...(schema === undefined ? {} : { migrationTableSchema: schema }) })
 }
 
-/** Brings the tables up to date. Throws a StartError when that cannot be. */
-export async function migrate<S>(db: Kysely<S>, place: string, steps = MIGRATIONS): Promise<void> {
-  const { error } = await migratorFor(db, steps).migrateToLatest()
+/**
+ * Brings the tables up to date. `schema`: of a database with several, the one that they are in; the migrator would else take
+ * another's list of what has run for its own. Throws a StartError when that cannot be.
+ */
+export async function migrate<S>(db: Kysely<S>, place: string, steps = MIGRATIONS, schema?: string): Promise<void> {
+  const { error } = await migratorFor(db, steps, schema).migrateToLatest()
   if (error === undefined) return
   if (/previously executed migration/.test(messageOf(error)))
     throw new StartError(`${place}: was written by a newer llmproxy; use that one, or move the file away`)
@@ -111,7 +113,7 @@ export async function migrate<S>(db: Kysely<S>, place: string, steps = MIGRATION
 }
 
 /** For those who only read: throws a StartError unless the tables are as this version expects them. */
-export async function checkMigrated(db: Kysely<Schema>, place: string, steps = MIGRATIONS): Promise<void> {
+export async function checkMigrated<S>(db: Kysely<S>, place: string, steps = MIGRATIONS): Promise<void> {
   const known = Object.keys(steps)
   const done = await executed(db)
   if (done.some((name) => !known.includes(name)))
@@ -120,10 +122,9 @@ export async function checkMigrated(db: Kysely<Schema>, place: string, steps = M
     throw new StartError(`${place}: is of an older llmproxy; start llmproxy -s history once to bring it up to date`)
 }
 
-async function executed(db: Kysely<Schema>): Promise<string[]> {
+async function executed<S>(db: Kysely<S>): Promise<string[]> {
   try {
-    const table = db.withTables<{ kysely_migration: { name: string } }>()
-    const rows = await table.selectFrom("kysely_migration").select("name").execute()
+    const { rows } = await sql<{ name: string }>`select name from kysely_migration`.execute(db)
     return rows.map(({ name }) => name)
   } catch (thrown) {
     if (/no such table|^relation .* does not exist/.test(messageOf(thrown))) return []

@@ -7,7 +7,7 @@ import { setTimeout } from "node:timers/promises"
 import { messageOf, StartError } from "../base/errors.ts"
 import { isDamage, readFailure } from "./database.ts"
 import { openHistory } from "./history-place.ts"
-import { isPostgresUrl } from "./postgres/url.ts"
+import { isPostgresUrl } from "./places.ts"
 import { Writer } from "./writer.ts"
 
 /** Milliseconds between two steps, in which a proxy gets its turn. */

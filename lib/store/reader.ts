@@ -7,7 +7,7 @@ import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql
 import { StartError, UsageError } from "../base/errors.ts"
 import { isObject, type JsonObject, type JsonValue, parseJson } from "../base/json.ts"
 import { openReader } from "./database.ts"
-import { isPostgresUrl } from "./postgres/url.ts"
+import { isPostgresUrl } from "./places.ts"
 import type { FlowRow, Schema } from "./schema.ts"
 
 /** Flows that are read at once. */

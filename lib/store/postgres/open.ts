@@ -7,9 +7,9 @@ import { Kysely, PostgresDialect, sql } from "kysely"
 import type Pg from "pg"
 import { StartError } from "../../base/errors.ts"
 import { migrate, type Steps } from "../migrations.ts"
+import { shownPlace } from "../places.ts"
 import { PostgresColumnTypes } from "./column-types.ts"
 import { postgresMessage, postgresTrouble } from "./errors.ts"
-import { shownPlace } from "./url.ts"
 
 /** Connections of one process to each of the two: addons' transactions run beside each other. */
 const CONNECTIONS_MAX = 8
@@ -24,7 +24,9 @@ const INT8 = 20
 const NUMERIC = 1700
 
 /** Which of the two it is, as a schema of the database. */
-type PostgresSchema = "llmproxy_state" | "llmproxy_history"
+type PostgresSchema = typeof STATE_SCHEMA | "llmproxy_history"
+
+export const STATE_SCHEMA = "llmproxy_state"
 
 export interface PostgresOptions {
   readonly url: string
@@ -47,7 +49,7 @@ export async function openPostgres<S>(options: PostgresOptions): Promise<OpenPos
   try {
     if (migrates) {
       await makeSchema(db, schema)
-      await migrate(db, shownPlace(url), steps)
+      await migrate(db, shownPlace(url), steps, schema)
     }
     return { db, close: () => db.destroy() }
   } catch (thrown) {

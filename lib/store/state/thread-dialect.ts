@@ -17,7 +17,7 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from "kysely"
-import type { SqlLanguage } from "../postgres/url.ts"
+import type { SqlLanguage } from "../places.ts"
 import type { CallOptions } from "../record-calls.ts"
 import { TransactionalAdapter } from "../sqlite.ts"
 import type { StatementResult } from "./statements.ts"

@@ -1,6 +1,6 @@
 import { test } from "tap"
 import { troubleIn, troubleMessage } from "../../../lib/store/database.ts"
-import { isPostgresUrl, shownPlace } from "../../../lib/store/postgres/url.ts"
+import { isPostgresUrl, shownPlace } from "../../../lib/store/places.ts"
 
 const coded = (code: string, message = "what the server says") => Object.assign(new Error(message), { code })
 

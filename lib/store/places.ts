@@ -2,6 +2,8 @@
  * Where a database is: a file of SQLite's, or a server of PostgreSQL's by its URL. Both are one text, which whoever is above
  * the seam only hands on.
  */
+import { join } from "node:path"
+import { HISTORY_FILE, STATE_FILE } from "../api/store.ts"
 
 /** https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS */
 const URL_FORM = /^postgres(?:ql)?:\/\//i
@@ -24,4 +26,15 @@ export function languageOf(place: string): SqlLanguage {
 export function shownPlace(place: string): string {
   if (!isPostgresUrl(place)) return place
   return place.replace(URL_PASSWORD, "$1:***@").replace(PARAMETER_PASSWORD, "$1***")
+}
+
+export interface StorePlaces {
+  /** Files, or the URL of a server of PostgreSQL's. */
+  readonly historyFile: string
+  readonly stateFile: string
+}
+
+/** Where both are: on a server, if one is named, else two files in the confdir. */
+export function storePlaces(confdir: string, server: string | undefined): StorePlaces {
+  return { historyFile: server ?? join(confdir, HISTORY_FILE), stateFile: server ?? join(confdir, STATE_FILE) }
 }
