@@ -75,7 +75,7 @@ function plan(flow: Flow, wanted: Wanted, { ways, byWeight, why, model }: Decisi
 }
 
 function targetOf(flow: Flow, { upstream, model, weight }: Way, asked?: string): Target {
-  const { name, url, isLocal, concurrency } = upstream
+  const { name, url, isLocal, concurrency, context } = upstream
   const there = model ?? asked
   return {
     name,
@@ -84,6 +84,7 @@ function targetOf(flow: Flow, { upstream, model, weight }: Way, asked?: string):
     headers: keyFields(upstream, flow.request.headers),
     ...(there === undefined ? {} : { model: there }),
     ...(concurrency === undefined ? {} : { concurrency }),
+    ...(context === undefined ? {} : { context }),
     ...(weight === undefined ? {} : { weight }),
   }
 }

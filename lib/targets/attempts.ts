@@ -42,6 +42,15 @@ export function note({ metadata }: Pick<Flow, "metadata">, attempt: Attempt): At
   return attempt
 }
 
+/** The name in `flow.metadata` of the tokens that the target takes which is being asked. */
+export const CONTEXT = "targets.context"
+
+/** Of what is asked now for the flow, or by it for its parent: the tokens that its target takes; undefined: not known. */
+export function contextOf({ metadata, parent }: Pick<Flow, "metadata" | "parent">): number | undefined {
+  const noted = metadata[CONTEXT] ?? parent?.metadata[CONTEXT]
+  return typeof noted === "number" && noted > 0 ? noted : undefined
+}
+
 /** What a host said, short enough for a note. */
 export function shortReason(said: string): string {
   return said.length > REASON_CHARS_MAX ? `${said.slice(0, REASON_CHARS_MAX)}...` : said

@@ -1,7 +1,7 @@
 /**
  * "llmproxy/targets": what addons share that send a flow to one of several places. docs/targets.md shows it in use.
  */
-export { ATTEMPTS, type Attempt, type AttemptResult, attemptsOf } from "./attempts.ts"
+export { ATTEMPTS, type Attempt, type AttemptResult, attemptsOf, CONTEXT, contextOf } from "./attempts.ts"
 export { Health, REST_MS_MAX, type Standing } from "./health.ts"
 export { inOrder, type Order } from "./order.ts"
 export {

@@ -4,9 +4,9 @@
  * (`flow.route`), which costs least; else each attempt is a flow of its own, of which the client sees the last one alone.
  */
 import type { AddonContext } from "../api/addon.ts"
-import type { Answer, Flow, RespondOptions } from "../api/flow.ts"
+import type { Answer, AnswerFailure, Flow, RespondOptions } from "../api/flow.ts"
 import type { FlowError } from "../base/errors.ts"
-import { type Attempt, note, shortReason, whyElsewhere } from "./attempts.ts"
+import { type Attempt, CONTEXT, note, shortReason, whyElsewhere } from "./attempts.ts"
 import { Health, type Standing } from "./health.ts"
 import { inOrder, type Order } from "./order.ts"
 import { join, type Lines, lengthOf, linesIn, type Place } from "./queue.ts"
@@ -176,14 +176,15 @@ export class TargetPool {
   async #walk(flow: Flow, plan: Plan, ordered: readonly Target[]): Promise<Taken> {
     const stopKeepAlive = plan.keepAlive === undefined ? () => {} : flow.keepAlive(plan.keepAlive)
     let worst: Failed | undefined
+    let tooSmall = 0
     for (const target of ordered) {
-      if (this.#isFull(flow, target)) continue
+      if (this.#isTooSmall(flow, target, tooSmall) || this.#isFull(flow, target)) continue
       const place = this.#join(target)
       const waitedMs = place === undefined || place.isGranted ? 0 : await this.#wait(flow, plan, place)
       const running = this.#begin(flow, target, place, waitedMs)
       const answer = await this.#ask(flow, plan, target)
       const { failure } = answer
-      const verdict = failure === undefined ? undefined : judge(failure, target)
+      const verdict = failure === undefined ? undefined : judgeAmong(failure, target, ordered)
       this.#book(flow, running, { status: answer.status, why: failure?.message, headers: answer.headers, verdict })
       if (verdict?.failsOver !== true) {
         worst?.answer.abort()
@@ -191,6 +192,7 @@ export class TargetPool {
       }
       place?.leave()
       this.#running.delete(flow)
+      if (failure?.error?.kind === "context_length") tooSmall = Math.max(tooSmall, target.context ?? 0)
       if (worst !== undefined && worst.verdict.rank > verdict.rank) answer.abort()
       else {
         worst?.answer.abort()
@@ -251,14 +253,24 @@ export class TargetPool {
     return { name: name ?? target.name, ...(why === "" ? {} : { reason: why }) }
   }
 
+  /** `tooSmall`: the tokens that a target takes for which the request was too long. */
+  #isTooSmall(flow: Flow, target: Target, tooSmall: number): boolean {
+    if (tooSmall === 0 || isLarger(target, tooSmall)) return false
+    this.#skip(flow, target, `it takes no more than ${tooSmall} tokens, as far as is known`)
+    return true
+  }
+
+  #skip(flow: Flow, target: Target, reason: string): void {
+    const attempt = note(flow, { target: target.name, result: "skipped", reason, waitedMs: 0 })
+    this.#settings.attempted?.(attempt, target, flow)
+  }
+
   #isFull(flow: Flow, target: Target): boolean {
     const { concurrency, waiting: most = WAITING_MAX } = target
     if (concurrency === undefined) return false
     const { serving, waiting } = lengthOf(this.#lines, keyOf(target))
     if (serving < concurrency || waiting < most) return false
-    const reason = `${serving} run there and ${waiting} wait`
-    const attempt = note(flow, { target: target.name, result: "skipped", reason, waitedMs: 0 })
-    this.#settings.attempted?.(attempt, target, flow)
+    this.#skip(flow, target, `${serving} run there and ${waiting} wait`)
     return true
   }
 
@@ -287,6 +299,8 @@ export class TargetPool {
     const since = this.#context.clock.monotonic()
     const running: Running = { target, attempt, place, since, isTrial, isKnown: false }
     this.#running.set(flow, running)
+    if (target.context === undefined) delete flow.metadata[CONTEXT]
+    else flow.metadata[CONTEXT] = target.context
     return running
   }
 
@@ -360,6 +374,17 @@ export class TargetPool {
 /** A target that is moved elsewhere is another one. */
 function keyOf({ name, url }: Pick<Target, "name" | "url">): string {
   return `${name} ${url}`
+}
+
+/** What is too long for one is asked of another one that is known to take more. */
+function judgeAmong(failure: AnswerFailure, target: Target, all: readonly Target[]): Verdict {
+  const verdict = judge(failure, target)
+  const isTooLong = failure.error?.kind === "context_length" && all.some((other) => isLarger(other, target.context))
+  return isTooLong ? { ...verdict, failsOver: true, cools: false } : verdict
+}
+
+function isLarger({ context }: Target, than: number | undefined): boolean {
+  return context !== undefined && than !== undefined && context > than
 }
 
 /** Puts the target's model into a request that leaves as the flow's own. */

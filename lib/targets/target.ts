@@ -25,6 +25,8 @@ export interface Target {
   readonly concurrency?: number
   /** Requests that may wait in that line; 0: none, the next target is asked at once. Default: `WAITING_MAX`. */
   readonly waiting?: number
+  /** Tokens that its model takes, prompt and answer together, where that is known. It is told on the flow: see `contextOf`. */
+  readonly context?: number
   /** How often it is chosen first in a plan by weight, beside the others'; 0: only when they have failed. Default: 1. */
   readonly weight?: number
   /** What it speaks. Default: as the path of the request says. */

@@ -1,5 +1,5 @@
 import { test } from "tap"
-import { attemptsOf } from "../../lib/targets/index.ts"
+import { attemptsOf, contextOf } from "../../lib/targets/index.ts"
 import type { TestAnswer } from "../../lib/testing/index.ts"
 import { hostOf, type Rig, startRig, target } from "./rig.ts"
 
@@ -275,4 +275,30 @@ test("what is no chat is sent on to the next target as well, byte for byte", asy
   })
   t.strictSame(rig.hosts(), ["one"], "what was not collected goes to the first alone")
   t.equal(rig.addon.asked[0]?.text, body)
+})
+
+test("what is too long for one target is asked of one that takes more, and of none that takes no more", async (t) => {
+  const [small, same, large] = [
+    target("small", { context: 10 }),
+    target("same", { context: 10 }),
+    target("large", { context: 99 }),
+  ]
+  const rig = await startRig([small, same, large])
+  t.teardown(() => rig.addon.close())
+  const full: TestAnswer = {
+    status: 400,
+    error: { code: "context_length_exceeded", message: "maximum context length is 10" },
+  }
+  const contexts: (number | undefined)[] = []
+  rig.addon.answer((asked) => (hostOf(asked) === "small" ? full : "Fits."))
+  const got = await rig.addon.chat("Hi")
+  t.strictSame([got.completion?.text, rig.hosts()], ["Fits.", ["small", "large"]])
+  t.strictSame(rig.attempts(), ["small failed 400, same skipped, large answered 200"])
+  t.equal(rig.pool.stateOf(small).health, "well", "nothing is wrong with it")
+  for (const flow of rig.addon.flows) contexts.push(contextOf(flow))
+  t.strictSame(contexts, [99, 99, 99], "the last that was asked")
+  rig.plan = { targets: [large, small] }
+  rig.addon.answer(full)
+  t.equal((await rig.addon.chat("Hi")).error?.code, "context_length_exceeded")
+  t.equal(rig.hosts().at(-1), "large")
 })
