@@ -9,6 +9,7 @@ export const SHIPPED_ADDONS = [
     does: "one address for every model: finds each model's upstream, and puts in the server's key",
     command: "read another gateway's config file as routes",
   },
+  { name: "fit", does: "rejects, shortens or sends to a larger model what does not fit its model" },
   { name: "conductor", does: "sends each chat request to a local model if it fits there, else to the cloud" },
   { name: "requery", does: "asks a local model again when its answer is empty, broken or goes round in circles" },
   { name: "usage", does: "asks hosts for the tokens of streams, and keeps that from the client (usage.inject)" },

@@ -10,7 +10,8 @@ const REASON_CHARS_MAX = 300
 
 /**
  * `pending`: it is under way. `answered`: its answer is the client's, be it an error that is the client's own. `failed`: another
- * one was asked, or all have failed. `skipped`: it was not asked. `left`: the client left before it was known.
+ * one was asked, or all have failed. `skipped`: it was not asked. `left`: it is not known, as the client has
+ * left, or another addon has answered in its place, or sent the flow elsewhere.
  */
 export type AttemptResult = "pending" | "answered" | "failed" | "skipped" | "left"
 

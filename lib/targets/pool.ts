@@ -75,6 +75,8 @@ interface Running {
   readonly attempt: Attempt
   readonly place: Place | undefined
   readonly since: number
+  /** Where the flow itself was sent; undefined: to a flow of its own. */
+  url?: string
   /** Whether it tries a target that had failed. */
   readonly isTrial: boolean
   /** Whether its outcome has been booked. */
@@ -157,11 +159,12 @@ export class TargetPool {
   }
 
   #route(flow: Flow, plan: Plan, target: Target, place: Place | undefined, waitedMs: number): Taken {
-    this.#begin(flow, target, place, waitedMs)
+    const running = this.#begin(flow, target, place, waitedMs)
     const { headers, via, ca } = target
     dropClientsOwn(flow.request)
+    running.url = plan.urlFor?.(target) ?? urlAt(target, withoutKeys(flow.request.path))
     flow.route({
-      url: plan.urlFor?.(target) ?? urlAt(target, withoutKeys(flow.request.path)),
+      url: running.url,
       ...this.#said(flow, plan, target),
       ...(headers === undefined ? {} : { headers }),
       ...(via === undefined ? {} : { via }),
@@ -343,6 +346,11 @@ export class TargetPool {
     const running = this.#running.get(flow)
     const { response } = flow
     if (running === undefined || running.isKnown || response === undefined) return
+    // Another addon has answered, or sent it elsewhere: nothing is known of the target, and nothing waits for it.
+    if (flow.server === undefined || flow.routed?.url !== running.url) {
+      this.#ended(flow, undefined)
+      return
+    }
     const { status, headers } = response
     const verdict = status < 400 ? undefined : judgeStatus(status, running.target)
     this.#book(flow, running, { status, why: undefined, headers, verdict })

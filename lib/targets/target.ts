@@ -122,27 +122,27 @@ function isForUs(lowerName: string): boolean {
 
 /** Whether the request is wholly here, so that it can be sent more than once. */
 export function isWhole({ request }: Flow): boolean {
-  if (request.headers.has("upgrade")) return false
-  if (!hasBody(request)) return true
-  try {
-    return request.bytes.length >= 0
-  } catch {
-    return false // Not collected, or in a coding that cannot be undone.
-  }
+  return !request.headers.has("upgrade") && bytesOf(request) !== undefined
 }
 
-function hasBody({ headers }: Flow["request"]): boolean {
-  return headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0
+/** Undefined: it has a body, which was not collected, or is in a coding that cannot be undone. */
+function bytesOf(request: Flow["request"]): Buffer | undefined {
+  try {
+    return request.bytes
+  } catch {
+    const { headers } = request
+    const hasBody = headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0
+    return hasBody ? undefined : Buffer.alloc(0)
+  }
 }
 
 /**
  * The body of the request for a target: the bytes that came, with what addons have changed in what the model is asked, and
- * with the target's model. What nobody changed keeps its characters.
+ * with the target's model. What nobody changed keeps its characters. Throws for a body that is not wholly here.
  */
 export function bodyAt({ model }: Pick<Target, "model">, flow: Flow): Uint8Array {
   const { request, llm } = flow
-  if (!hasBody(request)) return new Uint8Array()
-  const { bytes } = request
+  const bytes = bytesOf(request) ?? request.bytes
   const body = RequestBody.parse(bytes)
   if (body === undefined) return bytes
   const { json } = body

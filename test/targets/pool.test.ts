@@ -1,4 +1,5 @@
 import { test } from "tap"
+import type { Flow } from "../../lib/index.ts"
 import { attemptsOf, contextOf } from "../../lib/targets/index.ts"
 import type { TestAnswer } from "../../lib/testing/index.ts"
 import { hostOf, type Rig, startRig, target } from "./rig.ts"
@@ -301,4 +302,24 @@ test("what is too long for one target is asked of one that takes more, and of no
   rig.addon.answer(full)
   t.equal((await rig.addon.chat("Hi")).error?.code, "context_length_exceeded")
   t.equal(rig.hosts().at(-1), "large")
+})
+
+test("what another addon answers, or sends elsewhere, tells nothing of the target and leaves its line", async (t) => {
+  const one = target("one", { concurrency: 1 })
+  let elsewhere = false
+  const other = {
+    name: "other",
+    llmRequest(flow: Flow) {
+      if (elsewhere) flow.route({ url: "http://two.test/v1/chat/completions" })
+      else flow.respond({ status: 400, error: { code: "no", message: "no" } })
+    },
+  }
+  const rig = await startRig([one], { load: { others: [other] } })
+  t.teardown(() => rig.addon.close())
+  t.equal((await rig.addon.chat("Hi")).status, 400)
+  elsewhere = true
+  rig.addon.answer((asked) => (hostOf(asked) === "two" ? DOWN : "Hello."))
+  t.equal((await rig.addon.chat("Hi")).status, 503)
+  t.strictSame([rig.hosts(), rig.attempts()], [["two"], ["one left", "one left"]])
+  t.match(rig.pool.stateOf(one), { health: "well", serving: 0 })
 })
