@@ -10,10 +10,10 @@ export {
   type Plan,
   type PoolSettings,
   type Taken,
-  TargetPool,
   type TargetState,
   WAITING_MAX,
-} from "./pool.ts"
+} from "./plan.ts"
+export { TargetPool } from "./pool.ts"
 export { join, type Lines, lengthOf, linesIn, type Place } from "./queue.ts"
 export type { Refusal } from "./refusal.ts"
 export { bodyAt, dropClientsOwn, fieldsAt, isWhole, type Target, urlAt, withoutKeys } from "./target.ts"
