@@ -5,6 +5,11 @@
  */
 export const SHIPPED_ADDONS = [
   {
+    name: "keys",
+    does: "asks everybody for a key, and keeps each to its limits",
+    command: "make, list, revoke, renew and import the keys of clients",
+  },
+  {
     name: "models",
     does: "one address for every model: finds each model's upstream, and puts in the server's key",
     command: "read another gateway's config file as routes",

@@ -284,6 +284,8 @@ export interface Flow {
   readonly error: FlowError | undefined
   readonly timings: FlowTimings
   readonly llm: FlowLlm | undefined
+  /** What the client speaks, by the method and path that it asked for: what `llm` is about, if its body is read and is that. */
+  readonly dialect: DialectName | undefined
   /** From `websocketStart` on. */
   readonly websocket: FlowWebSocket | undefined
   /** The flow spoke a dialect's path, but its body could not be read as that dialect: why. */

@@ -38,6 +38,8 @@ const FORMS: readonly Form[] = [
     whole: /[A-Za-z0-9]+[-_.][A-Za-z0-9_.-]{16,}/y,
     isSecret: (whole) => isKeyBody(whole.replace(/^(?:github_pat_|lin_api_|dop_v1_|[A-Za-z0-9]+[-_.])/, "")),
   },
+  // The program's own: addons/keys/key.ts.
+  { start: /llmproxy-/g, whole: /llmproxy-[a-z2-7]{32}(?![a-z2-7])/y, kept: /^llmproxy-/ },
   { start: /xox[abeprs]-/g, whole: /xox[a-z]-[A-Za-z0-9-]{10,}/y },
   { start: /AIza/g, whole: /AIza[A-Za-z0-9_-]{30,}/y },
   { start: /AKIA|ASIA/g, whole: /A[A-Z]IA[A-Z0-9]{16}(?![A-Za-z0-9])/y },

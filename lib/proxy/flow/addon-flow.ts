@@ -10,6 +10,7 @@ import type {
   ClientInfo,
   Completion,
   CompletionChange,
+  DialectName,
   Flow,
   FlowLlm,
   FlowRequest,
@@ -139,6 +140,9 @@ export class AddonFlow implements Flow, ScopeView, Sender, Handed {
   }
   get websocket(): FlowWebSocket | undefined {
     return this.#flow.websocket
+  }
+  get dialect(): DialectName | undefined {
+    return this.#flow.dialect
   }
   get unparsed(): string | undefined {
     return this.#flow.unparsed

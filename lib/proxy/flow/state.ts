@@ -7,6 +7,7 @@
 import type {
   Answer,
   ClientInfo,
+  DialectName,
   FlowSnapshot,
   FlowTimings,
   FlowWebSocket,
@@ -181,6 +182,10 @@ export class FlowState implements FlowCore {
     if (this.llm !== undefined) return this.llm.dialectOf
     const { method, path } = this.exchange.delivery.client.head
     return this.origin.dialect ?? dialectFor(method, path) ?? dialectFor(this.request.method, this.request.path)
+  }
+
+  get dialect(): DialectName | undefined {
+    return this.clientDialect?.name
   }
 
   noteUsage(usage: Usage): void {

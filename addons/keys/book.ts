@@ -1,0 +1,274 @@
+/**
+ * The keys that there are, in the database, and what is known of them at the moment. A key is looked up by its hash and
+ * remembered for a second, and so is a hash that is no key's: a change by a command, or by another llmproxy on the same
+ * database, counts everywhere a second later, and the usual check is one hash and one look into a map.
+ */
+import type { Kysely } from "kysely"
+import { type Clock, isObject, type JsonObject, type Logger } from "llmproxy"
+import { isLimited, type Limits, limitsOf } from "./limits.ts"
+import { hashOf, isSameHash, makeId } from "./secret.ts"
+import type { KeyRow, Tables } from "./tables.ts"
+
+/** Milliseconds that what was looked up is believed. */
+export const BELIEVED_MS = 1_000
+/** Keys, and hashes that are none, that are remembered. */
+const REMEMBERED_MAX = 20_000
+/** Milliseconds between two notes of a key's last use. */
+const NOTE_USE_MS = 60_000
+const MASTER_ID = "k_master"
+
+export interface Key {
+  readonly id: string
+  readonly hash: string
+  readonly label: string
+  readonly owner: string | undefined
+  readonly admin: boolean
+  readonly endpoints: readonly string[] | undefined
+  readonly models: readonly string[] | undefined
+  readonly upstreams: readonly string[] | undefined
+  readonly limits: Limits
+  readonly isLimited: boolean
+  readonly expiresAt: number | undefined
+  readonly revokedAt: number | undefined
+  /** What other addons are told. One object as long as the key is as it is. */
+  readonly claims: JsonObject
+}
+
+/** The database could not be asked. */
+export class BookLost extends Error {
+  override name = "BookLost"
+}
+
+interface Entry {
+  readonly key: Key | undefined
+  readonly at: number
+}
+
+export interface NewKey {
+  readonly label: string
+  readonly owner?: string | undefined
+  readonly team?: string | undefined
+  readonly tags?: readonly string[]
+  readonly admin?: boolean
+  readonly scopes?: JsonObject
+  readonly limits?: Limits
+  readonly profile?: string | undefined
+  readonly expiresAt?: number | undefined
+}
+
+export class KeyBook {
+  readonly #db: Kysely<Tables>
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #known = new Map<string, Entry>()
+  readonly #asking = new Map<string, Promise<Key | undefined>>()
+  readonly #keyOf = new WeakMap<JsonObject, Key>()
+  /** Keys that were used since it was noted, with the time of that. */
+  readonly #used = new Map<string, number>()
+  #noted = Number.NEGATIVE_INFINITY
+
+  constructor(db: Kysely<Tables>, clock: Clock, log: Logger) {
+    this.#db = db
+    this.#clock = clock
+    this.#log = log
+  }
+
+  /** The key with this hash, be it expired or revoked. A promise only where the database is asked; that rejects with a BookLost. */
+  find(hash: string): Key | undefined | Promise<Key | undefined> {
+    const known = this.#known.get(hash)
+    if (known !== undefined && this.#clock.monotonic() - known.at < BELIEVED_MS) return known.key
+    const asking = this.#asking.get(hash) ?? this.#ask(hash, known).finally(() => this.#asking.delete(hash))
+    this.#asking.set(hash, asking)
+    return asking
+  }
+
+  /** The key whose claims these are. */
+  of(claims: JsonObject | undefined): Key | undefined {
+    return claims === undefined ? undefined : this.#keyOf.get(claims)
+  }
+
+  /** Notes that a key is used; written at most once a minute, for all of them. */
+  use({ id }: Key): void {
+    this.#used.set(id, this.#clock.now())
+    const now = this.#clock.monotonic()
+    if (now - this.#noted < NOTE_USE_MS) return
+    this.#noted = now
+    void this.noteUses()
+  }
+
+  /** Never rejects. */
+  async noteUses(): Promise<void> {
+    const used = [...this.#used]
+    this.#used.clear()
+    try {
+      for (const [id, at] of used)
+        await this.#db.updateTable("keys").set({ last_used_at: at }).where("id", "=", id).execute()
+    } catch (thrown) {
+      this.#log.debug(`the last use of ${used.length} keys could not be noted: ${String(thrown)}`)
+    }
+  }
+
+  /** Keeps a key; resolves to its id. */
+  async create(key: string, given: NewKey, id = makeId()): Promise<string> {
+    await this.#db
+      .insertInto("keys")
+      .values(this.#row(key, given, id))
+      .execute()
+    this.#known.delete(hashOf(key))
+    return id
+  }
+
+  /** Keeps the master key, unless there is one or a program beside this one was faster. Resolves to whether it did. */
+  async createMaster(key: string): Promise<boolean> {
+    const row = this.#row(key, { label: "master", admin: true }, MASTER_ID)
+    const rows = await this.#db
+      .insertInto("keys")
+      .values(row)
+      .onConflict((conflict) => conflict.column("id").doNothing())
+      .returning("id")
+      .execute()
+    return rows.length > 0
+  }
+
+  async hasMaster(): Promise<boolean> {
+    const rows = await this.#db.selectFrom("keys").select("id").where("id", "=", MASTER_ID).execute()
+    return rows.length > 0
+  }
+
+  /** Those whose id or label this is; the newest last. */
+  async named(name: string): Promise<readonly KeyRow[]> {
+    const all = await this.all()
+    return all.filter(({ id, label }) => id === name || label === name)
+  }
+
+  all(): Promise<readonly KeyRow[]> {
+    return this.#db.selectFrom("keys").selectAll().orderBy("created_at").orderBy("id").execute()
+  }
+
+  async revoke(id: string): Promise<void> {
+    await this.#db.updateTable("keys").set({ revoked_at: this.#clock.now() }).where("id", "=", id).execute()
+  }
+
+  /** From now on the key is another text; the one before opens nothing any more. */
+  async rotate(id: string, key: string): Promise<void> {
+    await this.#db
+      .updateTable("keys")
+      .set({ hash: hashOf(key), revoked_at: null })
+      .where("id", "=", id)
+      .execute()
+  }
+
+  /** The hashes that are kept already. */
+  async kept(hashes: readonly string[]): Promise<ReadonlySet<string>> {
+    const all = await this.all()
+    const there = new Set(all.map(({ hash }) => hash))
+    return new Set(hashes.filter((hash) => there.has(hash)))
+  }
+
+  #row(key: string, { label, owner, team, tags = [], admin = false, ...more }: NewKey, id: string): KeyRow {
+    return {
+      id,
+      hash: hashOf(key),
+      label,
+      owner: owner ?? null,
+      team: team ?? null,
+      tags: JSON.stringify(tags),
+      admin: admin ? 1 : 0,
+      scopes: JSON.stringify(more.scopes ?? {}),
+      limits: JSON.stringify(more.limits ?? {}),
+      profile: more.profile ?? null,
+      created_at: this.#clock.now(),
+      expires_at: more.expiresAt ?? null,
+      revoked_at: null,
+      last_used_at: null,
+    }
+  }
+
+  async #ask(hash: string, known: Entry | undefined): Promise<Key | undefined> {
+    const at = this.#clock.monotonic()
+    let rows: KeyRow[]
+    try {
+      rows = await this.#db.selectFrom("keys").selectAll().where("hash", "=", hash).execute()
+    } catch (thrown) {
+      // Who was known goes on: what needs no write needs no database.
+      if (known?.key !== undefined) return known.key
+      throw new BookLost(String(thrown))
+    }
+    const row = rows.find((one) => isSameHash(one.hash, hash))
+    const key = row === undefined ? undefined : this.#keyFrom(row, known?.key)
+    this.#known.delete(hash)
+    if (this.#known.size >= REMEMBERED_MAX)
+      for (const oldest of [...this.#known.keys()].slice(0, REMEMBERED_MAX / 10)) this.#known.delete(oldest)
+    this.#known.set(hash, { key, at })
+    return key
+  }
+
+  /** What is as it was stays the same object, so that claims that were given go on to be known. */
+  #keyFrom(row: KeyRow, before: Key | undefined): Key {
+    const made = keyOf(row)
+    if (before !== undefined && JSON.stringify(before) === JSON.stringify(made)) return before
+    this.#keyOf.set(made.claims, made)
+    return made
+  }
+
+  /** Makes the claims of a key that stands in no database known. */
+  introduce(key: Key): void {
+    this.#keyOf.set(key.claims, key)
+  }
+}
+
+export function keyOf(row: KeyRow): Key {
+  const { id, hash, label, profile } = row
+  const scopes = objectIn(row.scopes)
+  const limits = limitsOf(parsed(row.limits))
+  const admin = Number(row.admin) === 1
+  const [owner, team] = [row.owner ?? undefined, row.team ?? undefined]
+  return {
+    id,
+    hash,
+    label,
+    owner,
+    admin,
+    // The master key may do what any key may.
+    endpoints: admin ? undefined : textsOf(scopes.endpoints),
+    models: admin ? undefined : textsOf(scopes.models),
+    upstreams: admin ? undefined : textsOf(scopes.upstreams),
+    limits,
+    isLimited: isLimited(limits),
+    expiresAt: row.expires_at === null ? undefined : Number(row.expires_at),
+    revokedAt: row.revoked_at === null ? undefined : Number(row.revoked_at),
+    claims: {
+      key: id,
+      owner: owner ?? label,
+      team,
+      tags: textsOf(parsed(row.tags)) ?? [],
+      admin,
+      scopes: admin ? {} : scopes,
+      profile: profile ?? undefined,
+    },
+  }
+}
+
+/** The master key that an option gives: it stands nowhere. */
+export function masterFrom(key: string): Key {
+  const none = { team: null, owner: null, tags: "[]", scopes: "{}", limits: "{}", profile: null }
+  const times = { created_at: 0, expires_at: null, revoked_at: null, last_used_at: null }
+  return keyOf({ ...none, ...times, id: MASTER_ID, hash: hashOf(key), label: "master", admin: 1 })
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function objectIn(text: string): JsonObject {
+  const value = parsed(text)
+  return isObject(value) ? value : {}
+}
+
+export function textsOf(value: unknown): string[] | undefined {
+  return Array.isArray(value) ? value.filter((one) => typeof one === "string") : undefined
+}
