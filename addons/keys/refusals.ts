@@ -39,7 +39,7 @@ export function standingFields(standing: readonly Standing[]): [string, string][
 }
 
 /** As OpenAI writes it: "6m0s", "1s", "120ms". */
-export function durationText(ms: number): string {
+function durationText(ms: number): string {
   if (ms < 1_000) return `${Math.ceil(ms)}ms`
   const seconds = Math.ceil(ms / 1_000)
   const [hours, minutes] = [Math.floor(seconds / 3_600), Math.floor((seconds % 3_600) / 60)]

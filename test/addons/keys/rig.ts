@@ -16,7 +16,7 @@ export const chatBody = (more: JsonObject = {}): JsonObject => ({
   ...more,
 })
 
-export const noLog = makeLogger(() => {})
+const noLog = makeLogger(() => {})
 
 export interface KeysRig {
   readonly addon: TestAddon
