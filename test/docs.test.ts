@@ -18,7 +18,13 @@ async function optionNames(): Promise<ReadonlySet<string>> {
   const log = makeLogger(() => {})
   const app = new App({ sources: NO_SOURCES, scripts: [], places, confdir, log, watch: false, store: NO_STORE })
   try {
-    await app.addons.prepare(["addons/conductor.ts", "addons/history.ts", "addons/usage.ts", "addons/hello.ts"])
+    await app.addons.prepare([
+      "addons/conductor.ts",
+      "addons/history.ts",
+      "addons/usage.ts",
+      "addons/hello.ts",
+      "addons/fit.ts",
+    ])
     return new Set(app.store.describe().map(({ name }) => name))
   } finally {
     await app.stop()
