@@ -26,7 +26,7 @@ export type {
   TlsHookInfo,
 } from "./api/hooks.ts"
 export type { Counter, Gauge, Histogram, HistogramSpec, Labels, MetricSpec, Metrics } from "./api/metrics.ts"
-export type { Serve, ServeAccess, ServeContext, ServeHandler, ServeSpec } from "./api/serve.ts"
+export type { EndpointDocument, Serve, ServeAccess, ServeContext, ServeHandler, ServeSpec } from "./api/serve.ts"
 export type {
   FlowHistory,
   HistoryLimits,

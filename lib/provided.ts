@@ -5,6 +5,7 @@ import type { ProvidedModules } from "./loader/bundle.ts"
 
 export const PROVIDED: ProvidedModules = {
   llmproxy: () => import("./index.ts"),
+  "llmproxy/openapi": () => import("./serve/openapi.ts"),
   "llmproxy/templates": () => import("./llm/template/index.ts"),
   "llmproxy/targets": () => import("./targets/index.ts"),
   "llmproxy/testing": () => import("./testing/parts.ts"),

@@ -21,6 +21,17 @@ export interface ServeSpec {
    */
   readonly path: string
   readonly access: ServeAccess
+  /**
+   * What `GET /docs` shows of it; asked when somebody looks, and once for all routes that have the same function. `serveApi`
+   * of "llmproxy/openapi" gives it.
+   */
+  readonly describes?: () => EndpointDocument
+}
+
+/** Parts of an OpenAPI document (https://spec.openapis.org/oas/v3.1.0): its paths, and what they refer to. */
+export interface EndpointDocument {
+  readonly paths: JsonObject
+  readonly components?: JsonObject
 }
 
 /** Of this name, which addons do not have, is in a context what makes a flow its client's: `caller` of `send`. */

@@ -9,7 +9,7 @@ import type { AddonDefinition } from "../api/addon.ts"
 import { messageOf, UsageError } from "../base/errors.ts"
 import { shownPath } from "../base/shown-path.ts"
 import type { OptionSources } from "../options/sources.ts"
-import { RouteTable } from "../serve/routes.ts"
+import { type RouteTable, routeTable } from "../serve/docs.ts"
 import { describeFailure, HookChain, type LoadedAddon, plainScope, reportFailure } from "./chain.ts"
 import { checkDistinctCommands, type DeclaredCommand } from "./commands.ts"
 import { findAddon } from "./find.ts"
@@ -37,7 +37,7 @@ export class AddonManager {
   /** Those of which no hook runs. */
   #prepared: readonly Version[] = []
   #chain: HookChain
-  #routes = new RouteTable([])
+  #routes = routeTable([])
   #isRunning = false
   #isClosed = false
   /** Listeners are being told of values of which the addons know. */
@@ -345,7 +345,7 @@ export class AddonManager {
     const old = this.#chain
     this.#versions = versions
     this.#chain = this.#chainOf(versions.map(({ addon }) => addon))
-    this.#routes = new RouteTable(versions.flatMap(({ routes }) => routes))
+    this.#routes = routeTable(versions.flatMap(({ routes }) => routes))
     for (const version of gone) {
       version.ending.abort()
       this.#replaced.add(version)
