@@ -12,7 +12,7 @@ export const SHIPPED_ADDONS = [
   {
     name: "models",
     does: "one address for every model: finds each model's upstream, and puts in the server's key",
-    command: "read another gateway's config file as routes",
+    command: "print LiteLLM's config.yaml as llmproxy's upstreams and routes",
   },
   { name: "fit", does: "rejects, shortens or sends to a larger model what does not fit its model" },
   { name: "conductor", does: "sends each chat request to a local model if it fits there, else to the cloud" },

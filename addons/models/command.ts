@@ -1,18 +1,57 @@
-/** `llmproxy models`. */
-import { type AddonContext, type CommandContext, UsageError } from "llmproxy"
+/** `llmproxy models import FILE`: another gateway's config file as ours, printed. Nothing is written, asked or fetched. */
+import { open } from "node:fs/promises"
+import { type AddonContext, type CommandContext, type JsonValue, UsageError } from "llmproxy"
+import { fromLiteLlm } from "./import/litellm.ts"
+
+/** Bytes of a config file. */
+const FILE_BYTES_MAX = 4_194_304
+const HOW = "llmproxy models: write llmproxy models import FILE, with LiteLLM's config.yaml"
 
 export function declareCommand({ command }: Pick<AddonContext, "command">): void {
   command({
     name: "models",
-    help: "read another gateway's config file as routes",
+    help: "print LiteLLM's config.yaml as llmproxy's upstreams and routes",
     operands: "import FILE",
-    run: (context) => run(context),
+    run,
   })
 }
 
-async function run({ operands }: CommandContext): Promise<number> {
-  const [verb, file] = operands
-  if (verb !== "import" || file === undefined || operands.length !== 2)
-    throw new UsageError("llmproxy models: write llmproxy models import FILE")
-  return 0
+async function run({ operands, print, note }: CommandContext): Promise<number> {
+  const [verb, file, ...others] = operands
+  if (verb !== "import" || file === undefined || others.length > 0) throw new UsageError(HOW)
+  const { stringify } = await import("yaml")
+  const { upstreams, routes, notes } = fromLiteLlm(await configIn(file))
+  if (routes.length > 0) print(stringify({ models: { upstreams, routes } }, { lineWidth: 0 }))
+  for (const text of notes) note(`${text}\n`)
+  return routes.length > 0 ? 0 : 1
+}
+
+async function configIn(file: string): Promise<JsonValue> {
+  const text = await textIn(file)
+  const { parse } = await import("yaml")
+  try {
+    // What YAML holds beside JSON (dates, binaries) becomes text.
+    return JSON.parse(JSON.stringify(parse(text) ?? null))
+  } catch (thrown) {
+    // The parser draws the line, in which a key may stand.
+    const [said = ""] = thrown instanceof Error ? thrown.message.split("\n") : []
+    throw new UsageError(`${file}: is no YAML: ${said}`)
+  }
+}
+
+async function textIn(file: string): Promise<string> {
+  const opened = await open(file).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`${file}: cannot be read (${error.code ?? error.message})`)
+  })
+  try {
+    const { size } = await opened.stat()
+    if (size > FILE_BYTES_MAX)
+      throw new UsageError(`${file}: is longer than ${FILE_BYTES_MAX} bytes, which no config file is`)
+    return await opened.readFile("utf8")
+  } catch (thrown) {
+    if (thrown instanceof UsageError) throw thrown
+    throw new UsageError(`${file}: cannot be read (${String(thrown)})`)
+  } finally {
+    await opened.close()
+  }
 }
