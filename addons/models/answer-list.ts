@@ -6,6 +6,7 @@ import { type Flow, isObject, type JsonObject } from "llmproxy"
 import { type CatalogueEntry, catalogue } from "./catalogue.ts"
 import { askable, type Choices } from "./decide.ts"
 import { errorBody } from "./refusal.ts"
+import { qualified } from "./routes.ts"
 import { mayUseModel, mayUseUpstream } from "./scopes.ts"
 import { apiPath, type Speech, speechOf } from "./speech.ts"
 import {
@@ -78,10 +79,18 @@ export async function answerList(flow: Flow, asked: ListQuestion, choices: Choic
   if ("body" in asked) return reply(flow, 200, asked.body)
   const entries = await entriesFor(flow, choices)
   if ("all" in asked) return reply(flow, 200, asked.all(entries))
-  const entry = entries.find(({ id }) => id === asked.id) ?? entries.find(({ id }) => id === `${asked.id}:latest`)
+  const entry = entryOf(asked.id, entries, choices)
   if (entry !== undefined) return reply(flow, 200, asked.one(entry))
   const message = `there is no model ${JSON.stringify(asked.id.slice(0, 80))}; GET /v1/models lists all`
   reply(flow, 404, errorBody(asked.speech, { status: 404, code: "model_not_found", message }))
+}
+
+function entryOf(id: string, entries: readonly CatalogueEntry[], { upstreams }: Choices): CatalogueEntry | undefined {
+  const found = entries.find((one) => one.id === id) ?? entries.find((one) => one.id === `${id}:latest`)
+  const own = found === undefined ? qualified(id, upstreams) : undefined
+  if (own === undefined) return found
+  const there = entries.find((one) => one.id === own.id && one.upstreams.includes(own.upstream.name))
+  return there === undefined ? undefined : { ...there, id, upstreams: [own.upstream.name] }
 }
 
 /** What the client may use of it. */

@@ -6,7 +6,7 @@ import { isObject, type JsonObject, type JsonValue } from "llmproxy"
 import { isModel } from "../check.ts"
 import { PROVIDERS, providerOf } from "./providers.ts"
 
-export interface ImportedTarget {
+interface ImportedTarget {
   readonly upstream: string
   readonly model?: string
   readonly weight?: number
