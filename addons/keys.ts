@@ -32,6 +32,7 @@ export default defineAddon({
   // A request about which is not known whose it is, or what it costs, does not pass.
   onError: "block",
   asks: "everywhere",
+  reads: "llm",
   options: OPTIONS,
   setup(context) {
     const { serve, command, clock, options } = context

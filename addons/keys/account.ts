@@ -144,6 +144,7 @@ export class Accounts {
     { input, answer, slots, model }: { input: number; answer: number; slots: number; model: string | undefined },
   ): void | Promise<void> {
     const at = flow.timings.start
+    if (isMeasured(key.limits) && this.#options.context.options.clientGone === "drain") flow.onClientGone = "drain"
     if (key.isLimited) return flow.waitFor(this.#reserve(flow, key, { at, input, answer, slots, model }))
     const reserved = Promise.resolve(false)
     this.#entries.set(flow, { key, at, input: 0, tokens: 0, money: 0, prices: undefined, reserved, standing: [] })

@@ -41,7 +41,8 @@ export async function costOf(flow: Flow, { input, at, prices, tokens, policy }: 
     return priced(flow, { inputTokens: used, outputTokens: 0 }, llm?.request.model, used > 0 ? "aborted" : "unsent")
   }
   const whole = usage.source === "provider" ? "provider" : "counted"
-  const drained = policy === "drain" && flow.metadata["keys.gone"] === true
+  // Read to its end, or to where that was given up.
+  const drained = policy === "drain" && completion?.finishReason.unified !== "cut"
   return priced(flow, usage, model, isGone ? (drained ? "drained" : "aborted") : error === undefined ? whole : "cut")
 
   function priced(
