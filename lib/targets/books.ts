@@ -161,7 +161,7 @@ export class Books {
     this.#running.delete(flow)
     running.place?.leave()
     if (running.isKnown) return
-    if (error?.source === "upstream") {
+    if (error?.source === "upstream" && flow.routed?.url === running.url) {
       const verdict = judge({ kind: "connect", message: error.message, status: 0, error: undefined }, running.target)
       this.book(flow, running, { status: 0, why: error.message, headers: undefined, verdict })
       return

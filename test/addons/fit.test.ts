@@ -149,7 +149,26 @@ test("a larger model is asked, with its own key and name, unless the request is 
   t.match(asked?.json(), { model: "big" })
   const local = await addon.request({ ...chat(CONVERSATION), headers: { "x-llmproxy-route": "local" } })
   t.match(local.error?.message, /It is to stay local/)
+  const other = await addon.request({ ...chat(CONVERSATION), headers: { "Sec-Fetch-Site": "cross-site" } })
+  t.match(other.error?.message, /key is not given to clients that have not authenticated/)
   t.equal(addon.asked.length, 1)
+})
+
+test("the larger model's host gets its key as its own clients send it, and the model that was asked for", async (t) => {
+  const addon = await start(t, {
+    context: 500,
+    action: "cloud",
+    cloud: "https://big.test",
+    cloudKey: "sk-ours-0123456789",
+  })
+  const json = { model: "claude", max_tokens: 10, messages: CONVERSATION.slice(1) }
+  await addon.request({ url: "https://api.anthropic.com/v1/messages", json })
+  const [asked] = addon.asked
+  t.strictSame([asked?.url, asked?.headers.get("x-api-key")], ["https://big.test/v1/messages", "sk-ours-0123456789"])
+  t.match(asked?.json(), { model: "claude" })
+  const bare = await start(t, { context: 500, action: "cloud", cloud: "https://big.test/v1" })
+  await bare.request({ ...chat(CONVERSATION), headers: { Authorization: "Bearer sk-theirs-0123456789" } })
+  t.equal(bare.asked[0]?.headers.has("authorization"), false, "the client's key is for another host")
 })
 
 test("options that cannot be are refused", async (t) => {
