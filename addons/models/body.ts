@@ -36,12 +36,13 @@ const FORM = /^(?:multipart\/form-data|application\/x-www-form-urlencoded)\b/i
 /** What the collected body names; nothing where it was not collected or cannot be read. `wantsIds`: whether ids are looked for within it. */
 export async function namesIn(flow: Flow, wantsIds: boolean): Promise<BodyNames> {
   const { request } = flow
-  if (FORM.test(request.headers.get("content-type") ?? "")) {
+  const body = jsonOf(request)
+  // Whatever its label says: curl's -d calls everything a form.
+  if (!isObject(body) && FORM.test(request.headers.get("content-type") ?? "")) {
     const form = await flow.waitFor(request.formData()).catch(() => undefined)
     const model = form?.get("model")
     return { ...NOTHING, kind: "form", model: typeof model === "string" ? model : undefined }
   }
-  const body = jsonOf(request)
   if (!isObject(body)) return NOTHING
   // Ollama's own calls name it so.
   const model = body.model ?? (request.path.includes("/api/") ? body.name : undefined)
