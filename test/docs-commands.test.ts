@@ -11,6 +11,7 @@ import { ManualClock } from "../lib/testing/manual-clock.ts"
 import { ScriptedOrigin } from "../lib/testing/origin.ts"
 import { codeOf, commandsIn, PAGES } from "./helpers/documents.ts"
 import { jsonReply } from "./helpers/hosts/chat-replies.ts"
+import { NO_POSTGRES, newDatabase } from "./helpers/postgres.ts"
 import { FakeWorld } from "./helpers/world.ts"
 
 /** Its programs and its folder: nothing of this machine but what a shell needs. */
@@ -66,9 +67,15 @@ async function recorded({ proxy }: Place): Promise<string> {
 }
 
 /** Free ports, and what a page leaves to its reader. */
-function filled(argv: readonly string[], id: string, confdir: string): string[] {
+function filled(
+  argv: readonly string[],
+  id: string,
+  { confdir, home, server }: Record<"confdir" | "home" | "server", string>,
+): string[] {
   const words = argv.map((word) =>
     word
+      .replace(/^~/, home)
+      .replace(/^postgres:.*$/, server)
       .replace(/^8080$/, "0")
       .replace(/@\d{4}$/, "@0")
       .replace(/^[0-9a-f]{8}$/, id)
@@ -83,12 +90,15 @@ test("every command of every page runs as it stands there", async (t) => {
   const here = await place(t)
   const id = await recorded(here)
   t.match(id, /^[0-9a-f]{8}$/, "one conversation is kept")
+  const server = NO_POSTGRES === false ? await newDatabase(t) : ""
+  const places = { confdir: join(here.home, "limited"), home: here.home, server }
+  if (NO_POSTGRES !== false) t.comment(`not run: what names a server of PostgreSQL's: ${NO_POSTGRES}`)
   const done = new Set<string>()
   for (const page of PAGES) {
     for (const { env, argv: written } of commandsIn(page)) {
-      const argv = filled(written, id, join(here.home, "limited"))
+      const argv = filled(written, id, places)
       const line = argv.join(" ")
-      if (done.has(line)) continue
+      if (done.has(line) || argv.includes("")) continue
       done.add(line)
       const ends = argv[0] === "run" || argv[0]?.startsWith("-") !== true || argv.includes("--help")
       const world = ends ? here.command(env) : here.proxy(env)

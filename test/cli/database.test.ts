@@ -106,7 +106,7 @@ test("what is mistyped is told", async (t) => {
 
 test("a server that is not there is one line", async (t) => {
   const gone = "postgres://ann:hidden@127.0.0.1:1/db"
-  for (const args of [["status"], ["migrate"], ["copy", tmpdir(), gone]]) {
+  for (const args of [["status"], ["migrate"], ["copy", gone, tmpdir()]]) {
     const { status, err } = await run(args, { LLMPROXY_DATABASE: gone })
     t.equal(status, 1)
     t.match(err, /^llmproxy: database \w+: .*ECONNREFUSED.*\n$/)
@@ -116,7 +116,7 @@ test("a server that is not there is one line", async (t) => {
 
 test("files that are no database are told of, and nothing is copied from what is not there", async (t) => {
   const [folder, other] = [await confdir(t), await confdir(t)]
-  t.strictSame(await run(["copy", folder, other]), { status: 0, out: "", err: "" })
+  t.match(await run(["copy", folder, other]), { status: 1, err: /there is no history\.db and no state\.db/ })
   await writeFile(join(folder, "state.db"), "no database at all, and long enough to be taken for one".repeat(20))
   t.match(await run(["status", "--confdir", folder]), { status: 0, out: /state: .*state\.db is damaged/ })
 })

@@ -13,7 +13,7 @@ export const PAGES = [
  * test/api/docs.test.ts runs.
  */
 const IS_FORM =
-  / tally |\[options\]|\[ACTION\]|\[path\||\[list\||^llmproxy (env \[--unset\]|demo|doctor) {2,}|^llmproxy {2,}/
+  / tally |\[options\]|\[ACTION\]|\[path\||\[list\||\[status\||^llmproxy (env \[--unset\]|demo|doctor) {2,}|^llmproxy {2,}/
 
 export interface PageCommand {
   /** Variables that stand before it. */
