@@ -38,6 +38,15 @@ function send(socket: Socket, port: number): void {
   socket.write(`POST /v1/chat/completions HTTP/1.1\r\n${fields}\r\n\r\n${BODY}`)
 }
 
+/** Resolves when nothing has left the socket for many turns of the event loop, in which all ends of it run. */
+async function stalled(socket: Socket): Promise<void> {
+  for (let left = socket.writableLength, still = 0; still < 1_000; still++) {
+    await new Promise((resolve) => setImmediate(resolve))
+    if (socket.writableLength !== left) still = 0
+    left = socket.writableLength
+  }
+}
+
 test("a client that has read nothing and leaves holds nothing up, and its connection counts no longer", async (t) => {
   const { proxy, told, upstream } = await draining(t, { drainLimit: 134_217_728 })
   const client = connect(proxy.port, "127.0.0.1")
@@ -49,6 +58,8 @@ test("a client that has read nothing and leaves holds nothing up, and its connec
   // A comment that readers skip, longer than all that lies between.
   const comment = Buffer.from(`: ${"x".repeat(1_048_574)}\n\n`)
   for (let sent = 0; socket.write(comment) || sent < 32; sent++) if (sent > 64) break
+  await stalled(socket)
+  t.ok(socket.writableLength > 0, "it is held up while the client is there")
   t.strictSame(told, [])
   t.equal(proxy.server.clients, 1)
   client.destroy()

@@ -168,6 +168,28 @@ test("it is stopped when its time is up, or it is longer than somebody who has l
   t.equal(long.told[1], "error client-gone")
 })
 
+test("an answer that has said all, and does not end, is told as the whole one that it is", async (t) => {
+  const { addon, told, failed, leave } = await start(t)
+  const [left, go, said] = [later(), later(), later()]
+  addon.answer({
+    headers: STREAM,
+    body: (async function* () {
+      yield FIRST
+      await go.done
+      yield REST
+      said.now()
+      await new Promise(() => {})
+    })(),
+  })
+  await leave(left.done, () => left.now())
+  go.now()
+  await said.done
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve))
+  addon.clock.advance(60_000)
+  await failed
+  t.strictSame(told, ["One two, stop, 9, client gone", "error client-gone"])
+})
+
 test("what is asked in a child is read on as well, and nothing new is asked", async (t) => {
   const asks: string[] = []
   const [left, go] = [later(), later()]
