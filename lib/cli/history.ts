@@ -44,6 +44,16 @@ export const historyCommand: Command = {
       help: `Of an export: ${EXPORT_FORMATS.join(", ")}.`,
       default: "openai-jsonl",
     },
+    by: {
+      type: "text",
+      value: "NAMES",
+      help: "Of stats: sums and costs by team, tag, key, user, model, route (team,tag).",
+    },
+    prices: {
+      type: "text",
+      value: "FILE",
+      help: "Of stats --by: prices that count before those that llmproxy brings.",
+    },
     output: { type: "text", alias: "o", value: "FILE", help: "Where an export goes.", default: "standard output" },
     "with-truncated": { type: "switch", help: "Of an export: answers that reached their limit of tokens, too." },
     file: {
@@ -108,6 +118,19 @@ async function show(reader: Reader, id: string | undefined, world: World): Promi
 
 async function stats(reader: Reader, line: CommandLine, world: World): Promise<void> {
   const paint = await paintFor(world.env, world.out.isTerminal)
+  const named = line.text("by")
+  if (named !== undefined) {
+    const [{ dimensionsOf, grouped, groupedText }, { openPrices }] = await Promise.all([
+      import("./history/by.ts"),
+      import("../services/prices.ts"),
+    ])
+    const by = dimensionsOf(named)
+    const file = line.text("prices")
+    const prices = await openPrices(file === undefined ? undefined : resolve(world.cwd, file))
+    const flows = reader.flows({ ...filterOf(line, world.clock.now()), attempts: false })
+    world.out.write(groupedText(await grouped(flows, by, prices), by, paint))
+    return
+  }
   world.out.write(statsText(await reader.stats(filterOf(line, world.clock.now())), paint))
 }
 

@@ -121,12 +121,22 @@ function columnText(text: string): string {
   return text.slice(0, TEXT_CHARS_MAX).replaceAll("\0", "\uFFFD")
 }
 
+/** Among what addons noted: who an addon said that the client is. */
+export const CLIENT_NOTE = "llmproxy.client"
+
+/** What sums are made by. A key's public id is no "key" here, as what is called so is blanked. */
+function clientNote({ client: { user, label, claims } }: FlowSnapshot): object {
+  if (user === undefined) return {}
+  const { key, team, tags } = claims ?? {}
+  return { [CLIENT_NOTE]: { user, label, id: key, team, tags } }
+}
+
 function rowOf(snapshot: FlowSnapshot, redactor: Redactor): NewFlowRow {
   const { id, request, response, llm, routed, error, timings, bytes } = snapshot
   const completion = llm?.completion
   const usage = completion?.usage
   const text = (value: string | undefined) => (value === undefined ? null : columnText(redactor.text(value)))
-  const metadata = redactor.json(asJson(snapshot.metadata) ?? {})
+  const metadata = redactor.json(asJson({ ...snapshot.metadata, ...clientNote(snapshot) }) ?? {})
   return {
     id,
     parent_id: snapshot.parentId ?? null,
