@@ -114,27 +114,38 @@ export class SqlLedger implements Ledger {
   }
 
   #start(): void {
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined
-    })
+    if (this.#isPending) this.#running ??= this.#run()
+  }
+
+  get #isPending(): boolean {
+    return this.#reserving.length + this.#settling.length + this.#added.size > 0
   }
 
   async #run(): Promise<void> {
-    while (this.#reserving.length + this.#settling.length + this.#added.size > 0) {
-      const reserving = this.#reserving.splice(0, BATCH_MAX)
-      const settling = this.#settling.splice(0, BATCH_MAX)
-      const added = this.#added
-      this.#added = new Map()
-      try {
-        const verdicts = await this.#transaction((transaction) => this.#write(transaction, reserving, settling, added))
-        for (const [index, { resolve }] of reserving.entries()) resolve(verdicts[index] ?? [])
-        for (const { resolve } of settling) resolve()
-      } catch (thrown) {
-        for (const { reject } of reserving) reject(thrown)
-        this.#putBack(settling, added, thrown)
-        if (!this.#isClosed) this.#options.clock.after(RETRY_MS, () => this.#start())
-        return
-      }
+    try {
+      while (this.#isPending && (await this.#runOne())) {}
+    } finally {
+      // At once, not a turn later: who is told of its verdict may come again before that.
+      this.#running = undefined
+    }
+  }
+
+  /** Resolves to whether it has gone well. Never rejects. */
+  async #runOne(): Promise<boolean> {
+    const reserving = this.#reserving.splice(0, BATCH_MAX)
+    const settling = this.#settling.splice(0, BATCH_MAX)
+    const added = this.#added
+    this.#added = new Map()
+    try {
+      const verdicts = await this.#transaction((transaction) => this.#write(transaction, reserving, settling, added))
+      for (const [index, { resolve }] of reserving.entries()) resolve(verdicts[index] ?? [])
+      for (const { resolve } of settling) resolve()
+      return true
+    } catch (thrown) {
+      for (const { reject } of reserving) reject(thrown)
+      this.#putBack(settling, added, thrown)
+      if (!this.#isClosed) this.#options.clock.after(RETRY_MS, () => this.#start())
+      return false
     }
   }
 
