@@ -12,6 +12,7 @@ import { type Asked, askedIn } from "./models/asked.ts"
 import { type BodyNames, namesIn } from "./models/body.ts"
 import { declareCommand } from "./models/command.ts"
 import { type Choices, type Decision, decide, type Wanted } from "./models/decide.ts"
+import { noteFindings } from "./models/lint/note.ts"
 import { Lists } from "./models/lists.ts"
 import { Objects } from "./models/objects.ts"
 import { ollamaAdmin } from "./models/ollama-admin.ts"
@@ -22,7 +23,7 @@ import { Sender } from "./models/sender.ts"
 import { Told } from "./models/told.ts"
 import { readUpstreams, shownUpstream, type Upstream } from "./models/upstreams.ts"
 import { hearConducting } from "./shared/conducting.ts"
-import { OFFER, offerFrom, WANTED, WITHDRAW } from "./shared/local-upstream.ts"
+import { OFFER, OFFERED, offerFrom, WANTED, WITHDRAW } from "./shared/local-upstream.ts"
 
 const UPSTREAM_FIELD = "x-llmproxy-upstream"
 /** Requests that llmproxy reads as asking a model. */
@@ -142,6 +143,7 @@ class Models {
       this.#known.delete(flow)
       return
     }
+    if (this.#context.options.lint) noteFindings(flow, known.asked.path)
     if (isShow(flow) && (await this.#show(flow))) return
     known.outcome = await decide(flow, known, this.#choices)
     if (!known.asksModel || !looksReadable(flow, known.asked)) await this.#conclude(flow, known, known.outcome)
@@ -218,7 +220,8 @@ function faultIn(
 ): string | undefined {
   const read = readRoutes(routes, upstreams)
   if (typeof read === "string") return read
-  if (fallback === undefined || upstreams.some(({ name }) => name === fallback)) return undefined
+  if (fallback === undefined || OFFERED.includes(fallback) || upstreams.some(({ name }) => name === fallback))
+    return undefined
   return unknownUpstream("models.default", fallback, upstreams)
 }
 

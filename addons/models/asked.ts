@@ -33,7 +33,7 @@ const MODEL_PATH = /^\/v1\/models\/([^?]{1,1024}?)\/?(?:\?|$)/
 const GEMINI_MODEL = /^\/v1(?:beta\d{0,2})?\/(?:tuned)?[mM]odels\/([^/?:]{1,256})/
 const AZURE_MODEL = /^\/openai\/deployments\/([^/?]{1,256})\//
 /** Bodies without a model, and with files of any size. */
-const UPLOADS = /^\/v1\/(?:files|uploads)(?:[/?]|$)/
+const UPLOADS = /^\/(?:v1\/(?:files|uploads)|api\/blobs)(?:[/?]|$)/
 /** The id that an API gives to what it makes. */
 const OBJECT_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}$/
 

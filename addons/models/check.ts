@@ -2,6 +2,7 @@
  * What can be wrong with the options: where, and what is right. Pure: the options' place in a file is told by llmproxy.
  */
 import { isObject, type OptionProblem } from "llmproxy"
+import { OFFERED } from "../shared/local-upstream.ts"
 import { DIALECT_NAMES } from "./speech.ts"
 import { USUAL } from "./upstreams.ts"
 
@@ -71,9 +72,29 @@ function dialectProblem(path: Path, dialect: unknown): OptionProblem[] {
   return [{ path, message: `must be one of ${Object.keys(DIALECT_NAMES).join(", ")}, or a list of them` }]
 }
 
-export function checkRoutes(value: unknown): OptionProblem[] {
+/** `before`: what there is of upstreams, so that a route names none that there is not. */
+export function checkRoutes(value: unknown, before: Readonly<Record<string, unknown>> = {}): OptionProblem[] {
   if (!Array.isArray(value)) return [{ path: [], message: 'must be a list, as in [{ model: "gpt-*", to: [openai] }]' }]
-  return value.flatMap((route: unknown, at) => checkRoute(at, route))
+  const problems = value.flatMap((route: unknown, at) => checkRoute(at, route))
+  return problems.length === 0 ? unknownTargets(value, before.upstreams) : problems
+}
+
+function unknownTargets(routes: readonly unknown[], upstreams: unknown): OptionProblem[] {
+  if (!isObject(upstreams)) return []
+  const names = Object.keys(upstreams)
+  const known = new Set([...names, ...USUAL.map(({ name }) => name), ...OFFERED])
+  return routes.flatMap((route, at) => {
+    const to: unknown = isObject(route) ? route.to : undefined
+    const targets: readonly unknown[] = Array.isArray(to) ? to : [to]
+    return targets.flatMap((target, index): OptionProblem[] => {
+      const name: unknown = isObject(target) ? target.upstream : target
+      if (typeof name !== "string" || known.has(name)) return []
+      const path = [at, "to", ...(Array.isArray(to) ? [index] : []), ...(isObject(target) ? ["upstream"] : [])]
+      const there =
+        names.length === 0 ? "there is none" : `there ${names.length === 1 ? "is" : "are"} ${names.join(", ")}`
+      return [{ path, message: `names "${name}", and no upstream is called so; ${there}` }]
+    })
+  })
 }
 
 function checkRoute(at: number, route: unknown): OptionProblem[] {

@@ -18,4 +18,9 @@ export const OPTIONS = {
     help: 'Which models go where, the first that fits: [{ model: "gpt-*", to: [openai] }, { model: fast, to: [{ upstream: box, model: qwen3-4b }] }].',
   },
   default: { type: "string", help: "The upstream for what nothing else tells where it belongs." },
+  lint: {
+    type: "boolean",
+    default: false,
+    help: "Note on the flow what of a request is not in OpenAI's published schema; nothing is rejected.",
+  },
 } as const satisfies OptionSpecs

@@ -4,6 +4,7 @@
  */
 import { isObject } from "llmproxy"
 import { isLike } from "../shared/globs.ts"
+import { OFFERED } from "../shared/local-upstream.ts"
 import type { Upstream } from "./upstreams.ts"
 
 /** Where a request may go. */
@@ -35,6 +36,7 @@ export function readRoutes(given: readonly unknown[], upstreams: readonly Upstre
       const fields: Readonly<Record<string, unknown>> = isObject(target) ? target : { upstream: target }
       const { upstream: name, model, weight } = fields
       const upstream = upstreams.find((one) => one.name === name)
+      if (upstream === undefined && OFFERED.includes(String(name))) continue // It may be there later.
       if (upstream === undefined) return unknownUpstream(`models.routes[${at}].to`, String(name), upstreams)
       ways.push({ upstream, model: textIn(model), weight: typeof weight === "number" ? weight : undefined })
     }
@@ -54,8 +56,10 @@ export function unknownUpstream(place: string, name: string, upstreams: readonly
 
 /** The route of a model; a name without `*` that is the model's own comes before `UPSTREAM/ID`, a pattern behind it. */
 export function routeOf(model: string, routes: readonly Route[], which: "named" | "any"): Route | undefined {
-  return routes.find(({ patterns }) =>
-    patterns.some((pattern) => (which === "any" || !pattern.includes("*")) && isLike(model, pattern)),
+  return routes.find(
+    ({ patterns, ways }) =>
+      ways.length > 0 &&
+      patterns.some((pattern) => (which === "any" || !pattern.includes("*")) && isLike(model, pattern)),
   )
 }
 

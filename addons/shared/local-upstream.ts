@@ -19,6 +19,8 @@ export interface Offer {
   readonly context?: number
 }
 
+/** What the shipped addons offer: routes may name these before they are there. */
+export const OFFERED: readonly string[] = ["local-model"]
 /** Of one event as much as it can carry. */
 const MODELS_MAX = 100
 

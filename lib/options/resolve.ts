@@ -22,7 +22,7 @@ export function resolveOptions<const O extends OptionSpecs>(
   const values: Record<string, unknown> = {}
   for (const [name, spec] of Object.entries(specs)) {
     const found = findValue(prefix, name, spec, sources)
-    values[name] = found === undefined ? spec.default : given(fullName(prefix, name), spec, found)
+    values[name] = found === undefined ? spec.default : given(fullName(prefix, name), spec, found, values)
   }
   // Each value was read by its own spec, which is what the type says.
   return values as OptionValues<O>
@@ -33,16 +33,26 @@ export function fullName(prefix: string | undefined, name: string): string {
   return prefix === undefined ? name : `${prefix}.${name}`
 }
 
-function given(option: string, spec: OptionSpec, found: FoundValue): unknown {
+function given(
+  option: string,
+  spec: OptionSpec,
+  found: FoundValue,
+  before: Readonly<Record<string, unknown>>,
+): unknown {
   const read = readValue(spec, found.raw)
-  if (read.ok) return checked(option, spec, found, read.value)
+  if (read.ok) return checked(option, spec, { found, before }, read.value)
   const suggestion = spec.type === "string" ? didYouMean(String(found.raw), spec.choices ?? []) : ""
   throw new UsageError(`${found.given}${found.where}: ${option} must be ${allowedBy(spec)}${suggestion}`)
 }
 
-function checked(option: string, spec: OptionSpec, found: FoundValue, value: unknown): unknown {
+function checked(
+  option: string,
+  spec: OptionSpec,
+  { found, before }: { readonly found: FoundValue; readonly before: Readonly<Record<string, unknown>> },
+  value: unknown,
+): unknown {
   if (!("check" in spec) || spec.check === undefined) return value
-  const [problem, ...others] = spec.check(value)
+  const [problem, ...others] = spec.check(value, before)
   if (problem === undefined) return value
   const { path, message } = problem
   const within = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("")

@@ -29,9 +29,10 @@ export interface OptionProblem {
 
 /**
  * Looks at a value whenever it is read; the first problem is told with the line of the file that it stands on, stops a start,
- * and at a reload leaves the old values in place. Pure, and throws nothing.
+ * and at a reload leaves the old values in place. `before`: the addon's options that are declared before this one, by name, so that
+ * one may name what is in another. Pure, and throws nothing.
  */
-export type OptionCheck = (value: unknown) => readonly OptionProblem[]
+export type OptionCheck = (value: unknown, before: Readonly<Record<string, unknown>>) => readonly OptionProblem[]
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>
 

@@ -78,10 +78,16 @@ test("what another addon offers on this machine is an upstream, until it is with
       },
     }),
   })
-  const addon = await startModels(t, { routes: [] }, { others: [host] })
+  const addon = await startModels(
+    t,
+    { routes: [{ model: "mine", to: [{ upstream: "local-model", model: "llama" }] }] },
+    { others: [host] },
+  )
   const { completion } = await addon.request(chat("tiny.gguf"))
   t.equal(completion?.text, "Hello.")
   t.equal(others(addon)[0]?.url, "http://127.0.0.1:41234/v1/chat/completions")
+  await addon.request(chat("mine"))
+  t.equal(others(addon)[1]?.llm?.model, "llama", "a route may name it before it is there")
   await addon.events.publish("models.offer", { name: "far", url: "http://example.com/v1", models: ["far"] })
   await withdraw()
   const gone = await addon.request(chat("tiny.gguf"))

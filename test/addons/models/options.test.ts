@@ -47,6 +47,12 @@ test("every fault of a route as well", (t) => {
     ]),
     [],
   )
+  const upstreams = { a: "http://a" }
+  const named = (to: unknown) => checkRoutes([{ model: "m", to }], { upstreams }).map(({ path }) => path)
+  t.same(
+    [named(["a", "openai", "local-model"]), named("b"), named(["a", "b"]), named([{ upstream: "b" }])],
+    [[], [[0, "to"]], [[0, "to", 1]], [[0, "to", 0, "upstream"]]],
+  )
   for (const [value, path, words] of [
     [{}, [], /must be a list/],
     [[7], [0], /must be an object/],
@@ -76,7 +82,7 @@ test("what leads to no upstream stops the start, and at a reload leaves all as i
   const routes = [{ model: "a", to: ["bxo"] }]
   const options = { upstreams: { box: "http://127.0.0.1:1" }, routes }
   await t.rejects(loadAddon(models, { options }), {
-    message: /models\.routes\[0\]\.to: no upstream is called "bxo"; there is box\./,
+    message: /models\.routes\[0\]\.to\[0\] names "bxo", and no upstream is called so; there is box/,
   })
   await t.rejects(loadAddon(models, { options: { default: "x" } }), {
     message: /models\.default: no upstream is called "x"; there is none/,
@@ -85,7 +91,11 @@ test("what leads to no upstream stops the start, and at a reload leaves all as i
     message: /models\.upstreams\.box\.url must be an http or https URL/,
   })
   const addon = await startModels(t)
-  await t.rejects(addon.set({ routes }), { message: /no upstream is called "bxo"/ })
+  await t.rejects(addon.set({ routes }), { message: /names "bxo"/ })
+  const keyless = { options: { routes: [{ model: "a", to: ["openai"] }] } }
+  await t.rejects(loadAddon(models, keyless), {
+    message: /models\.routes\[0\]\.to: no upstream is called "openai"; there is none/,
+  })
   t.equal((await addon.request(chat("fast"))).status, 200, "the old routes are there")
 })
 
