@@ -6,7 +6,7 @@ import type { Flow } from "llmproxy"
 import type { Asked } from "./asked.ts"
 import type { BodyNames } from "./body.ts"
 import { UPSTREAM_NAME } from "./check.ts"
-import type { Lists } from "./lists.ts"
+import type { Lists, UpstreamList } from "./lists.ts"
 import type { Objects } from "./objects.ts"
 import { changesHost } from "./ollama-admin.ts"
 import type { Refusal } from "./refusal.ts"
@@ -134,14 +134,14 @@ async function byModel(
   if (route !== undefined) return along(route, model)
   const candidates = askable(flow, upstreams)
   const known = await flow.waitFor(lists.of(candidates))
-  const having = known.filter((list) => list.models.some(({ id }) => isSame(id, model, list.upstream)))
+  const having = known.filter((list) => isIn(list, model))
   const fitting = having.find(({ upstream }) => upstream.speaks.includes(speech)) ?? having[0]
   return fitting === undefined ? undefined : to(fitting.upstream, model, "it lists the model")
 }
 
 /** Ollama's models have a tag, and answer without it where it is "latest". */
-function isSame(id: string, model: string, { speaks }: Upstream): boolean {
-  return id === model || (speaks.includes("ollama") && id === `${model}:latest`)
+function isIn({ ids, upstream }: UpstreamList, model: string): boolean {
+  return ids.has(model) || (upstream.speaks.includes("ollama") && ids.has(`${model}:latest`))
 }
 
 /** Those that may be asked for this client: nothing of a flow that stays leaves, and no key is used that may not be. */

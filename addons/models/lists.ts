@@ -20,16 +20,22 @@ const LIST_BYTES_MAX = 8 * 1_024 * 1_024
 
 interface Kept {
   models: readonly Listed[]
+  ids: ReadonlySet<string>
   /** Monotonic milliseconds at which it is asked again. */
   until: number
   /** Whether it has ever said a list. */
   isKnown: boolean
+  /** Whether it has failed before it has ever said one: then nobody waits for it any more. */
+  hasFailed: boolean
   asking: Promise<void> | undefined
 }
+
+const NEW = { models: [], ids: new Set<string>(), isKnown: false, hasFailed: false }
 
 export interface UpstreamList {
   readonly upstream: Upstream
   readonly models: readonly Listed[]
+  readonly ids: ReadonlySet<string>
   /** False: it has not said yet what it has. */
   readonly isKnown: boolean
 }
@@ -49,30 +55,28 @@ export class Lists {
     this.#kept.clear()
   }
 
-  /** The lists of these upstreams, in their order. Waits for those that have said nothing yet, at most `LIST_MS`. */
+  /** The lists of these upstreams, in their order. Waits for those that are asked for the first time, at most `LIST_MS`. */
   of(upstreams: readonly Upstream[]): Promise<UpstreamList[]> {
     return Promise.all(upstreams.map((upstream) => this.#listOf(upstream)))
   }
 
   async #listOf(upstream: Upstream): Promise<UpstreamList> {
     const { models, context } = upstream
-    if (models !== undefined) return { upstream, isKnown: true, models: models.map((id) => listedAs(id, context)) }
+    if (models !== undefined) {
+      const listed = models.map((id) => listedAs(id, context))
+      return { upstream, isKnown: true, models: listed, ids: new Set(models) }
+    }
     const kept = this.#keptOf(upstream)
     const isDue = this.#context.clock.monotonic() >= kept.until
     if (isDue && kept.asking === undefined) kept.asking = this.#ask(upstream, kept)
     // What was said once is good enough while it is asked again.
-    if (!kept.isKnown) await kept.asking
-    return { upstream, models: kept.models, isKnown: kept.isKnown }
+    if (!kept.isKnown && !kept.hasFailed) await kept.asking
+    return { upstream, models: kept.models, ids: kept.ids, isKnown: kept.isKnown }
   }
 
   #keptOf({ name, url }: Upstream): Kept {
     const place = `${name} ${url}`
-    const kept = this.#kept.get(place) ?? {
-      models: [],
-      until: Number.NEGATIVE_INFINITY,
-      isKnown: false,
-      asking: undefined,
-    }
+    const kept = this.#kept.get(place) ?? { ...NEW, until: Number.NEGATIVE_INFINITY, asking: undefined }
     this.#kept.set(place, kept)
     return kept
   }
@@ -83,12 +87,14 @@ export class Lists {
     try {
       const { models, leftOut } = await this.#asked(upstream)
       kept.models = models
+      kept.ids = new Set(models.map(({ id }) => id))
       kept.isKnown = true
       kept.until = clock.monotonic() + FRESH_MS
       if (leftOut > 0)
         log.warn(`upstream "${upstream.name}" lists more than ${LISTED_MAX} models; ${leftOut} are left out`)
     } catch (thrown) {
       kept.until = clock.monotonic() + RETRY_MS
+      kept.hasFailed = true
       const why = thrown instanceof Error ? thrown.message : String(thrown)
       log.info(`upstream "${upstream.name}" does not list its models: ${why}`)
     } finally {

@@ -78,7 +78,7 @@ test("an alias of routes that lead nowhere shown is not in the list, one that is
     { patterns: ["m", "x", "x*"], ways: [way(a)], byWeight: false },
     { patterns: ["x", "y"], ways: [way(b)], byWeight: false },
   ]
-  const lists = [{ upstream: a, isKnown: true, models: [{ id: "m", raw: {} }] }]
+  const lists = [{ upstream: a, isKnown: true, models: [{ id: "m", raw: {} }], ids: new Set(["m"]) }]
   t.same(
     catalogue(lists, routes).map(({ id }) => id),
     ["m", "x"],

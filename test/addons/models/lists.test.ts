@@ -3,7 +3,7 @@ import { test } from "tap"
 import { isObject, type JsonValue } from "../../../lib/base/json.ts"
 import type { TestAnswer } from "../../../lib/testing/test-answer.ts"
 import type { AskedRequest } from "../../../lib/testing/test-upstream.ts"
-import { ENV, hostOf, isList, LISTS, listOf, ROUTES, startModels, UPSTREAMS } from "./rig.ts"
+import { chat, ENV, hostOf, isList, LISTS, listOf, ROUTES, startModels, UPSTREAMS } from "./rig.ts"
 
 function idsOf(list: JsonValue, member = "data", field = "id"): string[] {
   const items = isObject(list) ? list[member] : undefined
@@ -123,6 +123,10 @@ test("one that never answers costs a list its time limit once, and later nothing
   addon.clock.advance(3_000)
   t.same(idsOf((await first).json()).includes("gpt-4.1"), true)
   t.same(idsOf((await addon.request({ url: "/v1/models" })).json()).includes("gpt-4.1"), true, "at once")
+  addon.clock.advance(10_000)
+  const later = await addon.request({ url: "/v1/models" })
+  t.ok(idsOf(later.json()).includes("gpt-4.1"), "when it is asked again, nobody waits for it")
+  t.equal((await addon.request(chat("gpt-4.1"))).status, 200)
 })
 
 test("a list is asked for again after a minute, behind the one that is there, and stays when its upstream is down", async (t) => {
