@@ -29,6 +29,9 @@ async function place(t: Test) {
     ["votes.ts", 'name: "votes"'],
   ] as const)
     await writeFile(join(home, name), codeOf("docs/addons.md", words === "count" ? "const totals" : words))
+  const others = join(home, "Local-LLM-API", "data")
+  await mkdir(others, { recursive: true })
+  await writeFile(join(others, "api_keys.json"), JSON.stringify({ 0: "a".repeat(20), 1: "b".repeat(20) }))
   const env = { PATH: `${programs}:/usr/bin:/bin`, NO_COLOR: "1" }
   return {
     home,

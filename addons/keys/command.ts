@@ -73,7 +73,7 @@ export function declareKeys(command: DeclareCommand, opened: Opened): void {
 async function create({ flags, clock, print, note }: Context, { book }: { book: KeyBook }): Promise<number> {
   const { label, owner, team, tags, admin, profile, expires } = flags
   const scopes: JsonObject = {}
-  for (const kind of SCOPES) if (flags[kind] !== undefined) scopes[kind] = [...(flags[kind] ?? [])]
+  for (const kind of SCOPES) if (flags[kind] !== undefined) scopes[kind] = words(flags[kind])
   const limits = limitsFrom(flags)
   const expiresAt = expires === undefined ? undefined : endOf(expires, clock.now())
   const key = makeKey()
@@ -82,7 +82,7 @@ async function create({ flags, clock, print, note }: Context, { book }: { book: 
     label: name,
     owner,
     team,
-    tags: tags ?? [],
+    tags: words(tags),
     admin,
     scopes,
     limits,
@@ -97,11 +97,17 @@ async function create({ flags, clock, print, note }: Context, { book }: { book: 
 function limitsFrom(flags: Context["flags"]): Limits {
   const limits: JsonObject = {}
   for (const kind of KINDS) {
-    const spans = flags[kind] === undefined ? undefined : parseSpans(`--${kind}`, kind, flags[kind] ?? [])
+    const spans = parseSpans(`--${kind}`, kind, words(flags[kind]))
     if (spans !== undefined) limits[kind] = { ...spans }
   }
   if (flags.parallel !== undefined) limits.parallel = flags.parallel
   return limitsOf(limits)
+}
+
+/** Of a flag that may be given several times, or with commas. */
+function words(given: readonly string[] | undefined): string[] {
+  const all = (given ?? []).flatMap((text) => text.split(","))
+  return all.map((word) => word.trim()).filter((word) => word !== "")
 }
 
 /** Throws a UsageError. */
