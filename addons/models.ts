@@ -11,7 +11,7 @@ import { answerList, isShow, listQuestion, showQuestion } from "./models/answer-
 import { type Asked, askedIn } from "./models/asked.ts"
 import { type BodyNames, namesIn } from "./models/body.ts"
 import { declareCommand } from "./models/command.ts"
-import { type Choices, type Decision, decide, type Wanted } from "./models/decide.ts"
+import { type Choices, type Decision, decide, modelOf, type Wanted } from "./models/decide.ts"
 import { noteFindings } from "./models/lint/note.ts"
 import { Lists } from "./models/lists.ts"
 import { Objects } from "./models/objects.ts"
@@ -157,7 +157,7 @@ class Models {
     const known = this.#known.get(flow)
     if (known === undefined || !known.asksModel) return
     const { model } = flow.llm.request
-    if (known.outcome === undefined || model !== (known.names.model ?? known.asked.model ?? "")) {
+    if (known.outcome === undefined || model !== (modelOf(known) ?? "")) {
       known.names = { ...known.names, model }
       known.outcome = await decide(flow, known, this.#choices)
     }
@@ -170,9 +170,9 @@ class Models {
   }
 
   /** Beside a conductor, what the routes name, or the client itself. */
-  #takes({ asked, names, upstream }: Known): boolean {
-    if (!this.#isConducted || upstream !== undefined) return true
-    const model = asked.model ?? names.model
+  #takes(known: Known): boolean {
+    if (!this.#isConducted || known.upstream !== undefined) return true
+    const model = modelOf(known)
     return model !== undefined && routeOf(model, this.#choices.routes, "any") !== undefined
   }
 

@@ -9,8 +9,9 @@ export interface Asked {
   /** As an API knows it, with its query. */
   readonly path: string
   readonly speech: Speech
-  /** The model that the path or the query names. */
+  /** The model that the path or the query names; see `modelOf`. */
   readonly model: string | undefined
+  readonly modelIn: "path" | "query" | undefined
   /** The id of an object that an upstream keeps. */
   readonly object: string | undefined
   /** What needs the scope `admin` where keys are loaded, for people. */
@@ -47,7 +48,7 @@ export function askedIn({ request }: Pick<Flow, "request">): Asked {
   return {
     path,
     speech,
-    model: modelIn(path, method, speech),
+    ...modelIn(path, method, speech),
     object: id,
     adminFor: adminFor(method, path, { collection, id }),
     hasBody: hasBody(method, path),
@@ -55,13 +56,16 @@ export function askedIn({ request }: Pick<Flow, "request">): Asked {
   }
 }
 
-function modelIn(path: string, method: string, speech: Speech): string | undefined {
+function modelIn(path: string, method: string, speech: Speech): Pick<Asked, "model" | "modelIn"> {
   const named =
     speech === "gemini" ? GEMINI_MODEL : speech === "openai" && method === "DELETE" ? MODEL_PATH : AZURE_MODEL
   const inPath = named.exec(path)?.[1]
-  if (inPath !== undefined) return decoded(inPath)
+  if (inPath !== undefined) return { model: decoded(inPath), modelIn: "path" }
   const query = path.indexOf("?")
-  return query === -1 ? undefined : (new URLSearchParams(path.slice(query)).get("model") ?? undefined)
+  const all = query === -1 ? [] : [...new Set(new URLSearchParams(path.slice(query)).getAll("model"))]
+  if (all.length === 0) return { model: undefined, modelIn: undefined }
+  // Of several nobody knows which one counts there: together they are no model that there is.
+  return { model: all.join(", "), modelIn: "query" }
 }
 
 function adminFor(

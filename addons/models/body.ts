@@ -40,7 +40,9 @@ export async function namesIn(flow: Flow, wantsIds: boolean): Promise<BodyNames>
   // Whatever its label says: curl's -d calls everything a form.
   if (!isObject(body) && FORM.test(request.headers.get("content-type") ?? "")) {
     const form = await flow.waitFor(request.formData()).catch(() => undefined)
-    const model = form?.get("model")
+    const [model, ...others] = form?.getAll("model") ?? []
+    // What decides here is what counts there.
+    if (others.length > 0 && typeof model === "string") await setModelInForm(flow, model)
     return { ...NOTHING, kind: "form", model: typeof model === "string" ? model : undefined }
   }
   if (!isObject(body)) return NOTHING

@@ -47,6 +47,11 @@ const NAMES_MAX = 12
 /** Of a bad name that a message repeats. */
 const SHOWN_CHARS_MAX = 80
 
+/** The model that counts: the path's, then the body's, and a query's where neither names one. */
+export function modelOf({ asked, names }: Pick<Wanted, "asked" | "names">): string | undefined {
+  return asked.modelIn === "path" ? asked.model : (names.model ?? asked.model)
+}
+
 export async function decide(flow: Flow, wanted: Wanted, choices: Choices): Promise<Decision | Refusal> {
   const { asked } = wanted
   if (asked.adminFor !== undefined && !mayAdminister(flow))
@@ -83,7 +88,7 @@ async function find(
   kept: Upstream | undefined,
 ): Promise<Decision | Refusal> {
   const { upstreams, fallback } = choices
-  const model = asked.model ?? names.model
+  const model = modelOf({ asked, names })
   if (model !== undefined && !mayUseModel(flow, model))
     return refusal(403, "model_not_allowed", `this key may not use the model ${shown(model)}`)
   if (named !== undefined) return byName(named, model, choices)

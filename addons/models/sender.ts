@@ -25,8 +25,15 @@ export class Sender {
   readonly #pool: TargetPool
   readonly #sent = new WeakMap<Flow, Sent>()
 
-  constructor(context: Pick<AddonContext, "state" | "clock" | "log">) {
-    this.#pool = new TargetPool(context)
+  constructor(context: Pick<AddonContext, "state" | "clock" | "log" | "metrics">) {
+    const attempts = context.metrics.counter({
+      name: "models_attempts_total",
+      help: "Requests to upstreams, by what became of them.",
+      labels: ["upstream", "result"],
+    })
+    this.#pool = new TargetPool(context, {
+      attempted: ({ result }, { name }) => attempts.add(1, { upstream: name, result }),
+    })
     this.hooks = this.#pool.hooks
   }
 

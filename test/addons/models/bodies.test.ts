@@ -1,6 +1,6 @@
 /** Bodies that name a model, or objects, in other ways than a chat does; and answers that tell no ids. */
 import { test } from "tap"
-import { as, chat, hostOf, NAMES, others, startModels } from "./rig.ts"
+import { as, chat, ENV, hostOf, NAMES, others, startModels } from "./rig.ts"
 
 test("ids are found wherever they stand in a body, however deep, and only as whole ids", async (t) => {
   const addon = await startModels(t, { default: "openai" }, { others: [NAMES] })
@@ -87,4 +87,41 @@ test("a response of a flow that nobody named is remembered for nobody", async (t
   t.match(id, /^resp_/)
   await addon.request({ url: `/v1/responses/${id}` })
   t.equal(others(addon).map(hostOf).at(-1), "api.openai.com", "and goes where it was made")
+})
+
+test("the model that is decided on is the one that counts at the upstream, wherever else another stands", async (t) => {
+  const routes = [{ model: "good", to: ["box"] }]
+  const addon = await startModels(t, { routes })
+  const chatted = await addon.request({ ...chat("good"), url: "/v1/chat/completions?model=gpt-4.1" })
+  t.equal(chatted.status, 200)
+  t.match(
+    [hostOf(others(addon)[0] ?? fail()), others(addon)[0]?.json()],
+    ["127.0.0.1:1234", { model: "good" }],
+    "the body's",
+  )
+  const field = (value: string) => `--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n${value}\r\n`
+  const headers = { "Content-Type": "multipart/form-data; boundary=x" }
+  const url = "/v1/audio/transcriptions?model=gpt-4.1"
+  await addon.request({ url, text: `${field("good")}${field("gpt-4.1")}--x--\r\n`, headers })
+  t.match(others(addon)[1]?.text, /good/)
+  t.notMatch(others(addon)[1]?.text, /gpt-4\.1/)
+  const twice = await addon.request({ url: "/v1/realtime?model=good&model=gpt-4.1" })
+  t.match([twice.status, twice.json()], [400, { error: { code: "model_not_found" } }])
+  const counted = addon.metrics().find(({ name }) => name.includes("models_attempts_total"))
+  t.match(counted?.series, [{ labels: { upstream: "box", result: "answered" } }])
+})
+
+function fail(): never {
+  throw new Error("nothing was asked")
+}
+
+test("a WebSocket goes where the model of its query is, with the server's key", async (t) => {
+  const addon = await startModels(t)
+  addon.serveWebSocket(async (socket) => socket.send("hello"))
+  const socket = await addon.websocket("/v1/realtime?model=gpt-4.1", { Authorization: "Bearer dummy" })
+  t.equal(await socket.next(), "hello")
+  socket.close()
+  const asked = others(addon)[0]
+  t.equal(asked?.url, "https://api.openai.com/v1/realtime?model=gpt-4.1")
+  t.equal(asked?.headers.get("authorization"), `Bearer ${ENV.OPENAI_API_KEY}`)
 })
