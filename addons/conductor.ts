@@ -12,6 +12,7 @@ import {
   type Completion,
   defineAddon,
   type Flow,
+  isPlaceholderKey,
   type LlmFlow,
   type TokenCount,
   type Usage,
@@ -55,6 +56,7 @@ const WAITING = "waiting for the local host"
 export default defineAddon({
   name: "conductor",
   options: OPTIONS,
+  givesKeys: ({ cloudKey }) => cloudKey !== undefined && !isPlaceholderKey(cloudKey.trim()),
   addons: ({ requery, pythagoraFiles }) => [
     ...(requery ? ["./requery.ts"] : []),
     ...(pythagoraFiles ? ["./pythagora-files.ts"] : []),

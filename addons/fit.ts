@@ -25,6 +25,7 @@ const UPSTREAM_FIELD = "x-llmproxy-upstream"
 export default defineAddon({
   name: "fit",
   options: OPTIONS,
+  givesKeys: ({ cloudKey }) => cloudKey !== undefined,
   setup(context) {
     const fit = new Fitting(context)
     return {

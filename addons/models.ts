@@ -40,6 +40,7 @@ interface Known extends Wanted {
 export default defineAddon({
   name: "models",
   options: OPTIONS,
+  givesKeys: true,
   setup(context) {
     const models = new Models(context)
     declareCommand(context)

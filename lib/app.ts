@@ -16,6 +16,7 @@ import type { SearchPlaces } from "./loader/find.ts"
 import { AddonManager } from "./loader/manager.ts"
 import type { SendService } from "./loader/send-gate.ts"
 import { FileWatcher } from "./loader/watch.ts"
+import { checkOpenListeners } from "./open-listeners.ts"
 import { CORE_OPTIONS, type CoreValues, databaseUrl, settingsFrom } from "./options/core.ts"
 import { needRestart, takeLive } from "./options/live.ts"
 import type { OptionSources } from "./options/sources.ts"
@@ -197,6 +198,7 @@ export class App {
     this.#redactor.know(this.#secrets())
     if (loaded.status === "rejected") throw loaded.reason
     if (ca.status === "rejected") throw ca.reason
+    checkOpenListeners(this.#addresses, settings, this.addons.chain)
     for (const unused of this.store.unused()) this.#options.log.info(unused)
     await this.#kept.ready()
     await this.#listen()

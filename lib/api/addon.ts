@@ -142,6 +142,11 @@ export interface AddonDefinition<O extends OptionSpecs = OptionSpecs> extends Pa
    * Default: "requests", as the hook says.
    */
   asks?: Asks
+  /**
+   * Whether it puts keys of the program's own into requests. Where other machines reach a listener (--host) and nobody has to
+   * authenticate, the program then does not start. Default: no.
+   */
+  givesKeys?: boolean | ((options: OptionValues<O>) => boolean)
   /** Hold every LLM answer until `llmResponse` has accepted it. */
   hold?: boolean
   /** Other addons to load behind this one, by path from this file. A function is asked once, when the addon is loaded. */

@@ -23,6 +23,8 @@ const OWN_FLAGS = {
   "proxy-auth": { value: "USER:PASS" },
   "proxy-auth-file": { value: "FILE" },
   "allow-clients": { value: "CIDR" },
+  "allow-private": {},
+  "trusted-proxy": { value: "CIDR" },
   "client-cert": { value: "FILE" },
   certs: { value: "[HOST=]FILE" },
   "flow-detail": { value: "0..4" },

@@ -21,6 +21,8 @@ export interface LoadedAddon {
   readonly reads: Reads | undefined
   readonly hold: boolean
   readonly asks?: Asks | undefined
+  /** Whether it puts keys of the program's own into requests. */
+  readonly givesKeys?: boolean | undefined
   /** Bound to the object that declared them. */
   readonly hooks: Partial<Hooks>
   /** The absolute path of its entry; undefined for an addon that the program itself brings. */

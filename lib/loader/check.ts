@@ -21,6 +21,8 @@ export interface CheckedAddon {
   readonly reads: Reads | undefined
   readonly asks: Asks | undefined
   readonly hold: boolean
+  /** Whether it puts keys into requests. Throws a UsageError where that depends on options and is neither. */
+  givesKeys(options: Readonly<Record<string, unknown>>): boolean
   /** Paths from the file, as written. Throws a UsageError where they depend on options and are none. */
   addons(options: Readonly<Record<string, unknown>>): readonly string[]
   readonly setup: AddonDefinition["setup"]
@@ -36,7 +38,7 @@ export interface AddonSource {
 }
 
 const HOOKS: ReadonlySet<string> = new Set(HOOK_NAMES)
-const PROPERTIES = ["name", "onError", "options", "reads", "asks", "hold", "addons", "setup"]
+const PROPERTIES = ["name", "onError", "options", "reads", "asks", "givesKeys", "hold", "addons", "setup"]
 const KNOWN = [...HOOK_NAMES, ...PROPERTIES]
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
 const HOW = "write export default defineAddon({ ... }), or export functions named like hooks"
@@ -62,7 +64,16 @@ export function checkDefinition(definition: unknown, source: AddonSource): Check
   if (!isPlain(definition)) throw complaint(source, "default", `the addon is no plain object; ${HOW}`)
   const name = nameOf(definition, source)
   const told = (at: string, text: string) => complaint(source, at, `addon "${name}": ${text}`)
-  const { onError = "continue", options = {}, reads, asks, hold = false, addons = [], setup } = definition
+  const {
+    onError = "continue",
+    options = {},
+    reads,
+    asks,
+    givesKeys = false,
+    hold = false,
+    addons = [],
+    setup,
+  } = definition
   for (const key of Object.keys(definition)) {
     if (KNOWN.includes(key)) continue
     const kind = typeof definition[key] === "function" ? "hook" : "property"
@@ -73,6 +84,7 @@ export function checkDefinition(definition: unknown, source: AddonSource): Check
     throw told("reads", 'reads must be "llm" or "bodies"')
   if (asks !== undefined && asks !== "requests" && asks !== "everywhere")
     throw told("asks", 'asks must be "requests" or "everywhere"')
+  const gives = checkedGiving(givesKeys, definition, told)
   if (typeof hold !== "boolean") throw told("hold", "hold must be true or false")
   const nested = checkedAddons(addons, definition, told)
   if (setup !== undefined && typeof setup !== "function") throw told("setup", "setup must be a function")
@@ -81,7 +93,7 @@ export function checkDefinition(definition: unknown, source: AddonSource): Check
     throw complaint(source, undefined, `addon "${name}": has no hooks; ${HOW}`)
   const checked = checkedOptions(options, told)
   const run: AddonDefinition["setup"] = setup === undefined ? undefined : (context) => setup.call(definition, context)
-  return { name, onError, options: checked, reads, asks, hold, addons: nested, setup: run, hooks }
+  return { name, onError, options: checked, reads, asks, givesKeys: gives, hold, addons: nested, setup: run, hooks }
 }
 
 /** What `setup` returned, together with the hooks that stand beside it. */
@@ -128,6 +140,17 @@ function checkedAddons(addons: unknown, definition: object, told: Told): Checked
   return (options) => {
     const given: unknown = addons.call(definition, options)
     if (!isPaths(given)) throw wrong()
+    return given
+  }
+}
+
+function checkedGiving(givesKeys: unknown, definition: object, told: Told): CheckedAddon["givesKeys"] {
+  const wrong = () => told("givesKeys", "givesKeys must be true, false, or a function of the options that gives one")
+  if (typeof givesKeys === "boolean") return () => givesKeys
+  if (typeof givesKeys !== "function") throw wrong()
+  return (options) => {
+    const given: unknown = givesKeys.call(definition, options)
+    if (typeof given !== "boolean") throw wrong()
     return given
   }
 }

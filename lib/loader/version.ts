@@ -97,7 +97,8 @@ export class VersionMaker {
     const ending = abortOfMany()
     try {
       const made = this.#setUp(checked, source, options, ending.signal)
-      const addon = { name, onError, reads, asks, hold, hooks: made.hooks, file }
+      const givesKeys = checked.givesKeys(options.values)
+      const addon = { name, onError, reads, asks, givesKeys, hold, hooks: made.hooks, file }
       const { commands, routes, sends, prepared } = made
       return { addon, files, nested, options, ending, commands, sends, routes, prepared }
     } catch (error) {

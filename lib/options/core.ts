@@ -73,6 +73,16 @@ export const CORE_OPTIONS = {
     default: [],
     help: "Addresses and ranges (192.168.0.0/16) whose clients may connect, besides this machine's.",
   },
+  allowPrivate: {
+    type: "boolean",
+    default: D.allowPrivate,
+    help: "Clients of a --host that others reach may name this machine's own addresses, 127.0.0.1 or 169.254.169.254 say.",
+  },
+  trustedProxy: {
+    type: "list",
+    default: [],
+    help: "Addresses and ranges of proxies before this one, whose X-Forwarded-For is believed.",
+  },
   clientConnections: {
     type: "integer",
     default: D.clientConnections,
@@ -177,7 +187,9 @@ export function settingsFrom(values: CoreValues): ProxySettings {
     allowHosts: values.allowHosts.map((text) => pattern("--allow-hosts", text)),
     ...tlsSettings(values),
     proxyUsers: usersFrom(values),
-    allowClients: values.allowClients.map(addressRange),
+    allowClients: values.allowClients.map((text) => addressRange(text, "--allow-clients")),
+    allowPrivate: values.allowPrivate,
+    trustedProxies: values.trustedProxy.map((text) => addressRange(text, "--trusted-proxy")),
     clientConnections: values.clientConnections,
     bodyLimit: values.bodyLimit,
     memoryLimit: values.memoryLimit,

@@ -69,6 +69,10 @@ export interface ProxySettings {
   readonly proxyUsers: readonly ProxyUser[]
   /** Whose clients may connect, besides this machine's. When empty: anybody's that authenticate, else nobody's. */
   readonly allowClients: readonly AddressRange[]
+  /** Clients of listeners that other machines reach may name what only means something here, as 127.0.0.1. */
+  readonly allowPrivate: boolean
+  /** Proxies of ours whose X-Forwarded-For is believed. When there are some, no client counts as this machine's. */
+  readonly trustedProxies: readonly AddressRange[]
   /** Client connections at a time; further ones are closed unanswered. */
   readonly clientConnections: number
   /** What is shown to upstreams that ask for a certificate. */
@@ -126,6 +130,8 @@ export const DEFAULT_SETTINGS: ProxySettings = {
   allowHosts: [],
   proxyUsers: [],
   allowClients: [],
+  allowPrivate: false,
+  trustedProxies: [],
   clientConnections: 10_000,
   clientCertificates: NO_CLIENT_CERTIFICATES,
   upstreamTls: DEFAULT_TLS_VERSIONS,

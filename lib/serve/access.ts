@@ -10,12 +10,17 @@ import { isLoopbackHost } from "../proxy/upstream/self.ts"
 /** By these a program of this machine says that it asks for somebody else. */
 const FORWARDING = /^(?:forwarded|via|x-real-ip|x-forwarded-.*)$/
 
-export function isAdmin({ head, connection }: Pick<ClientStream, "head" | "connection">, token: string): boolean {
+/** `isBehindProxies`: whoever connects speaks for others, so that only a token tells. */
+export function isAdmin(
+  { head, connection }: Pick<ClientStream, "head" | "connection">,
+  token: string,
+  isBehindProxies = false,
+): boolean {
   const credentials = head.headers.getAll("authorization")
   const shown = credentials.map((value) => /^bearer +(\S+)$/i.exec(value)?.[1]).filter((one) => one !== undefined)
   // Who shows a token is judged by it alone: a wrong one is a mistake that is worth knowing of.
   if (shown.length > 0) return credentials.length === 1 && isSame(shown[0] ?? "", token)
-  if (!isLoopbackHost(connection.address) || !isNamedLoopback(head.headers.get("host"))) return false
+  if (isBehindProxies || !isLoopbackHost(connection.address) || !isNamedLoopback(head.headers.get("host"))) return false
   return !head.headers.lowerNames().some((name) => FORWARDING.test(name))
 }
 

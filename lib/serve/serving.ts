@@ -25,7 +25,7 @@ export interface ServingOptions {
   routes(): RouteTable
   readonly page: OwnPage
   /** As they are now. */
-  readonly settings: Pick<ProxySettings, "bodyLimit">
+  readonly settings: Pick<ProxySettings, "bodyLimit" | "trustedProxies">
   /** What shows that one runs the proxy. */
   readonly adminToken: string
   /** A version of an addon is at work until what is returned is called. */
@@ -84,7 +84,11 @@ export class WebServing implements Serving {
 
   async #route(stream: ClientStream, url: URL, route: Route, whoAsks: WhoAsks): Promise<void> {
     const { addon, method, path, access, handler, log } = route
-    if (access === "admin" && !isAdmin(stream, this.#options.adminToken)) return refuse(stream, notAdmin(), CHALLENGE)
+    if (
+      access === "admin" &&
+      !isAdmin(stream, this.#options.adminToken, this.#options.settings.trustedProxies.length > 0)
+    )
+      return refuse(stream, notAdmin(), CHALLENGE)
     const client = await told(whoAsks, access)
     if (client instanceof FlowError) return refuse(stream, client, client.status === 401 ? CHALLENGE : [])
     const { user, label, claims, address } = client

@@ -104,7 +104,7 @@ const COMPANION = "llmproxy-testing"
 const UNNAMED = "addon"
 
 /** A definition, whatever its options are. */
-type AnyDefinition = Omit<AddonDefinition, "addons">
+type AnyDefinition = Omit<AddonDefinition, "addons" | "givesKeys">
 
 /**
  * Loads an addon: its definition, or the path of its file (from the current folder, or a file URL: `new URL("./my-addon.ts",

@@ -43,13 +43,13 @@ export function proxyUsers(text: string, path: string): ProxyUser[] {
 }
 
 /** Reads an address or CIDR, of IPv4 or IPv6; IPv4 in IPv6's clothes is IPv4. Throws a UsageError. */
-export function addressRange(text: string): AddressRange {
+export function addressRange(text: string, option = "--allow-clients"): AddressRange {
   const [, address = "", bits] = /^([0-9a-f:.]+)(?:\/(\d{1,3}))?$/i.exec(text) ?? []
   const family = isIP(address)
-  if (family === 0) throw new UsageError(`--allow-clients ${text}: write an address or a range, as in 192.168.0.0/16`)
+  if (family === 0) throw new UsageError(`${option} ${text}: write an address or a range, as in 192.168.0.0/16`)
   const longest = family === 4 ? 32 : 128
   const prefix = bits === undefined ? longest : Number(bits)
-  if (prefix > longest) throw new UsageError(`--allow-clients ${text}: a prefix has at most ${longest} bits`)
+  if (prefix > longest) throw new UsageError(`${option} ${text}: a prefix has at most ${longest} bits`)
   const canonical = canonicalAddress(address)
   if (family === 4) return { address: canonical, prefix, family: "ipv4" }
   if (isIP(canonical) === 6) return { address: canonical, prefix, family: "ipv6" }

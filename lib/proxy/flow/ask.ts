@@ -16,6 +16,7 @@ import {
   BoundUpstreams,
   offersConnectionScheme,
 } from "../upstream/bound-upstream.ts"
+import { mayNameOuterOnly } from "../upstream/inner-addresses.ts"
 import { isLoopbackHost } from "../upstream/self.ts"
 import { connectToRule, type Protocol, type Target } from "../upstream/target.ts"
 import { RequestSender } from "./request-sender.ts"
@@ -259,8 +260,15 @@ function targetOf(flow: FlowState): Target {
     forward: isDirect && protocol !== "h2c" && isForwarded(via, request.scheme),
     ca: route?.ca,
     verify: core.settings.verify,
+    outerOnly:
+      isNamedByClient(flow) && mayNameOuterOnly(core.settings, connection) && connectTo === connection.connectTo,
   }
   return withFitProtocol(flow, target)
+}
+
+/** Whether the client has said where it goes, and not an option or an addon. */
+function isNamedByClient({ isSent, baseUrl, connection, exchange }: FlowState): boolean {
+  return !isSent && !baseUrl && connection.reverse !== true && exchange.route?.url === undefined
 }
 
 /**

@@ -5,6 +5,7 @@ import type { ClientInfo } from "../../api/flow.ts"
 import type { Headers } from "../../base/headers.ts"
 import type { JsonObject } from "../../base/json.ts"
 import { isForOtherSite } from "../access/access.ts"
+import { clientAddress } from "../access/forwarded.ts"
 import type { ClientLink, Identity } from "../streams.ts"
 import type { ExchangeCore } from "./core.ts"
 
@@ -37,7 +38,7 @@ export class ClientView implements ClientInfo {
     return this.#named?.claims
   }
   get address(): string {
-    return this.#connection.address
+    return clientAddress(this.#connection, this.#head, this.#core.settings)
   }
   get port(): number {
     return this.#connection.port

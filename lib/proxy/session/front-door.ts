@@ -7,8 +7,10 @@ import { FlowError } from "../../base/errors.ts"
 import type { Headers } from "../../base/headers.ts"
 import { statusText } from "../../http1/status-text.ts"
 import type { Access } from "../access/access.ts"
+import { clientAddress } from "../access/forwarded.ts"
 import { refusalText } from "../access/refusal.ts"
 import type { Asks } from "../flow/authenticate.ts"
+import type { ProxySettings } from "../settings.ts"
 import type { ClientStream } from "../streams.ts"
 import type { ClientConnection } from "./client-connection.ts"
 import { isOwnPath, OWN_HOST } from "./own-names.ts"
@@ -19,13 +21,13 @@ import type { Place } from "./place.ts"
  * connection. Inside a tunnel whoever opened it has been asked already.
  */
 export async function authorise(
-  access: Access,
+  { access, settings }: { readonly access: Access; readonly settings: Pick<ProxySettings, "trustedProxies"> },
   connection: ClientConnection,
   place: Place,
   headers: Headers,
 ): Promise<FlowError | undefined> {
   if (!access.required || (place.kind === "tunnel" && connection.user !== undefined)) return undefined
-  const checked = await access.checkHeader(headers, connection.address)
+  const checked = await access.checkHeader(headers, clientAddress(connection, headers, settings))
   if (!("user" in checked)) return checked
   connection.user = checked.user
   headers.delete("proxy-authorization") // It was for us alone: no addon, no recording and no upstream sees it.

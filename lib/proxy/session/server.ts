@@ -12,6 +12,7 @@ import type { Logger } from "../../base/log.ts"
 import { Redactor } from "../../base/secrets/redactor.ts"
 import { type HookChain, plainScope } from "../../loader/chain.ts"
 import { Access } from "../access/access.ts"
+import { clientAddress } from "../access/forwarded.ts"
 import { Drains } from "../body/drains.ts"
 import { MemoryBudget } from "../body/memory.ts"
 import { AddonSends } from "../child/addon-sends.ts"
@@ -132,7 +133,7 @@ export class ProxyServer {
     this.#upstream.self.listen({ address: host, port })
     if (mode.kind === "upstream") this.sends.via ??= mode.via
     const destinationOf = mode.kind === "transparent" ? await this.#destinations() : undefined
-    const place = { mode, isOpen: !isLoopbackHost(host) }
+    const place = { mode, isOpen: !isLoopbackHost(host) || this.#options.settings.trustedProxies.length > 0 }
     listener.serve((socket) => this.#accept(socket, place, destinationOf))
   }
 
@@ -275,10 +276,10 @@ export class ProxyServer {
   }
 
   /** The proxy user, else a keyed hash of the credential (it never leaves this process), else the address. */
-  #identify({ user, address }: ClientLink, headers: Headers): string {
-    if (user !== undefined) return user
+  #identify(client: ClientLink, headers: Headers): string {
+    if (client.user !== undefined) return client.user
     const credential = headers.get("authorization") ?? headers.get("x-api-key") ?? headers.get("api-key")
-    if (credential === undefined) return address
+    if (credential === undefined) return clientAddress(client, headers, this.#options.settings)
     return `key-${createHmac("sha256", this.#identityKey).update(credential).digest("hex").slice(0, 16)}`
   }
 }

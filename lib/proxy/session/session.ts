@@ -248,7 +248,8 @@ export class Session {
   #door(place: Place): Door {
     const { access, core, serving } = this.#context
     const whoAsks: Door["whoAsks"] = (stream, asks) => authenticateServed(stream, this.#context.chain(), core, asks)
-    const allowed = (headers: Headers) => authorise(access, this.connection, place, headers)
+    const allowed = (headers: Headers) =>
+      authorise({ access, settings: core.settings }, this.connection, place, headers)
     return { isGuarded: access.required, authorise: allowed, whoAsks, serving }
   }
 

@@ -29,7 +29,7 @@ export async function askConnect(
   place: Place,
   { target, headers }: Pick<RequestHead, "target" | "headers">,
 ): Promise<FlowError | undefined> {
-  const refusal = await authorise(door.access, connection, place, headers)
+  const refusal = await authorise({ access: door.access, settings: door.core.settings }, connection, place, headers)
   return refusal ?? nameTunnel(door, connection, "connect", { method: "CONNECT", path: target, headers })
 }
 

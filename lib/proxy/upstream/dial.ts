@@ -13,6 +13,7 @@ import { viaForPeople, viaProxy } from "../io/via-address.ts"
 import type { ServerInfo } from "../streams.ts"
 import { certificateFailure, checkIdentity, UNTRUSTED } from "../tls/certificate-failure.ts"
 import type { TrustStore } from "../tls/trust-store.ts"
+import { innerError, isInner } from "./inner-addresses.ts"
 import { loopError, type SelfGuard } from "./self.ts"
 import type { Target } from "./target.ts"
 import { secureProxy, tunnelThrough } from "./via.ts"
@@ -90,7 +91,7 @@ class Attempt {
     const { via, forward, verify } = this.#target
     const to = this.#target.connectTo ?? this.#target
     const proxy = via === undefined ? undefined : viaProxy(via)
-    const tcp = await this.#connect(proxy ?? to)
+    const tcp = await this.#connect(proxy ?? to, proxy === undefined && this.#target.outerOnly === true)
     this.#options.self.dialled(tcp)
     if (proxy === undefined) return tcp
     const tls = { secureContext: this.#options.trust.context(undefined), verify }
@@ -99,29 +100,32 @@ class Attempt {
     return socket
   }
 
-  #connect(to: { host: string; port: number }): Promise<Socket> {
+  #connect(to: { host: string; port: number }, outerOnly: boolean): Promise<Socket> {
     this.#options.self.check(to.host, to.port)
+    if (outerOnly && isInner(to.host)) throw innerError(to.host, to.port)
     const socket = connectTcp({
       host: to.host,
       port: to.port,
       noDelay: true,
       // Tunnels end each direction by itself; Http1Upstream closes what has ended.
       allowHalfOpen: true,
-      lookup: this.#lookup(to),
+      lookup: this.#lookup(to, outerOnly),
       autoSelectFamily: true,
     })
     this.#sockets.push(socket)
     return Promise.race([this.#opened(socket, "connect"), this.#timedOut])
   }
 
-  /** Resolves names ourselves, to see before the connection is made whether a name means the proxy itself. */
-  #lookup(to: { host: string; port: number }): Lookup {
+  /** Resolves names ourselves, to see before the connection is made whether a name means the proxy itself, or its machine. */
+  #lookup(to: { host: string; port: number }, outerOnly: boolean): Lookup {
     const resolve: Lookup =
       this.#options.lookup ?? ((name, options, done) => lookup(name, { ...options, all: true }, done))
     return (hostname, options, callback) => {
       resolve(hostname, options, (error, addresses) => {
         const own = error === null && addresses.some(({ address }) => this.#options.self.isSelf(address, to.port))
+        const inner = outerOnly && error === null && addresses.some(({ address }) => isInner(address))
         if (own) callback(loopError(to.host, to.port), [])
+        else if (inner) callback(innerError(to.host, to.port), [])
         else callback(error, addresses ?? [])
       })
     }

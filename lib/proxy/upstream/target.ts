@@ -22,6 +22,8 @@ export interface Target {
   readonly via: string | undefined
   /** The proxy gets the requests themselves, in absolute-form, and is asked for no tunnel. */
   readonly forward?: boolean
+  /** It was named by a client that may not name what only means something here: see inner-addresses.ts. */
+  readonly outerOnly?: boolean
   /** PEM certificates to trust for this target besides the others. */
   readonly ca: string | undefined
   readonly verify: boolean
@@ -34,7 +36,7 @@ export function connectToRule(settings: ProxySettings, host: string, port: numbe
 }
 
 export function targetKey(target: Target): string {
-  const { scheme, protocol, host, port, sni, connectTo, via, forward = false, ca, verify } = target
+  const { scheme, protocol, host, port, sni, connectTo, via, forward = false, ca, verify, outerOnly = false } = target
   const to = connectTo === undefined ? "" : `${connectTo.host}|${connectTo.port}`
-  return `${scheme}|${protocol}|${host}|${port}|${sni ?? ""}|${to}|${via ?? ""}|${forward}|${ca ?? ""}|${verify}`
+  return `${scheme}|${protocol}|${host}|${port}|${sni ?? ""}|${to}|${via ?? ""}|${forward}|${ca ?? ""}|${verify}|${outerOnly}`
 }

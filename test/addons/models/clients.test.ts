@@ -38,7 +38,7 @@ async function start(t: Test) {
     places: { folders: [], shipped: undefined },
     confdir: t.testdir(),
     log: makeLogger(() => {}, "error"),
-    builtin: [{ ...models, addons: [] }],
+    builtin: [{ ...models, addons: [], givesKeys: true }],
     watch: false,
     clock,
   })
