@@ -61,7 +61,7 @@ export class Sender {
     const target = targetOf(flow, way)
     if (flow.localOnly) flow.keepLocal("its upstream is local", [target.url])
     this.#sent.set(flow, { upstream: target.name, asked: wanted.asked })
-    flow.route({ url: placeAt(wanted, way), name: target.name, reason: why, headers: target.headers ?? {} })
+    flow.route({ url: placeAt(wanted, way), name: target.name, reason: why, headers: target.headers })
   }
 
   /** Until it is refused. */
@@ -72,16 +72,20 @@ export class Sender {
 }
 
 function plan(flow: Flow, wanted: Wanted, { ways, byWeight, why, model }: Decision): Plan {
-  const targets = ways.map((way) => targetOf(flow, way, model))
+  const urls = new Map<Target, string>(ways.map((way) => [targetOf(flow, way, model), placeAt(wanted, way)]))
   return {
-    targets,
+    targets: [...urls.keys()],
     order: byWeight ? "weighted" : "listed",
     reason: why,
-    urlFor: (target) => placeAt(wanted, ways[targets.indexOf(target)] ?? ways[0]),
+    urlFor: (target) => urls.get(target) ?? target.url,
   }
 }
 
-function targetOf(flow: Flow, { upstream, model, weight }: Way, asked?: string): Target {
+function targetOf(
+  flow: Flow,
+  { upstream, model, weight }: Way,
+  asked?: string,
+): Target & { readonly headers: Record<string, string> } {
   const { name, url, isLocal, concurrency, context } = upstream
   const there = model ?? asked
   return {
@@ -97,9 +101,9 @@ function targetOf(flow: Flow, { upstream, model, weight }: Way, asked?: string):
 }
 
 /** The URL of the request there, with the model's name there where the path has it. */
-function placeAt({ asked }: Wanted, way: Way | undefined): string {
+function placeAt({ asked }: Wanted, way: Way): string {
   const path = withoutKeys(asked.path)
   const { model } = asked
-  const named = way?.model === undefined || model === undefined ? path : withModelInPath(path, model, way.model)
-  return urlAt(way?.upstream.url ?? "", named, asked.speech)
+  const named = way.model === undefined || model === undefined ? path : withModelInPath(path, model, way.model)
+  return urlAt(way.upstream.url, named, asked.speech)
 }

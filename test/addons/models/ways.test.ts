@@ -191,3 +191,22 @@ test("paths stand at an upstream as its clients' base URLs say", async (t) => {
   const google = others(addon).find(({ url }) => url.includes("google"))
   t.equal(google?.headers.get("x-goog-api-key"), "AIza-0123456789abcdef")
 })
+
+test("by weight each comes first as often as it says, and one of weight 0 only when others have failed", async (t) => {
+  const to = [
+    { upstream: "openai", model: "spare", weight: 0 },
+    { upstream: "box", model: "main", weight: 3 },
+  ]
+  const say = (asked: AskedRequest) =>
+    isBox(asked) && others(addon).length > 8 ? { status: 503, text: "no" } : "Hello."
+  const addon = await startModels(t, { routes: [{ model: "both", to }] }, { say })
+  for (let count = 0; count < 8; count++) await addon.request(chat("both"))
+  t.same([...new Set(others(addon).map((asked) => asked.llm?.model))], ["main"])
+  await addon.request(chat("both"))
+  t.same(
+    others(addon)
+      .slice(8)
+      .map((asked) => asked.llm?.model),
+    ["main", "spare"],
+  )
+})
