@@ -29,6 +29,7 @@ const OWN_FLAGS = {
   certs: { value: "[HOST=]FILE" },
   "flow-detail": { value: "0..4" },
   database: { value: "URL" },
+  "log-format": { value: "text|json" },
 } as const
 
 /** The options of the program that have a flag of their own; the others are set with --set. */

@@ -7,7 +7,7 @@ import { App, type Listening } from "../app.ts"
 import { type Logger, printable } from "../base/log.ts"
 import { Redactor } from "../base/secrets/redactor.ts"
 import { readConfigFile } from "../options/config-file.ts"
-import { baseUrlOf, CORE_OPTIONS, type CoreValues } from "../options/core.ts"
+import { baseUrlOf, CORE_OPTIONS, type CoreValues, logLevelOf } from "../options/core.ts"
 import { resolveOptions } from "../options/resolve.ts"
 import { isLoopbackHost } from "../proxy/upstream/self.ts"
 import type { CommandLine } from "./command.ts"
@@ -15,6 +15,7 @@ import { collectShortLived } from "./garbage.ts"
 import { type NodeReminder, nodeReminder } from "./node-reminder.ts"
 import { addonPlaces } from "./package.ts"
 import { type Sources, sourcesOf } from "./proxy-flags.ts"
+import { jsonFlows, jsonLogger } from "./terminal/json-log.ts"
 import { outputLogger } from "./terminal/log-output.ts"
 import type { Output } from "./terminal/output.ts"
 import { type Paint, paintFor } from "./terminal/paint.ts"
@@ -61,8 +62,11 @@ export async function prepare(
     paintFor(world.env, err.isTerminal),
   ])
   const redactor = new Redactor()
-  const log = outputLogger(err, logPaint, isQuiet ? "warn" : line.has("verbose") ? "debug" : "info", redactor)
-  const terminal = makeTerminal({ out, paint, detail: isQuiet ? 0 : values.flowDetail, redactor })
+  const least = isQuiet ? "warn" : line.has("verbose") ? "debug" : logLevelOf(values)
+  const isJson = values.logFormat === "json"
+  const log = isJson ? jsonLogger(err, world.clock, least, redactor) : outputLogger(err, logPaint, least, redactor)
+  const terminal = makeTerminal({ out, paint, detail: isQuiet || isJson ? 0 : values.flowDetail, redactor })
+  const shown = isJson && !isQuiet && values.flowDetail > 0 ? jsonFlows(out, redactor) : terminal.addon
   const app = new App({
     sources,
     live: {
@@ -73,7 +77,7 @@ export async function prepare(
     places: addonPlaces(world.cwd, read.configFile),
     confdir: read.confdir,
     log,
-    builtin: terminal.addon === undefined ? [] : [terminal.addon],
+    builtin: shown === undefined ? [] : [shown],
     clock: world.clock,
     redactor,
   })

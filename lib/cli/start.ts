@@ -52,7 +52,8 @@ async function start(line: CommandLine, world: World): Promise<number> {
     }
     const isQuiet = line.has("quiet")
     await warnAtStart(prepared, app.listeners)
-    if (!isQuiet) {
+    if (prepared.values.logFormat === "json") prepared.log.info(`listening on ${addressOf(listening, app.listeners)}`)
+    else if (!isQuiet) {
       const rows = announcedRows(listening, prepared, line)
       world.err.write(announcement(listening, prepared, rows))
       await tellState(prepared, world, world.err, rowWidth(rows))
@@ -104,11 +105,15 @@ function announcedRows(listening: Listening, { app, values, confdir }: Prepared,
 }
 
 function announcement(listening: Listening, { app, paint }: Prepared, rows: readonly Row[]): string {
-  const first = listenerAt(listening, app.listeners)
-  const url = first === undefined ? baseUrlOf(listening.host, listening.port) : urlOf(first)
+  const url = addressOf(listening, app.listeners)
   const width = rowWidth(rows)
   const lines = rows.map(([name, text]) => `  ${paint("dim", name.padEnd(width))}  ${text}\n`)
   return `llmproxy listening on ${paint("bold", url)}\n${lines.join("")}`
+}
+
+function addressOf(listening: Listening, listeners: readonly ModeListening[]): string {
+  const first = listenerAt(listening, listeners)
+  return first === undefined ? baseUrlOf(listening.host, listening.port) : urlOf(first)
 }
 
 function listenerAt({ host, port }: Listening, listeners: readonly ModeListening[]): ModeListening | undefined {

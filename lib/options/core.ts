@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs"
 import { messageOf, UsageError, whyUnread } from "../base/errors.ts"
+import type { LogLevel } from "../base/log.ts"
 import { addressRange, proxyUser, proxyUsers } from "../proxy/access/rules.ts"
 import { hostAndPort, normalHost, parseAuthority } from "../proxy/io/authority.ts"
 import { bypassRule } from "../proxy/io/bypass.ts"
@@ -161,6 +162,18 @@ export const CORE_OPTIONS = {
     min: 1,
     help: "An idle upstream connection is closed then.",
   },
+  logLevel: {
+    type: "string",
+    default: "info",
+    env: "LOG_LEVEL",
+    help: "The least that is logged: debug, info, warn, error; -v is debug, -q warn.",
+  },
+  logFormat: {
+    type: "string",
+    default: "text",
+    choices: ["text", "json"],
+    help: "json: a line of JSON for each line of the log (stderr) and each flow (stdout).",
+  },
   database: {
     type: "string",
     default: "",
@@ -293,4 +306,28 @@ export function databaseUrl(text: string): string | undefined {
   if (text === "") return undefined
   if (/^postgres(?:ql)?:\/\//i.test(text)) return text
   throw new UsageError("--database: must be a URL of PostgreSQL's, as in postgres://user@localhost/llmproxy")
+}
+
+/** Words of other programs' logs for our levels; LOG_LEVEL is often theirs. */
+const LEVELS: Readonly<Record<string, LogLevel>> = {
+  trace: "debug",
+  debug: "debug",
+  info: "info",
+  notice: "info",
+  warn: "warn",
+  warning: "warn",
+  error: "error",
+  critical: "error",
+  fatal: "error",
+}
+
+/** In any case. Throws a UsageError. */
+export function logLevelOf({ logLevel }: Pick<CoreValues, "logLevel">): LogLevel {
+  const word = logLevel.trim().toLowerCase()
+  const level = Object.hasOwn(LEVELS, word) ? LEVELS[word] : undefined
+  if (level === undefined)
+    throw new UsageError(
+      `logLevel ${JSON.stringify(logLevel)}: must be one of debug, info, warn, error (LOG_LEVEL sets it, too)`,
+    )
+  return level
 }
