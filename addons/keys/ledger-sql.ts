@@ -8,7 +8,7 @@ import type { Kysely, Transaction } from "kysely"
 import type { Clock, Logger } from "llmproxy"
 import { type Amounts, type Held, judge, type Refused, type Standing } from "./judge.ts"
 import { type Ledger, NOTHING, type Reservation, type Settlement, sum } from "./ledger.ts"
-import { SPANS, type Span, spanAt, spanEnd } from "./limits.ts"
+import { MINUTE_MS, SPANS, type Span, spanAt, spanEnd } from "./limits.ts"
 import type { ReservationRow, Tables } from "./tables.ts"
 
 /** Calls in one transaction. */
@@ -50,8 +50,8 @@ export class SqlLedger implements Ledger {
   readonly #options: SqlLedgerOptions
   #reserving: Reserving[] = []
   #settling: Settling[] = []
-  /** By key and span. */
-  #added = new Map<string, Addition>()
+  /** By key and minute. */
+  #added = new Map<string, Added>()
   #running: Promise<void> | undefined
   #isCollecting = false
   #isClosed = false
@@ -76,7 +76,7 @@ export class SqlLedger implements Ledger {
   }
 
   add(key: string, at: number, amounts: Amounts): void {
-    addTo(this.#added, key, at, amounts)
+    this.#collect({ key, at, amounts })
     if (this.#isCollecting) return
     this.#isCollecting = true
     this.#options.clock.after(COLLECT_MS, () => {
@@ -149,13 +149,17 @@ export class SqlLedger implements Ledger {
     }
   }
 
-  #putBack(settling: readonly Settling[], added: ReadonlyMap<string, Addition>, thrown: unknown): void {
+  /** Cheap, as it is on the path of each request: what a span is called is told when it is written. */
+  #collect({ key, at, amounts }: Added): void {
+    const id = `${key} ${Math.floor(at / MINUTE_MS)}`
+    const before = this.#added.get(id)
+    this.#added.set(id, { key, at, amounts: before === undefined ? amounts : sum(before.amounts, amounts) })
+  }
+
+  #putBack(settling: readonly Settling[], added: ReadonlyMap<string, Added>, thrown: unknown): void {
     this.#options.log.warn(`what keys have used could not be written, and is tried again: ${String(thrown)}`)
     this.#settling = [...settling, ...this.#settling]
-    for (const [id, one] of added) {
-      const since = this.#added.get(id)?.amounts ?? NOTHING
-      this.#added.set(id, { ...one, amounts: sum(one.amounts, since) })
-    }
+    for (const one of added.values()) this.#collect(one)
     // Who waits for an ending waits for no database that is gone.
     for (const { resolve } of settling) resolve()
   }
@@ -174,7 +178,7 @@ export class SqlLedger implements Ledger {
     transaction: Transaction<Tables>,
     reserving: readonly Reserving[],
     settling: readonly Settling[],
-    added: ReadonlyMap<string, Addition>,
+    added: ReadonlyMap<string, Added>,
   ): Promise<(Refused | readonly Standing[])[]> {
     const wishes = reserving.map(({ wish }) => wish)
     const settlements = settling.map(({ settlement }) => settlement)
@@ -182,7 +186,8 @@ export class SqlLedger implements Ledger {
       transaction,
       [...wishes, ...settlements].map(({ key }) => key),
     )
-    const sums = new Map(added)
+    const sums = new Map<string, Addition>()
+    for (const { key, at, amounts } of added.values()) addTo(sums, key, at, amounts)
     for (const { key, at, tokens, money } of await settled(transaction, settlements))
       addTo(sums, key, at, { requests: 0, tokens, money })
     const verdicts = wishes.length === 0 ? [] : await this.#judge(transaction, wishes, sums)
@@ -246,6 +251,13 @@ export class SqlLedger implements Ledger {
     await write(transaction, sums)
     this.#options.log.warn(`${rows.length} requests of a llmproxy that is gone are counted as they were reserved`)
   }
+}
+
+/** What keys without limits have used in a minute. */
+interface Added {
+  readonly key: string
+  readonly at: number
+  readonly amounts: Amounts
 }
 
 /** What is to be added to the sums of a key in a span. */

@@ -17,7 +17,7 @@ export interface Limits extends Readonly<Partial<Record<Kind, PerSpan>>> {
   readonly parallel?: number
 }
 
-const MINUTE_MS = 60_000
+export const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 export const MICRO = 1_000_000
 
