@@ -11,6 +11,7 @@ import { declareKeys } from "./keys/command.ts"
 import { Doorman } from "./keys/doorman.ts"
 import { serveAuth } from "./keys/endpoints.ts"
 import type { Ledger } from "./keys/ledger.ts"
+import { openRedisLedger } from "./keys/ledger-redis.ts"
 import { SqlLedger } from "./keys/ledger-sql.ts"
 import { OPTIONS } from "./keys/options.ts"
 import { makeKey } from "./keys/secret.ts"
@@ -91,7 +92,11 @@ async function open(context: AddonContext<typeof OPTIONS>): Promise<Opened> {
     return master.key
   }
   const doorman = new Doorman({ book, tries: new Tries(clock), clock, master: masterKey })
-  const ledger = new SqlLedger({ db, clock, log, process: randomUUID(), lease: () => options.lease * 1_000 })
+  const lease = () => options.lease * 1_000
+  const ledger =
+    options.redis === ""
+      ? new SqlLedger({ db, clock, log, process: randomUUID(), lease })
+      : await openRedisLedger(options.redis, { clock, log, lease })
   let prices: { readonly file: string; readonly opened: Promise<Prices> } | undefined
   const openedPrices = () => {
     const { pricesFile: file } = options

@@ -39,6 +39,13 @@ export const OPTIONS = {
     choices: ["refuse", "allow"],
     help: "What becomes of requests whose price is not known, of a key with a limit of money: refused, or let through for nothing.",
   },
+  redis: {
+    type: "string",
+    default: "",
+    secret: true,
+    env: "LLMPROXY_REDIS",
+    help: "redis://[USER:PASS@]HOST:6379: where what keys use is counted, in place of the database. Counts at the next start.",
+  },
   pricesFile: {
     type: "string",
     default: "",
