@@ -203,8 +203,11 @@ test("how an exchange stands is known to the flow's own files alone", async (t) 
 })
 
 test("an addon imports the public API, its own files, what the shipped ones share and packages that come with ours, as a user's addon can", async (t) => {
-  const { dependencies }: { dependencies: object } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"))
-  const packages = new Set(Object.keys(dependencies))
+  // An optional peer is the user's to install, and is loaded where it is used.
+  const { dependencies, peerDependencies }: Record<"dependencies" | "peerDependencies", object> = JSON.parse(
+    readFileSync(join(ROOT, "package.json"), "utf8"),
+  )
+  const packages = new Set([...Object.keys(dependencies), ...Object.keys(peerDependencies)])
   const bad = offenders("addons/", (imported, { path }) => {
     if (
       /^llmproxy(?:\/(?:templates|targets))?$/.test(imported) ||
