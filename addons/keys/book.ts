@@ -15,6 +15,8 @@ export const BELIEVED_MS = 1_000
 const REMEMBERED_MAX = 20_000
 /** Milliseconds between two notes of a key's last use. */
 const NOTE_USE_MS = 60_000
+/** Keys in one statement. */
+const NOTED_AT_ONCE = 500
 const MASTER_ID = "k_master"
 
 export interface Key {
@@ -63,8 +65,8 @@ export class KeyBook {
   readonly #known = new Map<string, Entry>()
   readonly #asking = new Map<string, Promise<Key | undefined>>()
   readonly #keyOf = new WeakMap<JsonObject, Key>()
-  /** Keys that were used since it was noted, with the time of that. */
-  readonly #used = new Map<string, number>()
+  /** Keys that were used since it was noted. */
+  readonly #used = new Set<string>()
   #noted = Number.NEGATIVE_INFINITY
 
   constructor(db: Kysely<Tables>, clock: Clock, log: Logger) {
@@ -89,7 +91,7 @@ export class KeyBook {
 
   /** Notes that a key is used; written at most once a minute, for all of them. */
   use({ id }: Key): void {
-    this.#used.set(id, this.#clock.now())
+    this.#used.add(id)
     const now = this.#clock.monotonic()
     if (now - this.#noted < NOTE_USE_MS) return
     this.#noted = now
@@ -98,13 +100,18 @@ export class KeyBook {
 
   /** Never rejects. */
   async noteUses(): Promise<void> {
-    const used = [...this.#used]
+    const ids = [...this.#used]
+    const last_used_at = this.#clock.now() // of all of them: by less than a minute too late
     this.#used.clear()
     try {
-      for (const [id, at] of used)
-        await this.#db.updateTable("keys").set({ last_used_at: at }).where("id", "=", id).execute()
+      for (let from = 0; from < ids.length; from += NOTED_AT_ONCE)
+        await this.#db
+          .updateTable("keys")
+          .set({ last_used_at })
+          .where("id", "in", ids.slice(from, from + NOTED_AT_ONCE))
+          .execute()
     } catch (thrown) {
-      this.#log.debug(`the last use of ${used.length} keys could not be noted: ${String(thrown)}`)
+      this.#log.debug(`the last use of ${ids.length} keys could not be noted: ${String(thrown)}`)
     }
   }
 

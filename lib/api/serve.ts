@@ -8,7 +8,8 @@ import type { ClientInfo } from "./flow.ts"
 
 /**
  * `public`: whoever reaches the port; no addon is asked. `open`: everybody who may use the proxy, which an addon that asks
- * everywhere decides. `user`: who was named. `admin`: who runs the proxy.
+ * everywhere decides. `user`: who was named. `admin`: who runs the proxy, or is said to
+ * be admin by an addon that asks everywhere (`claims.admin`).
  */
 export type ServeAccess = "public" | "open" | "user" | "admin"
 

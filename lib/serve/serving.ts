@@ -84,12 +84,12 @@ export class WebServing implements Serving {
 
   async #route(stream: ClientStream, url: URL, route: Route, whoAsks: WhoAsks): Promise<void> {
     const { addon, method, path, access, handler, log } = route
-    if (
-      access === "admin" &&
-      !isAdmin(stream, this.#options.adminToken, this.#options.settings.trustedProxies.length > 0)
-    )
+    const { adminToken, settings } = this.#options
+    const isProven = access !== "admin" || isAdmin(stream, adminToken, settings.trustedProxies.length > 0)
+    const client = await told(whoAsks, isProven ? access : "open")
+    // Without the token it may be somebody of whom the addon that asks everywhere says so.
+    if (!isProven && (client instanceof FlowError || client.claims?.admin !== true))
       return refuse(stream, notAdmin(), CHALLENGE)
-    const client = await told(whoAsks, access)
     if (client instanceof FlowError) return refuse(stream, client, client.status === 401 ? CHALLENGE : [])
     const { user, label, claims, address } = client
     const context = { user, label, claims, address, log, [CALLER]: client }

@@ -17,7 +17,7 @@ const authenticate: Hooks["authenticate"] = ({ request, client, via, identify, r
     const password = shown?.startsWith("Basic ") ? Buffer.from(shown.slice(6), "base64").toString().slice(4) : shown
     if (password === undefined || !["ann", "bob"].includes(password)) continue
     request.headers.delete(name)
-    return identify(password, undefined, { via })
+    return identify(password, undefined, { via, admin: password === "bob" })
   }
   if (client.user === undefined) refuse(401, `a key is needed at ${request.path}`)
 }
@@ -39,7 +39,7 @@ async function world(t: Test, flags: Readonly<Record<string, unknown>> = {}) {
     return { ...withWires(t, running.port, origin.port), ...running, origin, clients, protocols: [] }
   }
   const serves = ({ serve }: AddonContext) => {
-    for (const access of ["public", "open"] as const)
+    for (const access of ["public", "open", "admin"] as const)
       serve({ method: "GET", path: `/${access}`, access }, (_, { user }) => Response.json(user ?? null))
   }
   const running = await rig(t, serves, { builtin, flags })
@@ -144,6 +144,17 @@ test("what is served to everybody is asked as well, unless it is public", async 
     t.equal((await ask({ path: "/open", headers: { authorization: "ann" } })).text, '"ann"', name)
     t.equal((await ask({ path: "/public" })).text, "null", name)
     t.equal((await ask({ path: "/public", headers: { authorization: "ann" } })).text, "null", name)
+  }
+})
+
+test("whoever is said to be admin may what only who runs the proxy may", async (t) => {
+  const { protocols } = await world(t)
+  const forwarded = { "x-forwarded-for": "192.0.2.1" }
+  for (const [name, ask] of protocols) {
+    t.equal((await ask({ path: "/admin", headers: forwarded })).status, 401, name)
+    t.equal((await ask({ path: "/admin", headers: { ...forwarded, authorization: "ann" } })).status, 401, name)
+    t.equal((await ask({ path: "/admin", headers: { ...forwarded, authorization: "bob" } })).text, '"bob"', name)
+    t.equal((await ask({ path: "/admin" })).text, "null", `${name}: a program of this machine`)
   }
 })
 

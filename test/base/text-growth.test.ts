@@ -19,6 +19,7 @@ const EXCLUDED: Readonly<Record<string, string>> = {
   "lib/base/did-you-mean.ts editDistance": "compares names that the user typed, each with each",
   "lib/cli/terminal/live-text.ts shownText (argument 1)": "the indent is ours, a few spaces",
   "lib/cli/terminal/live-text.ts shownText (argument each)": "the indent is ours, a few spaces",
+  "lib/cli/history/by.ts dimensionsOf": "compares names that the user typed, each with each",
   "lib/cli/package.ts ownModule": "looks for a file",
   "lib/cli/package.ts shippedAddon": "looks for files",
   "lib/cli/terminal/output.ts fileOutput": "writes to a file",
