@@ -4,6 +4,7 @@
  * somebody asks for it with `-s NAME`. `command`: what its command of the same name does, for `llmproxy --help`.
  */
 export const SHIPPED_ADDONS = [
+  { name: "gateway", does: "one address for a team: keys, models and all that goes with them, in the right order" },
   {
     name: "keys",
     does: "asks everybody for a key, and keeps each to its limits",

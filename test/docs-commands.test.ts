@@ -29,6 +29,8 @@ async function place(t: Test) {
     ["votes.ts", 'name: "votes"'],
   ] as const)
     await writeFile(join(home, name), codeOf("docs/addons.md", words === "count" ? "const totals" : words))
+  const litellm = "model_list:\n  - { model_name: fast, litellm_params: { model: openai/gpt-4.1 } }\n"
+  await writeFile(join(home, "config.yaml"), litellm)
   const others = join(home, "Local-LLM-API", "data")
   await mkdir(others, { recursive: true })
   await writeFile(join(others, "api_keys.json"), JSON.stringify({ 0: "a".repeat(20), 1: "b".repeat(20) }))
@@ -79,6 +81,7 @@ function filled(
     word
       .replace(/^~/, home)
       .replace(/^postgres:.*$/, server)
+      .replace(/^config\.yaml$/, join(home, "config.yaml"))
       .replace(/^8080$/, "0")
       .replace(/@\d{4}$/, "@0")
       .replace(/^[0-9a-f]{8}$/, id)

@@ -25,6 +25,7 @@ async function optionNames(): Promise<ReadonlySet<string>> {
       "addons/usage.ts",
       "addons/hello.ts",
       "addons/fit.ts",
+      "addons/gateway.ts",
     ])
     return new Set(app.store.describe().map(({ name }) => name))
   } finally {

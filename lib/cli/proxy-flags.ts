@@ -49,6 +49,12 @@ export const PROXY_FLAGS: Flags = {
   set: { type: "list", value: "NAME=VALUE", help: "Set an option, as in --set conductor.localModel=qwen." },
   ...OPTION_FLAGS,
   ...PLACE_FLAGS,
+  redis: {
+    type: "text",
+    value: "URL",
+    help: "redis://HOST:6379, where -s keys counts what keys use; better set by LLMPROXY_REDIS where it has a password.",
+    default: "the database",
+  },
   quiet: { type: "switch", alias: "q", help: "Print no flows, only warnings and errors." },
   verbose: { type: "switch", alias: "v", help: "Log more." },
 }
@@ -94,9 +100,11 @@ export async function sourcesOf(line: CommandLine, world: World): Promise<Source
     const value = line.values[flag]
     if (value !== undefined) flags[optionOf(flag)] = value
   }
+  const redis = line.text("redis")
   const configFile = config === undefined ? join(confdir, "config.yaml") : resolve(world.cwd, config)
   const sources = {
-    set: line.list("set"),
+    // What is set by its own name counts before it.
+    set: [...(redis === undefined ? [] : [`keys.redis=${redis}`]), ...line.list("set")],
     flags,
     env: world.env,
     envFile,

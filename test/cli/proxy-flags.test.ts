@@ -39,6 +39,17 @@ test("every flag of an option reaches its option", async (t) => {
   t.match(values, { proxyAuth: "ann:pass", proxyAuthFile: "users", allowClients: ["::1"] })
 })
 
+test("--redis is where keys are counted, and --set says it more exactly", async (t) => {
+  const world = new FakeWorld({ cwd: t.testdir(), home: t.testdir() })
+  const redis = async (...argv: string[]) => {
+    const { sources } = await sourcesOf(await readArguments(argv, PROXY_FLAGS), world)
+    return resolveOptions("keys", { redis: { type: "string", default: "", help: "" } }, sources).redis
+  }
+  t.equal(await redis("--redis", "redis://127.0.0.1:6379"), "redis://127.0.0.1:6379")
+  t.equal(await redis("--redis", "redis://a:1", "--set", "keys.redis=redis://b:2"), "redis://b:2")
+  t.equal(await redis(), "")
+})
+
 test("named files count instead of the usual ones", async (t) => {
   const cwd = t.testdir({
     "my.yaml": "port: 5",
