@@ -3,7 +3,7 @@
  * attempts. It only looks on: nothing waits for it. Secrets are blanked out before anything is written. `llmproxy
  * history` reads what is kept. It brings what writes Pythagora-LLM-Proxy's files, where somebody has named some.
  */
-import { type AddonContext, countUsage, defineAddon, type Flow, type FlowSnapshot } from "llmproxy"
+import { type AddonContext, type Counter, countUsage, defineAddon, type Flow, type FlowSnapshot } from "llmproxy"
 import { OPTIONS } from "./history/options.ts"
 
 const DAY_MS = 86_400_000
@@ -44,9 +44,15 @@ export default defineAddon({
 class Recorder {
   readonly #context: AddonContext<typeof OPTIONS>
   readonly #counting = new Set<Promise<void>>()
+  readonly #kept: Counter<"kept">
 
   constructor(context: AddonContext<typeof OPTIONS>) {
     this.#context = context
+    this.#kept = context.metrics.counter({
+      name: "llmproxy_history_flows_total",
+      help: "Flows that were to be kept, and whether they were or had to be dropped.",
+      labels: ["kept"],
+    })
   }
 
   /** The flow is over. */
@@ -87,6 +93,7 @@ class Recorder {
   }
 
   #record(snapshot: FlowSnapshot): void {
-    void this.#context.history.record(snapshot) // It never rejects; what is dropped is counted and said there.
+    // It never rejects; what is dropped is said there.
+    void this.#context.history.record(snapshot).then((isKept) => this.#kept.add(1, { kept: String(isKept) }))
   }
 }

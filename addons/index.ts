@@ -20,6 +20,12 @@ export const SHIPPED_ADDONS = [
   { name: "requery", does: "asks a local model again when its answer is empty, broken or goes round in circles" },
   { name: "usage", does: "asks hosts for the tokens of streams, and keeps that from the client (usage.inject)" },
   { name: "history", does: "keeps conversations in history.db, for llmproxy history to list, show and export" },
+  {
+    name: "metrics",
+    does: "GET /metrics: requests, times, tokens and cost in Prometheus' format, for who runs the proxy",
+  },
+  { name: "otel", does: "sends a span for each answer of a model to an OpenTelemetry collector" },
+  { name: "health", does: "GET /health/live and /health/ready, for who starts and stops programs" },
   { name: "pythagora-files", does: "writes the files that MIDDLE_MAN_JSON, OUTPUT_LOG and OPENAI_OUTPUT_LOG name" },
   { name: "hello", does: "says what each answer cost; the example to copy" },
 ] as const

@@ -142,6 +142,7 @@ export class App {
     const places = storePlaces(confdir, databaseUrl(this.values.database))
     const secrets = () => this.#secrets()
     this.#kept = options.store ?? new LazyStore({ ...places, log, clock: this.#clock, secrets })
+    this.metrics.own(() => this.#server?.numbers)
     const know = () => this.#redactor.know(this.#secrets())
     this.addons = new AddonManager({
       log: options.log,

@@ -25,7 +25,17 @@ export type {
   ServerHookInfo,
   TlsHookInfo,
 } from "./api/hooks.ts"
-export type { Counter, Gauge, Histogram, HistogramSpec, Labels, MetricSpec, Metrics } from "./api/metrics.ts"
+export type {
+  Counter,
+  Gauge,
+  Histogram,
+  HistogramSpec,
+  Labels,
+  MetricSeries,
+  MetricSnapshot,
+  MetricSpec,
+  Metrics,
+} from "./api/metrics.ts"
 export type { EndpointDocument, Serve, ServeAccess, ServeContext, ServeHandler, ServeSpec } from "./api/serve.ts"
 export type {
   FlowHistory,

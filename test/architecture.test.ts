@@ -210,7 +210,7 @@ test("an addon imports the public API, its own files, what the shipped ones shar
   const packages = new Set([...Object.keys(dependencies), ...Object.keys(peerDependencies)])
   const bad = offenders("addons/", (imported, { path }) => {
     if (
-      /^llmproxy(?:\/(?:templates|targets))?$/.test(imported) ||
+      /^llmproxy(?:\/(?:templates|targets|openapi))?$/.test(imported) ||
       imported.startsWith("node:") ||
       packages.has(packageOf(imported))
     )

@@ -51,4 +51,23 @@ export interface Metrics {
   counter<const L extends string = never>(spec: MetricSpec<L>): Counter<L>
   gauge<const L extends string = never>(spec: MetricSpec<L>): Gauge<L>
   histogram<const L extends string = never>(spec: HistogramSpec<L>): Histogram<L>
+  /** What all addons and the program itself have counted by now, in the order of their names: for who shows it. */
+  all(): readonly MetricSnapshot[]
+}
+
+/** A metric as it is now. */
+export interface MetricSnapshot {
+  readonly name: string
+  readonly kind: "counter" | "gauge" | "histogram"
+  readonly help: string
+  /** In the order of their first value. */
+  readonly series: readonly MetricSeries[]
+}
+
+export interface MetricSeries {
+  readonly labels: Readonly<Record<string, string>>
+  /** Of a histogram: the sum of what was observed. */
+  readonly value: number
+  /** Of a histogram: how many were at most `le`, by rising `le`; the last is Infinity's, which is all. */
+  readonly buckets?: readonly { readonly le: number; readonly count: number }[]
 }

@@ -2,8 +2,9 @@
  * The values of addons' metrics, one registry a process, read as a whole by `snapshot()`. Bounded: what clients say may
  * become a label's value, and a client can say anything. Who shows them to whom is not decided here.
  */
-import type { HistogramSpec, MetricSpec, Metrics } from "../api/metrics.ts"
+import type { HistogramSpec, MetricSeries, MetricSnapshot, MetricSpec, Metrics } from "../api/metrics.ts"
 import type { Logger } from "../base/log.ts"
+import { type OwnNumbers, ownMetrics } from "./own-metrics.ts"
 
 /** Sets of label values that one metric has, before the one for all others. */
 const SERIES_MAX = 1_000
@@ -12,25 +13,11 @@ const OTHER = "other"
 /** Seconds: from a cache's answer to a long stream. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 
-export type MetricKind = "counter" | "gauge" | "histogram"
-
-interface Series {
-  readonly labels: Readonly<Record<string, string>>
-  /** Of a histogram: the sum of what was observed. */
-  readonly value: number
-  /** Of a histogram: how many were at most `le`, by rising `le`; the last is Infinity's, which is all. */
-  readonly buckets?: readonly { readonly le: number; readonly count: number }[]
-}
-
-export interface MetricSnapshot {
-  readonly name: string
-  readonly kind: MetricKind
-  readonly help: string
-  /** In the order of their first value. */
-  readonly series: readonly Series[]
-}
+type MetricKind = MetricSnapshot["kind"]
+type Series = MetricSeries
 
 export class MetricRegistry {
+  #own: () => readonly MetricSnapshot[] = () => []
   readonly #held = new Map<
     string,
     { readonly owner: string; readonly metric: Metric; readonly users: Set<AbortSignal> }
@@ -55,12 +42,18 @@ export class MetricRegistry {
         const metric = declare("histogram", spec)
         return { observe: (value, ...labels) => metric.observe(value, labels[0]) }
       },
+      all: () => this.snapshot(),
     }
+  }
+
+  /** The program's own numbers, asked whenever somebody looks. */
+  own(read: () => OwnNumbers | undefined): void {
+    this.#own = () => ownMetrics(read())
   }
 
   /** In the order of their names. */
   snapshot(): MetricSnapshot[] {
-    const metrics = [...this.#held.values()].map(({ metric }) => metric.snapshot())
+    const metrics = [...this.#held.values()].map(({ metric }) => metric.snapshot()).concat(this.#own())
     return metrics.sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 

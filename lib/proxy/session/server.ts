@@ -114,6 +114,11 @@ export class ProxyServer {
   }
 
   /** Client connections that are open. */
+  /** What is open, and what waits. */
+  get numbers(): { clients: number; upstreams: number; waiting: number } {
+    return { clients: this.clients, upstreams: this.#upstream.size, waiting: this.#upstream.waiting }
+  }
+
   get clients(): number {
     return this.#sessions.size
   }

@@ -73,6 +73,13 @@ export class Upstream {
     return this.#connections.size
   }
 
+  /** Requests that wait for a connection. */
+  get waiting(): number {
+    let sum = 0
+    for (const origin of this.#origins.values()) sum += origin.waiting.length
+    return sum
+  }
+
   /** A stream on an HTTP/1.1 connection that is open and idle: what nobody has to wait for. */
   reuse(target: Target): UpstreamStream | undefined {
     const idle = this.#origins.get(targetKey(target))?.idle
