@@ -26,6 +26,7 @@ const ENTRIES = [
   "lib/llm/template/index.ts",
   "lib/targets/index.ts",
   "addons/*.ts",
+  "addons/local-model/child.ts",
   "lib/cli/demo/client.ts",
   "lib/cli/demo/cloud.ts",
   "lib/cli/demo/local-host.ts",

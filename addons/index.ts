@@ -16,6 +16,7 @@ export const SHIPPED_ADDONS = [
     command: "print LiteLLM's config.yaml as llmproxy's upstreams and routes",
   },
   { name: "fit", does: "rejects, shortens or sends to a larger model what does not fit its model" },
+  { name: "local-model", does: "answers with models of this machine, which it runs by node-llama-cpp" },
   { name: "conductor", does: "sends each chat request to a local model if it fits there, else to the cloud" },
   { name: "requery", does: "asks a local model again when its answer is empty, broken or goes round in circles" },
   { name: "usage", does: "asks hosts for the tokens of streams, and keeps that from the client (usage.inject)" },

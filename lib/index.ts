@@ -74,4 +74,5 @@ export type {
 export type { TokenCount } from "./llm/tokens/counter.ts"
 export type { OptionCheck, OptionProblem, OptionSpec, OptionSpecs, OptionValues } from "./options/spec.ts"
 export { isLoopbackHost } from "./proxy/upstream/self.ts"
+export { findLlama, llamaInstall } from "./services/llama-package.ts"
 export { openPrices, type Price, type PriceAsk, type Prices } from "./services/prices.ts"
