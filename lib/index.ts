@@ -36,7 +36,15 @@ export type {
   MetricSpec,
   Metrics,
 } from "./api/metrics.ts"
-export type { EndpointDocument, Serve, ServeAccess, ServeContext, ServeHandler, ServeSpec } from "./api/serve.ts"
+export type {
+  EndpointDocument,
+  RefusedAnswer,
+  Serve,
+  ServeAccess,
+  ServeContext,
+  ServeHandler,
+  ServeSpec,
+} from "./api/serve.ts"
 export type {
   FlowHistory,
   HistoryLimits,

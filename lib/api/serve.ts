@@ -27,7 +27,12 @@ export interface ServeSpec {
    * of "llmproxy/openapi" gives it.
    */
   readonly describes?: () => EndpointDocument
+  /** What is answered to whom `access` keeps out, with the status that it was refused with. Default: `message` as text. */
+  readonly refused?: RefusedAnswer
 }
+
+/** In the API's own form; a 401 gets its challenge where it has none. */
+export type RefusedAnswer = (status: number, message: string) => Response
 
 /** Parts of an OpenAPI document (https://spec.openapis.org/oas/v3.1.0): its paths, and what they refer to. */
 export interface EndpointDocument {

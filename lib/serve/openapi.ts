@@ -4,7 +4,7 @@
  * `GET /docs` shows them. hono and zod are llmproxy's own, loaded with the first addon that serves so.
  */
 import { OpenAPIHono, type z } from "@hono/zod-openapi"
-import type { Serve, ServeAccess, ServeContext } from "../api/serve.ts"
+import type { RefusedAnswer, Serve, ServeAccess, ServeContext } from "../api/serve.ts"
 import { isObject } from "../base/json.ts"
 
 export { createRoute, z } from "@hono/zod-openapi"
@@ -37,10 +37,16 @@ export function makeApi(refuse: Refuse = refused): Api {
 
 /**
  * Serves every endpoint of `api`, with and without a slash at the end; `access` says who may ask for which. Below a path with a
- * parameter (`/votes/{id}`) all is the addon's. To be called in `setup`, once all endpoints are declared.
+ * parameter (`/votes/{id}`) all is the addon's. To be called in `setup`, once all endpoints are declared. `refused`: what they get who may
+ * not; default: a line of text.
  */
-export function serveApi(serve: Serve, api: Api, access: (path: string, method: string) => ServeAccess): void {
-  const describes = () => documentOf(api)
+export function serveApi(
+  serve: Serve,
+  api: Api,
+  access: (path: string, method: string) => ServeAccess,
+  refused?: RefusedAnswer,
+): void {
+  const more = { describes: () => documentOf(api), ...(refused === undefined ? {} : { refused }) }
   const served = new Set<string>()
   for (const definition of api.openAPIRegistry.definitions) {
     if (definition.type !== "route") continue
@@ -49,7 +55,7 @@ export function serveApi(serve: Serve, api: Api, access: (path: string, method: 
     for (const place of placesOf(path)) {
       if (served.has(`${verb} ${place}`)) continue
       served.add(`${verb} ${place}`)
-      serve({ method: verb, path: place, access: access(path, verb), describes }, (request, caller) =>
+      serve({ method: verb, path: place, access: access(path, verb), ...more }, (request, caller) =>
         api.fetch(request.url.endsWith("/") ? withoutSlash(request) : request, { caller }),
       )
     }

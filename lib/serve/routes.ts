@@ -16,6 +16,7 @@ export interface Route {
   readonly access: ServeAccess
   readonly handler: ServeHandler
   readonly describes?: ServeSpec["describes"]
+  readonly refused?: ServeSpec["refused"]
   /** The addon's. */
   readonly log: Logger
 }
@@ -47,7 +48,7 @@ const PATH_FAULT = /[?#%\\\u0000-\u0020\u007f]/
 /** Judges what `serve` was called with, after the addon's other routes. Throws a UsageError. */
 export function checkRoute(
   addon: string,
-  { method, path, access, describes }: ServeSpec,
+  { method, path, access, describes, refused }: ServeSpec,
   handler: ServeHandler,
   log: Logger,
 ): Route {
@@ -64,7 +65,8 @@ export function checkRoute(
   if (isOwnPath(exact)) throw told(`paths below ${OWN_PREFIX}/ are llmproxy's own`)
   if (!ACCESS.includes(access)) throw told(`access must be "public", "open", "user" or "admin"`)
   if (typeof handler !== "function") throw told("the second argument must be a function that returns a Response")
-  return { addon, method, path, access, handler, log, ...(describes === undefined ? {} : { describes }) }
+  const more = { ...(describes === undefined ? {} : { describes }), ...(refused === undefined ? {} : { refused }) }
+  return { addon, method, path, access, handler, log, ...more }
 }
 
 /**

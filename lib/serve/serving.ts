@@ -4,7 +4,7 @@
  * looked at, and the proxy's password, is lib/proxy/session's.
  */
 import type { ClientInfo } from "../api/flow.ts"
-import { CALLER, type ServeAccess } from "../api/serve.ts"
+import { CALLER, type RefusedAnswer, type ServeAccess } from "../api/serve.ts"
 import { abortOfMany } from "../base/aborts.ts"
 import { FlowError, flowErrorOf } from "../base/errors.ts"
 import type { Asks } from "../proxy/flow/authenticate.ts"
@@ -83,14 +83,14 @@ export class WebServing implements Serving {
   }
 
   async #route(stream: ClientStream, url: URL, route: Route, whoAsks: WhoAsks): Promise<void> {
-    const { addon, method, path, access, handler, log } = route
+    const { addon, method, path, access, handler, log, refused } = route
     const { adminToken, settings } = this.#options
     const isProven = access !== "admin" || isAdmin(stream, adminToken, settings.trustedProxies.length > 0)
     const client = await told(whoAsks, isProven ? access : "open")
     // Without the token it may be somebody of whom the addon that asks everywhere says so.
     if (!isProven && (client instanceof FlowError || client.claims?.admin !== true))
-      return refuse(stream, notAdmin(), CHALLENGE)
-    if (client instanceof FlowError) return refuse(stream, client, client.status === 401 ? CHALLENGE : [])
+      return keptOut(stream, notAdmin(), refused)
+    if (client instanceof FlowError) return keptOut(stream, client, refused)
     const { user, label, claims, address } = client
     const context = { user, label, claims, address, log, [CALLER]: client }
     try {
@@ -120,6 +120,22 @@ export class WebServing implements Serving {
     }
     await sendResponse(stream, given.head, given.response.body, left.signal)
   }
+}
+
+/** Of an API whose errors have a form of their own, in that. */
+async function keptOut(stream: ClientStream, error: FlowError, refused: RefusedAnswer | undefined): Promise<void> {
+  const challenge = error.status === 401 ? CHALLENGE : []
+  let answer: ReturnType<typeof headOf> | undefined
+  try {
+    if (refused !== undefined) answer = headOf(refused(error.status, error.message))
+  } catch {
+    // What keeps out does so whatever becomes of its words.
+  }
+  if (answer === undefined) return refuse(stream, error, challenge)
+  const { head, response } = answer
+  stream.onAbort(() => {})
+  for (const [name, value] of challenge) if (!head.headers.has(name)) head.headers.set(name, value)
+  await sendResponse(stream, head, response.body, new AbortController().signal)
 }
 
 /** What a handler gives, unless the client leaves first: then nobody waits for it, and its body is cancelled. */

@@ -56,6 +56,32 @@ test("a request that fits its schema is answered, with and without a slash at th
   t.equal((await addon.request({ url: "/votes/a/b" })).status, 404, "below its parameter all is the addon's")
 })
 
+test("who may not ask is told so in the API's own form, and as text where that fails", async (t) => {
+  const guarded = (name: string, refused: (status: number, message: string) => Response) =>
+    defineAddon({
+      name,
+      setup({ serve }) {
+        const api = makeApi()
+        api.openapi(createRoute({ method: "get", path: `/${name}`, responses: { 200: { description: "It" } } }), (c) =>
+          c.json({}, 200),
+        )
+        serveApi(serve, api, () => "user", refused)
+        return {}
+      },
+    })
+  const said = guarded("said", (status, message) => Response.json({ message, ours: true }, { status }))
+  const failing = guarded("failing", () => {
+    throw new Error("no words")
+  })
+  const addon = await loadAddon(said, { others: [failing] })
+  t.teardown(() => addon.close())
+  const answer = await addon.request({ url: "/said" })
+  t.match([answer.status, answer.json()], [401, { message: /not known/, ours: true }])
+  t.match(answer.headers.get("www-authenticate"), /^Bearer/)
+  const other = await addon.request({ url: "/failing" })
+  t.match([other.status, other.text], [401, /not known/])
+})
+
 test("one that does not is told all that is wrong with it, in one line", async (t) => {
   const addon = await loadAddon(polls)
   t.teardown(() => addon.close())
