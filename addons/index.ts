@@ -10,6 +10,7 @@ export const SHIPPED_ADDONS = [
     does: "asks everybody for a key, and keeps each to its limits",
     command: "make, list, revoke, renew and import the keys of clients",
   },
+  { name: "profiles", does: "gives requests a model, parameters, a system prompt or a template by a name" },
   {
     name: "models",
     does: "one address for every model: finds each model's upstream, and puts in the server's key",
