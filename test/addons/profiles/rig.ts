@@ -6,10 +6,10 @@ import type { AuthenticateHookInfo } from "../../../lib/api/hooks.ts"
 import type { JsonObject } from "../../../lib/base/json.ts"
 import { type LoadAddonOptions, loadAddon, type TestAddon } from "../../../lib/testing/load-addon.ts"
 
-export const CHAT = "/v1/chat/completions"
+const CHAT = "/v1/chat/completions"
 
 /** Clients by the word that they show: "master", and keys with claims. */
-export const WORDS = {
+const WORDS = {
   name: "words",
   asks: "everywhere" as const,
   authenticate({ request, identify, refuse }: AuthenticateHookInfo) {
@@ -33,7 +33,7 @@ export const OLD_PROFILE: JsonObject = {
   template: "You are a chatbot. \n\n{chat_history} \n\nPROMPT: {input} \n\nBOT:",
 }
 
-export const BOX: JsonObject = {
+const BOX: JsonObject = {
   box: { url: "http://127.0.0.1:1234/v1", models: ["qwen3-4b", "vicuna-13b-v1.5.Q5_K_M.gguf"], context: 4096 },
 }
 
