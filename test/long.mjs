@@ -51,5 +51,6 @@ export const LONG = [
   "test/growth.test.ts",
   "test/http1/differential.test.ts",
   ...MODES.map((name) => `test/conformance/${name}.test.ts`),
+  "test/e2e/gateway/clients.test.ts",
   ...CLIENTS.map((name) => `test/e2e/${name}.test.ts`),
 ]
