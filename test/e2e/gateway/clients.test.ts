@@ -38,6 +38,14 @@ async function start(t: Test) {
   return { ...upstreams, ...gateway, folder, key }
 }
 
+/** What it is rejected with. */
+function failure(asked: Promise<unknown>): Promise<unknown> {
+  return asked.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+}
+
 /** What reached it has its own key, and none of ours. */
 function seen(t: Test, { chats, upstream }: Said, field: string, own: string | undefined, key: string): void {
   t.ok(chats().length > 0)
@@ -69,8 +77,8 @@ test("the openai package: whole, streamed, with tools, errors, and all models", 
   await t.rejects(client.chat.completions.create({ ...chat, model: "none" }), { status: 400, code: "model_not_found" })
   const stranger = new OpenAI({ baseURL: `${base}/v1`, apiKey: UNKNOWN_KEY, maxRetries: 0 })
   const before = openai.upstream.asked.length
-  await t.rejects(stranger.chat.completions.create(chat), { status: 401 })
-  await t.rejects(stranger.models.list(), { status: 401 })
+  t.match(await failure(stranger.chat.completions.create(chat)), { status: 401 })
+  t.match(await failure(stranger.models.list()), { status: 401 })
   t.equal(openai.upstream.asked.length, before, "nothing of a stranger's leaves")
   const all: string[] = []
   for await (const { id } of client.models.list()) all.push(id)
@@ -94,17 +102,19 @@ test("@anthropic-ai/sdk: whole, streamed, with tools, errors, and all models, wi
     { type: "tool_use", name: "add", input: { a: 1 } },
   ])
   claude.say(SLOWER)
-  await t.rejects(client.messages.create(request), { status: 429 })
+  t.match(await failure(client.messages.create(request)), { status: 429 })
   claude.say(WRONG)
-  await t.rejects(client.messages.create(request), { status: 400 })
+  t.match(await failure(client.messages.create(request)), { status: 400 })
   await t.rejects(client.messages.create({ ...request, model: "gpt-4.1" }), {
     status: 400,
     message: /does not translate/,
   })
   const stranger = new Anthropic({ baseURL: base, apiKey: UNKNOWN_KEY, maxRetries: 0 })
   const before = claude.upstream.asked.length
-  const failure: unknown = await stranger.messages.create(request).catch((error: unknown) => error)
-  t.match(failure, { status: 401, error: { type: "error", error: { type: "authentication_error" } } })
+  t.match(await failure(stranger.messages.create(request)), {
+    status: 401,
+    error: { type: "error", error: { type: "authentication_error" } },
+  })
   t.equal(claude.upstream.asked.length, before)
   const all: string[] = []
   for await (const { id } of client.models.list()) all.push(id)
@@ -132,13 +142,13 @@ test("the ollama package, with what an Ollama has said: whole, streamed, with to
   const tools = [{ type: "function", function: TOOL }]
   t.match((await client.chat({ ...chat, tools })).message.tool_calls, [{ function: { arguments: { a: 1 } } }])
   ollama.say(SLOWER)
-  await t.rejects(client.chat(chat), { status_code: 429 })
+  t.match(await failure(client.chat(chat)), { status_code: 429 })
   ollama.say({ status: 400, json: { error: "no such thing" } })
-  await t.rejects(client.chat(chat), { status_code: 400, message: /no such thing/ })
+  t.match(await failure(client.chat(chat)), { status_code: 400, message: /no such thing/ })
   const stranger = new Ollama({ host: base, headers: { Authorization: `Bearer ${UNKNOWN_KEY}` } })
   const before = ollama.upstream.asked.length
-  await t.rejects(stranger.chat(chat), { status_code: 401 })
-  await t.rejects(stranger.list(), { status_code: 401 })
+  t.match(await failure(stranger.chat(chat)), { status_code: 401 })
+  t.match(await failure(stranger.list()), { status_code: 401 })
   t.equal(ollama.upstream.asked.length, before)
   t.same((await client.list()).models.map(({ name }) => name).sort(), ALL_MODELS)
   t.ok((await client.show({ model: "gemma3:270m" })).details)

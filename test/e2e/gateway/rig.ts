@@ -99,7 +99,7 @@ export function folderFor(t: Test, { openai, claude, ollama }: Upstreams): strin
   return folder
 }
 
-export const CONFDIR = ["--confdir", "conf"]
+const CONFDIR = ["--confdir", "conf"]
 
 export interface Gateway {
   readonly program: RunningCommand
