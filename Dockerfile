@@ -13,12 +13,13 @@ RUN npm run build
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production LLMPROXY_CONFDIR=/data
-WORKDIR /app
-COPY package.json package-lock.json ./
-# ioredis is what keys.redis needs; @photostructure/sqlite brings its binaries without scripts.
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
-  && npm install --no-save --omit=dev --ignore-scripts --no-audit --no-fund ioredis@6.0.0 \
+# An optional peer, which keys.redis needs: beside the program's own packages, where Node looks next.
+RUN npm install --prefix /app --ignore-scripts --no-audit --no-fund ioredis@6.0.0 \
   && mkdir /data && chown node:node /data
+WORKDIR /app/llmproxy
+COPY package.json package-lock.json ./
+# Without scripts: @photostructure/sqlite brings its binaries.
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 COPY --from=build /src/dist dist
 COPY addons addons
 COPY docs docs
@@ -29,5 +30,5 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8080/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["node", "/app/dist/bin/llmproxy.js"]
+ENTRYPOINT ["node", "/app/llmproxy/dist/bin/llmproxy.js"]
 CMD ["-s", "gateway", "--host", "0.0.0.0", "-p", "8080", "--log-format", "json"]

@@ -88,7 +88,7 @@ export async function prepare(
 
 /** Warnings about where the proxy runs and listens. */
 export async function warnAtStart(
-  { log, values, reminder }: Pick<Prepared, "log" | "values" | "reminder">,
+  { app, log, values, reminder }: Pick<Prepared, "app" | "log" | "values" | "reminder">,
   listeners: readonly Listening[],
 ): Promise<void> {
   const node = await reminder
@@ -97,7 +97,7 @@ export async function warnAtStart(
     await node.said()
   }
   const open = new Set(listeners.map(({ host }) => host).filter((host) => !isLoopbackHost(host)))
-  for (const host of open) log.warn(`listening on ${host}: ${whoMayCome(values)}`)
+  for (const host of open) log.warn(`listening on ${host}: ${whoMayCome(values, app.addons.chain.asksEverywhere)}`)
 }
 
 /** A name and what it names, which hangs where it is longer than a line. `width`: columns of the names. */
@@ -128,11 +128,13 @@ export async function tellState(prepared: Prepared, world: World, err: Output, w
 }
 
 /** What an address that others can reach means for them. */
-function whoMayCome({ proxyAuth, proxyAuthFile, allowClients }: CoreValues): string {
+function whoMayCome({ proxyAuth, proxyAuthFile, allowClients }: CoreValues, isAsked: boolean): string {
   const has = "can use the proxy and the keys that it adds"
   const users = proxyAuth !== "" || proxyAuthFile !== ""
+  if (isAsked && allowClients.length === 0) return `whoever has a key ${has}`
   if (allowClients.length > 0) {
     const from = allowClients.join(", ")
+    if (isAsked) return `whoever has a key, from ${from}, ${has}`
     return users ? `users with a password from ${from} ${has}` : `whoever is in ${from} ${has}`
   }
   if (users) return `users with a password ${has}; limit where they come from with --allow-clients CIDR`

@@ -40,6 +40,7 @@ const OWN_VARIABLE = "LLMPROXY_"
 const CONFDIR_VARIABLE = "LLMPROXY_CONFDIR"
 /** `user:password` in a URL. */
 const URL_USER = /:\/\/([^/@]*)@/
+const DATABASE = /^postgres(?:ql)?:\/\//i
 /** In `--mode`: a URL without credentials, and a port to listen on behind any, which make a host look like a user. */
 const REVERSE = /^reverse:/i
 const LISTEN_PORT = /^(upstream:.*)@\d+$/is
@@ -50,7 +51,9 @@ function passwordIn(user = ""): string {
 }
 
 function userIn(text: string): string | undefined {
-  return REVERSE.test(text) ? undefined : URL_USER.exec(text.replace(LISTEN_PORT, "$1"))?.[1]
+  const user = REVERSE.test(text) ? undefined : URL_USER.exec(text.replace(LISTEN_PORT, "$1"))?.[1]
+  // Of a proxy a user alone may be a token; of a database it is a name.
+  return DATABASE.test(text) && user?.includes(":") !== true ? undefined : user
 }
 
 /** A value that names a variable in place of a key, which is no secret. */

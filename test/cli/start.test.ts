@@ -133,6 +133,8 @@ test("an address that others reach is warned of with who may come", async (t) =>
   const range = ["--allow-clients", "10.0.0.0/8"]
   for (const [flags, expected] of [
     [user, "users with a password can use the proxy and the keys that it adds; limit where they come from"],
+    [["-s", "keys"], "whoever has a key can use the proxy and the keys that it adds"],
+    [["-s", "keys", ...range], "whoever has a key, from 10.0.0.0/8, can use the proxy and the keys that it adds"],
     [range, "whoever is in 10.0.0.0/8 can use the proxy and the keys that it adds"],
     [[...user, ...range], "users with a password from 10.0.0.0/8 can use the proxy and the keys that it adds"],
   ] as const) {

@@ -148,6 +148,8 @@ test("the passwords in options are known as secrets, and no host is taken for on
   t.same(secretsOf("upstream:http://me:pa%20ss@proxy.example.com:3128@8080"), ["pa ss"])
   t.same(secretsOf("upstream:http://token-of-mine@proxy.example.com"), ["token-of-mine"])
   t.same(secretsOf("http://me:word@h/x"), ["word"])
+  t.same(secretsOf("postgres://llmproxy@db/llmproxy"), [], "a database's user is a name")
+  t.same(secretsOf("postgres://llmproxy:word@db/llmproxy"), ["word"])
   t.end()
 })
 
