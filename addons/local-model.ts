@@ -96,6 +96,8 @@ class LocalModels {
     if (options.file !== undefined && !this.#models.some(({ isNamed }) => isNamed))
       log.warn(`LLAMA_MODEL_FILE: ${options.file} is no file that can be read`)
     await this.#withdraw()
+    this.#withdraw = async () => {}
+    if (names.length === 0) return
     const [context, ...others] = new Set(this.#models.map((model) => this.#sizeOf(model.name)))
     const size = context === undefined || others.length > 0 ? {} : { context }
     this.#withdraw = await offerModels(events, { name: "local-model", url: `${PLACE}/v1`, models: names, ...size })

@@ -5,7 +5,7 @@
  */
 import type { Clock, Timer } from "llmproxy"
 import type { Generation, ModelFacts } from "./messages.ts"
-import { type Listener, ModelError, type ModelProcess } from "./model-process.ts"
+import { type Listener, ModelError } from "./model-process.ts"
 
 /** Requests that wait, of all models together. */
 const WAITING_MAX = 64
@@ -32,9 +32,19 @@ export interface HostOptions {
   readonly clock: Clock
   /** Live. */
   readonly settings: HostSettings
-  start(file: string): ModelProcess
+  start(file: string): RunningModel
   /** For people. */
   told(file: string, text: string, level: "info" | "warn"): void
+}
+
+/** A model's process, as `ModelProcess` is one. */
+interface RunningModel {
+  readonly pid: number | undefined
+  readonly isDead: boolean
+  readonly loaded: Promise<ModelFacts>
+  readonly ended: Promise<void>
+  generate(generation: Generation, listener: Listener): () => void
+  end(): Promise<void>
 }
 
 /** A model that was given to one request: to be released, whatever came of it. */
@@ -46,7 +56,7 @@ export interface Turn {
 
 interface Slot {
   readonly file: string
-  readonly process: ModelProcess
+  readonly process: RunningModel
   state: "loading" | "idle" | "busy" | "ending"
   facts: ModelFacts | undefined
   usedAt: number

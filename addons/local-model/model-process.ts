@@ -55,7 +55,6 @@ export interface ProcessSpec {
   readonly library: string
 }
 
-/** Is started; what is not a process in tests is one all the same. */
 export class ModelProcess {
   readonly loaded: Promise<ModelFacts>
   readonly #child: ChildProcess
