@@ -42,6 +42,7 @@ const EXCLUDED: Readonly<Record<string, string>> = {
 const PURE = [
   "lib/cli/package.ts addonPlaces",
   "lib/options/core.ts baseUrlOf",
+  "lib/options/core.ts databaseUrl",
   "lib/base/shown-path.ts shownPath",
   "lib/options/sources.ts environmentNames",
   "lib/options/sources.ts parseSet",
