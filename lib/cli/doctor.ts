@@ -17,6 +17,7 @@ import { checkClients } from "./doctor/clients.ts"
 import { checkCloud } from "./doctor/cloud.ts"
 import { conductorValues } from "./doctor/conductor-values.ts"
 import { checkLocal } from "./doctor/local.ts"
+import { checkLocalModel, llamaPlace } from "./doctor/local-model.ts"
 import { checkCa, checkNode, checkNoProxy, checkPort } from "./doctor/machine.ts"
 import { checkRedirect, redirectRules } from "./doctor/redirect.ts"
 import { checkRoots, holdsCa } from "./doctor/roots.ts"
@@ -34,6 +35,7 @@ const MACHINE_CHECKS: readonly Check[] = [
   checkNoProxy,
   checkClients,
   (who) => checkRedirect(who),
+  checkLocalModel,
 ]
 /** At once: they wait for others. */
 const NETWORK_CHECKS: readonly Check[] = [checkLocal, checkCloud]
@@ -109,6 +111,7 @@ async function patientOf(line: CommandLine, world: World): Promise<Patient> {
     confdir,
     values,
     conductor: conductorValues(sources),
+    llama: llamaPlace(sources),
     ask: makeAsk(world.clock, fetchAs(settingsFrom(values))),
     listens: tryListening,
     loadCa: () => loadCa(confdir, { clock }),

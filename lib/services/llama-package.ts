@@ -36,7 +36,7 @@ export function findLlama(folder?: string, { home = homedir(), from = import.met
   return { folder: own, url: moduleFrom(from) ?? moduleIn(own) }
 }
 
-/** The one command that installs it; undefined: it was built for no such machine. */
+/** The one command that installs it; where nothing was built for the machine, the package alone. */
 export function llamaInstall(folder: string, platform: string = process.platform, arch: string = process.arch): string {
   const build = BUILDS[`${platform}-${arch}`]
   const packages = [NAME, ...(build === undefined ? [] : [`@${NAME}/${build}`])].map((name) => `${name}@${VERSION}`)

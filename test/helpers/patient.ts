@@ -35,6 +35,7 @@ export function makePatient(more: Partial<Patient> = {}, answers: Answers = {}):
     confdir: "/c",
     values: resolveOptions(undefined, CORE_OPTIONS, NO_SOURCES),
     conductor: conductorValues(NO_SOURCES),
+    llama: { folder: "/c/node-llama-cpp", url: "file:///c/node-llama-cpp/index.js" },
     ask: async (url, asking = {}) => {
       asked.push({ url, ...asking })
       const found = answers[url]

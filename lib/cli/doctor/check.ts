@@ -5,6 +5,7 @@
 import type { Ca } from "../../../certs/ca.ts"
 import type { Clock } from "../../base/clock.ts"
 import type { CoreValues } from "../../options/core.ts"
+import type { LlamaPlace } from "../../services/llama-package.ts"
 import type { Ask } from "./ask.ts"
 import type { ConductorValues } from "./conductor-values.ts"
 
@@ -25,6 +26,8 @@ export interface Patient {
   readonly confdir: string
   readonly values: CoreValues
   readonly conductor: ConductorValues
+  /** What runs models on this machine, where it is installed. */
+  readonly llama: LlamaPlace
   readonly ask: Ask
   /** Whether a listener can be opened there; else the system's code. */
   listens(host: string, port: number): Promise<"free" | string>
