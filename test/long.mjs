@@ -52,5 +52,6 @@ export const LONG = [
   "test/http1/differential.test.ts",
   ...MODES.map((name) => `test/conformance/${name}.test.ts`),
   "test/e2e/gateway/clients.test.ts",
+  "test/e2e/gateway/many.test.ts",
   ...CLIENTS.map((name) => `test/e2e/${name}.test.ts`),
 ]
