@@ -14,7 +14,7 @@ export const SHIPPED_ADDONS = [
   {
     name: "models",
     does: "one address for every model: finds each model's upstream, and puts in the server's key",
-    command: "print LiteLLM's config.yaml as llmproxy's upstreams and routes",
+    command: "print LiteLLM's config.yaml as llmproxy's upstreams and routes, or fetch a model's file",
   },
   { name: "fit", does: "rejects, shortens or sends to a larger model what does not fit its model" },
   { name: "local-model", does: "answers with models of this machine, which it runs by node-llama-cpp" },

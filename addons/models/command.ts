@@ -1,23 +1,37 @@
-/** `llmproxy models import FILE`: another gateway's config file as ours, printed. Nothing is written, asked or fetched. */
+/**
+ * `llmproxy models import FILE`: another gateway's config file as ours, printed; nothing is written, asked or fetched for it.
+ * `llmproxy models get URL` fetches a model's file, for the addon local-model.
+ */
 import { open } from "node:fs/promises"
-import { type AddonContext, type CommandContext, type JsonValue, UsageError } from "llmproxy"
+import { type AddonContext, type CommandContext, type JsonValue, type OptionSpecs, UsageError } from "llmproxy"
+import { getModel } from "./get.ts"
 import { fromLiteLlm } from "./import/litellm.ts"
 
 /** Bytes of a config file. */
 const FILE_BYTES_MAX = 4_194_304
-const HOW = "llmproxy models: write llmproxy models import FILE, with LiteLLM's config.yaml"
+const HOW =
+  "llmproxy models: write llmproxy models import FILE, with LiteLLM's config.yaml, or llmproxy models get URL, with a .gguf file's address"
+
+const FLAGS = {
+  folder: { type: "string", default: "models", help: "Of get: where the file is put." },
+  name: { type: "string", help: "Of get: what the file is called; default: as in the address." },
+  sha256: { type: "string", help: "Of get: what the file's SHA-256 has to be, in hexadecimal." },
+} as const satisfies OptionSpecs
 
 export function declareCommand({ command }: Pick<AddonContext, "command">): void {
   command({
     name: "models",
-    help: "print LiteLLM's config.yaml as llmproxy's upstreams and routes",
-    operands: "import FILE",
+    help: "print LiteLLM's config.yaml as llmproxy's upstreams and routes, or fetch a model's file",
+    options: FLAGS,
+    operands: "import FILE | get URL",
     run,
   })
 }
 
-async function run({ operands, print, note }: CommandContext): Promise<number> {
+async function run(context: CommandContext<typeof FLAGS>): Promise<number> {
+  const { operands, flags, print, note } = context
   const [verb, file, ...others] = operands
+  if (verb === "get" && file !== undefined && others.length === 0) return getModel(file, flags, context)
   if (verb !== "import" || file === undefined || others.length > 0) throw new UsageError(HOW)
   const { stringify } = await import("yaml")
   const { upstreams, routes, notes } = fromLiteLlm(await configIn(file))
