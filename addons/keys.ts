@@ -17,6 +17,7 @@ import { OPTIONS } from "./keys/options.ts"
 import { makeKey } from "./keys/secret.ts"
 import { MIGRATIONS, type Tables } from "./keys/tables.ts"
 import { Tries } from "./keys/tries.ts"
+import { hearNames } from "./shared/named-models.ts"
 
 /** A reservation is renewed so many times within its lease. */
 const RENEWALS = 3
@@ -57,6 +58,7 @@ export default defineAddon({
         if (options.master === "") await makeMaster(opened.book)
         // A file with a mistake in it is told of now, and not to the first client.
         if (options.pricesFile !== "") await openPrices(options.pricesFile)
+        opened.accounts.waysOf = await hearNames(context.events)
         renew()
       },
       authenticate: (asked) => present().doorman.authenticate(asked),

@@ -24,6 +24,7 @@ import { Told } from "./models/told.ts"
 import { readUpstreams, shownUpstream, type Upstream } from "./models/upstreams.ts"
 import { hearConducting } from "./shared/conducting.ts"
 import { OFFER, OFFERED, offerFrom, WANTED, WITHDRAW } from "./shared/local-upstream.ts"
+import { type NamedModel, tellNames } from "./shared/named-models.ts"
 
 const UPSTREAM_FIELD = "x-llmproxy-upstream"
 /** Requests that llmproxy reads as asking a model. */
@@ -69,6 +70,7 @@ class Models {
   readonly #offered = new Map<string, Upstream>()
   #configured: Upstream[] = []
   #choices: Choices
+  #tellNames: () => Promise<void> = async () => {}
   /** Another addon sends on what is not named here. */
   #isConducted = false
 
@@ -98,6 +100,7 @@ class Models {
       if (typeof name === "string" && this.#offered.delete(name)) this.#choose()
     })
     await events.publish(WANTED, true)
+    this.#tellNames = await tellNames(events, () => namesOf(this.#choices))
     await hearConducting(events, () => {
       this.#isConducted = true
     })
@@ -194,6 +197,7 @@ class Models {
       ...this.#configured,
       ...[...this.#offered.values()].filter(({ name }) => !names.has(name)),
     ])
+    this.#tellNames().catch((thrown: unknown) => this.#context.log.warn(`its names are not told: ${String(thrown)}`))
   }
 
   #choicesOf(upstreams: readonly Upstream[]): Choices {
@@ -213,6 +217,23 @@ class Models {
 function isOurs(flow: Flow): boolean {
   if (!flow.baseUrl || flow.turn !== undefined || flow.routed?.url !== undefined) return false
   return new URL(flow.request.url).origin === new URL(flow.original.url).origin
+}
+
+/** What stands for others' names: the routes' own, and those with an upstream's before them. */
+function namesOf({ routes, upstreams }: Choices): NamedModel[] {
+  const hostOf = ({ url }: Upstream) => new URL(url).host
+  return [
+    ...routes.flatMap(({ patterns, ways }) =>
+      patterns.map((pattern) => ({
+        pattern,
+        ways: ways.map(({ upstream, model }) => ({ host: hostOf(upstream), model })),
+      })),
+    ),
+    ...upstreams.map((upstream) => ({
+      pattern: `${upstream.name}/*`,
+      ways: [{ host: hostOf(upstream), model: undefined }],
+    })),
+  ]
 }
 
 function faultIn(

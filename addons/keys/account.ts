@@ -5,6 +5,7 @@
  */
 import type { AddonContext, Flow, LlmFlow, LlmRequest, Prices } from "llmproxy"
 import { allows } from "../shared/claims.ts"
+import type { NamedWay } from "../shared/named-models.ts"
 import type { Key, KeyBook } from "./book.ts"
 import { costOf, type UsageNote } from "./cost.ts"
 import type { Standing } from "./judge.ts"
@@ -44,6 +45,8 @@ interface Entry {
 }
 
 export class Accounts {
+  /** Where a model's name may lead, as whoever routes says. */
+  waysOf: (model: string) => readonly NamedWay[] = () => []
   readonly #options: AccountsOptions
   readonly #entries = new WeakMap<Flow, Entry>()
   readonly #settling = new Set<Promise<void>>()
@@ -168,7 +171,7 @@ export class Accounts {
     const prices = key.limits.money === undefined ? undefined : await this.#options.prices()
     let money = 0
     if (isPriced && prices !== undefined) {
-      const price = priceOf(prices, flow, model, { input, answer, at })
+      const price = priceOf(prices, flow, model, { input, answer, at, waysOf: this.waysOf })
       if (price === undefined && context.options.unknownPrice === "refuse")
         return flow.respond(priceUnknown(model ?? flow.request.path))
       money = price ?? 0
@@ -225,7 +228,7 @@ function priceOf(
   prices: Prices,
   flow: Flow,
   model: string | undefined,
-  { input, answer, at }: { input: number; answer: number; at: number },
+  { input, answer, at, waysOf }: { input: number; answer: number; at: number; waysOf: Accounts["waysOf"] },
 ): number | undefined {
   if (model === undefined) return undefined
   const usage = {
@@ -238,7 +241,17 @@ function priceOf(
   } as const
   const { host, port } = flow.request
   const named = port === 443 || port === 80 ? host : `${host}:${port}`
-  const price = prices.of({ host: named, model, usage, at })
-  // At our own address it is not decided yet who is asked.
-  return (price ?? (flow.baseUrl ? prices.of({ host: undefined, model, usage, at }) : undefined))?.microDollars
+  if (!flow.baseUrl) return prices.of({ host: named, model, usage, at })?.microDollars
+  // At our own address it is not decided yet who is asked: the dearest of those that may be is what is reserved.
+  const known = waysOf(model).map((way) => {
+    const plain = way.model ?? model.slice(model.indexOf("/") + 1)
+    return (
+      prices.of({ host: way.host, model: plain, usage, at }) ??
+      (way.model === undefined ? prices.of({ host: way.host, model, usage, at }) : undefined)
+    )
+  })
+  const priced = known.flatMap((price) => price?.microDollars ?? [])
+  if (priced.length > 0) return Math.max(...priced)
+  return (prices.of({ host: named, model, usage, at }) ?? prices.of({ host: undefined, model, usage, at }))
+    ?.microDollars
 }

@@ -4,6 +4,7 @@ import { type Key, KeyBook, keyOf, type NewKey } from "../../../addons/keys/book
 import type { Limits } from "../../../addons/keys/limits.ts"
 import { hashOf, makeKey } from "../../../addons/keys/secret.ts"
 import { MIGRATIONS, type Tables } from "../../../addons/keys/tables.ts"
+import keys from "../../../addons/keys.ts"
 import type { JsonObject } from "../../../lib/base/json.ts"
 import { makeLogger } from "../../../lib/base/log.ts"
 import { loadAddon, ManualClock, type TestAddon } from "../../../lib/testing/index.ts"
@@ -36,7 +37,7 @@ export async function startKeys(
 ): Promise<KeysRig> {
   const master = makeKey()
   const clock = more?.clock ?? new ManualClock(Date.UTC(2026, 10, 30, 12, 0, 5))
-  const addon = await loadAddon("addons/keys.ts", { ...more, clock, options: { master, ...options } })
+  const addon = await loadAddon(keys, { ...more, clock, options: { master, ...options } })
   t.teardown(() => addon.close())
   const db = await addon.tables<Tables>(MIGRATIONS)
   const book = new KeyBook(db, clock, noLog)
