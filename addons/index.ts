@@ -10,6 +10,11 @@ export const SHIPPED_ADDONS = [
     does: "asks everybody for a key, and keeps each to its limits",
     command: "make, list, revoke, renew and import the keys of clients",
   },
+  {
+    name: "sessions",
+    does: "keeps conversations, for clients that name one and send what is new",
+    command: "list, show, delete and import the conversations of clients",
+  },
   { name: "profiles", does: "gives requests a model, parameters, a system prompt or a template by a name" },
   {
     name: "models",

@@ -34,6 +34,10 @@ async function place(t: Test) {
   const others = join(home, "Local-LLM-API", "data")
   await mkdir(others, { recursive: true })
   await writeFile(join(others, "api_keys.json"), JSON.stringify({ 0: "a".repeat(20), 1: "b".repeat(20) }))
+  const session = { name: "Hello...", history: ["Human: Hello", "AI: Hi."] }
+  await writeFile(join(others, "sessions.json"), JSON.stringify({ Active: 7, 7: session }))
+  const profile = { model: "vicuna.gguf", template: "{chat_history} {input}" }
+  await writeFile(join(others, "config.json"), JSON.stringify({ SelectedModel: "chat", chat: profile }))
   const env = { PATH: `${programs}:/usr/bin:/bin`, NO_COLOR: "1" }
   return {
     home,
@@ -79,7 +83,7 @@ function filled(
 ): string[] {
   const words = argv.map((word) =>
     word
-      .replace(/^~/, home)
+      .replace(/^~|\$HOME/, home)
       .replace(/^postgres:.*$/, server)
       .replace(/^config\.yaml$/, join(home, "config.yaml"))
       .replace(/^8080$/, "0")

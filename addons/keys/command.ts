@@ -221,7 +221,8 @@ async function importFile({ print, note }: Context, file: string, book: KeyBook)
       note(`key ${number} ${why}: it is left out\n`)
       continue
     }
-    await book.create(key, { label: `imported ${number}`, admin: number === "0" })
+    const isMaster = number === "0"
+    await book.create(key, { label: `imported ${number}`, admin: isMaster, ...(isMaster ? { owner: "master" } : {}) })
     imported += 1
   }
   print(`${imported} keys imported${skipped > 0 ? `, ${skipped} left out` : ""}\n`)

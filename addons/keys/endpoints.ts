@@ -6,7 +6,7 @@ import { Headers, type Serve } from "llmproxy"
 import { createRoute, makeApi, serveApi, z } from "llmproxy/openapi"
 import type { Key, KeyBook } from "./book.ts"
 import type { Doorman } from "./doorman.ts"
-import { makeKey } from "./secret.ts"
+import { makeId, makeKey } from "./secret.ts"
 
 /** A key is in none of them that a cache could keep. */
 const FIELDS = { "Cache-Control": "no-store" }
@@ -55,7 +55,9 @@ export function serveAuth(serve: Serve, opened: () => Promise<{ book: KeyBook; d
       const key = "status" in found || found.admin ? found : refusal(401)
       if ("status" in key) return c.json({ message: key.message }, key.status, key.fields)
       const text = makeKey()
-      await book.create(text, { label: "made at /auth/key" })
+      // Each is somebody else's: keys of one owner share what is kept for them.
+      const id = makeId()
+      await book.create(text, { label: "made at /auth/key", owner: id }, id)
       return c.json({ key: text }, 200, FIELDS)
     })
   serveApi(serve, api, () => "public")

@@ -81,8 +81,9 @@ test("what a key may not do is 403 with the reason, and the master may all", asy
 })
 
 test("Local-LLM-API's calls: GET /auth, and POST and GET /auth/key for the master", async (t) => {
-  const { addon, make, master, chat } = await startKeys(t)
+  const { addon, make, master, chat, keyOf } = await startKeys(t)
   const key = await make()
+  const owners = new Set<string | undefined>()
   for (const end of ["", "/"]) {
     const auth = await addon.request({ url: `/auth${end}`, headers: { Authorization: key } })
     t.same([auth.status, auth.json()], [200, { auth: true }])
@@ -94,10 +95,12 @@ test("Local-LLM-API's calls: GET /auth, and POST and GET /auth/key for the maste
       const { key: other } = made.json() as { key: string }
       t.match(other, /^llmproxy-[a-z2-7]{32}$/)
       t.equal((await chat(other)).status, 200)
+      owners.add((await keyOf(other))?.owner)
       const refused = await addon.request({ url: `/auth/key${end}`, method, headers: { Authorization: key } })
       t.same([refused.status, refused.json()], [401, { message: "Unauthorized" }])
     }
   }
+  t.equal(owners.size, 4, "each is somebody else's")
 })
 
 test("the last use of a key is noted once a minute", async (t) => {

@@ -9,7 +9,7 @@ import { type LoadAddonOptions, loadAddon, type TestAddon } from "../../../lib/t
 const CHAT = "/v1/chat/completions"
 
 /** Clients by the word that they show: "master", and keys with claims. */
-const WORDS = {
+export const WORDS = {
   name: "words",
   asks: "everywhere" as const,
   authenticate({ request, identify, refuse }: AuthenticateHookInfo) {
