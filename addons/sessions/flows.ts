@@ -9,7 +9,7 @@ import type { OPTIONS } from "./options.ts"
 import { SessionBusy, type Turn, type Turns } from "./turns.ts"
 import { promptLimit, windowOf } from "./window.ts"
 
-export const FIELD = "x-llmproxy-session"
+const FIELD = "x-llmproxy-session"
 
 interface Open {
   readonly turn: Turn

@@ -2,7 +2,7 @@
 import { type ClientInfo, isLoopbackHost } from "llmproxy"
 
 /** Characters of a session's id. */
-export const ID_CHARS_MAX = 200
+const ID_CHARS_MAX = 200
 export const ID_RULE = `must be an integer, or a text of 1 to ${ID_CHARS_MAX} characters`
 /** Whoever has the master key; and whoever is on this machine, where nobody asks for keys. */
 export const NOBODY = "master"
