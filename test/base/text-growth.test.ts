@@ -33,6 +33,7 @@ const EXCLUDED: Readonly<Record<string, string>> = {
   "lib/proxy/tls/trust-store.ts TrustStore.context": "reads certificates",
   "lib/options/sources.ts readEnvFile": "reads a file",
   "lib/proxy/tls/client-certificates.ts readClientCertificates": "reads files",
+  "lib/services/llama-package.ts findLlama": "looks for a package",
   "lib/store/sqlite.ts fileIdOf": "looks for a file",
   "lib/store/sqlite.ts openSqlite": "opens a file",
   "lib/store/sqlite.ts setAside": "renames files",
@@ -49,6 +50,8 @@ const PURE = [
   "lib/proxy/access/password-hash.ts excessiveCost",
   "lib/proxy/access/password-hash.ts isKnownHash",
   "lib/proxy/tls/pem.ts explainPem",
+  "addons/local-model/names.ts modelNamed",
+  "lib/services/llama-package.ts llamaInstall",
   "lib/store/sqlite.ts isNewEnough",
   "lib/store/state/schema.ts columnsFor",
 ]
