@@ -4,7 +4,9 @@
  * asks (asked.ts), whose turn it is (host.ts), the prompt (prompt.ts), the answer (answer.ts). Nothing listens anywhere, and
  * nothing that is asked leaves the machine.
  */
-import { basename } from "node:path"
+import { createRequire } from "node:module"
+import { basename, extname } from "node:path"
+import { pathToFileURL } from "node:url"
 import { type AddonContext, defineAddon, type Flow, findLlama, type LlmFlow, llamaInstall } from "llmproxy"
 import { type AnswerHead, streamedAnswer, wholeAnswer } from "./local-model/answer.ts"
 import { type Asked, askedIn } from "./local-model/asked.ts"
@@ -18,8 +20,8 @@ import { type Refusal, refusalReply, tooLong } from "./local-model/refusal.ts"
 import { Speaking } from "./local-model/speaking.ts"
 import { offerModels, WANTED } from "./shared/local-upstream.ts"
 
-/** A file of this build, beside this one. */
-const SCRIPT = new URL(`./local-model/child.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url)
+/** A file of the build that runs, beside what "llmproxy" is there: a compiled program reads this source, and runs no TypeScript. */
+const SCRIPT = scriptBeside(createRequire(import.meta.url).resolve("llmproxy"))
 /** Milliseconds between two looks at which models there are. */
 const LOOK_MS = 5_000
 /** Milliseconds after which a client may try again where nobody knows better. */
@@ -266,6 +268,10 @@ class LocalModels {
     const said = refusal.code === "context_length_exceeded" ? refusal.message : `llmproxy: ${refusal.message}`
     flow.respond(refusalReply({ ...refusal, message: said }))
   }
+}
+
+function scriptBeside(library: string): URL {
+  return new URL(`../addons/local-model/child${extname(library)}`, pathToFileURL(library))
 }
 
 async function promptOf({ facts }: Turn, asked: Asked): Promise<Rendered | Refusal> {

@@ -214,7 +214,7 @@ export class Host {
     slot.idle?.cancel()
     this.#slots.delete(slot.file)
     void slot.process.end()
-    told(slot.file, error.message, "warn")
+    told(slot.file, [error.message, error.detail].filter(Boolean).join(": "), "warn")
     // What is not installed may be at any time, and trying it costs little.
     if (error.kind !== "library") {
       const count = (this.#failures.get(slot.file)?.count ?? 0) + 1

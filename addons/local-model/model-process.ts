@@ -25,11 +25,23 @@ export class ModelError extends Error {
   readonly promptTokens: number
   readonly context: number
 
-  constructor(kind: ModelError["kind"], message: string, numbers = { promptTokens: 0, context: 0 }) {
+  /** What is for the log alone, as a stack. */
+  readonly detail: string
+
+  constructor(
+    kind: ModelError["kind"],
+    message: string,
+    {
+      promptTokens = 0,
+      context = 0,
+      detail = "",
+    }: Partial<Pick<ModelError, "promptTokens" | "context" | "detail">> = {},
+  ) {
     super(message)
     this.kind = kind
-    this.promptTokens = numbers.promptTokens
-    this.context = numbers.context
+    this.promptTokens = promptTokens
+    this.context = context
+    this.detail = detail
   }
 }
 
@@ -159,8 +171,7 @@ export class ModelProcess {
   #die(how: string): void {
     if (this.#isDead) return
     this.#isDead = true
-    const said = this.#said.trim()
-    const error = new ModelError("died", `the model's process ${how}${said === "" ? "" : `: ${said}`}`)
+    const error = new ModelError("died", `the model's process ${how}`, { detail: this.#said.trim() })
     this.#settle?.reject(error)
     const listeners = [...this.#listeners.values()]
     this.#listeners.clear()

@@ -89,7 +89,7 @@ test("its death fails what was asked, with what it has said last; and what is as
       process.stderr.write("GGML_ASSERT failed\\n", () => process.exit(6))
     })`,
   )
-  t.match(await outcome(model), ["t", { kind: "died", message: /ended with status 6: GGML_ASSERT failed/ }])
+  t.match(await outcome(model), ["t", { kind: "died", message: /ended with status 6$/, detail: "GGML_ASSERT failed" }])
   await model.ended
   t.ok(model.isDead)
   t.match(await outcome(model), [{ kind: "died" }])
