@@ -56,8 +56,8 @@ export interface AppOptions {
   /** Where addons that were built are kept. Default: `cache` in the confdir. */
   readonly cacheDir?: string
   readonly log: Logger
-  /** Addons of the program's own, before the user's: the terminal output. */
-  readonly builtin?: readonly AddonDefinition[]
+  /** Addons of the program's own, before the user's: the terminal output. A text is the absolute path of one. */
+  readonly builtin?: readonly (AddonDefinition | string)[]
   /** Whether changed addon files are noticed. Default: true. */
   readonly watch?: boolean
   readonly clock?: Clock

@@ -73,9 +73,9 @@ export class AddonManager {
     return this.#routes
   }
 
-  /** Adds an addon of the program's own, behind those that are there. To be called before `load`. */
-  add(definition: AddonDefinition): void {
-    this.#roots.push(this.#maker.fromDefinition(definition))
+  /** Adds an addon of the program's own, or the absolute path of one, behind those that are there. To be called before `load`. */
+  add(addon: AddonDefinition | string): void {
+    this.#roots.push(typeof addon === "string" ? addon : this.#maker.fromDefinition(addon))
   }
 
   /** Loads what `-s` names, in order, runs `load` and `configure`. Throws a UsageError; then nothing is loaded. */

@@ -178,11 +178,16 @@ async function partsFor(
   const companion = new Companion()
   const app: App = new App({
     sources: sourcesOf(options),
-    scripts: file === undefined ? [] : [file],
+    scripts: [],
     places: { folders: [process.cwd()], shipped: undefined },
     confdir,
     log: log.logger,
-    builtin: [...(definition === undefined ? [] : [definition]), ...others, companion.addon],
+    builtin: [
+      ...(file === undefined ? [] : [file]),
+      ...(definition === undefined ? [] : [definition]),
+      ...others,
+      companion.addon,
+    ],
     watch: false,
     clock,
     store,

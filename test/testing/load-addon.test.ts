@@ -326,3 +326,15 @@ test("what is wrong with an addon or an option rejects, and what the test's own 
   assert.equal((await addon.request({ url: "http://x.example/" })).status, 502)
   await assert.rejects(addon.close(), /^Error: of the test$/)
 })
+
+test("others stand behind it, whether it is a definition or a file", async (t) => {
+  const seen: string[] = []
+  const other = defineAddon({ name: "other", llmRequest: (flow) => void seen.push(flow.llm.request.model) })
+  const first = t.testdir({
+    "first.js": 'export default { name: "first", llmRequest(flow) { flow.llm.request.model = "first was here" } }',
+  })
+  const addon = await loadAddon(join(first, "first.js"), { others: [other] })
+  t.teardown(() => addon.close())
+  await addon.chat("Hello?")
+  t.strictSame(seen, ["first was here"])
+})
