@@ -107,7 +107,7 @@ export async function closedLoop(target: LoadTarget, requests: number, connectio
 }
 
 /** One request and its whole answer. */
-function roundTrip(socket: TLSSocket, text: string): Promise<{ body: Buffer; closes: boolean }> {
+export function roundTrip(socket: Socket, text: string): Promise<{ body: Buffer; closes: boolean }> {
   return new Promise((resolve, reject) => {
     let seen: Buffer = Buffer.alloc(0)
     const stop = () => {

@@ -11,6 +11,25 @@ const ANSWER = JSON.stringify({ id: "x".repeat(24), text: "lorem ipsum ".repeat(
 const ANSWER_BYTES = Buffer.from(
   `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Fri, 20 Nov 2026 10:00:00 GMT\r\nServer: origin\r\nX-Request-Id: req_0123456789\r\nContent-Length: ${ANSWER.length}\r\n\r\n${ANSWER}`,
 )
+/** The same as a chat's answer, with what it has used. */
+const CHAT = JSON.stringify({
+  id: "chatcmpl-0123456789abcdef",
+  object: "chat.completion",
+  created: 1_790_000_000,
+  model: "gpt-4o",
+  choices: [
+    {
+      index: 0,
+      message: { role: "assistant", content: "lorem ipsum ".repeat(55), refusal: null },
+      logprobs: null,
+      finish_reason: "stop",
+    },
+  ],
+  usage: { prompt_tokens: 334, completion_tokens: 112, total_tokens: 446 },
+})
+const CHAT_BYTES = Buffer.from(
+  `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Fri, 20 Nov 2026 10:00:00 GMT\r\nServer: origin\r\nX-Request-Id: req_0123456789\r\nContent-Length: ${CHAT.length}\r\n\r\n${CHAT}`,
+)
 const STREAM_HEAD =
   "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -37,7 +56,7 @@ function serve(socket: TLSSocket): void {
 function answer(path: string, socket: TLSSocket): void {
   const url = new URL(path, "https://origin")
   const rate = Number(url.searchParams.get("rate") ?? 0)
-  if (rate === 0) socket.write(ANSWER_BYTES)
+  if (rate === 0) socket.write(url.pathname.endsWith("/chat/completions") ? CHAT_BYTES : ANSWER_BYTES)
   else stream(socket, rate, Number(url.searchParams.get("events") ?? 0))
 }
 

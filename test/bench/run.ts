@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { requestsBeside, startsBeside, streamsBeside } from "./rows/beside.ts"
+import { gatewayRow } from "./rows/gateway.ts"
 import { http2Rows } from "./rows/http2.ts"
 import { requestRows } from "./rows/requests.ts"
 import { routingRows } from "./rows/routing.ts"
@@ -21,6 +22,7 @@ const SECTIONS: Record<string, (bench: Bench) => Promise<Row[]> | Row[] | AsyncI
   requests: (bench) => requestRows(bench, ROUNDS),
   http2: (bench) => http2Rows(bench, ROUNDS),
   streams: (bench) => streamRow(bench, ROUNDS),
+  gateway: (bench) => gatewayRow(bench, ROUNDS),
   memory: (bench) => memoryRows(bench, ROUNDS),
   first: (bench) => firstConnectionRow(bench),
   routing: (bench) => routingRows(bench),

@@ -21,7 +21,12 @@ export interface Bench {
   readonly origin: Peer
   readonly caFile: string
   /** Starts a peer by name; undefined when the machine has it not, or when it does not speak what is asked. */
-  start(name: PeerName, addons?: readonly string[], spoken?: Spoken): Promise<Started | undefined>
+  start(name: PeerName, addons?: readonly string[], spoken?: Spoken, confdir?: string): Promise<Started | undefined>
+  /** Starts a program that is told its port. */
+  startOther(
+    name: string,
+    command: (port: number) => { readonly command: readonly string[]; readonly env: NodeJS.ProcessEnv },
+  ): Promise<Started>
   close(): Promise<void>
 }
 
@@ -59,6 +64,7 @@ export async function makeBench(beside?: string): Promise<Bench> {
     addons: readonly string[],
     spoken: Spoken,
     originPort: number,
+    confdir: string,
   ) => Promise<(Omit<Started, "target"> & { target: Omit<LoadTarget, "originPort"> }) | undefined>
   const targetOf = (peer: Peer, connect: boolean, trust: string) => ({
     peer,
@@ -70,8 +76,8 @@ export async function makeBench(beside?: string): Promise<Bench> {
       if (alpn === undefined) return undefined
       return targetOf(await node(0, "relay", [files.cert, files.key, files.ca, String(port), alpn]), true, ca.certPem)
     },
-    llmproxy: async (addons) =>
-      targetOf(await node(0, "peer-llmproxy", [join(dir, "ca"), files.ca, ...addons]), true, ca.certPem),
+    llmproxy: async (addons, _spoken, _port, confdir) =>
+      targetOf(await node(0, "peer-llmproxy", [confdir, files.ca, ...addons]), true, ca.certPem),
     "llmproxy beside": async (addons) => {
       if (beside === undefined) return undefined
       const args = [join(dir, "ca"), files.ca, ...addons.map((file) => resolve(file))]
@@ -120,10 +126,17 @@ export async function makeBench(beside?: string): Promise<Bench> {
     beside,
     origin,
     caFile: files.ca,
-    start: async (name, addons = [], spoken = HTTP1) => {
+    start: async (name, addons = [], spoken = HTTP1, confdir = join(dir, "ca")) => {
       const originPort = spoken.upstream === "h2" ? http2Origin.port : origin.port
-      const started = await starters[name](addons, spoken, originPort)
+      const started = await starters[name](addons, spoken, originPort, confdir)
       return started === undefined ? undefined : { ...started, target: { ...started.target, originPort } }
+    },
+    startOther: async (name, command) => {
+      const port = await freePort()
+      const given = command(port)
+      const peer = await startPeer(name, ...pinned(0, given.command), { port, env: given.env })
+      await listening(port)
+      return { peer, target: { port, connect: false, ca: ca.certPem, host: HOST, originPort: origin.port } }
     },
     close: async () => {
       await origin.stop()
