@@ -86,7 +86,7 @@ function filled(
       .replace(/^~|\$HOME/, home)
       .replace(/^postgres:.*$/, server)
       .replace(/^config\.yaml$/, join(home, "config.yaml"))
-      .replace(/^8080$/, "0")
+      .replace(/^(?:8080|5000)$/, "0")
       .replace(/@\d{4}$/, "@0")
       .replace(/^[0-9a-f]{8}$/, id)
       .replace(/^HOST$/, "example.com"),
