@@ -31,6 +31,7 @@ const COVERED = [
   "lib/serve",
   "lib/services",
   "lib/store",
+  "lib/targets",
   "lib/websocket",
 ]
 /** Per cent. */
