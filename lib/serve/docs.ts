@@ -1,6 +1,7 @@
 /**
  * `GET /docs`: what is served at this address, as the addons have described it, for people and (`/docs/openapi.json`) for
- * programs. Made of the routes as they are; nothing of it comes from elsewhere.
+ * programs. Made of the routes as they are; nothing of it comes from elsewhere. There is nothing in it that a client may not
+ * know, and a browser has no key to show: anybody may read it.
  */
 import type { EndpointDocument } from "../api/serve.ts"
 import { isObject, type JsonObject } from "../base/json.ts"
@@ -22,7 +23,7 @@ function withDocs(routes: readonly Route[]): readonly Route[] {
   const first = routes.find(({ describes }) => describes !== undefined)
   const isTaken = routes.some(({ path }) => path === DOCS_PATH || path.startsWith(`${DOCS_PATH}/`) || path === "/*")
   if (first === undefined || isTaken) return routes
-  const own = { addon: "llmproxy", method: "GET", access: "open", log: first.log } as const
+  const own = { addon: "llmproxy", method: "GET", access: "public", log: first.log } as const
   return [
     ...routes,
     { ...own, path: DOCS_PATH, handler: () => page(routes) },

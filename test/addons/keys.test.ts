@@ -118,3 +118,11 @@ test("the last use of a key is noted once a minute", async (t) => {
   await chat(key)
   t.equal(Number(await used()), first + 60_000)
 })
+
+test("what is served is described to anybody: a browser has no key to show", async (t) => {
+  const { addon } = await startKeys(t)
+  const { status, text } = await addon.request({ url: "/docs/openapi.json" })
+  t.equal(status, 200)
+  t.strictSame(Object.keys(JSON.parse(text).paths), ["/auth", "/auth/key"])
+  t.equal((await addon.request({ url: "/docs" })).status, 200)
+})
