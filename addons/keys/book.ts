@@ -15,7 +15,11 @@ export const BELIEVED_MS = 1_000
 const REMEMBERED_MAX = 20_000
 /** Milliseconds between two notes of a key's last use. */
 const NOTE_USE_MS = 60_000
-/** Keys in one statement. */
+/** Milliseconds after which a key in use is looked up together with another one. */
+const DUE_MS = 500
+/** Keys in one statement that looks them up. */
+const LOOKED_UP_AT_ONCE = 100
+/** Keys in one statement that notes their use. */
 const NOTED_AT_ONCE = 500
 const MASTER_ID = "k_master"
 
@@ -64,6 +68,8 @@ export class KeyBook {
   readonly #log: Logger
   readonly #known = new Map<string, Entry>()
   readonly #asking = new Map<string, Promise<Key | undefined>>()
+  /** Hashes of keys that were used since they were looked up: they are looked up together. */
+  readonly #inUse = new Set<string>()
   readonly #keyOf = new WeakMap<JsonObject, Key>()
   /** Keys that were used since it was noted. */
   readonly #used = new Set<string>()
@@ -78,8 +84,41 @@ export class KeyBook {
   /** The key with this hash, be it expired or revoked. A promise only where the database is asked; that rejects with a BookLost. */
   find(hash: string): Key | undefined | Promise<Key | undefined> {
     const known = this.#known.get(hash)
-    if (known !== undefined && this.#clock.monotonic() - known.at < BELIEVED_MS) return known.key
-    const asking = this.#asking.get(hash) ?? this.#ask(hash, known).finally(() => this.#asking.delete(hash))
+    if (known !== undefined && this.#clock.monotonic() - known.at < BELIEVED_MS) {
+      if (known.key !== undefined) this.#inUse.add(hash)
+      return known.key
+    }
+    return this.#asking.get(hash) ?? this.#look(hash)
+  }
+
+  /** In one statement with others that are in use and would soon be looked up themselves. */
+  #look(hash: string): Promise<Key | undefined> {
+    const at = this.#clock.monotonic()
+    this.#inUse.delete(hash)
+    const others: string[] = []
+    for (const other of this.#inUse) {
+      const known = this.#known.get(other)
+      if (others.length >= LOOKED_UP_AT_ONCE || (known !== undefined && at - known.at < DUE_MS)) break
+      this.#inUse.delete(other)
+      if (known !== undefined && !this.#asking.has(other)) others.push(other)
+    }
+    const looking = this.#ask([hash, ...others], at)
+    for (const other of others) this.#answered(other, looking).catch(() => {}) // Whoever asks for it hears of it.
+    return this.#answered(hash, looking)
+  }
+
+  #answered(hash: string, looking: Promise<void>): Promise<Key | undefined> {
+    const asking = looking
+      .then(
+        () => this.#known.get(hash)?.key,
+        (thrown: unknown) => {
+          // Who was known goes on: what needs no write needs no database.
+          const key = this.#known.get(hash)?.key
+          if (key !== undefined) return key
+          throw new BookLost(String(thrown))
+        },
+      )
+      .finally(() => this.#asking.delete(hash))
     this.#asking.set(hash, asking)
     return asking
   }
@@ -191,23 +230,19 @@ export class KeyBook {
     }
   }
 
-  async #ask(hash: string, known: Entry | undefined): Promise<Key | undefined> {
-    const at = this.#clock.monotonic()
-    let rows: KeyRow[]
-    try {
-      rows = await this.#db.selectFrom("keys").selectAll().where("hash", "=", hash).execute()
-    } catch (thrown) {
-      // Who was known goes on: what needs no write needs no database.
-      if (known?.key !== undefined) return known.key
-      throw new BookLost(String(thrown))
+  async #ask(hashes: readonly string[], at: number): Promise<void> {
+    const rows = await this.#db.selectFrom("keys").selectAll().where("hash", "in", hashes).execute()
+    const byHash = new Map(rows.map((row) => [row.hash, row]))
+    for (const hash of hashes) {
+      const found = byHash.get(hash)
+      const row = found !== undefined && isSameHash(found.hash, hash) ? found : undefined
+      const known = this.#known.get(hash)
+      const key = row === undefined ? undefined : this.#keyFrom(row, known?.key)
+      this.#known.delete(hash)
+      if (this.#known.size >= REMEMBERED_MAX)
+        for (const oldest of [...this.#known.keys()].slice(0, REMEMBERED_MAX / 10)) this.#known.delete(oldest)
+      this.#known.set(hash, { key, at })
     }
-    const row = rows.find((one) => isSameHash(one.hash, hash))
-    const key = row === undefined ? undefined : this.#keyFrom(row, known?.key)
-    this.#known.delete(hash)
-    if (this.#known.size >= REMEMBERED_MAX)
-      for (const oldest of [...this.#known.keys()].slice(0, REMEMBERED_MAX / 10)) this.#known.delete(oldest)
-    this.#known.set(hash, { key, at })
-    return key
   }
 
   /** What is as it was stays the same object, so that claims that were given go on to be known. */
