@@ -1,5 +1,5 @@
 /** Commands of addons: how they are found, read, helped with, and what becomes of what they return and throw. */
-import { readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { test } from "tap"
 import { shippedCommands } from "../../../lib/cli/addon-commands/shipped.ts"
 import { main } from "../../../lib/cli/main.ts"
@@ -211,6 +211,14 @@ test("shipped commands are named from the index", async (t) => {
   t.strictSame(await named("index.mjs"), [{ name: "keys", help: "make keys" }])
   t.strictSame(await named("odd.mjs"), [], "the help leaves out what has no name or no text")
   t.strictSame(await named("none.mjs"), [])
-  const declared = (await shippedCommands()).map(({ name }) => readFileSync(`addons/${name}.ts`, "utf8"))
+  const declared = (await shippedCommands()).map(({ name }) => sourceOf(name))
   for (const source of declared) t.match(source, "command(")
 })
+
+/** An addon's own files, as one text. */
+function sourceOf(name: string): string {
+  const folder = `addons/${name}`
+  const own = existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: "utf8" }) : []
+  const files = own.filter((file) => file.endsWith(".ts")).map((file) => `${folder}/${file}`)
+  return [`${folder}.ts`, ...files].map((file) => readFileSync(file, "utf8")).join("\n")
+}
