@@ -9,7 +9,18 @@ import { defineAddon, UsageError } from "llmproxy"
  * Who asks is known before anything else. `models` puts requests on their way, so that what changes them by its own choice stands
  * before it, and what goes by the upstream that it has chosen (what fits there) behind it. Then come those that only look on.
  */
-const PARTS = ["keys", "sessions", "profiles", "models", "fit", "usage", "history"] as const
+const PARTS = [
+  "keys",
+  "sessions",
+  "profiles",
+  "models",
+  "local-model",
+  "fit",
+  "usage",
+  "history",
+  "metrics",
+  "health",
+] as const
 
 export default defineAddon({
   name: "gateway",

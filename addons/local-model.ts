@@ -94,7 +94,7 @@ class LocalModels {
     if (told === this.#offered || signal.aborted) return
     this.#offered = told
     if (this.#models.length > 0) log.info(`models: ${this.#models.map(({ name }) => name).join(", ")}`)
-    else log.warn(`there is no model: put a .gguf file into ${options.folder}, or name one in LLAMA_MODEL_FILE`)
+    else log.info(`there is no model: put a .gguf file into ${options.folder}, or name one in LLAMA_MODEL_FILE`)
     if (options.file !== undefined && !this.#models.some(({ isNamed }) => isNamed))
       log.warn(`LLAMA_MODEL_FILE: ${options.file} is no file that can be read`)
     await this.#withdraw()
