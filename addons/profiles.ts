@@ -81,7 +81,7 @@ class Profiles {
     // What addons ask for a client's flow has its profile already.
     if (flow.parent !== undefined || flow.turn !== undefined || flow.dialect === undefined) return undefined
     if (field !== undefined && field !== "") return this.#pick(flow, this.#named(field, `${FIELD} names`, true))
-    if (!flow.baseUrl) return undefined
+    if (!flow.baseUrl || (this.book.all.length === 0 && claimsOf(flow.client)?.profile === undefined)) return undefined
     const found = this.#usual(flow)
     if (found instanceof Promise) return flow.waitFor(found).then((picked) => this.#pick(flow, picked))
     return this.#pick(flow, found)

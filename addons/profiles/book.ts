@@ -27,6 +27,7 @@ export class ProfileBook {
   readonly #changed: () => void
   #given: Given = { list: {}, file: undefined, default: undefined }
   #byName: ReadonlyMap<string, Profile> = new Map()
+  #all: readonly Profile[] = []
   #read: OldFile = NO_FILE
   /** What the file was when it was read, or was found wrong. */
   #stamp = ""
@@ -41,7 +42,7 @@ export class ProfileBook {
   }
 
   get all(): readonly Profile[] {
-    return [...this.#byName.values()]
+    return this.#all
   }
 
   /** The profile of all, as the configuration has it. */
@@ -111,6 +112,7 @@ export class ProfileBook {
     this.#given = given
     this.#read = read
     this.#byName = byName
+    this.#all = [...byName.values()]
     this.#changed()
   }
 }

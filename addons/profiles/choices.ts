@@ -6,7 +6,9 @@ import { type Clock, isObject, type JsonValue, type Records } from "llmproxy"
 
 /** Milliseconds that what was looked up is believed. */
 export const BELIEVED_MS = 1_000
-/** Keys that are remembered. */
+/** Choices that are read at once; where there are more, each is looked up by itself. */
+const READ_MAX = 1_000
+/** Of those, how many are remembered. */
 const REMEMBERED_MAX = 10_000
 
 /** For everybody. */
@@ -27,17 +29,23 @@ export class Choices {
   readonly #records: Records
   readonly #clock: Clock
   readonly #known = new Map<string, Entry>()
+  /** Monotonic milliseconds at which all of them were read; undefined: they are too many for that. */
+  #readAt: number | undefined = Number.NEGATIVE_INFINITY
+  #reading: Promise<void> | undefined
 
   constructor(records: Records, clock: Clock) {
     this.#records = records
     this.#clock = clock
   }
 
-  /** A promise only where the database is asked; that rejects where it cannot be. */
+  /** A promise only where the database is asked, once a second at most; that rejects where it cannot be. */
   of(whom: string): Chosen | undefined | Promise<Chosen | undefined> {
-    const known = this.#known.get(whom)
-    if (known !== undefined && this.#clock.monotonic() - known.at < BELIEVED_MS) return known.chosen
-    return this.#look(whom)
+    if (this.#readAt === undefined) return this.#byItself(whom)
+    if (this.#isFresh(this.#readAt)) return this.#known.get(whom)?.chosen
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined
+    })
+    return this.#reading.then(() => this.of(whom))
   }
 
   async set(whom: string, { profile, model }: Chosen): Promise<void> {
@@ -45,10 +53,27 @@ export class Choices {
     this.#remember(whom, { profile, model })
   }
 
+  async #read(): Promise<void> {
+    const at = this.#clock.monotonic()
+    const entries = await this.#records.entries()
+    this.#known.clear()
+    for (const [whom, value] of entries) this.#remember(whom, chosenIn(value))
+    this.#readAt = entries.length < READ_MAX ? at : undefined
+  }
+
+  #byItself(whom: string): Chosen | undefined | Promise<Chosen | undefined> {
+    const known = this.#known.get(whom)
+    return known !== undefined && this.#isFresh(known.at) ? known.chosen : this.#look(whom)
+  }
+
   async #look(whom: string): Promise<Chosen | undefined> {
     const chosen = chosenIn(await this.#records.get(whom))
     this.#remember(whom, chosen)
     return chosen
+  }
+
+  #isFresh(at: number): boolean {
+    return this.#clock.monotonic() - at < BELIEVED_MS
   }
 
   #remember(whom: string, chosen: Chosen | undefined): void {
