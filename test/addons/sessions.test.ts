@@ -1,7 +1,10 @@
 /** Sessions as clients have them: /answer and /models as Local-LLM-API has them, and the field of OpenAI's clients. */
 import { test } from "tap"
+import profiles from "../../addons/profiles.ts"
 import { RETRY_MS } from "../../addons/sessions/turns.ts"
+import sessions from "../../addons/sessions.ts"
 import type { JsonObject } from "../../lib/base/json.ts"
+import { loadAddon } from "../../lib/testing/load-addon.ts"
 import { chat, KEY, messagesIn, NAMED, startSessions } from "./sessions/rig.ts"
 
 const ask = (prompt: unknown, more: JsonObject = {}, headers: Record<string, string> = {}) => ({
@@ -227,4 +230,79 @@ test("another llmproxy's request of the session is waited for", async (t) => {
     await new Promise((resolve) => setImmediate(resolve))
   }
   t.equal((await asking).status, 200)
+})
+
+test("a session that another has taken meanwhile is not written to, and the client is told", async (t) => {
+  const addon = await startSessions(t)
+  const { MIGRATIONS } = await import("../../addons/sessions/tables.ts")
+  const { SessionStore } = await import("../../addons/sessions/store.ts")
+  const store = new SessionStore(await addon.tables(MIGRATIONS), addon.clock)
+  addon.answer(async () => {
+    await store.delete({ owner: "master", id: "1" })
+    return "Fine."
+  })
+  const answer = await addon.request(ask("Hi.", { session_id: 1 }))
+  t.match([answer.status, answer.json()], [409, { message: /it was taken by another llmproxy meanwhile; ask again/ }])
+  const streamed = await addon.request(ask("Hi.", { session_id: 1, stream: true }))
+  t.match(streamed.text, /"code":"answer_cut"/)
+  const whole = await addon.request(chat([{ role: "user", content: "Hi." }], NAMED("1")))
+  t.equal(whole.completion?.text, "Fine.")
+  t.match(addon.log.lines.join("\n"), /session 1: it was taken/)
+  t.same(await store.list("master"), [])
+})
+
+test("beyond 64 requests of one session the next is told to come again", async (t) => {
+  const addon = await startSessions(t)
+  let go = () => {}
+  const gate = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  addon.answer(async () => {
+    await gate
+    return "Fine."
+  })
+  let over = 0
+  const many = Array.from({ length: 66 }, async (_, at) => {
+    const answer =
+      at % 2 === 0
+        ? await addon.request(ask("Hi.", { session_id: 1 }))
+        : await addon.request(chat([{ role: "user", content: "Hi." }], NAMED("1")))
+    if (answer.status === 429 && ++over === 2) go()
+    return answer.status
+  })
+  const statuses = await Promise.all(many)
+  t.same([statuses.filter((status) => status === 200).length, over], [64, 2])
+})
+
+test("clients of other machines that nobody has named get 401", async (t) => {
+  const addon = await startSessions(t, { program: { trustedProxy: ["127.0.0.1/32"], profiles: { list: { a: {} } } } })
+  const headers = { "X-Forwarded-For": "203.0.113.7" }
+  for (const request of [
+    ask("Hi.", {}, headers),
+    { url: "/answer", headers },
+    { url: "/models", headers },
+    { url: "/models/model", headers, json: { model_config: "a" } },
+  ]) {
+    const answer = await addon.request(request)
+    t.same([answer.status, answer.json()], [401, { message: "Unauthorized" }], request.url)
+  }
+  t.equal((await addon.request(chat([{ role: "user", content: "Hi." }], { ...NAMED("1"), ...headers }))).status, 401)
+  t.equal(addon.asked.length, 0)
+})
+
+test("a profile's template holds the session's conversation, for OpenAI's clients too", async (t) => {
+  const addon = await startSessions(t, {
+    program: { profiles: { list: { a: { template: "T {chat_history} / {input}" } }, default: "a" } },
+  })
+  await addon.request(chat([{ role: "user", content: "One {input}?" }], NAMED("1")))
+  await addon.request(chat([{ role: "user", content: "Two?" }], NAMED("1")))
+  t.same(messagesIn(addon), ["user: T Human: One {input}?\nAI: Hello. / Two?"])
+})
+
+test("where the address leads to a server that lists no models, that is told", async (t) => {
+  const addon = await loadAddon(sessions, { others: [profiles], program: { baseUpstream: "http://127.0.0.1:1234" } })
+  t.teardown(() => addon.close())
+  addon.answer({ text: "junk" })
+  const answer = await addon.request({ url: "/models" })
+  t.same([answer.status, answer.json()], [502, { message: "what came is no list of models" }])
 })
