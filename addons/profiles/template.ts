@@ -27,7 +27,8 @@ export function render(template: string, { history, input }: Conversation, isPyt
 
 /** Whether what is asked has a place in it. */
 export function hasInput(template: string, isPython = false): boolean {
-  return [...template.matchAll(isPython ? PYTHON_PLACES : PLACES)].some(([, place]) => place === "input")
+  for (const [, place] of template.matchAll(isPython ? PYTHON_PLACES : PLACES)) if (place === "input") return true
+  return false
 }
 
 /** Who says it, as LangChain writes conversations. */
