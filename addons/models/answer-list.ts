@@ -4,7 +4,7 @@
  */
 import { type Flow, isObject, type JsonObject } from "llmproxy"
 import { type CatalogueEntry, catalogue } from "./catalogue.ts"
-import { askable, type Choices } from "./decide.ts"
+import { askable, type Choices, ownId } from "./decide.ts"
 import { errorBody } from "./refusal.ts"
 import { qualified } from "./routes.ts"
 import { mayUseModel, mayUseUpstream } from "./scopes.ts"
@@ -97,7 +97,8 @@ function entryOf(id: string, entries: readonly CatalogueEntry[], { upstreams }: 
 async function entriesFor(flow: Flow, { upstreams, routes, lists }: Choices): Promise<CatalogueEntry[]> {
   const known = await flow.waitFor(lists.of(askable(flow, upstreams)))
   return catalogue(known, routes).filter(
-    ({ id, upstreams: names }) => mayUseModel(flow, id) && names.some((name) => mayUseUpstream(flow, name)),
+    ({ id, upstreams: names }) =>
+      mayUseModel(flow, id, ownId(id, { upstreams, routes })) && names.some((name) => mayUseUpstream(flow, name)),
   )
 }
 

@@ -89,7 +89,7 @@ async function find(
 ): Promise<Decision | Refusal> {
   const { upstreams, fallback } = choices
   const model = modelOf({ asked, names })
-  if (model !== undefined && !mayUseModel(flow, model))
+  if (model !== undefined && !mayUseModel(flow, model, ownId(model, choices)))
     return refusal(403, "model_not_allowed", `this key may not use the model ${shown(model)}`)
   if (named !== undefined) return byName(named, model, choices)
   if (changesHost(asked.path)) {
@@ -107,6 +107,11 @@ async function find(
   if (only !== undefined && others.length === 0) return to(only, model, "there is no other")
   if (upstreams.length > 0 && only === undefined) return unsupported(asked.speech, upstreams)
   return model === undefined ? noChoice(upstreams) : noModel(flow, model, choices)
+}
+
+/** What `UPSTREAM/ID` is called there; undefined: it is no such name, or a route has it for its own. */
+export function ownId(model: string, { upstreams, routes }: Pick<Choices, "upstreams" | "routes">): string | undefined {
+  return routeOf(model, routes, "named") === undefined ? qualified(model, upstreams)?.id : undefined
 }
 
 function byName(named: string, model: string | undefined, { upstreams, routes }: Choices): Decision | Refusal {
@@ -212,7 +217,7 @@ async function noModel(flow: Flow, model: string, { upstreams, routes, lists }: 
     ...routes.flatMap(({ patterns }) => patterns),
     ...known.flatMap(({ models }) => models.slice(0, NAMES_MAX).map(({ id }) => id)),
   ])
-  const all = [...ids].filter((id) => mayUseModel(flow, id))
+  const all = [...ids].filter((id) => mayUseModel(flow, id, ownId(id, { upstreams, routes })))
   const some = all.slice(0, NAMES_MAX).map(shown).join(", ")
   const silent = known.filter(({ isKnown }) => !isKnown).map(({ upstream }) => upstream.name)
   const unknown =

@@ -32,8 +32,14 @@ export function mayUseUpstream(flow: Asking, name: string): boolean {
   return allows(scopesOf(flow)?.upstreams, name)
 }
 
-export function mayUseModel(flow: Asking, model: string): boolean {
-  return allows(scopesOf(flow)?.models, model)
+/**
+ * `own`: the ID where `model` is `UPSTREAM/ID`. A glob without a slash has to fit that as well: "o*" is o3, and not all that an
+ * upstream called "openai" has.
+ */
+export function mayUseModel(flow: Asking, model: string, own: string | undefined): boolean {
+  const globs = scopesOf(flow)?.models
+  if (own === undefined || globs === undefined) return allows(globs, model)
+  return globs.some((glob) => allows([glob], model) && (glob.includes("/") || allows([glob], own)))
 }
 
 /** Undefined: all. */

@@ -7,6 +7,7 @@ import { as, chat, hostOf, others, startModels } from "./rig.ts"
 const CLAIMS: Readonly<Record<string, JsonObject>> = {
   ann: { owner: "ann", admin: false, scopes: { models: ["gpt-*", "fast", "box/*"], upstreams: ["openai"] } },
   bob: { owner: "bob", admin: false },
+  cid: { owner: "cid", admin: false, scopes: { models: ["o*", "b*"] } },
   root: { owner: "root", admin: true, scopes: { models: [] } },
 }
 const KEYS = {
@@ -41,6 +42,16 @@ test("the list shows what the key may use, and nothing else can be asked", async
     "only the dialect is wrong for the admin",
   )
   t.same(others(addon).map(hostOf), ["api.openai.com"])
+})
+
+test("a glob for models' names is none for the name of an upstream before them", async (t) => {
+  const addon = await startModels(t, {}, { others: [KEYS] })
+  for (const model of ["openai/gpt-4.1", "box/shared"]) {
+    const { status, error } = await addon.request({ ...chat(model), ...as("cid") })
+    t.same([status, error?.code], [403, "model_not_allowed"], model)
+    t.equal((await addon.request({ url: `/v1/models/${model}`, ...as("cid") })).status, 404)
+  }
+  t.equal((await addon.request({ ...chat("openai/o3"), ...as("cid") })).status, 200)
 })
 
 test("what belongs to the whole account, and deletions, take the scope admin", async (t) => {
