@@ -11,9 +11,10 @@ import { costOf, type UsageNote } from "./cost.ts"
 import type { Standing } from "./judge.ts"
 import type { Ledger } from "./ledger.ts"
 import { isMeasured } from "./limits.ts"
+import { isNamedTwice } from "./named-twice.ts"
 import type { OPTIONS } from "./options.ts"
-import { isJson, modelIn } from "./other-requests.ts"
-import { databaseLost, forbidden, limitReached, priceUnknown, standingFields } from "./refusals.ts"
+import { isJson, modelsIn } from "./other-requests.ts"
+import { ambiguousModel, databaseLost, forbidden, limitReached, priceUnknown, standingFields } from "./refusals.ts"
 
 /** Bytes of text that are at least a token, for bodies that nobody reads as a dialect's. */
 const BYTES_PER_TOKEN = 3
@@ -88,6 +89,7 @@ export class Accounts {
     const { request } = flow.llm
     if (!allows(key.models, request.model))
       return flow.respond(forbidden(`this key may not use the model ${request.model}`))
+    if (isAmbiguous(flow, key)) return flow.respond(ambiguousModel())
     const slots = 1
     const { model } = request
     if (!isMeasured(key.limits)) return this.#enter(flow, key, { input: 0, answer: 0, slots, model })
@@ -129,9 +131,10 @@ export class Accounts {
   }
 
   async #checkModel(flow: Flow, key: Key): Promise<void> {
-    const model = await modelIn(flow)
-    if (model !== undefined && !allows(key.models, model))
-      flow.respond(forbidden(`this key may not use the model ${model}`))
+    const models = await modelsIn(flow)
+    const model = models.find((one) => !allows(key.models, one))
+    if (model !== undefined) flow.respond(forbidden(`this key may not use the model ${model}`))
+    else if (models.length > 0 && isAmbiguous(flow, key)) flow.respond(ambiguousModel())
   }
 
   async #measure(request: LlmRequest): Promise<{ input: number; answer: number }> {
@@ -220,6 +223,16 @@ export class Accounts {
       note = { tokens: reserved, microDollars: reservedMoney, how: "estimated" }
     }
     void ledger.settle({ id: flow.id, key: key.id, at, tokens: note.tokens, money: note.microDollars ?? 0 })
+  }
+}
+
+/** Whether nobody knows which model the upstream will take, and the key's depends on it. Its body was collected, or has none. */
+function isAmbiguous({ request }: Flow, key: Key): boolean {
+  if (key.models === undefined && key.limits.money === undefined) return false
+  try {
+    return isNamedTwice(request.text, "model")
+  } catch {
+    return false // It has no body that was collected.
   }
 }
 

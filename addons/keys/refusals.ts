@@ -50,6 +50,11 @@ export function forbidden(message: string): Reply {
   return { status: 403, error: { code: "insufficient_permissions", message } }
 }
 
+export function ambiguousModel(): Reply {
+  const message = "the body names its model more than once; name it once, as model"
+  return { status: 400, error: { code: "invalid_value", message } }
+}
+
 export function databaseLost(): Reply {
   const message = "what this key uses cannot be counted now; try again in a few seconds"
   return { status: 503, headers: { "Retry-After": "5" }, error: { code: "ledger_unavailable", message } }

@@ -80,6 +80,29 @@ test("what a key may not do is 403 with the reason, and the master may all", asy
   t.equal(addon.asked.length, 3)
 })
 
+test("a key's models are not evaded by a second name, another label or the query", async (t) => {
+  const { addon, make } = await startKeys(t)
+  const headers = bearer(await make({ scopes: { models: ["gpt-4o"] } }))
+  const ask = (url: string, text: string, type = "application/json") =>
+    addon.request({ url, text, headers: { ...headers, "Content-Type": type } })
+  for (const twice of ['"Model": "o3"', '"MODEL": "o3"', '"mod\\u0065l": "gpt-4o"']) {
+    for (const [url, rest] of [
+      [CHAT, '"messages": [{ "role": "user", "content": "a \\\\" }]'],
+      ["/v1/embeddings", '"input": "x"'],
+    ] as const) {
+      const { status, text } = await ask(url, `{ ${rest}, ${twice}, "model": "gpt-4o" }`)
+      t.match([status, text], [400, /names its model more than once/], twice)
+      t.equal((await ask(url, `{ ${rest}, "metadata": { ${twice} }, "model": "gpt-4o" }`)).status, 200)
+    }
+  }
+  t.equal((await ask("/v1/embeddings", '{ "model": "other", "input": "x" }', "text/plain")).status, 403)
+  t.equal((await ask("/v1/embeddings", '{ "model": "other" }', "application/x-www-form-urlencoded")).status, 403)
+  t.equal((await ask("/v1/embeddings", "model=gpt-4o&model=other", "application/x-www-form-urlencoded")).status, 403)
+  t.equal((await ask("/v1/realtime/calls?model=other", '{ "model": "gpt-4o" }')).status, 403)
+  t.equal((await ask("/v1/audio/x", "bytes", "audio/wav")).status, 200)
+  t.equal((await ask("/v1/images/x", "[]")).status, 200)
+})
+
 test("Local-LLM-API's calls: GET /auth, and POST and GET /auth/key for the master", async (t) => {
   const { addon, make, master, chat, keyOf } = await startKeys(t)
   const key = await make()
