@@ -108,7 +108,8 @@ test("every command of every page runs as it stands there", async (t) => {
     for (const { env, argv: written } of commandsIn(page)) {
       const argv = filled(written, id, places)
       const line = argv.join(" ")
-      if (done.has(line) || argv.includes("")) continue
+      // What fetches a model needs a network; test/addons/models/get.test.ts has it.
+      if (done.has(line) || argv.includes("") || line.includes("models get")) continue
       // It fetches from the internet; test/addons/models/get.test.ts has a server for that.
       if (argv[0] === "models" && argv[1] === "get") continue
       done.add(line)

@@ -166,7 +166,7 @@ export class KeyBook {
 
   /** Keeps the master key, unless there is one or a program beside this one was faster. Resolves to whether it did. */
   async createMaster(key: string): Promise<boolean> {
-    const row = this.#row(key, { label: "master", admin: true }, MASTER_ID)
+    const row = this.#row(key, { label: "master", owner: "master", admin: true }, MASTER_ID)
     const rows = await this.#db
       .insertInto("keys")
       .values(row)
@@ -281,7 +281,7 @@ export function keyOf(row: KeyRow): Key {
     revokedAt: row.revoked_at === null ? undefined : Number(row.revoked_at),
     claims: {
       key: id,
-      owner: owner ?? label,
+      owner: owner ?? id,
       team,
       tags: textsOf(parsed(row.tags)) ?? [],
       admin,
@@ -295,7 +295,7 @@ export function keyOf(row: KeyRow): Key {
 export function masterFrom(key: string): Key {
   const none = { team: null, owner: null, tags: "[]", scopes: "{}", limits: "{}", profile: null }
   const times = { created_at: 0, expires_at: null, revoked_at: null, last_used_at: null }
-  return keyOf({ ...none, ...times, id: MASTER_ID, hash: hashOf(key), label: "master", admin: 1 })
+  return keyOf({ ...none, ...times, id: MASTER_ID, hash: hashOf(key), label: "master", owner: "master", admin: 1 })
 }
 
 function parsed(text: string): unknown {

@@ -28,7 +28,7 @@ const FLAGS = {
   label: { type: "string", help: "What people call it." },
   owner: {
     type: "string",
-    help: "Whose it is. Keys of one owner share what is remembered of them; default: its label.",
+    help: "Whose it is. Keys of one owner share what is remembered of them; default: its own alone.",
   },
   team: { type: "string", help: "Its team, for llmproxy history stats --by team." },
   tags: { type: "list", help: "Its tags, for llmproxy history stats --by tag." },

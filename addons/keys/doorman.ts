@@ -41,7 +41,7 @@ export class Doorman {
       const forbidden = why(key, via, request)
       if (forbidden !== undefined) return refuse(403, forbidden)
       this.#options.book.use(key)
-      identify(key.owner ?? key.label, key.label, key.claims)
+      identify(key.owner ?? key.id, key.label, key.claims)
     }
     const found = this.find(request.headers, client.address, inherited)
     return found instanceof Promise ? found.then(judge) : judge(found)

@@ -53,6 +53,7 @@ test("a request that fits its schema is answered, with and without a slash at th
   }
   const one = await addon.request({ url: "/votes/ann%20b?old=1" })
   t.strictSame([one.status, one.text], [200, '{"who":"ann b"}'])
+  t.equal((await addon.request({ url: "/votes/ann?old=/" })).status, 200, "a slash in the query is none of the path")
   t.equal((await addon.request({ url: "/votes/a/b" })).status, 404, "below its parameter all is the addon's")
 })
 
@@ -89,6 +90,9 @@ test("one that does not is told all that is wrong with it, in one line", async (
   t.equal(wrong.status, 400)
   t.match(JSON.parse(wrong.text), {
     error: { type: "invalid_request_error", code: "invalid_request", message: /^who: .*; weight: .*expected number/ },
+  })
+  t.match(JSON.parse((await addon.request({ url: "/votes", ...json([]) })).text), {
+    error: { message: /^Invalid input: expected object/ },
   })
   const many = z.object(Object.fromEntries(Array.from({ length: 7 }, (_, i) => [`f${i}`, z.string()])))
   const api = makeApi((message) => new Response(message, { status: 422 }))

@@ -54,7 +54,8 @@ test("keys are made, listed, renewed and revoked, and what was made opens a runn
   t.match(listed.out, /unnamed {2}admin /)
   t.notMatch(listed.out, made.out.trim())
   const json = JSON.parse((await run("list", "--json")).out)
-  t.match(json[0], {
+  const anns = json.find(({ label }: { label: string }) => label === "Ann's")
+  t.match(anns, {
     label: "Ann's",
     scopes: { models: ["gpt-*"] },
     expires: "2026-12-30T00:00:00.000Z",

@@ -1,6 +1,11 @@
 /** The log and the flows as JSON, by the program itself. */
 import { type Test, test } from "tap"
+import { Redactor } from "../../../lib/base/secrets/redactor.ts"
 import { main } from "../../../lib/cli/main.ts"
+import { jsonFlows } from "../../../lib/cli/terminal/json-log.ts"
+import type { Output } from "../../../lib/cli/terminal/output.ts"
+import { defineAddon } from "../../../lib/index.ts"
+import { loadAddon } from "../../../lib/testing/index.ts"
 import { ManualClock } from "../../../lib/testing/manual-clock.ts"
 import { ScriptedOrigin } from "../../../lib/testing/origin.ts"
 import { jsonReply } from "../../helpers/hosts/chat-replies.ts"
@@ -82,4 +87,34 @@ test("a flow that failed says why", async (t) => {
   world.signal("SIGTERM")
   t.equal(await ending, 0)
   t.match(linesOf(world.out.text).at(0), { level: "warn", error: { code: "connection-refused", message: /refused/ } })
+})
+
+test("what a flow has is in its record: a route, a model's error, an attempt, a cut", async (t) => {
+  const lines: string[] = []
+  const redactor = new Redactor()
+  const out = { write: (text: string) => lines.push(text) > 0, columns: undefined, isTerminal: false }
+  const routed = defineAddon({
+    name: "routed",
+    async llmRequest(flow) {
+      if (flow.parent !== undefined || flow.llm.request.model !== "attempt") return
+      flow.route({ url: "https://second.test/v1/chat/completions", name: "second", reason: "it is better" })
+      flow.respond(await flow.send({ json: flow.llm.request.body }, { url: "https://third.test/v1/chat/completions" }))
+    },
+  })
+  const addon = await loadAddon(jsonFlows(out as unknown as Output, redactor), { others: [routed] })
+  t.teardown(() => addon.close())
+  addon.answer("Hello")
+  await addon.chat("Hi", { model: "attempt" })
+  addon.answer({ status: 429, error: { code: "rate_limit_exceeded", message: "slow" } })
+  await addon.chat("Hi")
+  addon.answer({ status: 200, text: "plain" })
+  await addon.request({ url: "https://a.test/other" })
+  const records = lines.map((line): Record<string, unknown> => JSON.parse(line))
+  t.match(records, [
+    { parent: records[1]?.flow, status: 200 },
+    { route: "second", reason: "it is better", routeUrl: "https://second.test/v1/chat/completions" },
+    { level: "info", status: 429, modelError: { kind: "rate_limit", message: "slow" } },
+    { status: 200, url: "https://a.test/other" },
+  ])
+  t.notOk(records[3]?.model)
 })
