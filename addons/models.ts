@@ -149,7 +149,7 @@ class Models {
     }
     if (this.#context.options.lint) noteFindings(flow, known.asked.path)
     if (isShow(flow) && (await this.#show(flow))) return
-    known.outcome = await decide(flow, known, this.#choices)
+    known.outcome = await this.#decide(flow, known)
     if (!known.asksModel || !looksReadable(flow, known.asked)) await this.#conclude(flow, known, known.outcome)
     // If nobody reads it after all, it goes the way that it has now.
     else if ("ways" in known.outcome) this.sender.direct(flow, known, known.outcome)
@@ -163,9 +163,20 @@ class Models {
     const { model } = flow.llm.request
     if (known.outcome === undefined || model !== (modelOf(known) ?? "")) {
       known.names = { ...known.names, model }
-      known.outcome = await decide(flow, known, this.#choices)
+      known.outcome = await this.#decide(flow, known)
     }
     await this.#conclude(flow, known, known.outcome)
+  }
+
+  /** What cannot be decided on does not go where it would go by itself. */
+  async #decide(flow: Flow, known: Known): Promise<Decision | Refusal> {
+    try {
+      return await decide(flow, known, this.#choices)
+    } catch (thrown) {
+      this.#context.log.warn(`where a request goes cannot be decided: ${String(thrown)}`)
+      const message = "whose it is cannot be looked up now; try again"
+      return { status: 503, code: "service_unavailable", message }
+    }
   }
 
   async #conclude(flow: Flow, known: Known, outcome: Decision | Refusal): Promise<void> {
@@ -185,7 +196,7 @@ class Models {
     const question = showQuestion(flow)
     if (question === undefined || !("id" in question)) return false
     const known = this.#known.get(flow)
-    const outcome = known === undefined ? undefined : await decide(flow, known, this.#choices)
+    const outcome = known === undefined ? undefined : await this.#decide(flow, known)
     if (outcome !== undefined && "ways" in outcome) return false
     await answerList(flow, question, this.#choices)
     return true

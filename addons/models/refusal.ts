@@ -16,6 +16,7 @@ const WORDS: Readonly<Record<number, readonly [anthropic: string, google: string
   404: ["not_found_error", "NOT_FOUND"],
   413: ["request_too_large", "INVALID_ARGUMENT"],
   501: ["api_error", "UNIMPLEMENTED"],
+  503: ["api_error", "UNAVAILABLE"],
 }
 
 export function refuse(flow: Flow, speech: Speech, refusal: Refusal): void {

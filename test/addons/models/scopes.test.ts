@@ -99,7 +99,11 @@ test("what changes an Ollama takes the admin, without keys a program of this mac
 })
 
 test("the server's key is not for a client of another machine that has shown none", async (t) => {
-  const addon = await startModels(t, {}, { program: { host: "0.0.0.0" } })
+  const addon = await startModels(
+    t,
+    {},
+    { program: { host: "0.0.0.0" }, others: [{ name: "asker", asks: "everywhere", authenticate() {} }] },
+  )
   const cloud = await addon.request(chat("openai/gpt-4.1"))
   t.match([cloud.status, cloud.error?.code], [403, "key_not_for_all"])
   t.equal((await addon.request(chat("fast"))).status, 200, "a host without a key is for all")
