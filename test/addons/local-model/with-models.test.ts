@@ -1,5 +1,6 @@
 /** The addon `local-model` behind `models`, which lists its models and sends to it; and what is asked of it otherwise. */
 import { test } from "tap"
+import localModel from "../../../addons/local-model.ts"
 import models from "../../../addons/models.ts"
 import { defineAddon } from "../../../lib/api/addon.ts"
 import type { Answer } from "../../../lib/api/flow.ts"
@@ -18,7 +19,7 @@ test("models lists what is on this machine, and sends there: by name, by UPSTREA
       ],
     },
   ]
-  const addon = await startLocal(t, { others: [models], program: { models: { upstreams: CLOUD, routes } } })
+  const addon = await startLocal(t, { first: models, others: [localModel], options: { upstreams: CLOUD, routes } })
   addon.answer({ status: 500, json: { error: { message: "down" } } })
   const list = await addon.request({ url: "/v1/models" })
   const ids = JSON.stringify(list.json())
@@ -47,8 +48,9 @@ test("a failure of the embedded model goes on to the next upstream, before the f
   ]
   const addon = await startLocal(t, {
     models: { "bad.gguf": { broken: "no model" } },
-    others: [models],
-    program: { models: { upstreams: CLOUD, routes } },
+    first: models,
+    others: [localModel],
+    options: { upstreams: CLOUD, routes },
   })
   addon.answer("From the cloud.")
   t.equal((await addon.request(ask("either", { stream: true }))).completion?.text, "From the cloud.")
@@ -56,7 +58,7 @@ test("a failure of the embedded model goes on to the next upstream, before the f
 
 test("models that come and go are told of", async (t) => {
   const { writeFileSync, rmSync } = await import("node:fs")
-  const addon = await startLocal(t, { models: {}, others: [models] })
+  const addon = await startLocal(t, { models: {}, first: models, others: [localModel] })
   await addon.log.line("there is no model")
   t.match((await addon.request(ask("new"))).status, 400)
   const file = `${t.testdirName}/models/new.gguf`
