@@ -17,7 +17,7 @@ const skip = missing("npm")
 const PUBLISHED = [
   /^dist\/(bin|lib|certs|addons)\/.*\.(js|js\.map|d\.ts)$/,
   /^addons\/.*\.ts$/,
-  /^docs\/[a-z]+\.(md|svg)$/,
+  /^docs\/[a-z-]+\.(md|svg)$/,
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
 ]
 

@@ -86,6 +86,8 @@ async function makePool(url: string, schema: PostgresSchema): Promise<Pg.Pool> {
   })
   // Of one that nobody uses just now: the next who asks gets another one.
   pool.on("error", () => {})
+  // Of one that is in use: whoever asked on it is told by what they asked.
+  pool.on("connect", (client) => void client.on("error", () => {}))
   // Told to each connection, and not among its parameters, which a pooler between would not pass on.
   pool.on("connect", (client) => void client.query(`set search_path to ${schema}`).catch(() => {}))
   return pool

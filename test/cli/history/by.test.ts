@@ -83,3 +83,34 @@ test("a name that is none is refused with those that there are", async (t) => {
   t.equal(status, 2)
   t.match(err, /--by teem: write some of team, tag, key, user, model, route; did you mean "team"/)
 })
+
+test("what failed, what has no tokens, and what costs dollars is summed as it is", async (t) => {
+  const usage = {
+    inputTokens: 2_000_000,
+    outputTokens: 0,
+    totalTokens: 2_000_000,
+    cachedTokens: 5,
+    reasoningTokens: 0,
+    source: "provider",
+  } as const
+  const costly = chat({ start: START + ++hours * HOUR_MS, usage })
+  const base = () => by("ann", { key: "", label: 5, tags: [1, "a", "a"] })
+  const failed: FlowSnapshot[] = [
+    { ...base(), response: { status: 500, headers: [], body: undefined, truncated: false } },
+    { ...base(), response: undefined },
+    { ...base(), error: { source: "upstream", code: "cut", message: "cut" } },
+  ]
+  const llm = costly.llm
+  const unanswered: FlowSnapshot = { ...base(), llm: llm && { ...llm, completion: undefined } }
+  const routed: FlowSnapshot = {
+    ...base(),
+    routed: { name: "second", reason: "", tokens: undefined, url: "https://api.openai.com/v1/chat/completions" },
+  }
+  const other: FlowSnapshot = { ...base(), llm: undefined }
+  const { run } = await statsOf(t, [costly, ...failed, unanswered, routed, other])
+  const users = (await run("--by user")).out
+  t.match(users, /\n127\.0\.0\.1 +1 +0 +2,000,000 +0 +\$5\.00\n/)
+  t.match(users, /\nann +5 +3 /)
+  t.match((await run("--by tag,route")).out, /\na +second +1 /)
+  t.match((await run("--by key")).out, /\n- +1 /)
+})

@@ -1,6 +1,6 @@
 /** `llmproxy models import`: LiteLLM's config.yaml as our upstreams and routes, and what has no place there. */
 import { randomBytes } from "node:crypto"
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "tap"
 import { parse } from "yaml"
@@ -170,4 +170,24 @@ test("llmproxy models import FILE prints it, and says what is wrong in one line"
     t.notMatch(said.err, KEY.slice(3))
     t.equal(said.out, "")
   }
+})
+
+test("a file that is none, or no YAML, and a line without one are told of", async (t) => {
+  const folder = t.testdir({ "bad.yaml": "a: [", "empty.yaml": "" })
+  const importing = async (...operands: string[]) => {
+    const world = new FakeWorld({ home: folder, cwd: folder })
+    return { status: await main(["models", ...operands], world), err: world.err.text }
+  }
+  t.match(await importing("import"), { status: 2 })
+  t.match(await importing("export", "a"), { status: 2 })
+  t.match(await importing("import", join(folder, "bad.yaml"), "more"), { status: 2 })
+  t.match(await importing("import", join(folder, "none.yaml")), {
+    status: 2,
+    err: /none\.yaml: cannot be read \(ENOENT\)/,
+  })
+  t.match(await importing("import", folder), { status: 2, err: /cannot be read \(.*EISDIR/ })
+  t.match(await importing("import", join(folder, "bad.yaml")), { status: 2, err: /bad\.yaml: is no YAML: / })
+  t.match(await importing("import", join(folder, "empty.yaml")), { status: 1 })
+  truncateSync(join(folder, "empty.yaml"), 64 * 1024 * 1024)
+  t.match(await importing("import", join(folder, "empty.yaml")), { status: 2, err: /is longer than \d+ bytes/ })
 })
