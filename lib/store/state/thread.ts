@@ -19,6 +19,9 @@ import { type RecordPlace, Records } from "./records.ts"
 import { type StateSchema, stateSteps } from "./schema.ts"
 import { type Statement, Statements } from "./statements.ts"
 
+/** Times that one job is asked of the database. */
+const TRIES_MAX = 3
+
 /** What is done with a record; `json`, `seen`: as kept. */
 export type RecordDeed =
   | { readonly what: "get" }
@@ -105,7 +108,18 @@ class StateThread {
     return work
   }
 
+  /** A connection may have ended before the driver knows of it. What only reads or begins is then asked again on another one. */
   async #do(job: Exclude<StateJob, { kind: "close" }>): Promise<unknown> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#done(job)
+      } catch (thrown) {
+        if (tries >= TRIES_MAX || troubleIn(thrown) !== "unknown" || !changesNothing(job)) throw thrown
+      }
+    }
+  }
+
+  async #done(job: Exclude<StateJob, { kind: "close" }>): Promise<unknown> {
     const { database, records, statements } = await this.#opened()
     await database.check()
     if ("now" in job) this.#told = job.now
@@ -148,6 +162,10 @@ class StateThread {
     await Promise.allSettled(this.#running)
     await opened?.database.close()
   }
+}
+
+function changesNothing(job: StateJob): boolean {
+  return job.kind === "entries" || job.kind === "begin" || (job.kind === "record" && job.what === "get")
 }
 
 function recorded(records: Records, job: StateJob & { kind: "record" }): Promise<unknown> {
