@@ -2,25 +2,16 @@
  * The addon `local-model` with node-llama-cpp itself and a tiny model that the test writes: what the scripted library only
  * claims. Skipped where it is not installed: LLMPROXY_TEST_NODE_LLAMA_CPP names the folder that has it.
  */
-import { writeFileSync } from "node:fs"
-import { join } from "node:path"
 import { type Test, test } from "tap"
-import { findLlama } from "../../../lib/services/llama-package.ts"
 import { loadAddon, type TestAddon } from "../../../lib/testing/load-addon.ts"
-import { tinyLlama } from "../../helpers/hosts/tiny-llama.ts"
+import { embeddedModel, NO_LIBRARY as skip } from "../../helpers/hosts/embedded-model.ts"
 import { ask, chunksOf } from "./rig.ts"
-
-const { LLMPROXY_TEST_NODE_LLAMA_CPP: library } = process.env
-const isThere = library !== undefined && findLlama(library).url !== undefined
-const skip = isThere ? false : "node-llama-cpp is not installed; name its folder with LLMPROXY_TEST_NODE_LLAMA_CPP"
 
 async function start(t: Test): Promise<TestAddon> {
   const folder = t.testdir({})
-  const file = join(folder, "tiny.gguf")
-  writeFileSync(file, tinyLlama())
   const addon = await loadAddon(new URL("../../../addons/local-model.ts", import.meta.url), {
-    env: { LLAMA_MODEL_FILE: file, LLAMA_CONTEXT_SIZE: "512" },
-    options: { library: library ?? "", threads: 1, folder },
+    env: embeddedModel(folder),
+    options: { folder },
   })
   t.teardown(() => addon.close())
   return addon
@@ -31,7 +22,7 @@ test("a real model answers by its file's name and as llama: the same for the sam
 }, async (t) => {
   const addon = await start(t)
   const more = { max_tokens: 12, seed: 7, temperature: 1, frequency_penalty: 0.5, logit_bias: { "260": -100 } }
-  const [one, other] = [await addon.request(ask("llama", more)), await addon.request(ask("tiny", more))]
+  const [one, other] = [await addon.request(ask("llama", more)), await addon.request(ask("embedded", more))]
   t.equal(one.status, 200, one.text)
   t.match(one.json(), {
     usage: { prompt_tokens: Number, completion_tokens: 12 },

@@ -1,4 +1,7 @@
-/** The gateway as a program, asked by the clients of three APIs, each at an upstream of its own; and each lists all models. */
+/**
+ * The gateway as a program, asked by the clients of three APIs, each at an upstream of its own; and each lists all models, the embedded
+ * one's names as well.
+ */
 import { spawn } from "node:child_process"
 import { join } from "node:path"
 import Anthropic from "@anthropic-ai/sdk"
@@ -7,18 +10,20 @@ import OpenAI from "openai"
 import { type Test, test } from "tap"
 import { interpreterWith, noInterpreter } from "../../helpers/clients/python.ts"
 import { missing } from "../../helpers/command-process.ts"
+import { EMBEDDED_NAMES, embeddedModel, NO_LIBRARY } from "../../helpers/hosts/embedded-model.ts"
 import {
-  ALL_MODELS,
   ANTHROPIC_KEY,
   createKey,
   folderFor,
   OPENAI_KEY,
   ollamaSaid,
   type Said,
+  ALL_MODELS as SCRIPTED_MODELS,
   startGateway,
   startUpstreams,
 } from "./rig.ts"
 
+const ALL_MODELS = [...SCRIPTED_MODELS, ...EMBEDDED_NAMES].sort()
 const MESSAGES = [{ role: "user" as const, content: "Hi." }]
 const TOOL = {
   name: "add",
@@ -34,7 +39,7 @@ async function start(t: Test) {
   const upstreams = await startUpstreams(t)
   const folder = folderFor(t, upstreams)
   const key = await createKey(t, folder, "--label", "Ann's laptop", "--owner", "ann", "--team", "sales")
-  const gateway = await startGateway(t, folder)
+  const gateway = await startGateway(t, folder, { env: embeddedModel(folder) })
   return { ...upstreams, ...gateway, folder, key }
 }
 
@@ -86,6 +91,33 @@ test("the openai package: whole, streamed, with tools, errors, and all models", 
   t.equal((await client.models.retrieve("gemma3:270m")).id, "gemma3:270m")
   seen(t, openai, "authorization", `Bearer ${OPENAI_KEY}`, key)
   t.same(claude.chats(), [])
+})
+
+test("the openai package asks the embedded model beside the upstreams: whole, streamed, and by each name", {
+  skip: NO_LIBRARY,
+}, async (t) => {
+  const { base, key, openai, claude, ollama } = await start(t)
+  const client = new OpenAI({ baseURL: `${base}/v1`, apiKey: key, maxRetries: 0 })
+  const chat = { messages: MESSAGES, max_tokens: 8, temperature: 0 }
+  const texts: string[] = []
+  for (const model of [...EMBEDDED_NAMES, "local-model/llama"]) {
+    const { choices, usage } = await client.chat.completions.create({ ...chat, model })
+    t.equal(usage?.completion_tokens, 8, model)
+    texts.push(choices[0]?.message.content ?? "")
+  }
+  let streamed = ""
+  for await (const chunk of await client.chat.completions.create({ ...chat, model: "llama", stream: true }))
+    streamed += chunk.choices[0]?.delta.content ?? ""
+  t.not(streamed, "")
+  t.same(new Set(texts), new Set([streamed]), "it says the same whoever asks, and however")
+  await t.rejects(
+    client.chat.completions.create({ model: "llama", messages: [{ role: "user", content: "a ".repeat(600) }] }),
+    {
+      status: 400,
+      code: "context_length_exceeded",
+    },
+  )
+  for (const { chats } of [openai, claude, ollama]) t.same(chats(), [], "nothing leaves the machine")
 })
 
 test("@anthropic-ai/sdk: whole, streamed, with tools, errors, and all models, with either way to show a key", async (t) => {

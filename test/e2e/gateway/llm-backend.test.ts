@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Test, test } from "tap"
 import { startCommand } from "../../helpers/command-process.ts"
+import { EMBEDDED_NAMES, embeddedModel, NO_LIBRARY } from "../../helpers/hosts/embedded-model.ts"
 import { listOf, OPENAI_KEY, startUpstream } from "./rig.ts"
 
 /** The key that the UI is given so that it lets its user ask. */
@@ -74,6 +75,47 @@ test("the chat UI's calls: the list of models, one of them, and chats, whole and
   }
   t.equal(llama.chats().length, 2)
   for (const { headers } of llama.upstream.asked) t.equal(headers.get("authorization"), undefined)
+})
+
+test("LLAMA_MODEL_FILE answers as llama and by its file's name, beside OpenAI, with whatever key", {
+  skip: NO_LIBRARY,
+}, async (t) => {
+  const openai = await startUpstream(t, listOf("gpt-4"))
+  const folder = t.testdir({ conf: {} })
+  const cloud = `{"openai":{"url":"http://127.0.0.1:${openai.upstream.port}/v1","key":"env OPENAI_API_KEY"}}`
+  const args = [
+    "-s",
+    "models",
+    "-s",
+    "local-model",
+    "--set",
+    `models.upstreams=${cloud}`,
+    "-p",
+    "0",
+    "--confdir",
+    "conf",
+  ]
+  const env = { OPENAI_API_KEY: OPENAI_KEY, ...embeddedModel(folder) }
+  const program = startCommand(t, args, { folder, env })
+  const [, base = ""] = await program.printed(/listening on (http:\/\/127\.0\.0\.1:\d+)/)
+  const listed = JSON.parse(await (await fetch(`${base}/v1/models`, { headers: DUMMY })).text())
+  t.same(listed.data.map(({ id }: { id: string }) => id).sort(), [...EMBEDDED_NAMES, "gpt-4"].sort())
+  const texts = new Set<string>()
+  for (const model of ["llama", "embedded.gguf"])
+    for (const stream of [false, true]) {
+      const body = JSON.stringify({ model, messages: MESSAGES, temperature: 0, max_tokens: 8, stream })
+      const answer = await fetch(`${base}/v1/chat/completions`, { method: "POST", headers: DUMMY, body })
+      t.equal(answer.status, 200)
+      const text = await answer.text()
+      const events = text.split("\n\n").filter((event) => event !== "")
+      if (stream) t.equal(events.pop(), "data: [DONE]")
+      const parts = stream ? events.map((event) => JSON.parse(event.replace(/^data: /, ""))) : [JSON.parse(text)]
+      const said = parts.map(({ choices: [one] }) => (one?.message ?? one?.delta)?.content ?? "")
+      texts.add(said.join(""))
+    }
+  t.equal(texts.size, 1, "the same by each name, whole and streamed")
+  t.notOk(texts.has(""))
+  t.same(openai.chats(), [], "and OpenAI was asked nothing")
 })
 
 test("what its users met as a 500, as text or as made-up data is the host's own answer", async (t) => {
