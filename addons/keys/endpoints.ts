@@ -60,7 +60,12 @@ export function serveAuth(serve: Serve, opened: () => Promise<{ book: KeyBook; d
       await book.create(text, { label: "made at /auth/key", owner: id }, id)
       return c.json({ key: text }, 200, FIELDS)
     })
-  serveApi(serve, api, () => "public")
+  serveApi(
+    serve,
+    api,
+    () => "public",
+    (status, message) => Response.json({ message }, { status, headers: FIELDS }),
+  )
 }
 
 interface Refusal {
@@ -70,6 +75,7 @@ interface Refusal {
 }
 
 function refusal(status: number): Refusal {
-  if (status !== 401) return { status: status === 429 ? 429 : 503, message: "Try again later", fields: FIELDS }
+  if (status === 429) return { status, message: "Try again later", fields: FIELDS }
+  if (status !== 401) return { status: 503, message: "Try again later", fields: { ...FIELDS, "Retry-After": "5" } }
   return { status, message: "Unauthorized", fields: { ...FIELDS, "WWW-Authenticate": "Bearer" } }
 }

@@ -29,11 +29,6 @@ type Context = Pick<AddonContext, "serve" | "send" | "log"> & { readonly options
 
 export function serveSwitch(context: Context, book: ProfileBook, choices: Choices): void {
   const api = makeApi((message) => status(message))
-  api.onError((error) => {
-    // What hono says of a body that is no JSON; all else is ours, and is told in the log.
-    if ("status" in error && error.status === 400) return status("the body is no JSON")
-    throw error
-  })
   api.openapi(
     createRoute({
       method: "post",
@@ -45,6 +40,10 @@ export function serveSwitch(context: Context, book: ProfileBook, choices: Choice
       responses: {
         200: { description: "True, or what is wrong.", content: { "application/json": { schema: Status } } },
         401: { description: "No valid key.", content: { "application/json": { schema: Unauthorized } } },
+        503: {
+          description: "The choice cannot be kept now.",
+          content: { "application/json": { schema: Unauthorized } },
+        },
       },
     }),
     async (c) => {

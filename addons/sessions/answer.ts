@@ -1,6 +1,6 @@
 /** `POST /answer`: asks in a session, or alone, and writes the answer as one JSON or as a stream of chat chunks. */
 import { randomUUID } from "node:crypto"
-import type { Answer, Logger, Message, ServeContext } from "llmproxy"
+import { type Answer, FlowError, type Logger, type Message, type ServeContext } from "llmproxy"
 import type { Asker } from "./asker.ts"
 import { LeaseLost } from "./store.ts"
 import { SessionBusy, type Turn, type Turns } from "./turns.ts"
@@ -106,7 +106,9 @@ async function* eventsOf(answer: Answer, keep: (text: string) => Promise<void>):
     yield chunk({}, finishReason.unified === "length" ? "length" : "stop")
     yield "[DONE]"
   } catch (thrown) {
-    const message = thrown instanceof Error ? thrown.message : String(thrown)
+    // What else was thrown is this machine's affair; whoever sends the answer logs it.
+    const said = thrown instanceof FlowError ? thrown.told : "the session could not be kept"
+    const message = thrown instanceof LeaseLost ? thrown.message : said
     yield JSON.stringify({ error: { message, type: "server_error", code: "answer_cut", param: null } })
     throw thrown
   }

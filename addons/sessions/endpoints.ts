@@ -49,11 +49,6 @@ type Opened = () => Promise<Parts>
 export function serveSessions({ serve, log }: Pick<AddonContext, "serve" | "log">, opened: Opened): void {
   // Its own words say all: "prompt: Question not provided" would say it twice.
   const api = makeApi((message) => said(400, message.replace(/^prompt: /, "")))
-  api.onError((error) => {
-    // What hono says of a body that is no JSON; all else is ours, and is told in the log.
-    if ("status" in error && error.status === 400) return said(400, "the body is no JSON")
-    throw error
-  })
   declareAnswer(api, log, opened)
   declareLists(api, opened)
   serveApi(
@@ -73,7 +68,15 @@ function declareAnswer(api: Api, log: Logger, opened: Opened): void {
       summary: "Ask",
       description: "In a session, or alone. With stream, or Accept: text/event-stream, chunks of OpenAI's chat come.",
       request: { body: { required: true, content: { "application/json": { schema: Question } } } },
-      responses: { 200: json("The answer.", Result), 400: WRONG, 401: WRONG, 409: OTHER, 429: OTHER, 502: OTHER },
+      responses: {
+        200: json("The answer.", Result),
+        400: WRONG,
+        401: WRONG,
+        409: OTHER,
+        429: OTHER,
+        502: OTHER,
+        503: OTHER,
+      },
     }),
     async (c) => {
       const { caller } = c.env
@@ -95,7 +98,7 @@ function declareLists(api: Api, opened: Opened): void {
       tags: ["sessions"],
       summary: "The caller's sessions, their names by their ids",
       request: { query: Page },
-      responses: { 200: json("The sessions.", Sessions), 400: WRONG, 401: OTHER },
+      responses: { 200: json("The sessions.", Sessions), 400: WRONG, 401: OTHER, 503: OTHER },
     }),
     async (c) => {
       const owner = ownerOf(c.env.caller)

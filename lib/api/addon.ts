@@ -27,7 +27,10 @@ export type Reads = "llm" | "bodies"
 /** Where `authenticate` is asked: of requests, or of every way in. */
 export type Asks = "requests" | "everywhere"
 
-/** `continue`: log and go on without it. `block`: the request is stopped. */
+/**
+ * `continue`: log and go on without it. `block`: the request is stopped, with 500, or 503 while what addons keep cannot be reached; the
+ * reason is in the log, and reaches no client.
+ */
 export type FailurePolicy = "continue" | "block"
 
 export interface TokenService {

@@ -27,11 +27,14 @@ export interface ServeSpec {
    * of "llmproxy/openapi" gives it.
    */
   readonly describes?: () => EndpointDocument
-  /** What is answered to whom `access` keeps out, with the status that it was refused with. Default: `message` as text. */
+  /**
+   * What is answered to whom `access` keeps out, with the status that it was refused with, and where the handler has thrown: 500, or
+   * 503 while what addons keep cannot be reached. Default: `message` as text.
+   */
   readonly refused?: RefusedAnswer
 }
 
-/** In the API's own form; a 401 gets its challenge where it has none. */
+/** In the API's own form; a 401 gets its challenge and a 503 its Retry-After where it has none. */
 export type RefusedAnswer = (status: number, message: string) => Response
 
 /** Parts of an OpenAPI document (https://spec.openapis.org/oas/v3.1.0): its paths, and what they refer to. */
@@ -62,7 +65,8 @@ export interface ServeContext {
 /**
  * Answers one request. The bodies of both sides are streams: the request's breaks off beyond `bodyLimit` (and the client
  * gets 413), the answer's is read as fast as the client takes it, and cancelled when the client leaves. What is thrown is
- * one line in the log and 500 to the client; once the head is out, a cut.
+ * one line in the log, and 500 to the client without the reason (503 while what addons keep cannot be reached); once the head is
+ * out, a cut.
  */
 export type ServeHandler = (request: Request, context: ServeContext) => Response | Promise<Response>
 

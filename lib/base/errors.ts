@@ -11,6 +11,8 @@ export interface FlowErrorOptions {
   /** HTTP status that the client gets where an answer can still be sent. Default: 400 for client, 502 otherwise. */
   status?: number
   cause?: unknown
+  /** What its client reads of it, where `message` is for the log and the record alone. Default: `message`. */
+  told?: string
 }
 
 /** Ends one flow. `code` is short, stable and machine-readable, as in "connection-refused". */
@@ -18,6 +20,7 @@ export class FlowError extends Error {
   readonly source: ErrorSource
   readonly code: string
   readonly status: number
+  readonly told: string
 
   constructor(source: ErrorSource, code: string, message: string, options: FlowErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -25,7 +28,41 @@ export class FlowError extends Error {
     this.source = source
     this.code = code
     this.status = options.status ?? (source === "client" ? 400 : 502)
+    this.told = options.told ?? message
   }
+}
+
+/** What addons keep could not be read or written. Who asks may try again. */
+export class StoreError extends Error {}
+
+/** Of a FlowError whose reason is a StoreError. */
+const STORE_LOST = "store-unavailable"
+const STORE_LOST_TOLD = "what is kept here cannot be reached now; try again in a few seconds"
+/** Seconds after which a client may try again where nobody knows better. */
+const RETRY_SECONDS = 5
+
+/** The fields of an answer that says so: when to try again (RFC 9110 section 10.2.3). */
+export function retryFields(status: number): [string, string][] {
+  return status === 503 ? [["Retry-After", String(RETRY_SECONDS)]] : []
+}
+
+/**
+ * Why a flow or a route ends whose addon has thrown. What was thrown may name files and sockets of this machine: its client reads
+ * `told` alone, and where what is kept cannot be reached, that (503).
+ */
+export function addonFailure(code: string, message: string, told: string, thrown: unknown, status = 500): FlowError {
+  if (!isStoreError(thrown)) return new FlowError("addon", code, message, { status, cause: thrown, told })
+  return new FlowError("addon", STORE_LOST, message, { status: 503, cause: thrown, told: STORE_LOST_TOLD })
+}
+
+/** It, or what it was thrown for. */
+function isStoreError(thrown: unknown): boolean {
+  let error = thrown
+  for (let i = 0; i <= CAUSES_MAX && error !== undefined; i++) {
+    if (error instanceof StoreError) return true
+    error = causeOf(error)
+  }
+  return false
 }
 
 /** The user asked for something that cannot be: a bad flag, a mistyped hook. Exit status 2. */
@@ -89,7 +126,13 @@ export function isFlowError(thrown: unknown): thrown is FlowError {
 /** What was thrown, if it is a FlowError already; else one that says that we have failed, with `status`. */
 export function flowErrorOf(thrown: unknown, status = 502): FlowError {
   if (thrown instanceof FlowError) return thrown
-  return new FlowError("llmproxy", "internal", messageOf(thrown), { status, cause: thrown })
+  return internalError(messageOf(thrown), thrown, status)
+}
+
+/** We have failed. Of the reason its client reads nothing. */
+export function internalError(message: string, cause: unknown, status = 502): FlowError {
+  const told = "llmproxy failed; its log has the reason"
+  return new FlowError("llmproxy", "internal", message, { status, cause, told })
 }
 
 /** The system's code (ECONNREFUSED, ...) of anything that was thrown, if it has one. */

@@ -8,7 +8,7 @@ import type { Asks, FailurePolicy, Reads } from "../api/addon.ts"
 import type { Flow } from "../api/flow.ts"
 import { HOOK_NAMES, type HookName, type Hooks } from "../api/hooks.ts"
 import type { Clock } from "../base/clock.ts"
-import { FlowError, fullMessageOf, messageOf } from "../base/errors.ts"
+import { addonFailure, FlowError, fullMessageOf, messageOf } from "../base/errors.ts"
 import type { Logger } from "../base/log.ts"
 import { HookBudget } from "./hook-budget.ts"
 import { stackOf, thrownAt } from "./thrown-at.ts"
@@ -311,7 +311,9 @@ export function plainScope(log: Logger): HookScope {
       reportFailure(log, addon, hook, error)
       if (addon.onError !== "block") return
       const line = describeFailure(addon, hook, error)
-      throw error instanceof FlowError ? error : new FlowError("addon", "hook-failed", line, { cause: error })
+      if (error instanceof FlowError) throw error // In words of its own.
+      const told = `addon "${addon.name}" failed in ${hook}; the log of llmproxy has the reason`
+      throw addonFailure("hook-failed", line, told, error, 502)
     },
   }
 }

@@ -27,18 +27,24 @@ export type Refuse = (message: string) => Response
  * that does not fit its schema is answered by `refuse` (default: 400 in OpenAI's shape).
  */
 export function makeApi(refuse: Refuse = refused): Api {
-  return new OpenAPIHono<ApiEnvironment>({
+  const api = new OpenAPIHono<ApiEnvironment>({
     defaultHook: (result) => {
       if (!result.success) return refuse(told(result.error))
       return undefined
     },
   })
+  api.onError((error) => {
+    // What hono says of a body that is no JSON. All else goes on to whoever serves this, who logs it.
+    if ("status" in error && error.status === 400) return refuse("the body is no JSON")
+    throw error
+  })
+  return api
 }
 
 /**
  * Serves every endpoint of `api`, with and without a slash at the end; `access` says who may ask for which. Below a path with a
  * parameter (`/votes/{id}`) all is the addon's. To be called in `setup`, once all endpoints are declared. `refused`: what they get who may
- * not; default: a line of text.
+ * not, and where a handler has thrown; default: a line of text.
  */
 export function serveApi(
   serve: Serve,

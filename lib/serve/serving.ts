@@ -6,7 +6,7 @@
 import type { ClientInfo } from "../api/flow.ts"
 import { CALLER, type RefusedAnswer, type ServeAccess } from "../api/serve.ts"
 import { abortOfMany } from "../base/aborts.ts"
-import { FlowError, flowErrorOf } from "../base/errors.ts"
+import { addonFailure, FlowError, flowErrorOf, retryFields } from "../base/errors.ts"
 import type { Asks } from "../proxy/flow/authenticate.ts"
 import { refuse, type Serving } from "../proxy/session/front-door.ts"
 import { isOwnPath } from "../proxy/session/own-names.ts"
@@ -94,14 +94,14 @@ export class WebServing implements Serving {
     const { user, label, claims, address } = client
     const context = { user, label, claims, address, log, [CALLER]: client }
     try {
-      await this.#answerWith(stream, url, (request, signal) => handler(request, { ...context, signal }))
+      await this.#answerWith(stream, url, (request, signal) => handler(request, { ...context, signal }), refused)
     } catch (thrown) {
       this.#options.failed(addon, `serve ${method} ${path}`, thrown)
     }
   }
 
   /** Rejects with what `answering` has failed with, when the client has had its answer. */
-  async #answerWith(stream: ClientStream, url: URL, answering: Answering): Promise<void> {
+  async #answerWith(stream: ClientStream, url: URL, answering: Answering, refused?: RefusedAnswer): Promise<void> {
     const { bodyLimit } = this.#options.settings
     const left = abortOfMany()
     stream.onAbort((reason) => left.abort(reason))
@@ -115,26 +115,27 @@ export class WebServing implements Serving {
       if (left.signal.aborted) return
       // What the client did (a body that is too large, or stalls) is told to it, and is nobody's failure.
       if (thrown instanceof FlowError && thrown.source === "client") return refuse(stream, thrown)
-      refuse(stream, new FlowError("addon", "serve-failed", "what answers here has failed", { status: 500 }))
+      const message = "what answers here has failed"
+      await keptOut(stream, addonFailure("serve-failed", message, message, thrown), refused)
       throw thrown
     }
     await sendResponse(stream, given.head, given.response.body, left.signal)
   }
 }
 
-/** Of an API whose errors have a form of their own, in that. */
+/** Gets no answer: of an API whose errors have a form of their own, in that. */
 async function keptOut(stream: ClientStream, error: FlowError, refused: RefusedAnswer | undefined): Promise<void> {
-  const challenge = error.status === 401 ? CHALLENGE : []
+  const fields = error.status === 401 ? CHALLENGE : retryFields(error.status)
   let answer: ReturnType<typeof headOf> | undefined
   try {
-    if (refused !== undefined) answer = headOf(refused(error.status, error.message))
+    if (refused !== undefined) answer = headOf(refused(error.status, error.told))
   } catch {
     // What keeps out does so whatever becomes of its words.
   }
-  if (answer === undefined) return refuse(stream, error, challenge)
+  if (answer === undefined) return refuse(stream, error, fields)
   const { head, response } = answer
   stream.onAbort(() => {})
-  for (const [name, value] of challenge) if (!head.headers.has(name)) head.headers.set(name, value)
+  for (const [name, value] of fields) if (!head.headers.has(name)) head.headers.set(name, value)
   await sendResponse(stream, head, response.body, new AbortController().signal)
 }
 

@@ -2,7 +2,7 @@
  * A client's request as the web's Request, and the web's Response as what goes to the client: both bodies as streams that
  * are pulled. Who may ask, and what answers, is serving.ts's. Nothing here knows a protocol.
  */
-import { FlowError, messageOf } from "../base/errors.ts"
+import { addonFailure, FlowError, messageOf } from "../base/errors.ts"
 import { Headers as HeadFields } from "../base/headers.ts"
 import { statusText } from "../http1/status-text.ts"
 import type { ClientStream, StreamResponseHead } from "../proxy/streams.ts"
@@ -91,7 +91,9 @@ export async function sendResponse(
     else await pump(stream, body, length, signal)
     stream.end()
   } catch (thrown) {
-    stream.abort(new FlowError("addon", "serve-failed", `the answer broke off: ${messageOf(thrown)}`, { status: 500 }))
+    stream.abort(
+      addonFailure("serve-failed", `the answer broke off: ${messageOf(thrown)}`, "the answer broke off", thrown),
+    )
     if (!signal.aborted) throw thrown
   }
 }

@@ -4,7 +4,7 @@
  * when, is for those who ask.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
-import { messageOf } from "../base/errors.ts"
+import { messageOf, StoreError } from "../base/errors.ts"
 import { isObject } from "../base/json.ts"
 import type { Logger } from "../base/log.ts"
 import { type JobFailure, type JobRequest, JobThread } from "../base/threads.ts"
@@ -22,7 +22,7 @@ const LEAVE_MS_MAX = BUSY_TIMEOUT_MS + 1_000
 export type TroubleKind = "passing" | "lasting" | "crash"
 
 /** Why a job was not done. */
-export class StoreTrouble extends Error {
+export class StoreTrouble extends StoreError {
   readonly kind: TroubleKind
 
   constructor(kind: TroubleKind, message: string) {

@@ -13,7 +13,7 @@ export interface Refusal {
 
 /** A 407 has its challenge; `more` are further fields. */
 export function refusalText(error: FlowError, more: HeadersInit = []): Refusal {
-  const body = Buffer.from(`llmproxy: ${error.message}\n`)
+  const body = Buffer.from(`llmproxy: ${error.told}\n`)
   const headers = new Headers(more)
   headers.set("Content-Type", "text/plain; charset=utf-8")
   if (error.status === 407) headers.set("Proxy-Authenticate", CHALLENGE)

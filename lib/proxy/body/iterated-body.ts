@@ -89,7 +89,9 @@ export class IteratedBody implements Body {
 }
 
 function bodyFailed(why: string, cause?: unknown): FlowError {
-  return new FlowError("addon", "body-failed", `flow.respond: the reply's body failed: ${why}`, { status: 500, cause })
+  const what = "flow.respond: the reply's body failed"
+  const told = `${what}; the log of llmproxy has the reason`
+  return new FlowError("addon", "body-failed", `${what}: ${why}`, { status: 500, cause, told })
 }
 
 /** A piece that an addon made, as bytes. `advice`: what it should have made. Throws a TypeError. */

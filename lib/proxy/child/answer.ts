@@ -2,7 +2,6 @@
  * An answer to a flow that an addon sent (`flow.send`): read just far enough to know whether it is any good, then read
  * by the addon or handed to the client. encode.ts puts it into the client's dialect and form.
  */
-
 import type { AnswerFailure, DeltaTransform, Flow, RespondOptions } from "../../api/flow.ts"
 import { FlowError, messageOf } from "../../base/errors.ts"
 import { Headers } from "../../base/headers.ts"
@@ -387,7 +386,9 @@ export class AnswerState implements GivenAnswer, EncodableAnswer {
     // What the sender's own transform throws is the sender's way to stop it, and fails no flow.
     const isAddons = this.child.error?.source === "addon" && thrown === this.child.error
     const kind = isAddons ? "addon" : this.#head === undefined ? "connect" : "cut"
-    this.failure ??= { kind, message: messageOf(thrown), status: this.status, error: undefined }
+    const message = thrown instanceof FlowError ? thrown.told : messageOf(thrown) // It may be handed on to a client.
+    if (thrown !== this.child.error && message !== messageOf(thrown)) this.child.core.log.error(messageOf(thrown))
+    this.failure ??= { kind, message, status: this.status, error: undefined }
   }
 }
 

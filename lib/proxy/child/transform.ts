@@ -104,7 +104,8 @@ export class AnswerTransform {
       return this.#fn(delta)
     } catch (thrown) {
       const message = `the transform of an answer failed: ${messageOf(thrown)}`
-      throw new FlowError("addon", "transform-failed", message, { cause: thrown })
+      const told = "the transform of an answer failed; the log of llmproxy has the reason"
+      throw new FlowError("addon", "transform-failed", message, { cause: thrown, told })
     }
   }
 }

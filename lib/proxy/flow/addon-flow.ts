@@ -345,7 +345,8 @@ class AddonResponse implements FlowResponse {
         throw new TypeError("it is asynchronous; a stream does not wait for what a delta becomes")
       } catch (thrown) {
         const text = describeFailure(addon, "transformDeltas", thrown)
-        throw new FlowError("addon", "transform-failed", text, { cause: thrown })
+        const told = `addon "${addon.name}": transformDeltas failed; the log of llmproxy has the reason`
+        throw new FlowError("addon", "transform-failed", text, { cause: thrown, told })
       }
     })
   }

@@ -110,7 +110,7 @@ export function routeNote({ routed, core }: FlowState): string {
 
 /** An error's message as said by us; once, where it has passed an llmproxy before. */
 export function ourMessage({ core }: FlowState, reason: FlowError): string {
-  const message = core.redactor.text(reason.message)
+  const message = core.redactor.text(reason.told)
   return message.startsWith(OURS) ? message : `${OURS}${message}`
 }
 

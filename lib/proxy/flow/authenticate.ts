@@ -4,7 +4,7 @@
  */
 import type { ClientInfo } from "../../api/flow.ts"
 import type { AuthenticateHookInfo } from "../../api/hooks.ts"
-import { FlowError } from "../../base/errors.ts"
+import { addonFailure, FlowError, retryFields } from "../../base/errors.ts"
 import { isObject, type JsonObject } from "../../base/json.ts"
 import { type HookChain, type HookScope, type LoadedAddon, reportFailure } from "../../loader/chain.ts"
 import { CHALLENGE } from "../access/access.ts"
@@ -89,10 +89,10 @@ function proxyStatus(status: number): number {
   return status === 401 ? 407 : status
 }
 
-/** A 401 has to say how (RFC 9110 section 15.5.2), and so has a 407 (section 15.5.8). */
+/** A 401 has to say how (RFC 9110 section 15.5.2), and so has a 407 (section 15.5.8); a 503 says when. */
 function challengeOf(status: number): [string, string][] {
   if (status === 407) return [["Proxy-Authenticate", CHALLENGE]]
-  return status === 401 ? [["WWW-Authenticate", 'Bearer realm="llmproxy"']] : []
+  return status === 401 ? [["WWW-Authenticate", 'Bearer realm="llmproxy"']] : retryFields(status)
 }
 
 class Asked implements AuthenticateHookInfo {
@@ -154,7 +154,7 @@ async function run(
       reportFailure(log, addon, hook, error)
       // Nothing of the reason for the client: it is not known who that is.
       const message = `addon "${addon.name}" failed to tell who asks`
-      throw new FlowError("addon", "addon-failed", message, { status: 500, cause: error })
+      throw addonFailure("addon-failed", message, message, error)
     },
   }
   await hooks(scope)

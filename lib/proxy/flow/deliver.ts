@@ -2,7 +2,7 @@
  * The response's half of a flow: `responseHeaders`, then the body, streamed, transformed or held, then the last hooks.
  * Also how a flow breaks off: what the client is told, and that exactly one of `response` and `error` fires.
  */
-import { FlowError, messageOf } from "../../base/errors.ts"
+import { FlowError, flowErrorOf, fullMessageOf, messageOf, retryFields } from "../../base/errors.ts"
 import { Headers } from "../../base/headers.ts"
 import { statusText } from "../../http1/status-text.ts"
 import { AnswerObserver } from "../body/answer-observer.ts"
@@ -64,7 +64,7 @@ async function deliverBody(flow: FlowState, arrival: Arrival): Promise<void> {
     if (held) await hold(flow, source, arrival)
     else await stream(flow, source, true)
   } catch (thrown) {
-    source.abort(thrown instanceof FlowError ? thrown : new FlowError("llmproxy", "internal", messageOf(thrown)))
+    source.abort(flowErrorOf(thrown))
     throw thrown
   } finally {
     flow.response?.close()
@@ -302,11 +302,15 @@ async function streamAfterComments(flow: FlowState, source: Incoming, observe: b
   if (failed !== undefined) throw failed
 }
 
+/** Failures whose reason nobody is told: the client is not, and no log line was written as they came (a hook's was). */
+const UNTOLD: ReadonlySet<string> = new Set(["transform-failed", "body-failed", "internal"])
+
 /** The flow has failed: the client is told in the best way that is left, then the last hooks run. */
 export async function breakOff(flow: FlowState, reason: FlowError): Promise<void> {
   const { core } = flow
   const { delivery } = flow.exchange
   flow.mark("endMs")
+  if (UNTOLD.has(reason.code)) core.log.error(`${flow.request.method} ${flow.request.host}: ${fullMessageOf(reason)}`)
   try {
     if (flow.parent !== undefined || reason.code === "killed" || reason.code === "client-gone") delivery.abort(reason)
     else if (delivery.state === "nothing") respondWithError(flow, reason)
@@ -340,7 +344,7 @@ function respondWithError(flow: FlowState, reason: FlowError): void {
     message: ourMessage(flow, reason),
     type: reason.source === "client" ? "invalid_request_error" : "api_error",
   })
-  const headers = new Headers({ "Content-Type": contentType })
+  const headers = new Headers([["Content-Type", contentType], ...retryFields(reason.status)])
   const incoming = wholeIncoming({ status: reason.status, reason: statusText(reason.status), headers }, body)
   sendHead(flow, incoming)
   delivery.write(body)

@@ -2,7 +2,7 @@
  * One flow, top to bottom: the request's head and body, its meaning, the upstream (or an addon's answer), the response.
  * This is the one place where both halves meet; HTTP versions end at the two stream interfaces (streams.ts).
  */
-import { FlowError, messageOf } from "../../base/errors.ts"
+import { FlowError, internalError, messageOf } from "../../base/errors.ts"
 import type { Incoming } from "../body/incoming.ts"
 import { type Dialect, readLlmRequest } from "../body/observe.ts"
 import { ask } from "./ask.ts"
@@ -131,5 +131,5 @@ async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
 
 function asFlowError(thrown: unknown): FlowError {
   if (thrown instanceof FlowError) return thrown
-  return new FlowError("llmproxy", "internal", `llmproxy failed: ${messageOf(thrown)}`, { status: 500, cause: thrown })
+  return internalError(`llmproxy failed: ${messageOf(thrown)}`, thrown, 500)
 }

@@ -21,7 +21,7 @@ import type {
   Usage,
 } from "../../api/flow.ts"
 import type { HookName } from "../../api/hooks.ts"
-import { FlowError, isFlowError, messageOf } from "../../base/errors.ts"
+import { addonFailure, FlowError, isFlowError, messageOf } from "../../base/errors.ts"
 import { uuidv7 } from "../../base/uuid.ts"
 import type { HookChain, LoadedAddon, Sender } from "../../loader/chain.ts"
 import { reportFailure } from "../../loader/chain.ts"
@@ -337,8 +337,9 @@ export class FlowState implements FlowCore {
     if (addon.onError !== "block" || hook === "error" || hook === "response" || hook === "websocketEnd") return
     // What the addon asked for and could not have (a body that is too large, an upstream that is cut) is not its fault.
     const foreign = isFlowError(error) && error.source !== "addon"
-    const message = `addon "${addon.name}" failed in ${hook}, and the request was stopped: ${messageOf(error)}`
-    const reason = foreign ? error : new FlowError("addon", "addon-failed", message, { status: 500, cause: error })
+    const what = `addon "${addon.name}" failed in ${hook}, and the request was stopped`
+    const told = `${what}; the log of llmproxy has the reason`
+    const reason = foreign ? error : addonFailure("addon-failed", `${what}: ${messageOf(error)}`, told, error)
     // Nobody waits for llmDelta, so there is no run that could end.
     if (hook !== "llmDelta") throw reason
     this.fail(reason)

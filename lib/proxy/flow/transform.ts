@@ -289,5 +289,6 @@ function failsAsAddon<T>(work: () => T): T {
 
 function asAddonError(thrown: unknown): FlowError {
   if (thrown instanceof FlowError) return thrown
-  return new FlowError("addon", "transform-failed", `a transform failed: ${messageOf(thrown)}`, { cause: thrown })
+  const told = "an addon's transform failed; the log of llmproxy has the reason"
+  return new FlowError("addon", "transform-failed", `a transform failed: ${messageOf(thrown)}`, { cause: thrown, told })
 }

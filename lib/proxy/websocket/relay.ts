@@ -4,7 +4,7 @@
  * protocol is told so with a Close, and so is the other side. Turns with a model are turns.ts.
  */
 import type { Duplex } from "node:stream"
-import { FlowError, messageOf } from "../../base/errors.ts"
+import { FlowError, internalError, messageOf } from "../../base/errors.ts"
 import { writeClose } from "../../websocket/close.ts"
 import type { DeflateTerms } from "../../websocket/extensions.ts"
 import { BINARY, TEXT } from "../../websocket/frame.ts"
@@ -236,7 +236,7 @@ class SocketRelay {
       flow.fail(thrown)
     } else {
       this.#failure = { code: INTERNAL_ERROR, reason: "" }
-      flow.fail(new FlowError("llmproxy", "internal", `llmproxy failed: ${messageOf(thrown)}`, { cause: thrown }))
+      flow.fail(internalError(`llmproxy failed: ${messageOf(thrown)}`, thrown))
     }
   }
 

@@ -1,4 +1,6 @@
 /** What goes on while the database is gone, and what a llmproxy that was killed leaves behind. */
+import { rm } from "node:fs/promises"
+import { join } from "node:path"
 import { test } from "tap"
 import { BELIEVED_MS } from "../../../addons/keys/book.ts"
 import { spanAt } from "../../../addons/keys/limits.ts"
@@ -60,4 +62,24 @@ test("what a killed llmproxy had reserved is counted once its lease is over, and
   }
   while ((await tokens()) < 700) await new Promise((resolve) => setImmediate(resolve))
   t.equal((await chat(key, { max_tokens: 10 })).status, 200)
+})
+
+test("/auth and /auth/key say in their form when to come again, and nothing of what is gone", async (t) => {
+  const confdir = t.testdir()
+  const { addon, master, make } = await startKeys(t, {}, { confdir })
+  const key = await make()
+  await rm(join(confdir, "state.db"))
+  for (const [method, url, shown] of [
+    ["GET", "/auth", key],
+    ["POST", "/auth/key", master],
+    ["GET", "/auth/key/", master],
+  ] as const) {
+    const answer = await addon.request({ url, method, headers: { Authorization: shown } })
+    t.same([answer.status, answer.headers.get("retry-after")], [503, "5"], url)
+    t.match(answer.json(), { message: /again/ })
+    t.notMatch(answer.text, /state\.db|llmproxy-/)
+    t.equal(answer.headers.get("cache-control"), "no-store")
+  }
+  const refused = await addon.request({ url: "/v1/models", headers: { Authorization: key } })
+  t.same([refused.status, refused.headers.get("retry-after")], [503, "5"])
 })

@@ -1,8 +1,11 @@
 /** What was chosen, looked up once a second, and gone on with while the database is gone. */
+import { rm } from "node:fs/promises"
+import { join } from "node:path"
 import { test } from "tap"
 import { BELIEVED_MS, Choices, FOR_ALL } from "../../../addons/profiles/choices.ts"
 import type { JsonValue, Records } from "../../../lib/index.ts"
 import { ManualClock } from "../../../lib/testing/index.ts"
+import { startProfiles } from "./rig.ts"
 
 function rig(count = 1) {
   const clock = new ManualClock()
@@ -47,4 +50,17 @@ test("what was never looked up cannot be gone on with", async (t) => {
   await t.rejects(Promise.resolve(choices.of(FOR_ALL)), /the database is gone/)
   state.isLost = false
   t.strictSame(await choices.of(FOR_ALL), { profile: "a", model: "m" })
+})
+
+test("a choice that cannot be kept is 503 with its message, and says when to come again", async (t) => {
+  const confdir = t.testdir()
+  const addon = await startProfiles(t, { list: { brief: { temperature: 0.2 } } }, { confdir })
+  const choose = () =>
+    addon.request({ url: "/models/model", headers: { Authorization: "ann" }, json: { model_config: "brief" } })
+  t.equal((await choose()).status, 200)
+  await rm(join(confdir, "state.db"))
+  const answer = await choose()
+  t.same([answer.status, answer.headers.get("retry-after")], [503, "5"])
+  t.match(answer.json(), { message: /cannot be reached now/ })
+  t.match(addon.log.errors.join("\n"), /state\.db/)
 })

@@ -137,7 +137,7 @@ test("a transform that throws is the addon's failure, told before the first delt
   const failures: unknown[] = []
   const said = sseAnswer(chatEvent("a"), FINISH, DONE)
   await sendThrough(t, said, throwing, { stream: true }, (sent) => void failures.push(sent.failure?.message))
-  t.strictSame(failures, ["the transform of an answer failed: oops"])
+  t.strictSame(failures, ["the transform of an answer failed; the log of llmproxy has the reason"])
 })
 
 test("an end mark that tells the end is told once", (t) => {
