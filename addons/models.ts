@@ -7,7 +7,7 @@
  * is asked of no model (files, embeddings, audio) in `request`.
  */
 import { type AddonContext, defineAddon, type Flow, type LlmFlow, UsageError } from "llmproxy"
-import { answerList, isShow, listQuestion, showQuestion } from "./models/answer-list.ts"
+import { answerList, isShow, type Listing, listQuestion, showQuestion } from "./models/answer-list.ts"
 import { type Asked, askedIn } from "./models/asked.ts"
 import { type BodyNames, namesIn } from "./models/body.ts"
 import { declareCommand } from "./models/command.ts"
@@ -23,6 +23,7 @@ import { Sender } from "./models/sender.ts"
 import { Told } from "./models/told.ts"
 import { readUpstreams, shownUpstream, type Upstream } from "./models/upstreams.ts"
 import { hearConducting } from "./shared/conducting.ts"
+import { hearListed, type ListedName } from "./shared/listed-names.ts"
 import { OFFER, OFFERED, offerFrom, WANTED, WITHDRAW } from "./shared/local-upstream.ts"
 import { type NamedModel, tellNames } from "./shared/named-models.ts"
 
@@ -68,6 +69,8 @@ class Models {
   readonly #known = new WeakMap<Flow, Known>()
   /** What other addons have on this machine, by name. */
   readonly #offered = new Map<string, Upstream>()
+  /** What other addons call models. */
+  #named: readonly ListedName[] = []
   #configured: Upstream[] = []
   #choices: Choices
   #tellNames: () => Promise<void> = async () => {}
@@ -99,8 +102,12 @@ class Models {
       const name = typeof value === "object" && value !== null && "name" in value ? value.name : undefined
       if (typeof name === "string" && this.#offered.delete(name)) this.#choose()
     })
+    await hearListed(events, (named) => {
+      this.#named = named
+      this.#choose()
+    })
     await events.publish(WANTED, true)
-    this.#tellNames = await tellNames(events, () => namesOf(this.#choices))
+    this.#tellNames = await tellNames(events, () => namesOf(this.#listing))
     await hearConducting(events, () => {
       this.#isConducted = true
     })
@@ -125,7 +132,7 @@ class Models {
   begin(flow: Flow): void | Promise<void> {
     if (!isOurs(flow)) return undefined
     const question = this.#isConducted ? undefined : listQuestion(flow)
-    if (question !== undefined) return answerList(flow, question, this.#choices)
+    if (question !== undefined) return answerList(flow, question, this.#listing)
     const admin = ollamaAdmin(flow, this.#choices.upstreams)
     if (admin !== undefined) return refuse(flow, "ollama", admin)
     const { headers } = flow.request
@@ -198,8 +205,12 @@ class Models {
     const known = this.#known.get(flow)
     const outcome = known === undefined ? undefined : await this.#decide(flow, known)
     if (outcome !== undefined && "ways" in outcome) return false
-    await answerList(flow, question, this.#choices)
+    await answerList(flow, question, this.#listing)
     return true
+  }
+
+  get #listing(): Listing {
+    return { ...this.#choices, named: this.#named }
   }
 
   #choose(): void {
@@ -231,9 +242,13 @@ function isOurs(flow: Flow): boolean {
 }
 
 /** What stands for others' names: the routes' own, and those with an upstream's before them. */
-function namesOf({ routes, upstreams }: Choices): NamedModel[] {
+function namesOf({ routes, upstreams, named }: Listing): NamedModel[] {
   const hostOf = ({ url }: Upstream) => new URL(url).host
   return [
+    ...named.map(({ id, model }) => {
+      const ways = routeOf(model, routes, "any")?.ways ?? upstreams.map((upstream) => ({ upstream, model }))
+      return { pattern: id, ways: ways.map((way) => ({ host: hostOf(way.upstream), model: way.model ?? model })) }
+    }),
     ...routes.flatMap(({ patterns, ways }) =>
       patterns.map((pattern) => ({
         pattern,

@@ -14,11 +14,10 @@ import type { Profile } from "./profiles/profile.ts"
 import { sendRaw } from "./profiles/raw.ts"
 import { claimsOf } from "./shared/claims.ts"
 import { MODEL_CONTEXT } from "./shared/context-size.ts"
+import { PROFILE_ALIAS as ALIAS, tellListed } from "./shared/listed-names.ts"
 import { Note } from "./shared/local-answers.ts"
 
 const FIELD = "x-llmproxy-profile"
-/** Before a profile's name in the place of a model's. */
-const ALIAS = "profile:"
 /** Models that a host of llama.cpp's kind serves, which takes raw prompts. */
 const LOCAL_FILE = /\.gguf$/i
 
@@ -38,7 +37,7 @@ export default defineAddon({
   setup(context) {
     const profiles = new Profiles(context)
     return {
-      load: () => profiles.contexts.listen(),
+      load: () => profiles.load(),
       configure: () => profiles.configure(),
       running: () => void profiles.contexts.ask(),
       requestHeaders: (flow) => profiles.choose(flow),
@@ -56,6 +55,7 @@ class Profiles {
   readonly #picked = new WeakMap<Flow, Picked>()
   /** Models whose hosts have refused raw prompts. */
   readonly #unraw = new Set<string>()
+  #tellListed: () => Promise<void> = async () => {}
 
   constructor(context: AddonContext<typeof OPTIONS>) {
     this.#context = context
@@ -63,9 +63,18 @@ class Profiles {
     this.book = new ProfileBook(context.clock, context.log, () => {
       this.#unraw.clear()
       this.contexts.warn()
+      this.#tellListed().catch((thrown: unknown) => context.log.warn(`its names are not told: ${String(thrown)}`))
     })
     this.contexts = new Contexts(context, () => this.book.all)
     serveSwitch(context, this.book, this.#choices)
+  }
+
+  async load(): Promise<void> {
+    await this.contexts.listen()
+    // Without a model it is no name for one.
+    const listed = () =>
+      this.book.all.flatMap(({ name, model }) => (model === undefined ? [] : [{ id: `${ALIAS}${name}`, model }]))
+    this.#tellListed = await tellListed(this.#context.events, listed)
   }
 
   /** Rejects with a UsageError. */

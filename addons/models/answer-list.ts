@@ -3,6 +3,7 @@
  * `/api/ps` and `/api/version`, Gemini's `/v1beta/models`, and each of their models by its id.
  */
 import { type Flow, isObject, type JsonObject } from "llmproxy"
+import type { ListedName } from "../shared/listed-names.ts"
 import { type CatalogueEntry, catalogue } from "./catalogue.ts"
 import { askable, type Choices, ownId } from "./decide.ts"
 import { errorBody } from "./refusal.ts"
@@ -21,6 +22,12 @@ import {
   openAiList,
   openAiModel,
 } from "./write-list.ts"
+
+/** What there is to list. */
+export interface Listing extends Choices {
+  /** Names that other addons have. */
+  readonly named: readonly ListedName[]
+}
 
 /** What is asked of the list: all of it in a form, or one entry of it. */
 export type ListQuestion =
@@ -75,7 +82,7 @@ function question(
 }
 
 /** Answers the flow. Never refuses for an upstream that is down: it has what it said last. */
-export async function answerList(flow: Flow, asked: ListQuestion, choices: Choices): Promise<void> {
+export async function answerList(flow: Flow, asked: ListQuestion, choices: Listing): Promise<void> {
   if ("body" in asked) return reply(flow, 200, asked.body)
   const entries = await entriesFor(flow, choices)
   if ("all" in asked) return reply(flow, 200, asked.all(entries))
@@ -94,11 +101,12 @@ function entryOf(id: string, entries: readonly CatalogueEntry[], { upstreams }: 
 }
 
 /** What the client may use of it. */
-async function entriesFor(flow: Flow, { upstreams, routes, lists }: Choices): Promise<CatalogueEntry[]> {
+async function entriesFor(flow: Flow, { upstreams, routes, lists, named }: Listing): Promise<CatalogueEntry[]> {
   const known = await flow.waitFor(lists.of(askable(flow, upstreams)))
-  return catalogue(known, routes).filter(
-    ({ id, upstreams: names }) =>
-      mayUseModel(flow, id, ownId(id, { upstreams, routes })) && names.some((name) => mayUseUpstream(flow, name)),
+  const mayUse = (id: string) => mayUseModel(flow, id, ownId(id, { upstreams, routes }))
+  return catalogue(known, routes, named).filter(
+    ({ id, model = id, upstreams: names }) =>
+      mayUse(id) && mayUse(model) && names.some((name) => mayUseUpstream(flow, name)),
   )
 }
 

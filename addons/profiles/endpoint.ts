@@ -3,6 +3,7 @@ import { type AddonContext, isLoopbackHost, type ServeContext } from "llmproxy"
 import { createRoute, makeApi, serveApi, z } from "llmproxy/openapi"
 import { claimsOf } from "../shared/claims.ts"
 import { contextsIn } from "../shared/context-size.ts"
+import { PROFILE_ALIAS } from "../shared/listed-names.ts"
 import type { ProfileBook } from "./book.ts"
 import { type Choices, FOR_ALL } from "./choices.ts"
 
@@ -88,7 +89,7 @@ async function wrongModel({ send }: Context, caller: ServeContext, model: string
   if (answer.failure !== undefined || answer.status !== 200) return undefined
   let ids: string[]
   try {
-    ids = [...contextsIn(JSON.parse(await answer.text())).keys()]
+    ids = [...contextsIn(JSON.parse(await answer.text())).keys()].filter((id) => !id.startsWith(PROFILE_ALIAS))
   } catch {
     return undefined
   }

@@ -5,6 +5,7 @@
 import type { AddonContext, Answer, JsonObject, Message, ServeContext } from "llmproxy"
 import { contextOf } from "llmproxy/targets"
 import { contextsIn, MODEL_CONTEXT } from "../shared/context-size.ts"
+import { PROFILE_ALIAS } from "../shared/listed-names.ts"
 import type { OPTIONS } from "./options.ts"
 import { promptLimit, requestOf, windowOf } from "./window.ts"
 
@@ -79,7 +80,8 @@ export class Asker {
     const answer = await this.#context.send({ method: "GET" }, options)
     if (answer.failure !== undefined) return answer.failure.message
     try {
-      return [...contextsIn(JSON.parse(await answer.text())).keys()]
+      // Its clients name a profile beside the model.
+      return [...contextsIn(JSON.parse(await answer.text())).keys()].filter((id) => !id.startsWith(PROFILE_ALIAS))
     } catch {
       return "what came is no list of models"
     }
