@@ -5,7 +5,7 @@
  * history) sees the host's own numbers in place of counted ones.
  * Off unless `usage.inject` is set, and only for hosts that are known to take the field.
  */
-import { defineAddon, type Flow, type LlmFlow, type Usage } from "llmproxy"
+import { defineAddon, type Flow, type JsonObject, type LlmFlow, numberOf, objectOf, type Usage } from "llmproxy"
 import { events } from "./usage/events.ts"
 
 /**
@@ -62,18 +62,19 @@ export default defineAddon({
 function usageIn(event: string): { usage: Usage; isAlone: boolean } | undefined {
   if (!event.includes('"usage"') || !/^(data:|\s*\{)/.test(event)) return undefined
   const json = parsed(Buffer.from(event.replace(/^data:/, ""), "latin1").toString("utf8"))
-  const { usage, choices } = objectOf(json)
-  if (typeof usage !== "object" || usage === null || !Array.isArray(choices)) return undefined
-  return { isAlone: choices.length === 0, usage: usageOf(objectOf(usage)) }
+  const { usage, choices } = objectOf(json) ?? {}
+  const counts = objectOf(usage)
+  if (counts === undefined || !Array.isArray(choices)) return undefined
+  return { isAlone: choices.length === 0, usage: usageOf(counts) }
 }
 
-function usageOf(counts: Record<string, unknown>): Usage {
+function usageOf(counts: JsonObject): Usage {
   return {
     inputTokens: numberOf(counts.prompt_tokens),
     outputTokens: numberOf(counts.completion_tokens),
     totalTokens: numberOf(counts.total_tokens),
-    cachedTokens: numberOf(objectOf(counts.prompt_tokens_details).cached_tokens ?? counts.prompt_cache_hit_tokens),
-    reasoningTokens: numberOf(objectOf(counts.completion_tokens_details).reasoning_tokens),
+    cachedTokens: numberOf(objectOf(counts.prompt_tokens_details)?.cached_tokens ?? counts.prompt_cache_hit_tokens),
+    reasoningTokens: numberOf(objectOf(counts.completion_tokens_details)?.reasoning_tokens),
     source: "provider",
   }
 }
@@ -89,14 +90,6 @@ function parsed(text: string): unknown {
   } catch {
     return undefined // Not JSON: no chunk that brings usage.
   }
-}
-
-function objectOf(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null ? { ...value } : {}
-}
-
-function numberOf(value: unknown): number | undefined {
-  return typeof value === "number" ? value : undefined
 }
 
 /** A client's own stream of chat chunks, without usage. */

@@ -4,7 +4,7 @@
  * database, counts everywhere a second later, and the usual check is one hash and one look into a map.
  */
 import type { Kysely } from "kysely"
-import { type Clock, isObject, type JsonObject, type Logger } from "llmproxy"
+import { type Clock, type JsonObject, type Logger, objectOf } from "llmproxy"
 import { isLimited, type Limits, limitsOf } from "./limits.ts"
 import { hashOf, isSameHash, makeId } from "./secret.ts"
 import type { KeyRow, Tables } from "./tables.ts"
@@ -261,7 +261,7 @@ export class KeyBook {
 
 export function keyOf(row: KeyRow): Key {
   const { id, hash, label, profile } = row
-  const scopes = objectIn(row.scopes)
+  const scopes = objectOf(parsed(row.scopes)) ?? {}
   const limits = limitsOf(parsed(row.limits))
   const admin = Number(row.admin) === 1
   const [owner, team] = [row.owner ?? undefined, row.team ?? undefined]
@@ -304,11 +304,6 @@ function parsed(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-function objectIn(text: string): JsonObject {
-  const value = parsed(text)
-  return isObject(value) ? value : {}
 }
 
 export function textsOf(value: unknown): string[] | undefined {

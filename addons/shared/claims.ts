@@ -2,7 +2,8 @@
  * What the addon `keys` says of a client beside its name, for addons that ask what a key may do or whose it is. Claims are
  * another addon's words, so that each is checked here before it is believed: what is not as expected is not there.
  */
-import type { ClientInfo } from "llmproxy"
+import { type ClientInfo, objectOf, stringOf } from "llmproxy"
+import { isLike } from "./globs.ts"
 
 /** What a key may use: names and globs ("gpt-*") of each kind; undefined: all of that kind. */
 interface Scopes {
@@ -29,11 +30,11 @@ export interface Claims {
 export function claimsOf({ claims }: Pick<ClientInfo, "claims">): Claims | undefined {
   if (claims === undefined) return undefined
   const { key, owner, team, tags, admin, scopes, profile } = claims
-  const lists = typeof scopes === "object" && scopes !== null && !Array.isArray(scopes) ? scopes : {}
+  const lists = objectOf(scopes) ?? {}
   return {
-    key: textOf(key),
-    owner: textOf(owner),
-    team: textOf(team),
+    key: stringOf(key),
+    owner: stringOf(owner),
+    team: stringOf(team),
     tags: textsOf(tags) ?? [],
     admin: admin === true,
     scopes: {
@@ -42,32 +43,13 @@ export function claimsOf({ claims }: Pick<ClientInfo, "claims">): Claims | undef
       endpoints: textsOf(lists.endpoints),
       services: textsOf(lists.services),
     },
-    profile: textOf(profile),
+    profile: stringOf(profile),
   }
 }
 
 /** Whether one of the globs fits; `undefined` is no limit. In a glob "*" stands for any characters, none included. */
 export function allows(globs: readonly string[] | undefined, name: string): boolean {
-  return globs === undefined || globs.some((glob) => fits(glob, name))
-}
-
-/** In one pass over each, so that no glob of a key costs more than its length times the name's. */
-function fits(glob: string, name: string): boolean {
-  const [first = "", ...rest] = glob.split("*")
-  if (rest.length === 0) return glob === name
-  const last = rest.pop() ?? ""
-  if (!name.startsWith(first) || name.length < first.length + last.length || !name.endsWith(last)) return false
-  let from = first.length
-  for (const part of rest) {
-    const at = name.indexOf(part, from)
-    if (at < 0) return false
-    from = at + part.length
-  }
-  return from <= name.length - last.length
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined
+  return globs === undefined || globs.some((glob) => isLike(name, glob, "as written"))
 }
 
 function textsOf(value: unknown): string[] | undefined {

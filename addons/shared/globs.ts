@@ -1,9 +1,12 @@
 /** Patterns of names, as people write them for models. Pure. */
 
-/** Whole names, in any case; `*` is any text, also none. Linear: a pattern is no regular expression here. */
-export function isLike(name: string, pattern: string): boolean {
-  const text = name.toLowerCase()
-  const [first = "", ...rest] = pattern.toLowerCase().split("*")
+/**
+ * Whole names; `*` is any text, also none. `cases`: models are called alike in any, what a key may do is as it is written. Linear: a
+ * pattern is no regular expression here.
+ */
+export function isLike(name: string, pattern: string, cases: "any" | "as written" = "any"): boolean {
+  const text = cases === "any" ? name.toLowerCase() : name
+  const [first = "", ...rest] = (cases === "any" ? pattern.toLowerCase() : pattern).split("*")
   if (rest.length === 0) return text === first
   if (!text.startsWith(first)) return false
   const last = rest.pop() ?? ""

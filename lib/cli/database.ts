@@ -5,7 +5,7 @@
 import { resolve } from "node:path"
 import { messageOf, StartError, UsageError } from "../base/errors.ts"
 import { databaseOf } from "../options/core.ts"
-import { isPostgresUrl, shownPlace, storePlaces } from "../store/places.ts"
+import { isPostgresUrl, placesIn, shownPlace } from "../store/places.ts"
 import type { Command, CommandLine } from "./command.ts"
 import { PLACE_FLAGS, sourcesOf } from "./proxy-flags.ts"
 import type { World } from "./world.ts"
@@ -49,7 +49,7 @@ async function placeOf(line: CommandLine, world: World): Promise<string> {
 
 async function look(place: string, migrates: boolean, world: World): Promise<void> {
   const { lookAt } = await import("../store/admin/status.ts")
-  const found = await lookAt(storePlaces(place, isPostgresUrl(place) ? place : undefined), migrates)
+  const found = await lookAt(placesIn(place), migrates)
   world.out.write(`${isPostgresUrl(place) ? `PostgreSQL, ${shownPlace(place)}` : `SQLite, ${place}`}\n`)
   for (const { name, state, tables } of found) {
     world.out.write(`  ${name}: ${state}\n`)

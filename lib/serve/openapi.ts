@@ -5,7 +5,7 @@
  */
 import { OpenAPIHono, type z } from "@hono/zod-openapi"
 import type { RefusedAnswer, Serve, ServeAccess, ServeContext } from "../api/serve.ts"
-import { isObject, type JsonObject } from "../base/json.ts"
+import { objectOf } from "../base/json.ts"
 
 export { createRoute, z } from "@hono/zod-openapi"
 
@@ -85,12 +85,8 @@ function withoutSlash(request: Request): Request {
 function documentOf(api: Api): ReturnType<NonNullable<Parameters<Serve>[0]["describes"]>> {
   const { paths, components } = api.getOpenAPI31Document({ openapi: "3.1.0", info: { title: "", version: "" } })
   const plain: unknown = JSON.parse(JSON.stringify({ paths, components }))
-  const { paths: ours, components: shared } = objectOf(plain)
-  return { paths: objectOf(ours), components: objectOf(shared) }
-}
-
-function objectOf(value: unknown): JsonObject {
-  return isObject(value) ? value : {}
+  const { paths: ours, components: shared } = objectOf(plain) ?? {}
+  return { paths: objectOf(ours) ?? {}, components: objectOf(shared) ?? {} }
 }
 
 function told({ issues }: z.ZodError): string {

@@ -34,6 +34,11 @@ export interface StorePlaces {
   readonly stateFile: string
 }
 
+/** Of one text: a server's URL, else a confdir. */
+export function placesIn(place: string): StorePlaces {
+  return storePlaces(place, isPostgresUrl(place) ? place : undefined)
+}
+
 /** Where both are: on a server, if one is named, else two files in the confdir. */
 export function storePlaces(confdir: string, server: string | undefined): StorePlaces {
   return { historyFile: server ?? join(confdir, HISTORY_FILE), stateFile: server ?? join(confdir, STATE_FILE) }

@@ -9,7 +9,7 @@ import { HISTORY_FILE, STATE_FILE } from "../../api/store.ts"
 import { StartError } from "../../base/errors.ts"
 import { openState } from "../database.ts"
 import { openHistory } from "../history-place.ts"
-import { isPostgresUrl, languageOf, type SqlLanguage, type StorePlaces, shownPlace, storePlaces } from "../places.ts"
+import { isPostgresUrl, languageOf, placesIn, type SqlLanguage, shownPlace } from "../places.ts"
 import type { Schema } from "../schema.ts"
 import { stateSteps } from "../state/schema.ts"
 import { ownTables } from "./status.ts"
@@ -59,7 +59,7 @@ export interface CopyOptions {
 /** Rejects with a StartError before anything is written where it cannot be done, or where the counts differ in the end. */
 export async function copyAll({ from, to, replaces, copied }: CopyOptions): Promise<void> {
   if (from === to) throw new StartError("both are one database: nothing is to be copied")
-  const { historyFile, stateFile } = placesOf(from)
+  const { historyFile, stateFile } = placesIn(from)
   if (!isThere(historyFile) && !isThere(stateFile))
     throw new StartError(`${from}: there is no ${HISTORY_FILE} and no ${STATE_FILE}: nothing is to be copied`)
   for (const kind of ["state", "history"] as const) {
@@ -76,10 +76,6 @@ export async function copyAll({ from, to, replaces, copied }: CopyOptions): Prom
   }
 }
 
-function placesOf(place: string): StorePlaces {
-  return storePlaces(place, isPostgresUrl(place) ? place : undefined)
-}
-
 /** A server is asked when it is opened. */
 function isThere(file: string): boolean {
   return isPostgresUrl(file) || existsSync(file)
@@ -87,7 +83,7 @@ function isThere(file: string): boolean {
 
 /** Undefined: there is no such file, from which nothing comes. */
 async function opened(kind: "state" | "history", place: string, isMade: boolean): Promise<Side | undefined> {
-  const { historyFile, stateFile } = placesOf(place)
+  const { historyFile, stateFile } = placesIn(place)
   const file = kind === "state" ? stateFile : historyFile
   if (!isMade && !isThere(file)) return undefined
   const language = languageOf(place)
