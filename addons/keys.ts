@@ -14,6 +14,7 @@ import type { Ledger } from "./keys/ledger.ts"
 import { openRedisLedger } from "./keys/ledger-redis.ts"
 import { SqlLedger } from "./keys/ledger-sql.ts"
 import { OPTIONS } from "./keys/options.ts"
+import { Refusals } from "./keys/refusals.ts"
 import { makeKey } from "./keys/secret.ts"
 import { MIGRATIONS, type Tables } from "./keys/tables.ts"
 import { Tries } from "./keys/tries.ts"
@@ -38,7 +39,7 @@ export default defineAddon({
   options: OPTIONS,
   setup(context) {
     const { serve, command, clock, options } = context
-    const opening = open(context)
+    const opening = open(context, new Refusals(context.metrics))
     opening.catch(() => {}) // `load` tells of it.
     let opened: Opened | undefined
     let renewal: Timer | undefined
@@ -79,7 +80,7 @@ export default defineAddon({
   },
 })
 
-async function open(context: AddonContext<typeof OPTIONS>): Promise<Opened> {
+async function open(context: AddonContext<typeof OPTIONS>, refusals: Refusals): Promise<Opened> {
   const { tables, clock, log, options } = context
   const db = await tables<Tables>(MIGRATIONS)
   const book = new KeyBook(db, clock, log)
@@ -93,7 +94,7 @@ async function open(context: AddonContext<typeof OPTIONS>): Promise<Opened> {
     }
     return master.key
   }
-  const doorman = new Doorman({ book, tries: new Tries(clock), clock, master: masterKey })
+  const doorman = new Doorman({ book, tries: new Tries(clock), clock, refusals, master: masterKey })
   const lease = () => options.lease * 1_000
   const ledger =
     options.redis === ""
@@ -105,7 +106,7 @@ async function open(context: AddonContext<typeof OPTIONS>): Promise<Opened> {
     if (prices?.file !== file) prices = { file, opened: openPrices(file === "" ? undefined : file) }
     return prices.opened
   }
-  return { book, doorman, ledger, accounts: new Accounts({ context, book, ledger, prices: openedPrices }) }
+  return { book, doorman, ledger, accounts: new Accounts({ context, book, ledger, refusals, prices: openedPrices }) }
 }
 
 /** Past the log, which blanks keys out: this one has to be read once. */

@@ -13,7 +13,7 @@ import { LocalForms } from "./local-form.ts"
 import { type HostFacts, LocalHosts, type Named, whyFailed } from "./local-host.ts"
 import { localBases, type OPTIONS } from "./options.ts"
 import { Patience } from "./patience.ts"
-import { join, linesIn, type Place } from "./queue.ts"
+import { join, linesIn, type Place, QueueMetrics } from "./queue.ts"
 import { Ratios } from "./ratios.ts"
 import { mappedModel } from "./routing.ts"
 import { Vocabularies } from "./vocabularies.ts"
@@ -67,10 +67,11 @@ export class LocalAttempts {
   readonly #ask: LocalAsk
   readonly #clock: Clock
   readonly #lines: ReturnType<typeof linesIn>
+  readonly #queue: QueueMetrics
   /** The place in a line that a flow has, until its answer is delivered or has failed. */
   readonly #places = new WeakMap<Flow, Place>()
 
-  constructor({ options, state, clock, log, records, tokens }: AddonContext<typeof OPTIONS>) {
+  constructor({ options, state, clock, log, records, tokens, metrics }: AddonContext<typeof OPTIONS>) {
     this.#options = options
     this.#clock = clock
     this.hosts = new LocalHosts(options, clock)
@@ -82,6 +83,7 @@ export class LocalAttempts {
     this.#ratios = new Ratios(state, records("ratios"), lost)
     this.#ask = new LocalAsk(options, this.hosts, this.#ratios)
     this.#lines = linesIn(state)
+    this.#queue = new QueueMetrics({ metrics, clock }, "conductor")
   }
 
   /** The room by what is known without asking; undefined where a host may have to say. */
@@ -158,7 +160,8 @@ export class LocalAttempts {
     }
     const place = join(this.#lines, base, () => this.#options.localConcurrency)
     this.#places.set(flow, place)
-    await flow.waitFor(place.granted)
+    const over = place.isGranted ? () => {} : this.#queue.begin(new URL(base).host)
+    await flow.waitFor(place.granted).finally(over)
     const { answer, cutTo } = await this.#ask.ask(flow, question)
     const empty = cutTo === undefined ? await emptyForJudge(flow, answer, ticket) : undefined
     if (cutTo === undefined && (answer.failure === undefined || empty !== undefined)) {

@@ -14,7 +14,7 @@ import { isMeasured } from "./limits.ts"
 import { isNamedTwice } from "./named-twice.ts"
 import type { OPTIONS } from "./options.ts"
 import { isJson, modelsIn } from "./other-requests.ts"
-import { ambiguousModel, databaseLost, forbidden, limitReached, priceUnknown, standingFields } from "./refusals.ts"
+import { type Refusals, standingFields } from "./refusals.ts"
 
 /** Bytes of text that are at least a token, for bodies that nobody reads as a dialect's. */
 const BYTES_PER_TOKEN = 3
@@ -27,6 +27,7 @@ export interface AccountsOptions {
   readonly context: AddonContext<typeof OPTIONS>
   readonly book: KeyBook
   readonly ledger: Ledger
+  readonly refusals: Refusals
   prices(): Promise<Prices>
 }
 
@@ -62,7 +63,7 @@ export class Accounts {
     if (key === undefined) return undefined
     // Through the proxy a request names its host. At our own address it is a name that the addon which routes knows.
     if (!flow.baseUrl && !allows(key.upstreams, flow.request.host))
-      return flow.respond(forbidden(`this key may not ask ${flow.request.host}`))
+      return flow.respond(this.#options.refusals.forbidden(`this key may not ask ${flow.request.host}`))
     if (flow.dialect === undefined && key.models !== undefined) return this.#checkModel(flow, key)
     return undefined
   }
@@ -88,8 +89,8 @@ export class Accounts {
     if (key === undefined) return undefined
     const { request } = flow.llm
     if (!allows(key.models, request.model))
-      return flow.respond(forbidden(`this key may not use the model ${request.model}`))
-    if (isAmbiguous(flow, key)) return flow.respond(ambiguousModel())
+      return flow.respond(this.#options.refusals.forbidden(`this key may not use the model ${request.model}`))
+    if (isAmbiguous(flow, key)) return flow.respond(this.#options.refusals.ambiguousModel())
     const slots = 1
     const { model } = request
     if (!isMeasured(key.limits)) return this.#enter(flow, key, { input: 0, answer: 0, slots, model })
@@ -133,8 +134,8 @@ export class Accounts {
   async #checkModel(flow: Flow, key: Key): Promise<void> {
     const models = await modelsIn(flow)
     const model = models.find((one) => !allows(key.models, one))
-    if (model !== undefined) flow.respond(forbidden(`this key may not use the model ${model}`))
-    else if (models.length > 0 && isAmbiguous(flow, key)) flow.respond(ambiguousModel())
+    if (model !== undefined) flow.respond(this.#options.refusals.forbidden(`this key may not use the model ${model}`))
+    else if (models.length > 0 && isAmbiguous(flow, key)) flow.respond(this.#options.refusals.ambiguousModel())
   }
 
   async #measure(request: LlmRequest): Promise<{ input: number; answer: number }> {
@@ -176,7 +177,7 @@ export class Accounts {
     if (isPriced && prices !== undefined) {
       const price = priceOf(prices, flow, model, { input, answer, at, waysOf: this.waysOf })
       if (price === undefined && context.options.unknownPrice === "refuse")
-        return flow.respond(priceUnknown(model ?? flow.request.path))
+        return flow.respond(this.#options.refusals.priceUnknown(model ?? flow.request.path))
       money = price ?? 0
     }
     // Who leaves meanwhile has an entry to settle: nothing stays reserved for nobody.
@@ -192,11 +193,12 @@ export class Accounts {
       const isIn = !("retryMs" in verdict)
       isReserved(isIn)
       if (isIn) entry.standing = verdict
-      else this.#refuse(flow, () => flow.respond(limitReached(verdict)))
+      else this.#refuse(flow, () => flow.respond(this.#options.refusals.limitReached(verdict)))
     } catch (thrown) {
       isReserved(false)
       context.log.warn(`the ledger cannot be reached: ${String(thrown)}`)
-      if (context.options.onDatabaseLost === "refuse") this.#refuse(flow, () => flow.respond(databaseLost()))
+      if (context.options.onDatabaseLost === "refuse")
+        this.#refuse(flow, () => flow.respond(this.#options.refusals.databaseLost()))
     }
   }
 

@@ -5,6 +5,7 @@
 import type { AuthenticateHookInfo, Clock, Headers } from "llmproxy"
 import { allows } from "../shared/claims.ts"
 import { BookLost, type Key, type KeyBook } from "./book.ts"
+import type { Refusals } from "./refusals.ts"
 import { hashOf, isOurs, isSameHash, type Shown, shownIn } from "./secret.ts"
 import type { Tries } from "./tries.ts"
 
@@ -20,6 +21,7 @@ export interface DoormanOptions {
   readonly book: KeyBook
   readonly tries: Tries
   readonly clock: Clock
+  readonly refusals: Pick<Refusals, "count">
   /** The key that an option gives as the master's; undefined: it stands in the book. */
   master(): Key | undefined
 }
@@ -35,11 +37,21 @@ export class Doorman {
   authenticate({ client, via, request, identify, refuse }: AuthenticateHookInfo): void | Promise<void> {
     const inherited = this.#options.book.of(client.claims)
     const judge = (found: Found) => {
-      if (found.kind === "refused") return refuse(found.status, found.message)
-      if (found.kind === "none") return refuse(401, UNKNOWN)
+      const { refusals } = this.#options
+      if (found.kind === "refused") {
+        refusals.count(found.status === 429 ? "slowed" : "database")
+        return refuse(found.status, found.message)
+      }
+      if (found.kind === "none") {
+        refusals.count("unknown")
+        return refuse(401, UNKNOWN)
+      }
       const { key } = found
       const forbidden = why(key, via, request)
-      if (forbidden !== undefined) return refuse(403, forbidden)
+      if (forbidden !== undefined) {
+        refusals.count("scope")
+        return refuse(403, forbidden)
+      }
       this.#options.book.use(key)
       identify(key.owner ?? key.id, key.label, key.claims)
     }

@@ -1,10 +1,61 @@
-/** What clients are told that get nothing: in their dialect, with the fields by which OpenAI's SDKs wait. Pure. */
-import type { Reply } from "llmproxy"
+/** What clients are told that get nothing: in their dialect, with the fields by which OpenAI's SDKs wait; and how often, by the reason. */
+import type { Counter, Metrics, Reply } from "llmproxy"
 import type { Refused, Standing } from "./judge.ts"
 import { MICRO } from "./limits.ts"
 
+/**
+ * Why somebody got nothing. `unknown`: no key that is one, or none; `slowed`: too many of those; `scope`: the key may not; `ambiguous`: it
+ * is not sure what is asked for; `price`: not known; `database`: not there; the others are limits.
+ */
+export type Reason = Refused["kind"] | "unknown" | "slowed" | "scope" | "ambiguous" | "price" | "database"
+
+/** The replies, each counted as it is made. */
+export class Refusals {
+  readonly #counter: Counter<"reason">
+
+  /** To be made in `setup`. */
+  constructor(metrics: Metrics) {
+    const help = "Requests and tunnels that got nothing from keys, by the reason."
+    this.#counter = metrics.counter({ name: "keys_refusals_total", help, labels: ["reason"] })
+  }
+
+  count(reason: Reason): void {
+    this.#counter.add(1, { reason })
+  }
+
+  limitReached(refused: Refused): Reply {
+    this.count(refused.kind)
+    return limitReached(refused)
+  }
+
+  forbidden(message: string): Reply {
+    this.count("scope")
+    return { status: 403, error: { code: "insufficient_permissions", message } }
+  }
+
+  ambiguousModel(): Reply {
+    this.count("ambiguous")
+    const message = "the body names its model more than once; name it once, as model"
+    return { status: 400, error: { code: "invalid_value", message } }
+  }
+
+  databaseLost(): Reply {
+    this.count("database")
+    const message = "what this key uses cannot be counted now; try again in a few seconds"
+    return { status: 503, headers: { "Retry-After": "5" }, error: { code: "ledger_unavailable", message } }
+  }
+
+  priceUnknown(model: string): Reply {
+    this.count("price")
+    const message =
+      `the price of ${model} is not known, and this key has a limit of money; ` +
+      "name the price in keys.pricesFile, or set keys.unknownPrice to allow"
+    return { status: 403, error: { code: "price_unknown", message } }
+  }
+}
+
 /** A limit is reached. */
-export function limitReached({ kind, span, limit, used, wished, retryMs }: Refused): Reply {
+function limitReached({ kind, span, limit, used, wished, retryMs }: Refused): Reply {
   const headers: Record<string, string> = {}
   if (retryMs !== undefined) headers["Retry-After"] = String(Math.max(1, Math.ceil(retryMs / 1_000)))
   if (kind === "requests" || kind === "tokens") {
@@ -44,25 +95,4 @@ function durationText(ms: number): string {
   const seconds = Math.ceil(ms / 1_000)
   const [hours, minutes] = [Math.floor(seconds / 3_600), Math.floor((seconds % 3_600) / 60)]
   return `${hours > 0 ? `${hours}h` : ""}${hours + minutes > 0 ? `${minutes}m` : ""}${seconds % 60}s`
-}
-
-export function forbidden(message: string): Reply {
-  return { status: 403, error: { code: "insufficient_permissions", message } }
-}
-
-export function ambiguousModel(): Reply {
-  const message = "the body names its model more than once; name it once, as model"
-  return { status: 400, error: { code: "invalid_value", message } }
-}
-
-export function databaseLost(): Reply {
-  const message = "what this key uses cannot be counted now; try again in a few seconds"
-  return { status: 503, headers: { "Retry-After": "5" }, error: { code: "ledger_unavailable", message } }
-}
-
-export function priceUnknown(model: string): Reply {
-  const message =
-    `the price of ${model} is not known, and this key has a limit of money; ` +
-    "name the price in keys.pricesFile, or set keys.unknownPrice to allow"
-  return { status: 403, error: { code: "price_unknown", message } }
 }

@@ -3,7 +3,7 @@
  * the next one where one fails before its first word.
  */
 import type { AddonContext, Flow } from "llmproxy"
-import { dropClientsOwn, type Plan, type Target, TargetPool, withoutKeys } from "llmproxy/targets"
+import { dropClientsOwn, type Plan, QueueMetrics, type Target, TargetPool, withoutKeys } from "llmproxy/targets"
 import { type Asked, withModelInPath } from "./asked.ts"
 import { setModelInForm } from "./body.ts"
 import type { Decision, Wanted } from "./decide.ts"
@@ -26,12 +26,14 @@ export class Sender {
   readonly #sent = new WeakMap<Flow, Sent>()
 
   constructor(context: Pick<AddonContext, "state" | "clock" | "log" | "metrics">) {
+    const queue = new QueueMetrics(context, "models")
     const attempts = context.metrics.counter({
       name: "models_attempts_total",
       help: "Requests to upstreams, by what became of them.",
       labels: ["upstream", "result"],
     })
     this.#pool = new TargetPool(context, {
+      waits: ({ name }) => queue.begin(name),
       attempted: ({ result }, { name }) => attempts.add(1, { upstream: name, result }),
     })
     this.hooks = this.#pool.hooks

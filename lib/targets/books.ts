@@ -39,14 +39,14 @@ interface Outcome {
 
 export class Books {
   readonly #context: Pick<AddonContext, "clock" | "log">
-  readonly #settings: Pick<PoolSettings, "attempted" | "cooldownMs">
+  readonly #settings: Pick<PoolSettings, "attempted" | "cooldownMs" | "waits">
   readonly #health: Health
   readonly #lines: Lines
   readonly #running = new WeakMap<Flow, Running>()
 
   constructor(
     context: Pick<AddonContext, "state" | "clock" | "log">,
-    settings: Pick<PoolSettings, "attempted" | "cooldownMs">,
+    settings: Pick<PoolSettings, "attempted" | "cooldownMs" | "waits">,
   ) {
     this.#context = context
     this.#settings = settings
@@ -89,15 +89,18 @@ export class Books {
   }
 
   /** Milliseconds that it took until it was the flow's turn. */
-  async wait(flow: Flow, note: string | undefined, place: Place): Promise<number> {
+  async wait(flow: Flow, target: Target, place: Place, note?: string): Promise<number> {
     const { clock } = this.#context
     const since = clock.monotonic()
+    const over = this.#settings.waits?.(target)
     const letBe = note === undefined ? () => {} : flow.keepAlive(note)
     try {
       await flow.waitFor(place.granted)
     } catch (thrown) {
       place.leave()
       throw thrown
+    } finally {
+      over?.()
     }
     letBe()
     return clock.monotonic() - since

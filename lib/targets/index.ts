@@ -15,6 +15,7 @@ export {
 } from "./plan.ts"
 export { TargetPool } from "./pool.ts"
 export { join, type Lines, lengthOf, linesIn, type Place } from "./queue.ts"
+export { QueueMetrics } from "./queue-metrics.ts"
 export type { Refusal } from "./refusal.ts"
 export { bodyAt, dropClientsOwn, fieldsAt, isWhole, type Target, urlAt, withoutKeys } from "./target.ts"
 export { judge, judgeStatus, retryAfterMs, type Verdict } from "./verdict.ts"

@@ -21,6 +21,8 @@ export interface PoolSettings {
   readonly timeoutMs?: () => number
   /** A number of [0, 1). Default: Math.random. */
   readonly random?: () => number
+  /** Somebody begins to wait in a target's line; what it gives is called when that is over. For `QueueMetrics`. */
+  readonly waits?: (target: Target) => () => void
   /** Each attempt once its result is known; for metrics. */
   readonly attempted?: (attempt: Readonly<Attempt>, target: Target, flow: Flow) => void
 }

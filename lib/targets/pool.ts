@@ -82,7 +82,7 @@ export class TargetPool {
       const place = this.#books.join(target)
       if (place === undefined || place.isGranted) return this.#route(flow, plan, target, place, 0)
       return this.#books
-        .wait(flow, plan.keepAlive, place)
+        .wait(flow, target, place, plan.keepAlive)
         .then((waitedMs) => this.#route(flow, plan, target, place, waitedMs))
     }
     return this.#refuse(flow, plan, allFull(ordered))
@@ -113,7 +113,7 @@ export class TargetPool {
     for (const target of ordered) {
       if (this.#isTooSmall(flow, target, tooSmall) || this.#books.isFull(flow, target)) continue
       const place = this.#books.join(target)
-      const waitedMs = place === undefined || place.isGranted ? 0 : await this.#books.wait(flow, undefined, place)
+      const waitedMs = place === undefined || place.isGranted ? 0 : await this.#books.wait(flow, target, place)
       const running = this.#books.begin(flow, target, place, waitedMs)
       const answer = await this.#ask(flow, plan, target)
       const { failure } = answer

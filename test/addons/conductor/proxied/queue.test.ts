@@ -1,6 +1,7 @@
 /** Waiting: one request at a time per local host, clients that leave, and comments that keep a stream alive meanwhile. */
 import type { Socket } from "node:net"
 import { test } from "tap"
+import type { AddonContext } from "../../../../lib/api/addon.ts"
 import { ManualClock } from "../../../../lib/testing/manual-clock.ts"
 import type { OriginRequest } from "../../../../lib/testing/origin.ts"
 import { CHAT_PATH, chatBody, localHost, message, type Rig, startRig } from "../../../helpers/conductor-rig.ts"
@@ -64,6 +65,32 @@ test("a local host gets one request at a time, in the order in which they came",
     asked[at]?.socket.write(TEXT)
     t.equal((await wire.response("POST")).status, 200)
   }
+})
+
+test("who waits for a local host is counted, and how long they did", async (t) => {
+  const { asked, reply } = patient()
+  let given: AddonContext | undefined
+  const looks = {
+    name: "looks",
+    setup(context: AddonContext) {
+      given = context
+      return {}
+    },
+  }
+  const rig = await startRig(t, { local: reply, builtin: [looks] })
+  const told = (name: string) => given?.metrics.all().find((metric) => metric.name === name)?.series[0]
+  const wires = [await say(rig, "one")]
+  await until(() => asked.length === 1)
+  t.equal(told("conductor_queue_waiting"), undefined)
+  wires.push(await say(rig, "two"))
+  await until(() => told("conductor_queue_waiting")?.value === 1)
+  for (const [at, wire] of wires.entries()) {
+    await until(() => asked.length === at + 1)
+    asked[at]?.socket.write(TEXT)
+    t.equal((await wire.response("POST")).status, 200)
+  }
+  t.match(told("conductor_queue_waiting"), { labels: { target: /^127\.0\.0\.1:\d+$/ }, value: 0 })
+  t.equal(told("conductor_queue_seconds")?.buckets?.at(-1)?.count, 1)
 })
 
 test("localConcurrency lets more of them in", async (t) => {
