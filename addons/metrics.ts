@@ -6,6 +6,7 @@
  * A client's flow is counted once, with all that was spent for it; what addons sent for it is counted as attempts.
  */
 import { type AddonContext, defineAddon, type Flow, type LlmFlow, openPrices, type Prices } from "llmproxy"
+import { createRoute, makeApi, serveApi, z } from "llmproxy/openapi"
 import { attemptsOf } from "llmproxy/targets"
 import { type Declared, declare } from "./metrics/declared.ts"
 import { CONTENT_TYPE, exposition } from "./metrics/exposition.ts"
@@ -21,6 +22,18 @@ const OPTIONS = {
   },
 } as const
 
+const METRICS = createRoute({
+  method: "get",
+  path: "/metrics",
+  tags: ["metrics"],
+  summary: "What passes, in numbers",
+  description: "For who runs the proxy: by the admin token or an admin's key, or from this machine.",
+  responses: {
+    200: { description: "Prometheus' text format.", content: { "text/plain": { schema: z.string() } } },
+    401: { description: "Somebody else." },
+  },
+})
+
 export default defineAddon({
   name: "metrics",
   options: OPTIONS,
@@ -28,10 +41,12 @@ export default defineAddon({
   setup(context) {
     const { serve, metrics, state } = context
     const counts = new Counts(context, declare(metrics))
-    serve({ method: "GET", path: "/metrics", access: "admin" }, async () => {
+    const api = makeApi()
+    api.openapi(METRICS, async () => {
       const text = exposition(metrics.all()) + (await processMetrics(state))
       return new Response(text, { headers: { "Content-Type": CONTENT_TYPE } })
     })
+    serveApi(serve, api, () => "admin")
     return {
       load: () => counts.open(),
       llmDelta: (flow) => counts.piece(flow),

@@ -12,6 +12,7 @@ import { type Asked, askedIn } from "./models/asked.ts"
 import { type BodyNames, namesIn } from "./models/body.ts"
 import { declareCommand } from "./models/command.ts"
 import { type Choices, type Decision, decide, modelOf, type Wanted } from "./models/decide.ts"
+import { listEndpoints } from "./models/described.ts"
 import { noteFindings } from "./models/lint/note.ts"
 import { Lists } from "./models/lists.ts"
 import { Objects } from "./models/objects.ts"
@@ -46,6 +47,7 @@ export default defineAddon({
   setup(context) {
     const models = new Models(context)
     declareCommand(context)
+    context.describe(listEndpoints)
     return {
       load: () => models.load(),
       configure: () => models.configure(),

@@ -14,7 +14,7 @@ import type { Events } from "./events.ts"
 import type { Answer, Flow, SendOptions, SendRequest } from "./flow.ts"
 import type { Hooks } from "./hooks.ts"
 import type { Metrics } from "./metrics.ts"
-import type { Serve, ServeContext } from "./serve.ts"
+import type { EndpointDocument, Serve, ServeContext } from "./serve.ts"
 import type { FlowHistory, OpenTables, Records } from "./store.ts"
 
 /**
@@ -120,6 +120,11 @@ export interface AddonContext<O extends OptionSpecs = OptionSpecs> {
   readonly command: DeclareCommand
   /** Serves pages and APIs of the addon's own at the proxy's address. */
   readonly serve: Serve
+  /**
+   * Describes what the addon answers in its hooks at the proxy's address, for `GET /docs`, which asks when somebody looks. To be called
+   * in `setup`. Nothing is served by it.
+   */
+  describe(endpoints: () => EndpointDocument): void
   /** What addons tell each other. */
   readonly events: Events
   /** What the addon counts and measures, for whoever watches the proxy. */

@@ -4,12 +4,12 @@
  */
 import type { AddonContext, TokenService } from "../api/addon.ts"
 import type { DeclareCommand } from "../api/command.ts"
-import type { Serve } from "../api/serve.ts"
+import type { EndpointDocument, Serve } from "../api/serve.ts"
 import { NO_STORE, type OpenTables, type StoreService, type TableMigration } from "../api/store.ts"
 import type { Clock } from "../base/clock.ts"
 import type { Logger } from "../base/log.ts"
 import { Redactor } from "../base/secrets/redactor.ts"
-import { checkDistinctRoutes, checkRoute, type Route } from "../serve/routes.ts"
+import { checkDistinctRoutes, checkRoute, describedAlone, type Route } from "../serve/routes.ts"
 import { type Bus, eventsFor, LocalBus } from "../services/event-bus.ts"
 import { MetricRegistry } from "../services/metric-registry.ts"
 import { checkCommand, type DeclaredCommand } from "./commands.ts"
@@ -74,12 +74,18 @@ export function contextFor(
     checkDistinctRoutes([...routes, route])
     routes.push(route)
   }
+  const describe = (endpoints: () => EndpointDocument) => {
+    if (isSetUp) throw new Error("describe: is to be called in setup")
+    if (typeof endpoints !== "function") throw new TypeError("describe: takes a function that returns a document")
+    routes.push(describedAlone(name, endpoints, log))
+  }
   const sends = new SendGate(name, own.signal, services.send)
   const context: AddonContext = {
     ...own,
     send: sends.send,
     command: declare,
     serve,
+    describe,
     log,
     clock,
     tokens,

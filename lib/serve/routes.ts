@@ -2,7 +2,7 @@
  * What addons serve, judged and found. A path is claimed once, by one addon, and a request finds its route by the path as
  * it stands: what only looks like a route's path is never served. Pure; serving.ts answers.
  */
-import type { ServeAccess, ServeHandler, ServeSpec } from "../api/serve.ts"
+import type { EndpointDocument, ServeAccess, ServeHandler, ServeSpec } from "../api/serve.ts"
 import { UsageError } from "../base/errors.ts"
 import type { Logger } from "../base/log.ts"
 import { isOwnPath, OWN_PREFIX } from "../proxy/session/own-names.ts"
@@ -11,7 +11,7 @@ import { decoded, isClear, pathOf } from "./paths.ts"
 export interface Route {
   readonly addon: string
   readonly method: string
-  /** As it was declared. */
+  /** As it was declared; "": nothing is served, and what addons answer in their hooks is described. */
   readonly path: string
   readonly access: ServeAccess
   readonly handler: ServeHandler
@@ -69,6 +69,12 @@ export function checkRoute(
   return { addon, method, path, access, handler, log, ...more }
 }
 
+/** What an addon answers by itself, in its hooks. */
+export function describedAlone(addon: string, describes: () => EndpointDocument, log: Logger): Route {
+  const handler = () => Response.error()
+  return { addon, method: "GET", path: "", access: "public", handler, log, describes }
+}
+
 /**
  * Throws a UsageError where two routes claim one path: one addon twice with the same method, or two addons at all, also
  * where one's `/*` covers the other's.
@@ -76,6 +82,7 @@ export function checkRoute(
 export function checkDistinctRoutes(routes: readonly Route[]): void {
   for (const [index, route] of routes.entries()) {
     for (const other of routes.slice(0, index)) {
+      if (route.path === "" || other.path === "") continue
       if (other.addon === route.addon) {
         if (other.path === route.path && other.method === route.method)
           throw new UsageError(`addon "${route.addon}": serve ${route.method} ${route.path}: it is served already`)
@@ -96,7 +103,7 @@ export class RouteTable {
 
   constructor(routes: readonly Route[]) {
     const paths = new Map<string, Route[]>()
-    for (const route of routes) paths.set(route.path, [...(paths.get(route.path) ?? []), route])
+    for (const route of routes) if (route.path !== "") paths.set(route.path, [...(paths.get(route.path) ?? []), route])
     this.#paths = [...paths].sort(([one], [other]) => narrowness(other) - narrowness(one))
   }
 

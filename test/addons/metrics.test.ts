@@ -110,3 +110,10 @@ test("labels and help are escaped, and values written as Prometheus reads them",
   )
   t.end()
 })
+
+test("GET /docs says what it is, to anybody", async (t) => {
+  const { addon } = await world(t)
+  const document = JSON.parse((await addon.request({ url: "/docs/openapi.json" })).text)
+  t.match(document.paths["/metrics"].get, { tags: ["metrics"], responses: { 200: { content: { "text/plain": {} } } } })
+  t.match((await addon.request({ url: "/docs" })).text, /What passes, in numbers/)
+})

@@ -1,6 +1,6 @@
 /** Endpoints that are described where they are written: what a client may send, and what `GET /docs` shows. */
 import { test } from "tap"
-import { defineAddon, type JsonValue } from "../../lib/index.ts"
+import { type AddonContext, defineAddon, type JsonValue } from "../../lib/index.ts"
 import { createRoute, makeApi, serveApi, z } from "../../lib/serve/openapi.ts"
 import { loadAddon } from "../../lib/testing/index.ts"
 
@@ -154,4 +154,35 @@ test("without a description there are no docs, and an addon may have its own", a
   t.teardown(() => none.close())
   none.answer({ status: 418, text: "upstream" })
   t.equal((await none.request({ url: "/docs" })).status, 418, "it passes on")
+})
+
+test("what addons answer in their hooks is described beside what is served, and nothing is served by it", async (t) => {
+  let given: AddonContext | undefined
+  const answering = (name: string) =>
+    defineAddon({
+      name,
+      setup(context) {
+        given = context
+        context.describe(() => ({ paths: { [`/${name}`]: { get: { summary: `All of ${name}`, responses: {} } } } }))
+        return {
+          requestHeaders: (flow) => (flow.request.path === `/${name}` ? flow.respond({ text: name }) : undefined),
+        }
+      },
+    })
+  const addon = await loadAddon(answering("one"), { others: [answering("two"), polls] })
+  t.teardown(() => addon.close())
+  const document = JSON.parse((await addon.request({ url: "/docs/openapi.json" })).text)
+  t.strictSame(Object.keys(document.paths), ["/one", "/two", "/votes", "/votes/{who}"])
+  t.match((await addon.request({ url: "/docs" })).text, /All of one[\s\S]*All of two/)
+  for (const name of ["one", "two"]) t.equal((await addon.request({ url: `/${name}` })).text, name)
+  t.throws(() => given?.describe(() => ({ paths: {} })), /is to be called in setup/)
+  const wrong = defineAddon({
+    name: "wrong",
+    setup({ describe }) {
+      // @ts-expect-error: an addon in JavaScript can give this
+      describe({ paths: {} })
+      return {}
+    },
+  })
+  await t.rejects(loadAddon(wrong), /takes a function/)
 })

@@ -177,3 +177,19 @@ test("what has to stay local lists what is local", async (t) => {
   t.same(idsOf(list.json()).sort(), ["fast", "llama3.2:latest", "qwen3-4b", "shared"])
   t.same(addon.asked.map(hostOf).sort(), ["127.0.0.1:11434", "127.0.0.1:1234"], "nobody else is asked")
 })
+
+test("GET /docs describes each of the lists, and each that it describes is there", async (t) => {
+  const addon = await startModels(t)
+  const { paths } = JSON.parse((await addon.request({ url: "/docs/openapi.json" })).text)
+  t.same(Object.keys(paths), [
+    ...["/v1/models", "/v1/models/{id}", "/v1beta/models", "/v1beta/models/{id}"],
+    ...["/api/tags", "/api/ps", "/api/show", "/api/version"],
+  ])
+  for (const [path, methods] of Object.entries<Record<string, { summary: string }>>(paths))
+    for (const [method, { summary }] of Object.entries(methods)) {
+      const json = method === "post" ? { json: { model: "llama3.2:latest" } } : {}
+      const url = path.replace("{id}", "qwen3-4b")
+      t.equal((await addon.request({ method: method.toUpperCase(), url, ...json })).status, 200, path)
+      t.match((await addon.request({ url: "/docs" })).text, summary)
+    }
+})
