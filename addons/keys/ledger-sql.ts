@@ -13,7 +13,7 @@ import type { ReservationRow, Tables } from "./tables.ts"
 
 /** Calls in one transaction. */
 const BATCH_MAX = 200
-/** Milliseconds that what keys without limits use is collected. */
+/** Milliseconds that what keys without limits use is collected, before it is written at once. */
 const COLLECT_MS = 1_000
 /** Milliseconds until what could not be written is tried again. */
 const RETRY_MS = 1_000
@@ -54,6 +54,8 @@ export class SqlLedger implements Ledger {
   #added = new Map<string, Added>()
   #running: Promise<void> | undefined
   #isCollecting = false
+  /** What was collected has waited long enough. */
+  #isDue = false
   #isClosed = false
 
   constructor(options: SqlLedgerOptions) {
@@ -81,6 +83,7 @@ export class SqlLedger implements Ledger {
     this.#isCollecting = true
     this.#options.clock.after(COLLECT_MS, () => {
       this.#isCollecting = false
+      this.#isDue = true
       this.#start()
     })
   }
@@ -117,8 +120,10 @@ export class SqlLedger implements Ledger {
     if (this.#isPending) this.#running ??= this.#run()
   }
 
+  /** What is only added waits for its time, or each request would begin a transaction. */
   get #isPending(): boolean {
-    return this.#reserving.length + this.#settling.length + this.#added.size > 0
+    if (this.#reserving.length + this.#settling.length > 0) return true
+    return this.#added.size > 0 && (this.#isDue || this.#isClosed)
   }
 
   async #run(): Promise<void> {
@@ -134,8 +139,9 @@ export class SqlLedger implements Ledger {
   async #runOne(): Promise<boolean> {
     const reserving = this.#reserving.splice(0, BATCH_MAX)
     const settling = this.#settling.splice(0, BATCH_MAX)
-    const added = this.#added
-    this.#added = new Map()
+    const added = this.#isDue || this.#isClosed ? this.#added : new Map<string, Added>()
+    if (added === this.#added) this.#added = new Map()
+    this.#isDue = false
     try {
       const verdicts = await this.#transaction((transaction) => this.#write(transaction, reserving, settling, added))
       for (const [index, { resolve }] of reserving.entries()) resolve(verdicts[index] ?? [])
@@ -160,6 +166,7 @@ export class SqlLedger implements Ledger {
     this.#options.log.warn(`what keys have used could not be written, and is tried again: ${String(thrown)}`)
     this.#settling = [...settling, ...this.#settling]
     for (const one of added.values()) this.#collect(one)
+    if (added.size > 0) this.#isDue = true
     // Who waits for an ending waits for no database that is gone.
     for (const { resolve } of settling) resolve()
   }

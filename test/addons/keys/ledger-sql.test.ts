@@ -154,3 +154,21 @@ test("while the database is gone what has to be counted is refused, and what has
   t.match(lines.join("\n"), /could not be written, and is tried again/)
   t.match(lines.join("\n"), /reservations could not be renewed/)
 })
+
+test("what keys without limits use is written once a second, also while it goes on coming", async (t) => {
+  const { ledger, db, clock } = await ledgerOn(await served(t), "one")
+  const at = clock.now()
+  const use = () => ledger.add("free", at, { requests: 1, tokens: 3, money: 0 })
+  use()
+  clock.advance(1_000) // Its transaction runs now.
+  use()
+  while ((await sums(db, "free", at)).requests === 0) await new Promise((resolve) => setImmediate(resolve))
+  for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve))
+  t.same(await sums(db, "free", at), { requests: 1, tokens: 3, held: 0 }, "the second waits for its time")
+  clock.advance(1_000)
+  while ((await sums(db, "free", at)).requests === 1) await new Promise((resolve) => setImmediate(resolve))
+  t.same(await sums(db, "free", at), { requests: 2, tokens: 6, held: 0 })
+  use()
+  await ledger.close()
+  t.same(await sums(db, "free", at), { requests: 3, tokens: 9, held: 0 }, "the end waits for nothing")
+})
