@@ -98,6 +98,8 @@ class Metric {
   readonly #bounds: readonly number[]
   readonly #log: Logger
   readonly #cells = new Map<string, Cell>()
+  /** Most often the next one has the same labels. */
+  #latest: Cell | undefined
   #isFull = false
 
   constructor(kind: MetricKind, spec: HistogramSpec<string>, log: Logger) {
@@ -142,8 +144,16 @@ class Metric {
   }
 
   #cell(given: Readonly<Record<string, string>> | undefined): Cell {
+    const latest = this.#latest
+    if (latest !== undefined && this.#labels.every((label) => latest.labels[label] === given?.[label])) return latest
+    this.#latest = this.#found(given)
+    return this.#latest
+  }
+
+  #found(given: Readonly<Record<string, string>> | undefined): Cell {
     const values = this.#labels.map((label) => this.#valueOf(label, given))
-    const key = values.join("\0")
+    const [first = ""] = values
+    const key = values.length < 2 ? first : values.join("\0")
     const known = this.#cells.get(key)
     if (known !== undefined) return known
     if (this.#cells.size < SERIES_MAX || this.#labels.length === 0) return this.#made(key, values)
@@ -164,7 +174,10 @@ class Metric {
 
   #valueOf(label: string, given: Readonly<Record<string, string>> | undefined): string {
     const value: unknown = given?.[label]
-    if (typeof value === "string") return value.slice(0, LABEL_CHARS_MAX).replaceAll("\0", "")
+    if (typeof value === "string")
+      return value.length <= LABEL_CHARS_MAX && !value.includes("\0")
+        ? value
+        : value.slice(0, LABEL_CHARS_MAX).replaceAll("\0", "")
     throw new TypeError(`metric "${this.#spec.name}": the label "${label}" has no text`)
   }
 

@@ -4,15 +4,20 @@
  * loaded when the first price is asked for; a file of the user's own counts before it.
  */
 import { readFile } from "node:fs/promises"
+import type { PriceCalculation } from "@pydantic/genai-prices"
 import { messageOf, UsageError } from "../base/errors.ts"
 import { arrayOf, isObject, type JsonObject, numberOf, parseJson, stringOf } from "../base/json.ts"
 import type { Usage } from "../llm/model.ts"
+
+type Provider = PriceCalculation["provider"]
 
 /** The package's version and the day on which it was published: its data have no date of their own. */
 const TABLE = { name: "genai-prices 0.1.8", date: "2026-09-23" } as const
 const MICRO_DOLLARS = 1_000_000
 /** Prices in a file are of so many tokens, as providers publish them. */
 const PER_TOKENS = 1_000_000
+/** Models of hosts whose sellers are remembered. */
+const SELLERS_MAX = 1_000
 /** Entries of a file. */
 const ENTRIES_MAX = 10_000
 
@@ -45,6 +50,8 @@ export interface Prices {
 export async function openPrices(file?: string): Promise<Prices> {
   const own = file === undefined ? undefined : await readTable(file)
   const { calcPrice } = await import("@pydantic/genai-prices")
+  /** By host and model, its seller with that model alone: to find it among all is ten times the work of the sum. */
+  const sellers = new Map<string, Provider | undefined>()
   return {
     of({ host, model, usage, at }) {
       const { inputTokens, outputTokens, cachedTokens } = usage
@@ -60,8 +67,17 @@ export async function openPrices(file?: string): Promise<Prices> {
         }
       }
       const tokens = { input_tokens: inputTokens, output_tokens: outputTokens, cache_read_tokens: cachedTokens }
-      const seller = host === undefined ? {} : { providerApiUrl: `https://${host}/` }
-      const price = calcPrice(tokens, model, { ...seller, timestamp: new Date(at) })
+      const timestamp = new Date(at)
+      const name = `${host ?? ""} ${model}`
+      const isKnown = sellers.has(name)
+      const seller = sellers.get(name)
+      if (isKnown && seller === undefined) return undefined
+      const place = host === undefined ? {} : { providerApiUrl: `https://${host}/` }
+      const price = calcPrice(tokens, model, { ...(seller === undefined ? place : { provider: seller }), timestamp })
+      if (!isKnown) {
+        if (sellers.size >= SELLERS_MAX) sellers.clear()
+        sellers.set(name, price === null ? undefined : { ...price.provider, models: [price.model] })
+      }
       if (price === null || !Number.isFinite(price.total_price)) return undefined
       return { microDollars: Math.round(price.total_price * MICRO_DOLLARS), table: TABLE.name, date: TABLE.date }
     },

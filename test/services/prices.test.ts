@@ -29,7 +29,11 @@ test("tokens have the price of the host that was asked, and the sum names its ta
     { usage: usageOf(undefined, 1) },
     { usage: usageOf(1, undefined) },
   ])
-    t.equal(prices.of({ ...asked, ...unknown }), undefined, JSON.stringify(unknown))
+    for (const time of ["first", "second"])
+      t.equal(prices.of({ ...asked, ...unknown }), undefined, `${JSON.stringify(unknown)}, the ${time} time`)
+  t.same(prices.of(asked), { microDollars: 3_500, ...table }, "what is known of a seller is of this model alone")
+  t.same(prices.of({ ...asked, model: "gpt-4o-mini" })?.microDollars, 210)
+  t.same(prices.of({ ...asked, model: "gpt-4o-mini" })?.microDollars, 210)
 })
 
 test("a price is the one that was valid when it was asked", async (t) => {
