@@ -251,8 +251,8 @@ export interface Flow {
   /** Once a connection is there. */
   readonly server: UpstreamInfo | undefined
   readonly request: FlowRequest
-  /** The request as it came: method, URL, headers. */
-  readonly original: { readonly method: string; readonly url: string; readonly headers: Headers }
+  /** The request as it came: method, URL and its parts, headers. */
+  readonly original: Readonly<Pick<FlowRequest, "method" | "url" | "scheme" | "host" | "port" | "path" | "headers">>
   /** From `responseHeaders` on. */
   readonly response: FlowResponse | undefined
   /** For addons to leave notes to each other; keys are `addon.word`. */

@@ -81,6 +81,9 @@ const ANSWER_HOOKS: readonly HookName[] = ["llmDelta", "llmResponse", "llmError"
 interface Listener {
   readonly addon: LoadedAddon
   readonly hook: HookName
+  /** Whether a flow that was answered in it goes no further; whether it may put another answer in the present one's place. */
+  readonly stops: boolean
+  readonly replaces: boolean
   /** Takes what `run` was given for this hook: its signature is where the types are. */
   readonly call: (...args: never) => unknown
 }
@@ -145,15 +148,15 @@ export class HookChain {
     return hook === "llmDelta" ? this.#observe(listeners, scope, args) : this.#runFrom(0, listeners, scope, args)
   }
 
-  /** The same for those addons alone that `isMeant` names. */
+  /** The same for those addons alone that `isMeant` names; undefined: for all. */
   runFor<H extends HookName>(
-    isMeant: (addon: LoadedAddon) => boolean,
+    isMeant: ((addon: LoadedAddon) => boolean) | undefined,
     hook: H,
     scope: HookScope,
     ...args: Parameters<Hooks[H]>
   ): void | Promise<void> {
-    const listeners = this.#table[hook]?.filter(({ addon }) => isMeant(addon)) ?? []
-    return this.#runFrom(0, listeners, scope, args)
+    const all = this.#table[hook] ?? []
+    return this.#runFrom(0, isMeant === undefined ? all : all.filter(({ addon }) => isMeant(addon)), scope, args)
   }
 
   /** A flow begins on this chain. */
@@ -191,13 +194,13 @@ export class HookChain {
       const pending = this.#call(listener, scope, args)
       if (pending !== undefined) {
         return pending.then(async () => {
-          await replacing(listener.hook, scope)
-          if (!stops(listener.hook, scope)) return this.#runFrom(i + 1, listeners, scope, args)
+          if (listener.replaces) await scope.replacing?.()
+          if (!(listener.stops && scope.stopped())) return this.#runFrom(i + 1, listeners, scope, args)
         })
       }
-      const other = replacing(listener.hook, scope)
+      const other = listener.replaces ? scope.replacing?.() : undefined
       if (other !== undefined) return other.then(() => this.#runFrom(i + 1, listeners, scope, args))
-      if (stops(listener.hook, scope)) break
+      if (listener.stops && scope.stopped()) break
     }
     return undefined
   }
@@ -336,7 +339,8 @@ function listenersOf(hook: HookName, addons: readonly LoadedAddon[]): readonly L
   const listeners: Listener[] = []
   for (const addon of addons) {
     const call = addon.hooks[hook]
-    if (call !== undefined) listeners.push({ addon, hook, call })
+    if (call === undefined) continue
+    listeners.push({ addon, hook, stops: STOPPABLE.has(hook), replaces: hook === "responseHeaders", call })
   }
   return listeners.length > 0 ? listeners : undefined
 }
@@ -346,14 +350,6 @@ function seen(args: readonly unknown[], scope: HookScope, view: ScopeView | unde
   if (view === undefined || args[0] !== scope) return args
   // No hook has more than two arguments; a delta's are on the path of every event.
   return args.length === 1 ? [view] : [view, args[1]]
-}
-
-function stops(hook: HookName, scope: HookScope): boolean {
-  return STOPPABLE.has(hook) && scope.stopped()
-}
-
-function replacing(hook: HookName, scope: HookScope): Promise<void> | undefined {
-  return hook === "responseHeaders" ? scope.replacing?.() : undefined
 }
 
 function pendingIn(result: unknown): PromiseLike<unknown> | undefined {

@@ -22,13 +22,21 @@ interface Refusal {
 /** Characters of a name or a label: they are kept with each flow. */
 const NAME_CHARS_MAX = 256
 
-/** Asks about a flow that a client has begun: what an addon has sent, and turns, are their first flow's client's. */
-export async function authenticateFlow(flow: FlowState): Promise<void> {
+/**
+ * Asks about a flow that a client has begun: what an addon has sent, and turns, are their first flow's client's. No promise is
+ * made where no addon waits for anything.
+ */
+export function authenticateFlow(flow: FlowState): void | Promise<void> {
   const { client, request, chain, core } = flow
-  if (!(client instanceof ClientView)) return
+  if (!(client instanceof ClientView)) return undefined
   const asked = new Asked(client, "request", request)
-  await run(asked, core, (scope) => chain.run("authenticate", scope, asked))
+  const waiting = run(asked, core, (scope) => chain.run("authenticate", scope, asked))
+  return waiting instanceof Promise ? waiting.then(() => refuse(flow, asked)) : refuse(flow, asked)
+}
+
+function refuse(flow: FlowState, asked: Asked): void {
   if (asked.refusal === undefined) return
+  const { chain } = flow
   const { message } = asked.refusal
   // Whoever asks a proxy takes a 401 for its server's.
   const isProxied = flow.connection.proxied && !flow.baseUrl && chain.asksEverywhere
@@ -142,11 +150,11 @@ class Asked implements AuthenticateHookInfo {
   }
 }
 
-async function run(
+function run(
   asked: Asked,
   { log }: ExchangeCore,
   hooks: (scope: HookScope) => void | Promise<void>,
-): Promise<void> {
+): void | Promise<void> {
   const scope: HookScope = {
     viewFor: () => undefined,
     stopped: () => asked.isAnswered,
@@ -157,6 +165,9 @@ async function run(
       throw addonFailure("addon-failed", message, message, error)
     },
   }
-  await hooks(scope)
-  asked.isOver = true
+  const over = () => {
+    asked.isOver = true
+  }
+  const waiting = hooks(scope)
+  return waiting instanceof Promise ? waiting.then(over) : over()
 }

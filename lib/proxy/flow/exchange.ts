@@ -58,16 +58,20 @@ function isHeard(flow: FlowState): boolean {
 async function readRequest(flow: FlowState): Promise<void> {
   const { chain } = flow
   if (isAuthenticated(flow)) {
-    await flow.orFail(authenticateFlow(flow))
+    const asking = authenticateFlow(flow)
+    if (asking !== undefined) await flow.orFail(asking)
+    flow.check()
     if (flow.exchange.replied !== undefined) return
   }
-  await chain.run("requestHeaders", flow, flow)
+  const heads = chain.run("requestHeaders", flow, flow)
+  if (heads !== undefined) await heads
   flow.check()
   if (flow.exchange.replied !== undefined) return
   const dialect = listensToLlm(flow) ? flow.clientDialect : undefined
   if (chain.collect || dialect !== undefined) await collect(flow)
   markWhole(flow)
-  await chain.run("request", flow, flow)
+  const requests = chain.run("request", flow, flow)
+  if (requests !== undefined) await requests
   flow.check()
   markWhole(flow)
   if (dialect !== undefined && flow.exchange.replied === undefined) await announce(flow, dialect)
@@ -121,7 +125,8 @@ async function announce(flow: FlowState, dialect: Dialect): Promise<void> {
   flow.llm = llm
   llm.announced = true
   // LlmFlow is this flow from here on: `llm` is set.
-  await flow.chain.run("llmRequest", flow, flow as FlowState & { llm: typeof llm })
+  const told = flow.chain.run("llmRequest", flow, flow as FlowState & { llm: typeof llm })
+  if (told !== undefined) await told
   flow.check()
   const edited = llm.editedBody()
   if (edited !== undefined) flow.request.replace(edited)

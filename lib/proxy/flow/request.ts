@@ -227,16 +227,29 @@ export class OriginalRequest {
   readonly host: string
   readonly port: number
   readonly path: string
-  readonly headers: Headers
+  readonly #came: Headers
+  /** A copy is made when it is first read. */
+  #copied: Headers | undefined
 
-  constructor({ method, scheme, host, port, path, headers }: FlowRequestState | OriginalRequest) {
+  constructor(request: FlowRequestState | OriginalRequest) {
+    const { method, scheme, host, port, path } = request
     this.method = method
     this.scheme = scheme
     this.host = host
     this.port = port
     this.path = path
-    this.headers = headers.clone()
-    headers.watch() // What an addon sets is the addon's, even where the client had the same.
+    if (request instanceof OriginalRequest) {
+      this.#came = request.#came
+      return
+    }
+    this.#came = request.headers.clone()
+    this.#copied = this.#came
+    request.headers.watch() // What an addon sets is the addon's, even where the client had the same.
+  }
+
+  get headers(): Headers {
+    this.#copied ??= this.#came.clone()
+    return this.#copied
   }
 
   get url(): string {

@@ -17,7 +17,7 @@ export async function tellOthers(flow: FlowState, observer: AnswerObserver, cut:
   // Those that hold an answer may have spent more since they were told of it.
   if (llm?.completion !== undefined) llm.completion = exchange.counted(llm.completion)
   const { holders } = exchange
-  await tell(flow, (addon) => holders?.has(addon) !== true)
+  await tell(flow, holders === undefined ? undefined : (addon) => !holders.has(addon))
 }
 
 /** Tells those that hold the answer back. They may put another one in its place; else the others are told of it, too. */
@@ -58,10 +58,11 @@ function understand(flow: FlowState, observer: AnswerObserver, cut: boolean): vo
   llm.completion = flow.exchange.counted(completion)
 }
 
-async function tell(flow: FlowState, isMeant: (addon: LoadedAddon) => boolean): Promise<void> {
+/** `isMeant`: those of whom that is true; undefined: all. */
+function tell(flow: FlowState, isMeant: ((addon: LoadedAddon) => boolean) | undefined): void | Promise<void> {
   const { llm, chain } = flow
-  if (llm === undefined) return
+  if (llm === undefined) return undefined
   const llmFlow = flow as FlowState & { llm: typeof llm }
-  if (llm.error !== undefined) await chain.runFor(isMeant, "llmError", flow, llmFlow, llm.error)
-  else if (llm.completion !== undefined) await chain.runFor(isMeant, "llmResponse", flow, llmFlow, llm.completion)
+  if (llm.error !== undefined) return chain.runFor(isMeant, "llmError", flow, llmFlow, llm.error)
+  return llm.completion && chain.runFor(isMeant, "llmResponse", flow, llmFlow, llm.completion)
 }
