@@ -122,8 +122,11 @@ class LocalModels {
   }
 
   /** What was sent here and is no chat: it would go on to a place where nobody is. */
-  async refuseOther(flow: Flow): Promise<void> {
-    if (!isHere(flow)) return
+  refuseOther(flow: Flow): Promise<void> | undefined {
+    return isHere(flow) ? this.#refuseOther(flow) : undefined
+  }
+
+  async #refuseOther(flow: Flow): Promise<void> {
     const [path = ""] = new URL(flow.routed?.url ?? flow.request.url).pathname.split("?")
     if (flow.request.method !== "POST" || !/\/(chat\/)?completions$/.test(path))
       return this.#refuse(flow, {
@@ -141,10 +144,15 @@ class LocalModels {
       })
   }
 
-  async answer(flow: LlmFlow): Promise<void> {
+  /** No promise is made for what others answer. */
+  answer(flow: LlmFlow): Promise<void> | undefined {
+    const model = modelNamed(this.#models, flow.llm.request.model)
+    if (!isHere(flow) && (model === undefined || !isOwnAddress(flow))) return undefined
+    return this.#answer(flow, model)
+  }
+
+  async #answer(flow: LlmFlow, model: Model | undefined): Promise<void> {
     const { model: name, dialect, body } = flow.llm.request
-    const model = modelNamed(this.#models, name)
-    if (!isHere(flow) && (model === undefined || !isOwnAddress(flow))) return
     if (dialect !== "openai-chat" && dialect !== "openai-completions")
       return this.#refuse(flow, {
         status: 400,

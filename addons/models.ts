@@ -6,10 +6,10 @@
  * A request to a model is decided on by what `llmRequest` finds, so that addons before this one may still change the model; what
  * is asked of no model (files, embeddings, audio) in `request`.
  */
-import { type AddonContext, defineAddon, type Flow, type LlmFlow, UsageError } from "llmproxy"
+import { type AddonContext, defineAddon, type Flow, isObject, type JsonValue, type LlmFlow, UsageError } from "llmproxy"
 import { answerList, isShow, type Listing, listQuestion, showQuestion } from "./models/answer-list.ts"
 import { type Asked, askedIn } from "./models/asked.ts"
-import { type BodyNames, namesIn } from "./models/body.ts"
+import { type BodyNames, jsonOf, namesIn } from "./models/body.ts"
 import { declareCommand } from "./models/command.ts"
 import { type Choices, type Decision, decide, modelOf, type Wanted } from "./models/decide.ts"
 import { listEndpoints } from "./models/described.ts"
@@ -27,6 +27,7 @@ import { hearConducting } from "./shared/conducting.ts"
 import { hearListed, type ListedName } from "./shared/listed-names.ts"
 import { OFFER, OFFERED, offerFrom, WANTED, WITHDRAW } from "./shared/local-upstream.ts"
 import { type NamedModel, tellNames } from "./shared/named-models.ts"
+import { then } from "./shared/then.ts"
 
 const UPSTREAM_FIELD = "x-llmproxy-upstream"
 /** Requests that llmproxy reads as asking a model. */
@@ -147,50 +148,63 @@ class Models {
     return asked.hasBody ? flow.request.collect().catch(() => {}) : undefined
   }
 
-  /** Its body is there, where one was wanted. */
-  async read(flow: Flow): Promise<void> {
+  /** Its body is there, where one was wanted. No promise is made where there is nothing to wait for. */
+  read(flow: Flow): void | Promise<void> {
     const known = this.#known.get(flow)
-    if (known === undefined) return
-    if (known.asked.hasBody) known.names = await namesIn(flow, flow.client.user !== undefined)
-    if (!this.#takes(known)) {
-      this.#known.delete(flow)
-      return
-    }
+    if (known === undefined) return undefined
+    const body = known.asked.hasBody ? jsonOf(flow.request) : undefined
+    const named = known.asked.hasBody ? namesIn(flow, body, flow.client.user !== undefined) : known.names
+    return then(named, (names) => this.#take(flow, known, names, body))
+  }
+
+  #take(flow: Flow, known: Known, names: BodyNames, body: JsonValue | undefined): void | Promise<void> {
+    known.names = names
+    if (!this.#takes(known)) return void this.#known.delete(flow)
     if (this.#context.options.lint) noteFindings(flow, known.asked.path)
-    if (isShow(flow) && (await this.#show(flow))) return
-    known.outcome = await this.#decide(flow, known)
-    if (!known.asksModel || !looksReadable(flow, known.asked)) await this.#conclude(flow, known, known.outcome)
-    // If nobody reads it after all, it goes the way that it has now.
-    else if ("ways" in known.outcome) this.sender.direct(flow, known, known.outcome)
-    else this.sender.hold(flow)
+    if (isShow(flow))
+      return this.#show(flow).then((isAnswered) => (isAnswered ? undefined : this.#choice(flow, known, body)))
+    return this.#choice(flow, known, body)
+  }
+
+  #choice(flow: Flow, known: Known, body: JsonValue | undefined): void | Promise<void> {
+    return then(this.#decide(flow, known), (outcome) => {
+      known.outcome = outcome
+      if (!known.asksModel || !looksReadable(flow, known.asked, body)) return this.#conclude(flow, known, outcome)
+      // If nobody reads it after all, it goes the way that it has now.
+      if ("ways" in outcome) this.sender.direct(flow, known, outcome)
+      else this.sender.hold(flow)
+      return undefined
+    })
   }
 
   /** It asks a model, in words that are understood; addons before this one may have named another model. */
-  async send(flow: LlmFlow): Promise<void> {
+  send(flow: LlmFlow): void | Promise<void> {
     const known = this.#known.get(flow)
-    if (known === undefined || !known.asksModel) return
+    if (known === undefined || !known.asksModel) return undefined
     const { model } = flow.llm.request
-    if (known.outcome === undefined || model !== (modelOf(known) ?? "")) {
-      known.names = { ...known.names, model }
-      known.outcome = await this.#decide(flow, known)
-    }
-    await this.#conclude(flow, known, known.outcome)
+    if (known.outcome !== undefined && model === (modelOf(known) ?? ""))
+      return this.#conclude(flow, known, known.outcome)
+    known.names = { ...known.names, model }
+    return then(this.#decide(flow, known), (outcome) => {
+      known.outcome = outcome
+      return this.#conclude(flow, known, outcome)
+    })
   }
 
   /** What cannot be decided on does not go where it would go by itself. */
-  async #decide(flow: Flow, known: Known): Promise<Decision | Refusal> {
-    try {
-      return await decide(flow, known, this.#choices)
-    } catch (thrown) {
+  #decide(flow: Flow, known: Known): Decision | Refusal | Promise<Decision | Refusal> {
+    const decided = decide(flow, known, this.#choices)
+    if (!(decided instanceof Promise)) return decided
+    return decided.catch((thrown: unknown) => {
       this.#context.log.warn(`where a request goes cannot be decided: ${String(thrown)}`)
       const message = "whose it is cannot be looked up now; try again"
       return { status: 503, code: "service_unavailable", message }
-    }
+    })
   }
 
-  async #conclude(flow: Flow, known: Known, outcome: Decision | Refusal): Promise<void> {
-    if ("ways" in outcome) await this.sender.send(flow, known, outcome)
-    else refuse(flow, known.asked.speech, outcome)
+  #conclude(flow: Flow, known: Known, outcome: Decision | Refusal): void | Promise<void> {
+    if ("ways" in outcome) return this.sender.send(flow, known, outcome)
+    return refuse(flow, known.asked.speech, outcome)
   }
 
   /** Beside a conductor, what the routes name, or the client itself. */
@@ -239,8 +253,9 @@ class Models {
 
 /** What was asked at our own address, and that nobody has sent elsewhere. */
 function isOurs(flow: Flow): boolean {
+  const { request, original } = flow
   if (!flow.baseUrl || flow.turn !== undefined || flow.routed?.url !== undefined) return false
-  return new URL(flow.request.url).origin === new URL(flow.original.url).origin
+  return request.host === original.host && request.port === original.port && request.scheme === original.scheme
 }
 
 /** What stands for others' names: the routes' own, and those with an upstream's before them. */
@@ -276,13 +291,8 @@ function faultIn(
 }
 
 /** Whether llmproxy will most likely read it as a request to a model, and call `llmRequest`. */
-function looksReadable({ request }: Flow, { speech }: Asked): boolean {
-  try {
-    const body = request.json()
-    if (typeof body !== "object" || body === null || Array.isArray(body)) return false
-    if (/\/(?:chat\/completions|messages|api\/chat)\/?(?:\?|$)/.test(request.path)) return Array.isArray(body.messages)
-    return speech === "openai" ? "prompt" in body || "input" in body : true
-  } catch {
-    return false
-  }
+function looksReadable({ request }: Flow, { speech }: Asked, body: JsonValue | undefined): boolean {
+  if (!isObject(body)) return false
+  if (/\/(?:chat\/completions|messages|api\/chat)\/?(?:\?|$)/.test(request.path)) return Array.isArray(body.messages)
+  return speech === "openai" ? "prompt" in body || "input" in body : true
 }

@@ -96,11 +96,17 @@ class Profiles {
     return this.#pick(flow, found)
   }
 
-  async apply(flow: LlmFlow): Promise<void> {
-    if (flow.parent !== undefined || flow.turn !== undefined) return
+  /** No promise is made for what has no profile. */
+  apply(flow: LlmFlow): Promise<void> | undefined {
+    const picked = this.#picked.get(flow)
+    const isAlias = flow.llm.request.model.startsWith(ALIAS)
+    if ((picked === undefined && !isAlias) || flow.parent !== undefined || flow.turn !== undefined) return undefined
+    return this.#apply(flow, picked, isAlias)
+  }
+
+  async #apply(flow: LlmFlow, known: Picked | undefined, isAlias: boolean): Promise<void> {
     const { request } = flow.llm
-    let picked = this.#picked.get(flow)
-    const isAlias = request.model.startsWith(ALIAS)
+    let picked = known
     if (isAlias && !(picked !== undefined && ("wrong" in picked || picked.isHeaders)))
       picked = this.#named(request.model.slice(ALIAS.length), "the model names")
     if (picked === undefined) return

@@ -46,6 +46,16 @@ interface Entry {
   standing: readonly Standing[]
 }
 
+/** Of a key without limits. */
+const UNRESERVED: Omit<Entry, "key" | "at"> = {
+  input: 0,
+  tokens: 0,
+  money: 0,
+  prices: undefined,
+  reserved: Promise.resolve(false),
+  standing: [],
+}
+
 export class Accounts {
   /** Where a model's name may lead, as whoever routes says. */
   waysOf: (model: string) => readonly NamedWay[] = () => []
@@ -153,8 +163,7 @@ export class Accounts {
     const at = flow.timings.start
     if (isMeasured(key.limits) && this.#options.context.options.clientGone === "drain") flow.onClientGone = "drain"
     if (key.isLimited) return flow.waitFor(this.#reserve(flow, key, { at, input, answer, slots, model }))
-    const reserved = Promise.resolve(false)
-    this.#entries.set(flow, { key, at, input: 0, tokens: 0, money: 0, prices: undefined, reserved, standing: [] })
+    this.#entries.set(flow, { ...UNRESERVED, key, at })
     return undefined
   }
 

@@ -5,7 +5,7 @@
  * of them, while 160 random bits cannot be tried out at any speed. It is fast, which a check on each request's path has to be.
  * Who reads the table has nothing that opens anything.
  */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
+import { hash, randomBytes, timingSafeEqual } from "node:crypto"
 import type { Headers } from "llmproxy"
 
 /** What a key begins with, so that people and scanners of leaks know it. */
@@ -38,7 +38,7 @@ export function isOurs(shown: string): boolean {
 
 /** SHA-256, in hex. */
 export function hashOf(key: string): string {
-  return createHash("sha256").update(key).digest("hex")
+  return hash("sha256", key, "hex")
 }
 
 /** Whether two hashes are one, in a time that tells nothing of where they differ. */

@@ -33,19 +33,14 @@ const VALUES_MAX = 200_000
 const IDS_MAX = 1_000
 const FORM = /^(?:multipart\/form-data|application\/x-www-form-urlencoded)\b/i
 
-/** What the collected body names; nothing where it was not collected or cannot be read. `wantsIds`: whether ids are looked for within it. */
-export async function namesIn(flow: Flow, wantsIds: boolean): Promise<BodyNames> {
+/**
+ * What the collected body names, `body` where it is JSON (see `jsonOf`); nothing where it was not collected or cannot be read. A
+ * promise for a form alone. `wantsIds`: whether ids are looked for within it.
+ */
+export function namesIn(flow: Flow, body: JsonValue | undefined, wantsIds: boolean): BodyNames | Promise<BodyNames> {
   const { request } = flow
-  const body = jsonOf(request)
   // Whatever its label says: curl's -d calls everything a form.
-  if (!isObject(body) && FORM.test(request.headers.get("content-type") ?? "")) {
-    const form = await flow.waitFor(request.formData()).catch(() => undefined)
-    const [model, ...others] = form?.getAll("model") ?? []
-    // What decides here is what counts there.
-    if (others.length > 0 && typeof model === "string") await setModelInForm(flow, model)
-    return { ...NOTHING, kind: "form", model: typeof model === "string" ? model : undefined }
-  }
-  if (!isObject(body)) return NOTHING
+  if (!isObject(body)) return FORM.test(request.headers.get("content-type") ?? "") ? namesInForm(flow) : NOTHING
   // Ollama's own calls name it so.
   const model = body.model ?? (request.path.includes("/api/") ? body.name : undefined)
   return {
@@ -55,7 +50,16 @@ export async function namesIn(flow: Flow, wantsIds: boolean): Promise<BodyNames>
   }
 }
 
-function jsonOf(request: Flow["request"]): JsonValue | undefined {
+async function namesInForm(flow: Flow): Promise<BodyNames> {
+  const form = await flow.waitFor(flow.request.formData()).catch(() => undefined)
+  const [model, ...others] = form?.getAll("model") ?? []
+  // What decides here is what counts there.
+  if (others.length > 0 && typeof model === "string") await setModelInForm(flow, model)
+  return { ...NOTHING, kind: "form", model: typeof model === "string" ? model : undefined }
+}
+
+/** Undefined: it was not collected, or is no JSON. */
+export function jsonOf(request: Flow["request"]): JsonValue | undefined {
   try {
     return request.json()
   } catch {

@@ -3,6 +3,7 @@
  * is about; `models.default`; the only one there is. What cannot be decided is refused with the choices.
  */
 import type { Flow } from "llmproxy"
+import { then } from "../shared/then.ts"
 import type { Asked } from "./asked.ts"
 import type { BodyNames } from "./body.ts"
 import { UPSTREAM_NAME } from "./check.ts"
@@ -52,23 +53,35 @@ export function modelOf({ asked, names }: Pick<Wanted, "asked" | "names">): stri
   return asked.modelIn === "path" ? asked.model : (names.model ?? asked.model)
 }
 
-export async function decide(flow: Flow, wanted: Wanted, choices: Choices): Promise<Decision | Refusal> {
+/** A promise only where objects or the lists of upstreams are looked up. */
+export function decide(flow: Flow, wanted: Wanted, choices: Choices): Decision | Refusal | Promise<Decision | Refusal> {
   const { asked } = wanted
   if (asked.adminFor !== undefined && !mayAdminister(flow))
     return refusal(403, "admin_only", `${asked.adminFor}: this key may not; it takes one with the scope admin`)
-  const kept = await madeBy(flow, wanted, choices)
-  if (kept !== undefined && "status" in kept) return kept
-  const found = await find(flow, wanted, choices, kept)
-  return "status" in found ? found : permitted(flow, asked.speech, found)
+  return then(madeBy(flow, wanted, choices), (kept) => {
+    if (kept !== undefined && "status" in kept) return kept
+    return then(find(flow, wanted, choices, kept), (found) =>
+      "status" in found ? found : permitted(flow, asked.speech, found),
+    )
+  })
 }
 
 /** Where the objects are that the request names; a refusal where one is another's. */
-async function madeBy(
+function madeBy(
   flow: Flow,
   { asked, names }: Wanted,
+  choices: Choices,
+): undefined | Promise<Upstream | Refusal | undefined> {
+  if (asked.object === undefined && names.objects.length === 0) return undefined
+  const ids = new Set([...(asked.object === undefined ? [] : [asked.object]), ...names.objects])
+  return makerOf(flow, ids, choices)
+}
+
+async function makerOf(
+  flow: Flow,
+  ids: ReadonlySet<string>,
   { objects, upstreams }: Choices,
 ): Promise<Upstream | Refusal | undefined> {
-  const ids = [...new Set([...(asked.object === undefined ? [] : [asked.object]), ...names.objects])]
   const isBound = isOneOfMany(flow)
   let first: Upstream | undefined
   for (const id of ids) {
@@ -81,13 +94,13 @@ async function madeBy(
   return first
 }
 
-async function find(
+function find(
   flow: Flow,
   { asked, names, upstream: named }: Wanted,
   choices: Choices,
   kept: Upstream | undefined,
-): Promise<Decision | Refusal> {
-  const { upstreams, fallback } = choices
+): Decision | Refusal | Promise<Decision | Refusal> {
+  const { upstreams } = choices
   const model = modelOf({ asked, names })
   if (model !== undefined && !mayUseModel(flow, model, ownId(model, choices)))
     return refusal(403, "model_not_allowed", `this key may not use the model ${shown(model)}`)
@@ -96,10 +109,19 @@ async function find(
     const ollama = upstreams.find(({ speaks }) => speaks.includes("ollama"))
     if (ollama !== undefined) return to(ollama, model, "it speaks Ollama")
   }
-  if (model !== undefined) {
-    const found = await byModel(flow, model, asked.speech, choices)
-    if (found !== undefined) return found
-  }
+  const found = model === undefined ? undefined : byModel(flow, model, asked.speech, choices)
+  return then(found, (one) => one ?? without(flow, asked, model, choices, kept))
+}
+
+/** No route and no list has the model, or none is named. */
+function without(
+  flow: Flow,
+  asked: Asked,
+  model: string | undefined,
+  choices: Choices,
+  kept: Upstream | undefined,
+): Decision | Refusal | Promise<Refusal> {
+  const { upstreams, fallback } = choices
   if (kept !== undefined) return to(kept, model, "it keeps what is asked for")
   const speaking = upstreams.filter(({ speaks }) => speaks.includes(asked.speech))
   if (fallback !== undefined && speaking.includes(fallback)) return to(fallback, model, "models.default")
@@ -127,12 +149,12 @@ function byName(named: string, model: string | undefined, { upstreams, routes }:
   return { ways, byWeight: false, why: "x-llmproxy-upstream", model }
 }
 
-async function byModel(
+function byModel(
   flow: Flow,
   model: string,
   speech: Speech,
   { upstreams, routes, lists }: Choices,
-): Promise<Decision | undefined> {
+): Decision | Promise<Decision | undefined> {
   const named = routeOf(model, routes, "named")
   if (named !== undefined) return along(named, model)
   const own = qualified(model, upstreams)
@@ -142,8 +164,16 @@ async function byModel(
   }
   const route = routeOf(model, routes, "any")
   if (route !== undefined) return along(route, model)
-  const candidates = askable(flow, upstreams)
-  const known = await flow.waitFor(lists.of(candidates))
+  return byLists(flow, model, speech, { upstreams, lists })
+}
+
+async function byLists(
+  flow: Flow,
+  model: string,
+  speech: Speech,
+  { upstreams, lists }: Pick<Choices, "upstreams" | "lists">,
+): Promise<Decision | undefined> {
+  const known = await flow.waitFor(lists.of(askable(flow, upstreams)))
   const having = known.filter((list) => isIn(list, model))
   const fitting = having.find(({ upstream }) => upstream.speaks.includes(speech)) ?? having[0]
   return fitting === undefined ? undefined : to(fitting.upstream, model, "it lists the model")

@@ -4,6 +4,9 @@ import type { Upstream } from "./upstreams.ts"
 
 /** Anthropic wants a version of every client; most send one. */
 const ANTHROPIC_VERSION = "2023-06-01"
+/** A base URL of Azure's. */
+const AZURE = /^https?:\/\/[^/?#]{1,253}\.azure\.com(?:[:/?#]|$)/i
+
 /** For that upstream alone. */
 export function keyFields({ key, speaks, url }: Upstream, asked?: Pick<Headers, "has">): Record<string, string> {
   if (speaks.includes("anthropic-messages") && !speaks.includes("openai")) {
@@ -13,5 +16,5 @@ export function keyFields({ key, speaks, url }: Upstream, asked?: Pick<Headers, 
   if (key === undefined) return {}
   if (speaks.includes("gemini")) return { "x-goog-api-key": key }
   // Azure's keys are no bearer tokens.
-  return /\.azure\.com$/.test(new URL(url).hostname) ? { "api-key": key } : { Authorization: `Bearer ${key}` }
+  return AZURE.test(url) ? { "api-key": key } : { Authorization: `Bearer ${key}` }
 }

@@ -4,6 +4,7 @@
  */
 import type { AddonContext, Flow } from "llmproxy"
 import { dropClientsOwn, type Plan, QueueMetrics, type Target, TargetPool, withoutKeys } from "llmproxy/targets"
+import { then } from "../shared/then.ts"
 import { type Asked, withModelInPath } from "./asked.ts"
 import { setModelInForm } from "./body.ts"
 import type { Decision, Wanted } from "./decide.ts"
@@ -44,15 +45,19 @@ export class Sender {
     return this.#sent.get(flow)
   }
 
-  /** Resolves when it is on its way, or answered. */
-  async send(flow: Flow, wanted: Wanted, decision: Decision): Promise<void> {
+  /** Resolves when it is on its way, or answered; no promise is made where there is nothing to wait for. */
+  send(flow: Flow, wanted: Wanted, decision: Decision): void | Promise<void> {
     const model = decision.ways[0]?.model
+    if (wanted.names.kind !== "form" || model === undefined) return this.#take(flow, wanted, decision)
     // A form is written anew, and then has the model of one upstream alone.
-    const isForm = wanted.names.kind === "form" && model !== undefined
-    if (isForm) await setModelInForm(flow, model)
-    const ways = isForm ? decision.ways.filter((way) => way.model === model) : decision.ways
-    const taken = await this.#pool.take(flow, plan(flow, wanted, { ...decision, ways }))
-    if (taken.kind !== "refused") this.#sent.set(flow, { upstream: taken.target.name, asked: wanted.asked })
+    const ways = decision.ways.filter((way) => way.model === model)
+    return setModelInForm(flow, model).then(() => this.#take(flow, wanted, { ...decision, ways }))
+  }
+
+  #take(flow: Flow, wanted: Wanted, decision: Decision): void | Promise<void> {
+    return then(this.#pool.take(flow, plan(flow, wanted, decision)), (taken) => {
+      if (taken.kind !== "refused") this.#sent.set(flow, { upstream: taken.target.name, asked: wanted.asked })
+    })
   }
 
   /** Lets it go to the first of them by itself. */

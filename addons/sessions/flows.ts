@@ -41,9 +41,13 @@ export class SessionFlows {
     if (flow.parent === undefined && flow.turn === undefined) this.#named.set(flow, field.trim())
   }
 
-  async begin(flow: LlmFlow): Promise<void> {
+  /** No promise is made for what is in no session. */
+  begin(flow: LlmFlow): Promise<void> | undefined {
     const field = this.#named.get(flow)
-    if (field === undefined) return
+    return field === undefined ? undefined : this.#begin(flow, field)
+  }
+
+  async #begin(flow: LlmFlow, field: string): Promise<void> {
     const id = idOf(field)
     const owner = ownerOf(flow.client)
     if (id === undefined) return refuse(flow, 400, "invalid_session", `${FIELD} ${ID_RULE}`)
@@ -87,10 +91,14 @@ export class SessionFlows {
     return open.keeping
   }
 
-  async end(flow: Flow): Promise<void> {
+  end(flow: Flow): Promise<void> | undefined {
     const open = this.#open.get(flow)
-    if (open === undefined) return
+    if (open === undefined) return undefined
     this.#open.delete(flow)
+    return this.#end(open)
+  }
+
+  async #end(open: Open): Promise<void> {
     await open.keeping
     await open.turn.leave()
   }
