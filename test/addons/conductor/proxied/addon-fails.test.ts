@@ -36,9 +36,11 @@ for (const [form, more] of Object.entries(FORMS)) {
       })
       for (let count = 0; count < 2; count++) {
         const { status, text } = await rig.chat(more)
-        t.match(text, /addon \\?"guard\\?": transformDeltas failed: no secret passes \(.*\.ts:\d+:\d+\)/, `${scripts}`)
+        t.match(text, /addon \\+"guard\\+": transformDeltas failed; the log of llmproxy has the reason/, `${scripts}`)
+        t.notMatch(text, /no secret passes/)
         t.equal(status, 502)
       }
+      t.match(rig.lines.join("\n"), /addon "guard": transformDeltas failed: no secret passes \(.*\.ts:\d+:\d+\)/)
       t.equal(rig.cloud.requests.length, 0, "the cloud is not asked")
       t.equal(rig.local?.requests.filter(({ method }) => method === "POST").length, 2, "and the host is not left alone")
     }
@@ -53,5 +55,7 @@ test("an asynchronous transform of deltas is said to be one", async (t) => {
   })
   const { status, text } = await rig.chat()
   t.equal(status, 502)
-  t.match(text, /transformDeltas failed: it is asynchronous; a stream does not wait for what a delta becomes/)
+  t.match(text, /transformDeltas failed; the log of llmproxy has the reason/)
+  const logged = /transformDeltas failed: it is asynchronous; a stream does not wait for what a delta becomes/
+  t.match(rig.lines.join("\n"), logged)
 })
