@@ -25,6 +25,7 @@ const ENTRIES = [
   "lib/testing/index.ts",
   "lib/llm/template/index.ts",
   "lib/targets/index.ts",
+  "lib/serve/openapi.ts",
   "addons/*.ts",
   "addons/local-model/child.ts",
   "lib/cli/demo/client.ts",

@@ -3,7 +3,7 @@
  * packed is enough: it runs from a folder that holds no other file.
  */
 import { spawnSync } from "node:child_process"
-import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { type Test, test } from "tap"
@@ -25,7 +25,15 @@ test("the package holds the program, the addons' sources and the documents, and 
   const files = await packedFiles(t)
   const others = files.filter((file) => !PUBLISHED.some((pattern) => pattern.test(file)))
   t.same(others, [], "no key, no test, no setting of ours")
-  const entries = ["dist/bin/llmproxy.js", "dist/lib/index.js", "dist/lib/index.d.ts", "dist/lib/testing/index.js"]
+  const { exports }: { exports: Record<string, string | Record<string, string>> } = JSON.parse(
+    await readFile("package.json", "utf8"),
+  )
+  // What only this checkout has is under a condition of its own.
+  const exported = Object.values(exports).flatMap((one) =>
+    typeof one === "string" ? one : [one.types ?? "", one.default ?? ""],
+  )
+  const entries = ["dist/bin/llmproxy.js", ...exported.map((file) => file.replace("./", ""))]
+  t.ok(entries.length > 10)
   const addons = (await readdir("addons", { recursive: true })).filter((file) => file.endsWith(".ts"))
   t.ok(addons.length > 1)
   const sources = addons.map((file) => `addons/${file}`)
