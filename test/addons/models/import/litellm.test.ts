@@ -180,6 +180,9 @@ test("a file that is none, or no YAML, and a line without one are told of", asyn
   }
   t.match(await importing("import"), { status: 2 })
   t.match(await importing("export", "a"), { status: 2 })
+  t.match(await importing("get"), { status: 2 })
+  t.match(await importing("get", "https://127.0.0.1/a.gguf", "more"), { status: 2 })
+  t.match(await importing("get", "no address"), { status: 2, err: /no address/ }, "it is the address that is wrong")
   t.match(await importing("import", join(folder, "bad.yaml"), "more"), { status: 2 })
   t.match(await importing("import", join(folder, "none.yaml")), {
     status: 2,
