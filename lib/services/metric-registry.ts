@@ -152,8 +152,7 @@ class Metric {
 
   #found(given: Readonly<Record<string, string>> | undefined): Cell {
     const values = this.#labels.map((label) => this.#valueOf(label, given))
-    const [first = ""] = values
-    const key = values.length < 2 ? first : values.join("\0")
+    const key = values.join("\0")
     const known = this.#cells.get(key)
     if (known !== undefined) return known
     if (this.#cells.size < SERIES_MAX || this.#labels.length === 0) return this.#made(key, values)
@@ -174,10 +173,7 @@ class Metric {
 
   #valueOf(label: string, given: Readonly<Record<string, string>> | undefined): string {
     const value: unknown = given?.[label]
-    if (typeof value === "string")
-      return value.length <= LABEL_CHARS_MAX && !value.includes("\0")
-        ? value
-        : value.slice(0, LABEL_CHARS_MAX).replaceAll("\0", "")
+    if (typeof value === "string") return value.slice(0, LABEL_CHARS_MAX).replaceAll("\0", "")
     throw new TypeError(`metric "${this.#spec.name}": the label "${label}" has no text`)
   }
 
