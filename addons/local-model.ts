@@ -14,11 +14,12 @@ import { Host, type Turn, Unavailable } from "./local-model/host.ts"
 import { ModelError, ModelProcess } from "./local-model/model-process.ts"
 import { findModels, type Model, modelNamed } from "./local-model/names.ts"
 import { OPTIONS } from "./local-model/options.ts"
-import { isHere, isOwnAddress, listQuestion, PLACE } from "./local-model/place.ts"
+import { isHere, listQuestion, PLACE } from "./local-model/place.ts"
 import { type Rendered, renderPrompt } from "./local-model/prompt.ts"
 import { type Refusal, refusalReply, tooLong } from "./local-model/refusal.ts"
 import { Speaking } from "./local-model/speaking.ts"
 import { offerModels, WANTED } from "./shared/local-upstream.ts"
+import { isOwnAddress } from "./shared/own-address.ts"
 
 /** A file of the build that runs, beside what "llmproxy" is there: a compiled program reads this source, and runs no TypeScript. */
 const SCRIPT = scriptBeside(createRequire(import.meta.url).resolve("llmproxy"))

@@ -27,6 +27,7 @@ import { hearConducting } from "./shared/conducting.ts"
 import { hearListed, type ListedName } from "./shared/listed-names.ts"
 import { OFFER, OFFERED, offerFrom, WANTED, WITHDRAW } from "./shared/local-upstream.ts"
 import { type NamedModel, tellNames } from "./shared/named-models.ts"
+import { isOwnAddress } from "./shared/own-address.ts"
 import { then } from "./shared/then.ts"
 
 const UPSTREAM_FIELD = "x-llmproxy-upstream"
@@ -133,7 +134,7 @@ class Models {
 
   /** Its head is there. */
   begin(flow: Flow): void | Promise<void> {
-    if (!isOurs(flow)) return undefined
+    if (!isOwnAddress(flow)) return undefined
     const question = this.#isConducted ? undefined : listQuestion(flow)
     if (question !== undefined) return answerList(flow, question, this.#listing)
     const admin = ollamaAdmin(flow, this.#choices.upstreams)
@@ -191,15 +192,19 @@ class Models {
     })
   }
 
-  /** What cannot be decided on does not go where it would go by itself. */
+  /** What cannot be decided on does not go where it would go by itself, whenever that turns out. */
   #decide(flow: Flow, known: Known): Decision | Refusal | Promise<Decision | Refusal> {
-    const decided = decide(flow, known, this.#choices)
-    if (!(decided instanceof Promise)) return decided
-    return decided.catch((thrown: unknown) => {
-      this.#context.log.warn(`where a request goes cannot be decided: ${String(thrown)}`)
-      const message = "whose it is cannot be looked up now; try again"
-      return { status: 503, code: "service_unavailable", message }
-    })
+    try {
+      const decided = decide(flow, known, this.#choices)
+      return decided instanceof Promise ? decided.catch((thrown: unknown) => this.#undecided(thrown)) : decided
+    } catch (thrown) {
+      return this.#undecided(thrown)
+    }
+  }
+
+  #undecided(thrown: unknown): Refusal {
+    this.#context.log.warn(`where a request goes cannot be decided: ${String(thrown)}`)
+    return { status: 503, code: "service_unavailable", message: "whose it is cannot be looked up now; try again" }
   }
 
   #conclude(flow: Flow, known: Known, outcome: Decision | Refusal): void | Promise<void> {
@@ -249,13 +254,6 @@ class Models {
       objects: this.#objects,
     }
   }
-}
-
-/** What was asked at our own address, and that nobody has sent elsewhere. */
-function isOurs(flow: Flow): boolean {
-  const { request, original } = flow
-  if (!flow.baseUrl || flow.turn !== undefined || flow.routed?.url !== undefined) return false
-  return request.host === original.host && request.port === original.port && request.scheme === original.scheme
 }
 
 /** What stands for others' names: the routes' own, and those with an upstream's before them. */

@@ -1,5 +1,6 @@
 /** Which flows are for the embedded models: what other addons send to their address, and what is asked at the proxy's own. */
 import type { Flow } from "llmproxy"
+import { isOwnAddress } from "../shared/own-address.ts"
 
 /**
  * Where other addons send to. Nobody listens there: a name that always means this machine (RFC 6761, section 6.3), and that this
@@ -13,13 +14,6 @@ export function isHere(flow: Flow): boolean {
   const url = flow.routed?.url ?? (isSent ? flow.request.url : undefined)
   // The usual case costs no parsing.
   return url?.startsWith(PLACE) === true && URL.canParse(url) && new URL(url).origin === PLACE
-}
-
-/** Asked at the proxy's own address, and nobody has sent it elsewhere. */
-export function isOwnAddress(flow: Flow): boolean {
-  const { request, original } = flow
-  if (!flow.baseUrl || flow.turn !== undefined || flow.routed?.url !== undefined) return false
-  return request.host === original.host && request.port === original.port && request.scheme === original.scheme
 }
 
 /** `id`: one model is asked for. */
